@@ -1,0 +1,242 @@
+"""Every error that gpfn raises on purpose, as one tree, split by blame.
+
+    GpfnError
+    ├── CallerError              what was sent is wrong; sending it again cannot help
+    │   ├── InvalidRequest       the HTTP request itself is malformed
+    │   ├── InvalidEvent         not a valid CloudEvent
+    │   ├── InvalidTensor        the data does not fit the declared tensor
+    │   ├── InvalidMessage       not a valid GraphPipe message
+    │   ├── UnsupportedMedia     no decoder for this media type
+    │   ├── TooLarge             over a configured limit
+    │   └── DeadlineExceeded     the caller's time was up before the work was done
+    ├── BackendError             the model or its server failed
+    │   ├── CannotConnect        nothing listens there
+    │   ├── BackendTimeout       it did not answer in time
+    │   ├── RefusedByModel       it answered with an error of its own
+    │   ├── BrokenReply          what it answered cannot be understood
+    │   └── ModelFailed          the native library reported an error
+    ├── Overloaded               the queue is full; trying later helps
+    └── SetupError               whoever deployed this has to act
+        ├── MissingExtra         an optional dependency is not installed
+        ├── ModelUnreadable      a model file is absent, truncated or of another kind
+        └── DownloadFailed       a model could not be fetched or its hash is wrong
+
+Anything else that escapes is a bug of ours or of the user's function: status 500.
+Which platform shows which status is told in docs/errors.md.
+"""
+
+__all__ = [
+    "BackendError",
+    "BackendTimeout",
+    "BrokenReply",
+    "CallerError",
+    "CannotConnect",
+    "DeadlineExceeded",
+    "DownloadFailed",
+    "GpfnError",
+    "InvalidEvent",
+    "InvalidMessage",
+    "InvalidRequest",
+    "InvalidTensor",
+    "MissingExtra",
+    "ModelFailed",
+    "ModelUnreadable",
+    "Overloaded",
+    "RefusedByModel",
+    "SetupError",
+    "TooLarge",
+    "UnsupportedMedia",
+    "error_document",
+]
+
+
+class GpfnError(Exception):
+    """The root of the tree.
+
+    ``status`` is the HTTP status that fits, ``type`` a stable slug for machines,
+    ``title`` the same for people, ``detail`` what happened this time and ``field``
+    the path of the offending part, such as ``data[3][7]``.
+    """
+
+    status = 500
+    type = "internal-error"
+    title = "Internal error"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}" if self.field else self.detail
+
+
+class CallerError(GpfnError):
+    """What was sent is wrong; sending it again cannot help."""
+
+    status = 400
+    type = "bad-request"
+    title = "Bad request"
+
+
+class InvalidRequest(CallerError):
+    """The HTTP request itself is malformed."""
+
+    type = "invalid-request"
+    title = "Invalid HTTP request"
+
+    def __init__(self, detail: str, *, field: str | None = None, status: int = 400) -> None:
+        super().__init__(detail, field=field)
+        self.status = status
+
+
+class InvalidEvent(CallerError):
+    """Not a valid CloudEvent; ``field`` names the attribute."""
+
+    type = "invalid-event"
+    title = "Invalid CloudEvent"
+
+
+class InvalidTensor(CallerError):
+    """The data does not fit the declared tensor; ``field`` is the path into the data."""
+
+    type = "invalid-tensor"
+    title = "Invalid tensor"
+
+
+class InvalidMessage(CallerError):
+    """Not a valid GraphPipe message; ``field`` is the path into the message."""
+
+    type = "invalid-message"
+    title = "Invalid GraphPipe message"
+
+
+class UnsupportedMedia(CallerError):
+    """There is no decoder for this media type."""
+
+    status = 415
+    type = "unsupported-media"
+    title = "Unsupported media type"
+
+
+class TooLarge(CallerError):
+    """Over a configured limit; ``detail`` names the limit and how to raise it."""
+
+    status = 413
+    type = "too-large"
+    title = "Too large"
+
+
+class DeadlineExceeded(CallerError):
+    """The caller's time was up before the work was done."""
+
+    status = 504
+    type = "deadline-exceeded"
+    title = "Deadline exceeded"
+
+
+class BackendError(GpfnError):
+    """The model or its server failed; ``detail`` says which."""
+
+    status = 502
+    type = "backend-error"
+    title = "Model backend failed"
+
+
+class CannotConnect(BackendError):
+    """Nothing listens at the model server's address."""
+
+    type = "backend-unreachable"
+    title = "Model server unreachable"
+
+
+class BackendTimeout(BackendError):
+    """The model server did not answer in time."""
+
+    status = 504
+    type = "backend-timeout"
+    title = "Model server timed out"
+
+
+class RefusedByModel(BackendError):
+    """The model server answered with an error; ``detail`` is its message."""
+
+    type = "backend-refused"
+    title = "Refused by the model server"
+
+
+class BrokenReply(BackendError):
+    """What the model server answered cannot be understood."""
+
+    type = "backend-broken-reply"
+    title = "Broken reply from the model server"
+
+
+class ModelFailed(BackendError):
+    """The native library reported an error; ``detail`` is the library's message."""
+
+    type = "model-failed"
+    title = "Model failed"
+
+
+class Overloaded(GpfnError):
+    """The queue is full; ``retry_after`` is in seconds."""
+
+    status = 503
+    type = "overloaded"
+    title = "Overloaded"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class SetupError(GpfnError):
+    """Whoever deployed this has to act; ``detail`` says how."""
+
+    type = "setup-error"
+    title = "Not set up"
+
+
+class MissingExtra(SetupError):
+    """An optional dependency is not installed."""
+
+    type = "missing-extra"
+    title = "Missing optional dependency"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed; run: pip install 'gpfn[{extra}]'")
+        self.extra = extra
+
+
+class ModelUnreadable(SetupError):
+    """A model file is absent, truncated or of another kind."""
+
+    type = "model-unreadable"
+    title = "Model cannot be read"
+
+
+class DownloadFailed(SetupError):
+    """A model could not be fetched, or what came is not what was asked for."""
+
+    type = "download-failed"
+    title = "Download failed"
+
+
+def error_document(error: BaseException) -> dict[str, dict[str, object]]:
+    """Return the error document that every platform answers with.
+
+    An exception from outside the tree becomes status 500 with its class name only:
+    its text may hold what the caller must not see; the log has all of it.
+    """
+    if not isinstance(error, GpfnError):
+        error = GpfnError(f"unexpected {type(error).__name__}; the log has the trace")
+    document: dict[str, object] = {
+        "status": error.status,
+        "type": error.type,
+        "title": error.title,
+        "detail": error.detail,
+    }
+    if error.field is not None:
+        document["field"] = error.field
+    return {"error": document}

@@ -1,0 +1,29 @@
+"""One call as the runners see it: its circumstances go in, a reply comes out."""
+
+from typing import NamedTuple
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.events.message import Message
+
+__all__ = ["Call", "Reply"]
+
+
+class Call(NamedTuple):
+    """The circumstances of one call, as the platform told them."""
+
+    id: str = ""
+    deadline: Deadline = NEVER
+    platform: str = "call"
+
+
+class Reply(NamedTuple):
+    """The answer, with the status that HTTP would show.
+
+    ``stages`` are (name, seconds) in the order they ran; ``error`` is set when the
+    message holds an error document.
+    """
+
+    message: Message
+    status: int = 200
+    stages: tuple[tuple[str, float], ...] = ()
+    error: BaseException | None = None

@@ -1,0 +1,54 @@
+"""How much a request may ask for, in one value that is passed down to every parser."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gpfn.errors import SetupError
+
+__all__ = ["Limits"]
+
+_KIB, _MIB = 1 << 10, 1 << 20
+
+
+class Limits(NamedTuple):
+    """Upper bounds; each is read from ``GPFN_MAX_<NAME>`` by :meth:`from_env`.
+
+    A NamedTuple, not a dataclass: a runner needs it before its first reply, and
+    importing dataclasses costs more than the rest of the runner together.
+    """
+
+    body_bytes: int = 6 * _MIB
+    """A request's body after decoding; 6 MiB is what OCI Functions lets through."""
+    header_bytes: int = 64 * _KIB
+    """All header lines of a request together."""
+    headers: int = 200
+    """Number of header lines."""
+    elements: int = 16 * _MIB
+    """Numbers (or strings) in all tensors of a call together."""
+    rank: int = 16
+    """Dimensions of one tensor."""
+    tensors: int = 64
+    """Tensors in one call."""
+    string_bytes: int = 4 * _MIB
+    """Bytes in all strings of a call together."""
+    batch: int = 1000
+    """Events in one batch."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **defaults: int) -> "Limits":
+        """Return the limits with what the environment overrides; ``defaults`` come first."""
+        values = {**cls._field_defaults, **defaults}
+        for name in cls._fields:
+            text = environ.get(f"GPFN_MAX_{name.upper()}")
+            if text is not None:
+                values[name] = _positive(name, text)
+        return cls(**values)
+
+
+def _positive(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise SetupError(
+            f"expected a whole number above 0, got {text!r}", field=f"GPFN_MAX_{name.upper()}"
+        )
+    return int(text)
