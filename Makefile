@@ -1,0 +1,93 @@
+# The ways to use this repository. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+# The public GraphPipe client needs flatbuffers 1.9, which ends with Python 3.11.
+PEER_PYTHON ?= $(shell command -v python3.11 || echo $(PYTHON))
+VENV ?= .venv
+PEERS ?= .venvs
+BIN := $(VENV)/bin
+PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-input
+LOCKED := $(PIP_INSTALL) --require-hashes
+COMPILE := $(BIN)/python -m compileall -q src
+UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+.PHONY: help install install-all peers run test lint pytest bench train docs lock clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+install: $(VENV)/.default ## Make .venv with the light default: no TensorFlow
+
+install-all: $(VENV)/.all ## Add every extra and the tools that the tests need
+
+peers: $(PEERS)/.graphpipe ## Make the environments of the programs we compare ourselves with
+
+run: install ## See an event go in and a forecast come out, remote and in the process
+	@$(COMPILE)
+	@$(BIN)/gpfn demo
+
+test: lint pytest docs ## Everything that CI runs
+	$(BIN)/python benchmarks/run.py --quick
+
+lint: install-all ## Style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+pytest: install-all peers ## All tests but the examples of the documentation
+	@$(COMPILE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timing" --ignore tests/docs
+	$(BIN)/python -m pytest -m timing --ignore tests/docs
+
+docs: install-all ## Run every example in README.md and docs/
+	@$(COMPILE)
+	$(BIN)/python -m pytest tests/docs
+
+bench: install-all peers ## Measure against peers and floors; rewrites docs/performance.md
+	@$(COMPILE)
+	$(BIN)/python benchmarks/run.py
+
+train: install-all ## Train the forecast network and export it to every format
+	$(BIN)/gpfn train forecast
+
+lock: $(PEERS)/uv/bin/uv ## Resolve the newest versions again into locks/
+	$(UV_COMPILE) pyproject.toml --all-extras -o locks/all.lock
+	$(UV_COMPILE) pyproject.toml -c locks/all.lock -o locks/default.lock
+	printf 'hatchling\neditables\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/build.lock
+	$(UV_COMPILE) locks/peer-graphpipe.in --override locks/peer-graphpipe.overrides \
+		-o locks/peer-graphpipe.lock
+
+clean: ## Remove caches and everything built; the environments stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -prune -exec rm -rf {} +
+
+# The stamps below make a second call of any target take seconds.
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("gpfn needs Python 3.11 to 3.13, this is %d.%d; try make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.default: $(VENV)/.python pyproject.toml locks/build.lock locks/default.lock
+	$(BIN)/python -m $(LOCKED) -r locks/build.lock -r locks/default.lock
+	$(BIN)/python -m $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	$(COMPILE)
+	touch $@
+
+$(VENV)/.all: $(VENV)/.default locks/all.lock
+	$(BIN)/python -m $(LOCKED) -r locks/all.lock
+	touch $@
+
+$(PEERS)/.graphpipe: locks/peer-graphpipe.lock
+	$(PEER_PYTHON) -m venv $(PEERS)/graphpipe
+	$(PEERS)/graphpipe/bin/python -m $(LOCKED) --no-deps -r locks/peer-graphpipe.lock
+	touch $@
+
+$(PEERS)/uv/bin/uv:
+	$(PYTHON) -m venv $(PEERS)/uv
+	$(PEERS)/uv/bin/python -m $(PIP_INSTALL) uv
