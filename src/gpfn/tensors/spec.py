@@ -1,6 +1,6 @@
 """What a model or a handler accepts: a name, a dtype, a shape with unknown dimensions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["DTYPES", "TensorSpec"]
 
@@ -15,7 +15,8 @@ class TensorSpec:
     """A tensor's dtype, shape and name.
 
     ``shape`` holds None where a dimension may be anything; ``shape=None`` leaves the
-    rank open as well.
+    rank open as well. ``finite=True`` refuses NaN and infinities in binary forms too;
+    JSON has none of them whatever the spec says.
 
     >>> TensorSpec("float32", (None, 20, 1), "series")
     TensorSpec(dtype='float32', shape=(None, 20, 1), name='series')
@@ -24,6 +25,7 @@ class TensorSpec:
     dtype: str
     shape: tuple[int | None, ...] | None = None
     name: str = ""
+    finite: bool = field(default=False, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
