@@ -1,0 +1,1 @@
+"""The tests of gpfn; each folder mirrors one of src/gpfn."""

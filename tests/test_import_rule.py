@@ -1,0 +1,162 @@
+"""The import rule of the design: data goes down one side and up the other.
+
+Every import statement counts, those inside functions too. What only type checkers see
+(``if TYPE_CHECKING:``) must obey the rule as well, but makes no cycle.
+"""
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.sources import Module, modules
+
+BASE = {"errors", "deadline", "limits"}
+WIRE = BASE | {"http1", "tensors"}
+BELOW_PLATFORMS = WIRE | {"events", "graphpipe", "models", "function"}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "deadline": {"errors"},
+    "limits": {"errors"},
+    "http1": BASE,
+    "events": BASE,
+    "tensors": BASE,
+    "images": BASE,
+    "graphpipe": WIRE,
+    "models": WIRE | {"graphpipe"},
+    "function": BELOW_PLATFORMS - {"function"},
+    "platforms": BELOW_PLATFORMS,
+    "platforms.fn": BELOW_PLATFORMS,
+    "platforms.http": BELOW_PLATFORMS,
+    "platforms.openwhisk": BELOW_PLATFORMS,
+    "cli": BASE,
+}
+"""Layer by layer, what its modules may import besides themselves and the bare package."""
+
+LAZILY = {
+    "cli": BELOW_PLATFORMS | {"images", "platforms", *(f"platforms.{p}" for p in ("fn", "http"))},
+    "function.homes": {"platforms.fn", "platforms.http", "platforms.openwhisk"},
+}
+"""What may be imported inside functions only: commands, and a Function's three homes."""
+
+
+class Import(NamedTuple):
+    """One import of ours: where, of what, and whether it runs when the module is loaded."""
+
+    line: int
+    target: str
+    at_import: bool
+    runs: bool
+
+
+def imports(module: Module) -> Iterator[Import]:
+    """Find every import of a gpfn module, wherever it stands."""
+    yield from _walk(module, module.tree, at_import=True, runs=True)
+
+
+def _walk(module: Module, node: ast.AST, *, at_import: bool, runs: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            for target in _targets(module, child):
+                yield Import(child.lineno, target, at_import, runs)
+            continue
+        function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        yield from _walk(
+            module, child, at_import=at_import and not function, runs=runs and not typing_only
+        )
+
+
+def _targets(module: Module, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "gpfn")
+        return
+    assert node.level == 0, f"{module.path}:{node.lineno}: a relative import"
+    origin = node.module or ""
+    if origin.split(".")[0] == "gpfn":
+        for alias in node.names:
+            inner = f"{origin}.{alias.name}"
+            yield inner if inner in modules() else origin
+
+
+def layer(name: str) -> str:
+    """Return the layer of a module: ``gpfn.platforms.fn.runner`` is in ``platforms.fn``."""
+    parts = name.split(".")[1:]
+    if parts[:1] == ["platforms"]:
+        return ".".join(parts[:2]) if ".".join(parts[:2]) in MAY_IMPORT else "platforms"
+    return parts[0] if parts else ""
+
+
+def allowed(name: str, found: Import) -> bool:
+    """Say whether the module ``name`` may have this import."""
+    own, target = layer(name), layer(found.target)
+    if target in ("", own) or target in MAY_IMPORT[own]:
+        return True
+    lazily = LAZILY.get(own, set()) | LAZILY.get(name.removeprefix("gpfn."), set())
+    return target in lazily and not (found.at_import and found.runs)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_go_downward(name: str) -> None:
+    if name == "gpfn":  # the front door: type checkers see all of it, nothing is loaded
+        assert not [found for found in imports(modules()[name]) if found.runs]
+        return
+    assert layer(name) in MAY_IMPORT, f"{name} is in no layer of the design"
+    wrong = [
+        f"{modules()[name].path}:{found.line}: {name} must not import {found.target}"
+        for found in imports(modules()[name])
+        if not allowed(name, found)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_reaches_others_through_the_front_door() -> None:
+    """``from gpfn import Function`` inside gpfn would hide an import from the rule."""
+    wrong = [
+        f"{module.path}:{node.lineno}: from gpfn import {alias.name}"
+        for module in modules().values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "gpfn"
+        for alias in node.names
+        if f"gpfn.{alias.name}" not in modules() and alias.name != "__version__"
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_there_are_no_cycles() -> None:
+    graph = {
+        name: {found.target for found in imports(module) if found.at_import and found.runs} - {name}
+        for name, module in modules().items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " imports ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for target in sorted(graph.get(name, ())):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def test_the_rule_sees_what_it_must() -> None:
+    """The checker itself: imports in functions, under conditions and of sub-modules."""
+    source = (
+        "import gpfn.cli.main\nfrom gpfn.models import download\n"
+        "def f():\n    from gpfn.platforms.fn import runner\n"
+        "if TYPE_CHECKING:\n    from gpfn.function.function import Function\n"
+    )
+    module = Module("gpfn.events.x", modules()["gpfn"].path, ast.parse(source))
+    found = list(imports(module))
+    assert [item.line for item in found] == [1, 2, 4, 6]
+    assert [item.at_import for item in found] == [True, True, False, True]
+    assert [item.runs for item in found] == [True, True, True, False]
+    assert not any(allowed("gpfn.events.x", item) for item in found)
+    assert allowed("gpfn.function.homes", found[2])
+    assert not allowed("gpfn.platforms.http.server", found[2])
+    assert not allowed("gpfn.cli.models", found[1])
+    assert allowed("gpfn.cli.models", found[1]._replace(at_import=False))
