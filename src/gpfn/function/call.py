@@ -20,10 +20,11 @@ class Reply(NamedTuple):
     """The answer, with the status that HTTP would show.
 
     ``stages`` are (name, seconds) in the order they ran; ``error`` is set when the
-    message holds an error document.
+    message holds an error document, ``failures`` hold what failed within a batch.
     """
 
     message: Message
     status: int = 200
     stages: tuple[tuple[str, float], ...] = ()
     error: BaseException | None = None
+    failures: tuple[BaseException, ...] = ()

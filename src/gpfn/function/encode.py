@@ -1,0 +1,129 @@
+"""From what a function returned to bytes with a media type."""
+
+import sys
+from collections.abc import Mapping
+from math import isfinite
+from typing import NamedTuple
+
+from gpfn.errors import GpfnError
+from gpfn.events.message import Message
+from gpfn.function.arrays import GRAPHPIPE
+from gpfn.function.payload import Payload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.events import Event
+
+__all__ = ["Body", "encode_result"]
+
+_JSON = "application/json"
+_TENSOR_TYPES = frozenset([GRAPHPIPE, "application/octet-stream", "application/x-npy"])
+
+
+class Body(NamedTuple):
+    """Bytes ready for an event's data or a plain reply.
+
+    ``attributes`` describe them (``dtype``, ``shape``, ``nonfinite``) and travel as
+    extensions of an event or as headers; ``data`` is None when there is nothing to say.
+    """
+
+    data: bytes | None
+    media_type: str
+    attributes: Mapping[str, str]
+
+
+def encode_result(
+    result: object, asked: Payload, *, nonfinite: str, output: str
+) -> "Body | Event | Message":
+    """Return the reply's body for what a function returned.
+
+    Arrays go back in the media type they came in; anything else by its own type. An
+    Event or a Message is what the function wants to answer with, and is kept.
+    """
+    if result is None:
+        return Body(None, "", {})
+    if isinstance(result, bytes | bytearray | memoryview):
+        return Body(bytes(result), "application/octet-stream", {})
+    if isinstance(result, str):
+        return Body(result.encode(), "text/plain; charset=utf-8", {})
+    if isinstance(result, Payload):
+        return Body(result.data, result.media_type, result.attributes)
+    if isinstance(result, Message) or is_event(result):
+        return result  # type: ignore[return-value] # is_event is no type guard: Event is not loaded
+    arrays = as_arrays(result, output)
+    if arrays is not None:
+        return _encode_arrays(arrays, asked, nonfinite)
+    return _encode_json(result, nonfinite)
+
+
+def is_event(value: object) -> bool:
+    """Say whether ``value`` is an Event, without loading the events package to ask."""
+    module = sys.modules.get("gpfn.events.event")
+    return module is not None and isinstance(value, module.Event)
+
+
+def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
+    """Return ``result`` as named arrays when it is one array or a mapping of arrays."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if isinstance(result, numpy.ndarray | numpy.generic):
+        return {output: numpy.asarray(result)}
+    if not isinstance(result, Mapping) or not result:
+        return None
+    if not all(isinstance(value, numpy.ndarray | numpy.generic) for value in result.values()):
+        return None
+    return {str(name): numpy.asarray(value) for name, value in result.items()}
+
+
+def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
+    media_type = asked.base_type if asked.base_type in _TENSOR_TYPES else _JSON
+    if media_type == GRAPHPIPE:
+        return Body(_graphpipe(arrays), GRAPHPIPE, {})
+    from gpfn.tensors import encode
+
+    done = encode(arrays, media_type, nonfinite=nonfinite)  # type: ignore[arg-type]
+    attributes = dict(done.attributes)
+    if done.nonfinite:
+        attributes["nonfinite"] = "true"
+    return Body(done.body, done.media_type, attributes)
+
+
+def _graphpipe(arrays: "dict[str, np.ndarray]") -> bytes:
+    from gpfn.graphpipe import InferResponse, encode_response
+
+    return b"".join(encode_response(InferResponse(tuple(arrays.values()))))
+
+
+def _encode_json(value: object, nonfinite: str) -> Body:
+    import orjson
+
+    try:
+        data = orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        kind = type(value).__name__
+        raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
+    if b"null" in data and _has_nonfinite(value):
+        if nonfinite == "refuse":
+            raise GpfnError("the function returned a number that is not finite")
+        return Body(data, _JSON, {"nonfinite": "true"})
+    return Body(data, _JSON, {})
+
+
+def _plain(value: object) -> object:
+    """Give orjson what it can write instead of an array it cannot: strided, of another order."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _has_nonfinite(value: object) -> bool:
+    if isinstance(value, float):
+        return not isfinite(value)
+    if isinstance(value, Mapping):
+        return any(_has_nonfinite(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_nonfinite(item) for item in value)
+    return hasattr(value, "tolist") and _has_nonfinite(value.tolist())

@@ -1,0 +1,51 @@
+"""Which model a function uses: the first of its candidates that is there."""
+
+import os
+from collections.abc import Sequence
+
+from gpfn.errors import ModelUnreadable
+
+__all__ = ["find_model"]
+
+
+def find_model(candidates: Sequence[str], folder: str) -> str:
+    """Return the first candidate that is set, as a URI that open_model takes.
+
+    ``env:NAME`` counts when the variable is set and not empty; its value is used like a
+    candidate. A relative file is looked for in ``folder``, then in the working
+    directory. URLs and ``module:callable`` are taken as they are.
+
+    Raises ModelUnreadable when there is none; the detail lists what was tried.
+    """
+    tried = []
+    for candidate in candidates:
+        uri, problem = _resolve(candidate, folder)
+        if uri is not None:
+            return uri
+        tried.append(problem)
+    raise ModelUnreadable("no model found: " + "; ".join(tried), field="model")
+
+
+def _resolve(candidate: str, folder: str) -> tuple[str | None, str]:
+    if candidate.startswith("env:"):
+        name = candidate[4:]
+        value = os.environ.get(name, "").strip()
+        if not value:
+            return None, f"{name} is not set"
+        return _located(value, folder) or value, ""
+    uri = _located(candidate, folder)
+    return uri, f"{candidate} is neither in {folder} nor in the working directory"
+
+
+def _located(uri: str, folder: str) -> str | None:
+    path = uri.partition("#")[0]  # what follows is a checksum for the opener
+    for base in dict.fromkeys((folder, os.getcwd())):
+        full = os.path.join(base, path)
+        if os.path.exists(full):
+            return full + uri[len(path) :]
+    return uri if "://" in uri or _is_callable(uri) else None
+
+
+def _is_callable(uri: str) -> bool:
+    module, colon, name = uri.partition(":")
+    return bool(colon) and name.isidentifier() and module.replace(".", "_").isidentifier()

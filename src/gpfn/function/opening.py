@@ -1,0 +1,85 @@
+"""Opening a function's model, once, and warming it up before the first call."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from gpfn.errors import GpfnError, SetupError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.models.model import Model
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["Opened", "feed", "match_inputs", "open_and_warm"]
+
+
+class Opened(NamedTuple):
+    """How long opening took; ``uri`` is the model that was found, empty without one."""
+
+    load_seconds: float = 0.0
+    warmup_seconds: float = 0.0
+    uri: str = ""
+
+
+def open_and_warm(uri: str, threads: "int | str") -> "tuple[Model, Opened]":
+    """Open the model at ``uri`` through the process-wide cache and call it once on zeros."""
+    from gpfn.models import open_model
+
+    began = time.perf_counter()
+    model = open_model(uri, threads=threads)  # type: ignore[arg-type]
+    loaded = time.perf_counter()
+    _warm(model)
+    return model, Opened(loaded - began, time.perf_counter() - loaded, uri)
+
+
+def _warm(model: "Model") -> None:
+    """Call a model of this process on zeros; a remote one is its server's to warm."""
+    if model.backend == "graphpipe" or any(spec.shape is None for spec in model.inputs):
+        return
+    try:
+        model({spec.name: _zeros(spec) for spec in model.inputs})
+    except GpfnError:
+        return  # zeros of this size need not suit it; if it is broken, the first call says how
+
+
+def _zeros(spec: "TensorSpec") -> "np.ndarray":
+    import numpy as np
+
+    shape = tuple(1 if size is None else size for size in spec.shape or ())
+    if spec.dtype == "string":
+        return np.full(shape, b"", dtype=object)
+    return np.zeros(shape, spec.dtype)
+
+
+def match_inputs(declared: Sequence[str], model: "Model") -> dict[str, str]:
+    """Return which declared input feeds which input of the model: by name, else by order.
+
+    Raises SetupError when their numbers differ.
+    """
+    names = [spec.name for spec in model.inputs]
+    if not declared or set(declared) == set(names):
+        return {name: name for name in names}
+    if len(declared) != len(names):
+        raise SetupError(
+            f"declared are {', '.join(declared)}, but {model.name} takes {', '.join(names)}",
+            field="inputs",
+        )
+    return dict(zip(declared, names, strict=True))
+
+
+def feed(value: object, inputs: Mapping[str, str]) -> "dict[str, np.ndarray]":
+    """Return what the model is called with: ``value`` under the model's names.
+
+    ``value`` is what was decoded or what ``before`` returned: a mapping by declared or by
+    the model's names, one array, or a sequence of arrays in declared order.
+    """
+    if not isinstance(value, Mapping):
+        values = value if isinstance(value, list | tuple) else (value,)
+        value = dict(zip(inputs, values, strict=False))
+    fed = {inputs.get(name, name): array for name, array in value.items()}
+    if set(fed) != set(inputs.values()):
+        raise GpfnError(f"the model takes {', '.join(inputs.values())}, not {', '.join(fed)}")
+    return fed

@@ -1,0 +1,108 @@
+"""How a user's own function is called: what it takes is read from its parameters.
+
+Reading ``__code__`` by hand instead of ``inspect.signature`` saves the import of inspect,
+which is more than the rest of a cold start without a model.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from gpfn.errors import SetupError
+
+__all__ = ["EXTRAS", "Callback"]
+
+EXTRAS = ("model", "call", "event")
+"""Parameters that are filled by name: the opened model, the Call, the Event or None."""
+
+_VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
+
+
+class Callback:
+    """A user's function with what its parameters ask for.
+
+    Parameters called ``model``, ``call`` or ``event`` are given by name. The others take
+    the arrays: by name when every array has a parameter of its name, as one dict when
+    there is one parameter and several arrays, otherwise in their declared order.
+    """
+
+    __slots__ = ("_names", "_variadic", "function", "is_async", "wants")
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.function = function
+        positional, keywords, variadic, self.is_async = _signature(function)
+        self._variadic = variadic
+        self.wants = tuple(name for name in EXTRAS if name in positional or name in keywords)
+        self._names = tuple(name for name in positional if name not in self.wants)
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
+    def with_value(self, value: object, extras: Mapping[str, object]) -> object:
+        """Call it with one value and the extras that it asks for."""
+        return self.function(value, **{name: extras[name] for name in self.wants})
+
+    def with_arrays(self, arrays: Mapping[str, object], extras: Mapping[str, object]) -> object:
+        """Call it with named arrays and the extras that it asks for."""
+        wanted = {name: extras[name] for name in self.wants}
+        if self._names and set(arrays) <= set(self._names):
+            return self.function(**arrays, **wanted)
+        if len(arrays) > 1 and len(self._names) == 1 and not self._variadic:
+            return self.function(dict(arrays), **wanted)
+        return self.function(*arrays.values(), **wanted)
+
+    def check(self, arrays: Sequence[str]) -> None:
+        """Raise SetupError when it cannot be called with arrays of these names."""
+        count = len(self._names)
+        if self._variadic or count == len(arrays) or count == 1:
+            return
+        if set(arrays) <= set(self._names):
+            return
+        raise SetupError(
+            f"{self.name} takes {_list(self._names)}, but the arrays are {_list(arrays)}",
+            field="inputs",
+        )
+
+
+def _list(names: Iterable[str]) -> str:
+    return f"({', '.join(names)})"
+
+
+def _signature(function: Callable[..., object]) -> tuple[list[str], list[str], bool, bool]:
+    """Return positional names, keyword-only names, whether *args, whether it is async."""
+    target, bound = _plain(function)
+    code = getattr(target, "__code__", None)
+    if code is None:
+        return _inspected(function)
+    count = code.co_argcount
+    positional = list(code.co_varnames[bound:count])
+    keywords = list(code.co_varnames[count : count + code.co_kwonlyargcount])
+    variadic = bool(code.co_flags & _VARARGS)
+    return positional, keywords, variadic, bool(code.co_flags & 0x80)  # CO_COROUTINE
+
+
+def _plain(function: object) -> tuple[object, int]:
+    """Return the function below wrappers and methods, and how many arguments are bound."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    if hasattr(function, "__func__"):
+        return _plain(function.__func__)[0], 1
+    if hasattr(function, "__code__") or isinstance(function, type):
+        return function, 0
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - its code is wanted
+    return (call, 1) if hasattr(call, "__code__") else (function, 0)
+
+
+def _inspected(function: Callable[..., object]) -> tuple[list[str], list[str], bool, bool]:
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a built-in without a signature
+        return [], [], True, False
+    positional = [
+        p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return positional, keywords, variadic, inspect.iscoroutinefunction(function)

@@ -1,0 +1,44 @@
+"""From a transport's message to what the function works on, and the form to answer in."""
+
+from typing import NamedTuple
+
+from gpfn.events.message import Message
+from gpfn.function.payload import Payload
+from gpfn.limits import Limits
+
+__all__ = ["Received", "receive"]
+
+_MARKS = (b"specversion", b"cloudEventsVersion")
+
+
+class Received(NamedTuple):
+    """The payloads of a message and the form they came in.
+
+    ``form`` is ``plain`` (no event), ``structured``, ``binary`` or ``batch``.
+    """
+
+    payloads: tuple[Payload, ...]
+    form: str
+
+
+def receive(message: Message, limits: Limits) -> Received:
+    """Tell events from plain bodies; raises InvalidEvent for an event that is broken."""
+    plain = Payload(message.body, message.content_type, headers=message.headers)
+    if not _may_be_event(message, plain):
+        return Received((plain,), "plain")
+    from gpfn.events import read
+
+    events = read(message, limits)
+    if events is None:
+        return Received((plain,), "plain")
+    payloads = tuple(Payload.from_event(event, message.headers) for event in events.events)
+    return Received(payloads, events.mode)
+
+
+def _may_be_event(message: Message, plain: Payload) -> bool:
+    """Say whether it is worth loading the events package, which a plain call never pays for."""
+    if message.content_type[:24].lower().startswith("application/cloudevents"):
+        return True
+    if any(name.startswith("ce-") for name, _ in message.headers):
+        return True
+    return plain.is_json and any(mark in plain.data for mark in _MARKS)
