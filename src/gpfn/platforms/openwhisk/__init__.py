@@ -1,0 +1,1 @@
+"""Apache OpenWhisk: an action's main(args)."""
