@@ -6,6 +6,7 @@
     │   ├── InvalidEvent         not a valid CloudEvent
     │   ├── InvalidTensor        the data does not fit the declared tensor
     │   ├── InvalidMessage       not a valid GraphPipe message
+    │   ├── InvalidImage         not an image that can be decoded, or not one we fetch
     │   ├── UnsupportedMedia     no decoder for this media type
     │   ├── TooLarge             over a configured limit
     │   └── DeadlineExceeded     the caller's time was up before the work was done
@@ -35,6 +36,7 @@ __all__ = [
     "DownloadFailed",
     "GpfnError",
     "InvalidEvent",
+    "InvalidImage",
     "InvalidMessage",
     "InvalidRequest",
     "InvalidTensor",
@@ -109,6 +111,13 @@ class InvalidMessage(CallerError):
 
     type = "invalid-message"
     title = "Invalid GraphPipe message"
+
+
+class InvalidImage(CallerError):
+    """Not an image that can be decoded; ``detail`` says what it is instead."""
+
+    type = "invalid-image"
+    title = "Invalid image"
 
 
 class UnsupportedMedia(CallerError):

@@ -32,6 +32,8 @@ class Limits(NamedTuple):
     """Tensors in one call."""
     string_bytes: int = 4 * _MIB
     """Bytes in all strings of a call together."""
+    pixels: int = 24_000_000
+    """Width times height of an image, before it is decoded."""
     batch: int = 1000
     """Events in one batch."""
 
