@@ -208,6 +208,6 @@ def _invalid(error: HttpParserError) -> InvalidRequest:
     reason = str(error)
     if isinstance(error, HttpParserInvalidMethodError):
         return InvalidRequest("unknown method", field="method", status=501)
-    if "version" in reason or "PRI" in reason:
+    if "HTTP version" in reason:
         return InvalidRequest(reason, status=505)
     return InvalidRequest(reason)

@@ -147,10 +147,11 @@ class RequestReader:
             text = f"the head is over {self._limits.header_bytes} bytes (GPFN_MAX_HEADER_BYTES)"
             raise InvalidRequest(text, field="headers", status=431)
         self._head_bytes += stop - position
-        if self._head.complete:
-            self._begin_body(ended=bool(ends))
-        elif ends:
-            raise InvalidRequest("the head ends where none should")
+        if ends or self._head.complete:
+            self._head.settle(self._limits)
+            if not (ends and self._head.complete):
+                raise InvalidRequest("the head does not end where it should")
+            self._begin_body()
         return stop
 
     def _head_end(self, data: bytes, position: int) -> int:
@@ -166,11 +167,8 @@ class RequestReader:
         self._tail = (self._tail + data[max(position, len(data) - 3) :])[-3:]
         return 0
 
-    def _begin_body(self, *, ended: bool) -> None:
+    def _begin_body(self) -> None:
         head = self._head
-        head.settle(self._limits)
-        if not ended:
-            raise InvalidRequest("the head ends too early")
         self._tail = b""
         self._begun = False
         self._body = Body(self._large)
