@@ -31,12 +31,15 @@ MAY_IMPORT = {
     "platforms.fn": BELOW_PLATFORMS,
     "platforms.http": BELOW_PLATFORMS,
     "platforms.openwhisk": BELOW_PLATFORMS,
+    "invoke": BELOW_PLATFORMS,
     "cli": BASE,
+    "__main__": {"cli"},
 }
 """Layer by layer, what its modules may import besides themselves and the bare package."""
 
 LAZILY = {
-    "cli": BELOW_PLATFORMS | {"images", "platforms", *(f"platforms.{p}" for p in ("fn", "http"))},
+    "cli": BELOW_PLATFORMS
+    | {"images", "invoke", "platforms", *(f"platforms.{p}" for p in ("fn", "http"))},
     "function.homes": {"platforms.fn", "platforms.http", "platforms.openwhisk"},
 }
 """What may be imported inside functions only: commands, and a Function's three homes."""

@@ -25,26 +25,34 @@ def decode_arrays(
     Raises InvalidTensor with the path of what does not fit, UnsupportedMedia,
     InvalidMessage for a broken GraphPipe message, TooLarge.
     """
+    if payload.event is not None and not payload.event.has_data:
+        raise InvalidEvent("missing; this function takes numbers", field="data")
     if payload.base_type == GRAPHPIPE:
         return _from_graphpipe(payload, specs, limits)
     if payload.is_json:
         return _from_json(payload, specs, limits)
     from gpfn.tensors import decode_bytes
 
-    attributes = _attributes(payload)
-    return decode_bytes(payload.view, payload.media_type, specs, limits, attributes=attributes)
+    return decode_bytes(
+        _buffer(payload),
+        payload.media_type,
+        specs,
+        limits,
+        attributes=_attributes(payload),
+        path=payload.field,
+    )
 
 
 def _from_json(
     payload: Payload, specs: Sequence[TensorSpec], limits: Limits
 ) -> "dict[str, np.ndarray]":
-    from gpfn.tensors import decode_json
+    from gpfn.tensors import decode_json, form_of
 
-    if payload.event is not None and payload.event.data is None:
-        raise InvalidEvent("missing; this function takes numbers", field="data")
     if payload.event is None and not payload.view:
         raise InvalidTensor("empty; expected numbers as JSON", field="body")
-    return decode_json(payload.json(), specs, limits, path=payload.field)
+    value = payload.json()
+    payload.form = form_of(value, specs)
+    return decode_json(value, specs, limits, path=payload.field)
 
 
 def _from_graphpipe(
@@ -54,9 +62,10 @@ def _from_graphpipe(
     from gpfn.graphpipe import InferRequest, decode_request
     from gpfn.tensors import fit
 
-    request = decode_request(payload.view, limits)
+    request = decode_request(_buffer(payload), limits)
     if not isinstance(request, InferRequest):
         raise InvalidMessage("expected an InferRequest", field="request")
+    payload.outputs = tuple(request.output_names)
     names = request.input_names or tuple(spec.name for spec in specs)
     given = dict(zip(names, request.tensors, strict=False))
     if len(request.tensors) != len(specs) or set(given) != {spec.name for spec in specs}:
@@ -69,6 +78,11 @@ def _from_graphpipe(
         )
         for spec in specs
     }
+
+
+def _buffer(payload: Payload) -> "bytes | memoryview":
+    view = payload.view
+    return bytes(view) if isinstance(view, bytearray) else view
 
 
 def _attributes(payload: Payload) -> Mapping[str, str]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Steps", "drive", "drive_async", "settle"]
 
-T = TypeVar("T")
-Steps = Generator[Awaitable[object], object, T]
+_T = TypeVar("_T")
+Steps = Generator[Awaitable[object], object, _T]
 
 _LOOPS = _local()  # one event loop a thread, made when a function turns out to be async
 
@@ -29,7 +29,7 @@ def settle(result: object) -> Steps[object]:
     return result
 
 
-def drive(steps: Steps[T], deadline: Deadline) -> T:
+def drive(steps: Steps[_T], deadline: Deadline) -> _T:
     """Run ``steps`` in this thread."""
     try:
         awaitable = next(steps)
@@ -41,11 +41,11 @@ def drive(steps: Steps[T], deadline: Deadline) -> T:
             else:
                 awaitable = steps.send(result)
     except StopIteration as stop:
-        value: T = stop.value
+        value: _T = stop.value
         return value
 
 
-async def drive_async(steps: Steps[T], deadline: Deadline) -> T:
+async def drive_async(steps: Steps[_T], deadline: Deadline) -> _T:
     """Run ``steps`` in this event loop."""
     try:
         awaitable = next(steps)
@@ -57,7 +57,7 @@ async def drive_async(steps: Steps[T], deadline: Deadline) -> T:
             else:
                 awaitable = steps.send(result)
     except StopIteration as stop:
-        value: T = stop.value
+        value: _T = stop.value
         return value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
-from gpfn.errors import GpfnError
+from gpfn.errors import GpfnError, InvalidMessage
 from gpfn.events.message import Message
 from gpfn.function.arrays import GRAPHPIPE
 from gpfn.function.payload import Payload
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gpfn.events import Event
 
-__all__ = ["Body", "encode_result"]
+__all__ = ["Body", "as_arrays", "encode_result", "is_event"]
 
 _JSON = "application/json"
 _TENSOR_TYPES = frozenset([GRAPHPIPE, "application/octet-stream", "application/x-npy"])
@@ -27,11 +27,13 @@ class Body(NamedTuple):
 
     ``attributes`` describe them (``dtype``, ``shape``, ``nonfinite``) and travel as
     extensions of an event or as headers; ``data`` is None when there is nothing to say.
+    ``valid_json`` tells that they need not be checked when they are embedded.
     """
 
     data: bytes | None
-    media_type: str
-    attributes: Mapping[str, str]
+    media_type: str = ""
+    attributes: Mapping[str, str | bool] = {}
+    valid_json: bool = False
 
 
 def encode_result(
@@ -43,11 +45,11 @@ def encode_result(
     Event or a Message is what the function wants to answer with, and is kept.
     """
     if result is None:
-        return Body(None, "", {})
+        return Body(None)
     if isinstance(result, bytes | bytearray | memoryview):
-        return Body(bytes(result), "application/octet-stream", {})
+        return Body(bytes(result), "application/octet-stream")
     if isinstance(result, str):
-        return Body(result.encode(), "text/plain; charset=utf-8", {})
+        return Body(result.encode(), "text/plain; charset=utf-8")
     if isinstance(result, Payload):
         return Body(result.data, result.media_type, result.attributes)
     if isinstance(result, Message) or is_event(result):
@@ -81,20 +83,25 @@ def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
 def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
     media_type = asked.base_type if asked.base_type in _TENSOR_TYPES else _JSON
     if media_type == GRAPHPIPE:
-        return Body(_graphpipe(arrays), GRAPHPIPE, {})
+        return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     from gpfn.tensors import encode
 
-    done = encode(arrays, media_type, nonfinite=nonfinite)  # type: ignore[arg-type]
-    attributes = dict(done.attributes)
+    done = encode(arrays, media_type, form=asked.form, nonfinite=nonfinite)  # type: ignore[arg-type]
+    attributes: dict[str, str | bool] = dict(done.attributes)
     if done.nonfinite:
-        attributes["nonfinite"] = "true"
-    return Body(done.body, done.media_type, attributes)
+        attributes["nonfinite"] = True
+    return Body(done.body, done.media_type, attributes, valid_json=media_type == _JSON)
 
 
-def _graphpipe(arrays: "dict[str, np.ndarray]") -> bytes:
+def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
     from gpfn.graphpipe import InferResponse, encode_response
 
-    return b"".join(encode_response(InferResponse(tuple(arrays.values()))))
+    for index, name in enumerate(outputs):
+        if name not in arrays:
+            field = f"infer_request.output_names[{index}]"
+            raise InvalidMessage(f"no such output; there are {', '.join(arrays)}", field=field)
+    tensors = tuple(arrays[name] for name in outputs or arrays)
+    return b"".join(encode_response(InferResponse(tensors)))
 
 
 def _encode_json(value: object, nonfinite: str) -> Body:
@@ -108,8 +115,8 @@ def _encode_json(value: object, nonfinite: str) -> Body:
     if b"null" in data and _has_nonfinite(value):
         if nonfinite == "refuse":
             raise GpfnError("the function returned a number that is not finite")
-        return Body(data, _JSON, {"nonfinite": "true"})
-    return Body(data, _JSON, {})
+        return Body(data, _JSON, {"nonfinite": True}, valid_json=True)
+    return Body(data, _JSON, valid_json=True)
 
 
 def _plain(value: object) -> object:

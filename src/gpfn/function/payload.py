@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 __all__ = ["Payload"]
 
 _UNSET = object()
-_JSON = frozenset(["", "text/plain", "text/json", "application/json"])
-_FORM = "application/x-www-form-urlencoded"  # what curl -d says of everything
+_JSON = frozenset(["application/json", "text/json"])
+_UNSAID = frozenset(["", "text/plain", "application/x-www-form-urlencoded"])
+"""What a plain body is called by who did not say: nobody, ``fn invoke`` and ``curl -d``."""
 
 
 class Payload:
@@ -25,7 +26,16 @@ class Payload:
     b'{"a":[1,2]}'
     """
 
-    __slots__ = ("_data", "_value", "attributes", "event", "headers", "media_type")
+    __slots__ = (
+        "_data",
+        "_value",
+        "attributes",
+        "event",
+        "form",
+        "headers",
+        "media_type",
+        "outputs",
+    )
 
     def __init__(
         self,
@@ -43,6 +53,10 @@ class Payload:
         self.event = event
         self.headers = headers
         self.attributes: Mapping[str, str] = attributes or {}
+        self.form = "nested"
+        """Which of the JSON forms of tensors it had; arrays are answered in the same."""
+        self.outputs: tuple[str, ...] = ()
+        """The outputs that a GraphPipe request asked for by name."""
 
     @classmethod
     def from_json(cls, value: object, *, headers: tuple[tuple[str, str], ...] = ()) -> "Payload":
@@ -54,7 +68,11 @@ class Payload:
     @classmethod
     def from_event(cls, event: "Event", headers: tuple[tuple[str, str], ...] = ()) -> "Payload":
         """Return the payload of an event; its data is looked at when it is asked for."""
-        payload = cls(b"", event.datacontenttype or "", event=event, headers=headers)
+        from gpfn.events.event import ABSENT
+
+        parsed = event.json_value is not ABSENT
+        unsaid = "application/json" if parsed else "application/octet-stream"
+        payload = cls(b"", event.datacontenttype or unsaid, event=event, headers=headers)
         payload._data = None
         return payload
 
@@ -70,6 +88,8 @@ class Payload:
     @property
     def view(self) -> "bytes | bytearray | memoryview":
         """The bytes without a copy, as they were received."""
+        if self._data is None and self.event is not None:
+            return self.event.buffer or b""
         return self.data if self._data is None else self._data
 
     def _make_data(self) -> bytes:
@@ -86,9 +106,11 @@ class Payload:
 
     @property
     def is_json(self) -> bool:
-        """Whether the media type says JSON, or says nothing (as ``fn invoke`` and curl do)."""
+        """Whether the media type says JSON, or a plain body's says nothing, as curl's does."""
         base = self.base_type
-        return base in _JSON or base == _FORM or base.endswith("+json")
+        if base in _JSON or base.endswith("+json"):
+            return True
+        return self.event is None and base in _UNSAID
 
     @property
     def field(self) -> str:

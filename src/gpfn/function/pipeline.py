@@ -43,7 +43,7 @@ def event_steps(function: "Function", event: "Event", call: Call) -> Steps["Even
     stages = Stages()
     body = yield from _body_steps(function, Payload.from_event(event), call, stages)
     if isinstance(body, Message):
-        body = Body(bytes(body.body), body.content_type, {})
+        body = Body(bytes(body.body), body.content_type)
     return to_event(event, body, function.stamp)
 
 
@@ -95,7 +95,7 @@ def _batch_steps(
         try:
             body = yield from _body_steps(function, payload, call, stages)
             if isinstance(body, Message):
-                body = Body(bytes(body.body), body.content_type, {})
+                body = Body(bytes(body.body), body.content_type)
             events.append(to_event(event, body, function.stamp))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are answered
             failures.append(error)

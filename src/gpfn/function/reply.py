@@ -16,6 +16,7 @@ __all__ = [
     "error_event",
     "error_message",
     "event_message",
+    "status_of",
     "to_event",
     "to_message",
 ]
@@ -41,6 +42,7 @@ def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
         type=stamp.type,
         source=stamp.source,
         extensions=body.attributes,
+        valid_json=body.valid_json,
     )
 
 
@@ -48,7 +50,7 @@ def to_message(body: "Body | Event") -> Message:
     """Return the message of a reply to a plain body; an Event goes out structured."""
     if not isinstance(body, Body):
         return event_message([body], "structured")
-    headers = tuple((f"gpfn-{name}", value) for name, value in body.attributes.items())
+    headers = tuple((f"gpfn-{name}", _text(value)) for name, value in body.attributes.items())
     return Message(body.data or b"", body.media_type, headers)
 
 
@@ -72,12 +74,17 @@ def error_event(request: "Event", error: BaseException, stamp: Stamp) -> "Event"
         datacontenttype=PROBLEM,
         type=f"{request.type}.error",
         source=stamp.source,
+        valid_json=True,
     )
 
 
 def status_of(error: BaseException) -> int:
     """Return the HTTP status that fits."""
     return error.status if isinstance(error, GpfnError) else 500
+
+
+def _text(value: str | bool) -> str:
+    return value if isinstance(value, str) else str(value).lower()
 
 
 def _document(error: BaseException) -> bytes:

@@ -1,1 +1,3 @@
 """Apache OpenWhisk: an action's main(args)."""
+
+__all__: list[str] = []

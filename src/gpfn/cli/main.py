@@ -1,0 +1,52 @@
+"""The ``gpfn`` command: finds the module of a command and runs it.
+
+A container starts ``gpfn run fn FILE``, and its caller waits for that: this module loads
+nothing that the runner does not need, not even argparse.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from gpfn import __version__
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        from gpfn.cli.failure import report
+        from gpfn.errors import GpfnError
+
+        if not isinstance(error, GpfnError):
+            raise
+        return report(error, as_json="--json" in words)
+
+
+def _run(words: list[str]) -> int:
+    if words[:2] == ["run", "fn"] and 3 <= len(words) <= 4 and not _has_option(words):
+        from gpfn.platforms.fn.runner import run
+
+        return run(*words[2:])
+    if words[:1] in (["--version"], ["-V"]):
+        print(f"gpfn {__version__}")
+        return 0
+    from gpfn.cli.commands import dispatch
+
+    return dispatch(words)
+
+
+def _has_option(words: list[str]) -> bool:
+    return any(word.startswith("-") for word in words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
