@@ -1,0 +1,141 @@
+"""Train the forecast network and export it; `gpfn train forecast` calls this.
+
+The last fifth of a synthetic monthly series is held out. The network reads windows of 20
+months and says after every month what the next one will be.
+"""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import forecast_card
+from series import STEPS, Forecast, month_name, split, windows
+from staging import staging
+
+__all__ = ["EXPORTS", "ROOT", "Outcome", "Settings", "train"]
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, RESULT = "series", "forecast"
+LITE = "forecast.tflite"
+EXPORTS = (LITE, "rnn_ts_model.pb", "forecast.onnx", "forecast_savedmodel")
+"""One network in four formats; rnn_ts_model.pb is what graphpipe-tf's users have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be chosen; the defaults made the committed model."""
+
+    hidden: int = 100
+    learning_rate: float = 0.001
+    epochs: int = 600
+    windows: int = 15
+    """Length of the series in windows of 20 months; the last fifth of them is held out."""
+    seed: int = 7
+    out: Path = ROOT / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run made: ``facts`` are in forecast.json, ``history`` is the MSE by epoch."""
+
+    summary: str
+    facts: dict[str, Any]
+    history: list[float]
+    files: tuple[Path, ...]
+    plots: tuple[Path, ...]
+
+
+def train(settings: Settings) -> Outcome:
+    """Train, compare the exports with the network, and write all to ``settings.out``.
+
+    A run that fails leaves the files that were there as they were. Training into the
+    checkout's ``models`` also renews the function's own copy of the LiteRT file.
+    """
+    from recurrent import Recurrent
+
+    learned, held_out = split(settings.windows, settings.seed)
+    scaling = {"mean": float(learned.mean()), "scale": float(learned.std())}
+    network = Recurrent(STEPS, settings.hidden, **scaling, seed=settings.seed)
+    history = _fit(network, settings)
+
+    def forecast(series: Any) -> Any:
+        return network(series).numpy()
+
+    facts = forecast_card.facts(settings, forecast, history)
+    facts["scaling"] = {**scaling, "inside_the_model": True}
+    with staging(settings.out) as folder:
+        facts["metrics"]["exports_apart"] = _export(network, forecast, folder, held_out)
+        _plot(folder / "plots", facts, history, forecast, settings)
+        (folder / "forecast.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (folder / "forecast.md").write_text(forecast_card.card(facts))
+    if settings.out.resolve() == ROOT / "models":
+        shutil.copyfile(settings.out / LITE, ROOT / "functions" / "forecast" / LITE)
+    return _outcome(settings.out, facts, history)
+
+
+def _fit(network: Any, settings: Settings) -> list[float]:
+    from progress import reporting
+    from recurrent import fit
+
+    inputs, targets = windows(split(settings.windows, settings.seed)[0])
+    with reporting(settings.epochs) as after_epoch:
+        return fit(
+            network,
+            inputs,
+            targets,
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+            after_epoch=after_epoch,
+        )
+
+
+def _export(network: Any, forecast: Forecast, folder: Path, held_out: Any) -> float:
+    from agreement import ask, disagreement
+    from exports import Exporter
+
+    lite, frozen, onnx, savedmodel = (folder / name for name in EXPORTS)
+    exporter = Exporter(network, (None, STEPS, 1), source=SOURCE, result=RESULT)
+    exporter.savedmodel(savedmodel)
+    exporter.lite(savedmodel, lite)
+    exporter.frozen(frozen)
+    exporter.onnx(onnx)
+    inputs, _ = windows(held_out)
+    answers = {name: ask(folder / name, SOURCE, RESULT, inputs) for name in EXPORTS}
+    return disagreement(forecast(inputs), answers)
+
+
+def _plot(
+    folder: Path,
+    facts: dict[str, Any],
+    history: list[float],
+    forecast: Forecast,
+    settings: Settings,
+) -> None:
+    import plots
+
+    folder.mkdir()
+    learned, held_out = split(settings.windows, settings.seed)
+    inputs, targets = windows(held_out)
+    plots.whole_series(folder / "forecast-series.png", learned, held_out)
+    naive = facts["metrics"]["naive_mse"]
+    plots.error_by_epoch(folder / "forecast-mse.png", history, naive)
+    first = month_name(len(learned) + len(held_out) - STEPS)
+    plots.actual_and_forecast(
+        folder / "forecast-actual.png", first, targets[-1].ravel(), forecast(inputs[-1:]).ravel()
+    )
+
+
+def _outcome(out: Path, facts: dict[str, Any], history: list[float]) -> Outcome:
+    files = tuple(out / name for name in (*EXPORTS, "forecast.json", "forecast.md"))
+    plots = tuple(sorted((out / "plots").glob("forecast-*.png")))
+    return Outcome(forecast_card.summary(facts), facts, history, files, plots)
+
+
+if __name__ == "__main__":
+    from gpfn.cli.train import start
+
+    raise SystemExit(start("forecast", Path(__file__), sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""The pictures of a training run, as PNG."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from series import FIRST_YEAR
+
+__all__ = ["actual_and_forecast", "error_by_epoch", "whole_series"]
+
+
+def whole_series(file: Path, learned: np.ndarray, held_out: np.ndarray) -> None:
+    """Plot the series by year; the part held out is shaded."""
+    figure, axes = _figure("The series", "year", "value")
+    years = FIRST_YEAR + np.arange(len(learned) + len(held_out)) / 12
+    axes.plot(years, np.concatenate([learned, held_out]), linewidth=1)
+    axes.axvspan(years[len(learned)], years[-1], alpha=0.15, label="held out")
+    axes.legend(loc="upper left")
+    _save(figure, file)
+
+
+def error_by_epoch(file: Path, history: list[float], naive: float) -> None:
+    """Plot the training error of every epoch, on a logarithmic scale."""
+    figure, axes = _figure("MSE by epoch", "epoch", "MSE")
+    axes.plot(range(1, len(history) + 1), history, label="training")
+    axes.axhline(naive, color="grey", linestyle="--", label="next value = last value, held out")
+    axes.set_yscale("log")
+    axes.legend()
+    _save(figure, file)
+
+
+def actual_and_forecast(
+    file: Path, first_step: str, actual: np.ndarray, forecast: np.ndarray
+) -> None:
+    """Plot the values of one window as blue dots and their forecasts as red ones."""
+    figure, axes = _figure("Actual vs. Forecast", f"month (1 is {first_step})", "value")
+    steps = np.arange(1, len(actual) + 1)
+    axes.plot(steps, actual, "bo", markersize=7, label="Actual")
+    axes.plot(steps, forecast, "r.", markersize=9, label="Forecast")
+    axes.set_xticks(steps)
+    figure.legend(loc="outside right upper")
+    _save(figure, file)
+
+
+def _figure(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    # Not pyplot: it keeps every figure and picks a window system.
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(title=title, xlabel=across, ylabel=up)
+    axes.grid(visible=True, alpha=0.3)
+    return figure, axes
+
+
+def _save(figure: Figure, file: Path) -> None:
+    with mpl.rc_context({"savefig.dpi": 100}):
+        # Without the version of matplotlib in it the file only changes when the picture does.
+        figure.savefig(file, metadata={"Software": None})

@@ -1,0 +1,28 @@
+"""A progress bar, and the error every hundred epochs, on standard error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["reporting"]
+
+_EVERY = 100
+
+
+@contextmanager
+def reporting(epochs: int, measure: str = "MSE") -> Iterator[Callable[[int, float], None]]:
+    """Give the function to call after every epoch with its number and its error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    # Without force_jupyter=False a notebook would need one more package for the bar.
+    console = Console(stderr=True, force_jupyter=False)
+    columns = ("epoch", MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("training", total=epochs)
+
+        def after_epoch(number: int, error: float) -> None:
+            progress.advance(bar)
+            if number % _EVERY == 0 or number in (1, epochs):
+                progress.console.print(f"epoch {number:>5}  {measure} {error:.4f}", highlight=False)
+
+        yield after_epoch
