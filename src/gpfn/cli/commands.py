@@ -1,0 +1,96 @@
+"""The table of commands, their help and their options."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+__all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
+
+COMMANDS = {
+    "invoke": "gpfn.cli.invoke",
+    "run": "gpfn.cli.run",
+}
+"""A command's name and the module that has it."""
+
+USAGE = 2
+"""The exit code of wrong usage."""
+
+
+class Command(Protocol):
+    """What a command's module defines."""
+
+    SUMMARY: str
+    """One line for the list of commands."""
+    EXAMPLES: str
+    """Command lines, one a line."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare options and arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; returns the exit code, raises GpfnError."""
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Run the command that the first word names."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        if len(words) == 2 and words[1] in COMMANDS:
+            return dispatch([words[1], "--help"])
+        print(_overview())
+        return 0 if words else USAGE
+    name = words[0]
+    if name not in COMMANDS:
+        print(_unknown(name), file=sys.stderr)
+        return USAGE
+    command = _load(name)
+    try:
+        args = parser_of(name, command).parse_args(list(words[1:]))
+    except SystemExit as stop:  # argparse has said what is wrong
+        return stop.code if isinstance(stop.code, int) else USAGE
+    return command.run(args)
+
+
+def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+    """Return the parser of one command."""
+    parser = argparse.ArgumentParser(
+        prog=f"gpfn {name}",
+        description=command.SUMMARY,
+        epilog=_examples(command),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    return parser
+
+
+def _load(name: str) -> Command:
+    return cast("Command", import_module(COMMANDS[name]))
+
+
+def _overview() -> str:
+    commands = {name: _load(name) for name in COMMANDS}
+    width = max(map(len, commands))
+    lines = ["usage: gpfn COMMAND …", "", "commands:"]
+    lines += [f"  {name:{width}}  {command.SUMMARY}" for name, command in commands.items()]
+    lines += ["", "examples:"]
+    lines += [f"  {_lines(command.EXAMPLES)[0]}" for command in commands.values()]
+    lines += ["", "gpfn COMMAND --help tells more; gpfn --version says which this is."]
+    return "\n".join(lines)
+
+
+def _examples(command: Command) -> str:
+    return "examples:\n" + "\n".join(f"  {line}" for line in _lines(command.EXAMPLES))
+
+
+def _lines(examples: str | Sequence[str]) -> list[str]:
+    lines = examples.splitlines() if isinstance(examples, str) else examples
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
+    return f"gpfn: no command {name!r}; {hint}"
