@@ -1,0 +1,150 @@
+"""``gpfn train``: train one of the models that gpfn brings along, and export it.
+
+The training code is not in the installed package but in the checkout's ``training``
+folder, where it can be read, changed and run by itself; this command finds it and calls it.
+"""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gpfn.errors import MissingExtra, SetupError
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "locate", "run", "start"]
+
+SUMMARY = "train a small model, with plots and exports in every format"
+EXAMPLES = """\
+gpfn train forecast
+gpfn train forecast --epochs 5 --out build/forecast
+gpfn train forecast --hidden 50 --learning-rate 0.002 --seed 1 --json
+"""
+
+_QUICK_EPOCHS = 20
+_NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare one sub-command for each model that can be trained."""
+    models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
+    about = "a recurrent network that forecasts a monthly series"
+    forecast = models.add_parser("forecast", help=about, description=about)
+    _add(forecast, "--hidden", _count, 100, "units of the recurrent layer")
+    _add(forecast, "--windows", _length, 15, "length of the series, in windows of 20 months")
+    _add_common(forecast, epochs=600, learning_rate=0.001, seed=7)
+
+
+def _add_common(
+    parser: argparse.ArgumentParser, *, epochs: int, learning_rate: float, seed: int
+) -> None:
+    _add(parser, "--learning-rate", _rate, learning_rate, "Adam's")
+    _add(parser, "--epochs", _count, epochs, "passes over the training data")
+    _add(parser, "--seed", int, seed, "of the data and of the first weights")
+    parser.add_argument(
+        "--out", type=Path, help="folder to write to (default: models/ in the checkout)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_const",
+        const=_QUICK_EPOCHS,
+        dest="epochs",
+        default=argparse.SUPPRESS,
+        help=f"the same as --epochs {_QUICK_EPOCHS}: to see that it works, not to get a model",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--script", type=Path, help=argparse.SUPPRESS)
+
+
+def _add(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    kind: Callable[[str], float],
+    default: float,
+    about: str,
+) -> None:
+    parser.add_argument(
+        flag, type=kind, default=default, metavar="N", help=f"{about} (default: {default})"
+    )
+
+
+def _count(text: str, least: int = 1) -> int:
+    number = int(text)
+    if number < least:
+        raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
+    return number
+
+
+def _length(text: str) -> int:
+    return _count(text, 3)  # two to learn from, one held out
+
+
+def _rate(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
+    return number
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and tell what came of it."""
+    script = args.script or locate(args.model)
+    for package in _NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "train")
+    training = _load(script)
+    chosen = {name: value for name, value in vars(args).items() if value is not None}
+    fields = training.Settings.__dataclass_fields__
+    outcome = training.train(
+        training.Settings(**{name: value for name, value in chosen.items() if name in fields})
+    )
+    print(_as_json(outcome) if args.json else _as_text(outcome))
+    return 0
+
+
+def locate(model: str) -> Path:
+    """Return the training script: below the working directory, else in gpfn's checkout.
+
+    Raises SetupError when there is none, as with an installed package.
+    """
+    name = f"{model}.py"
+    places = [Path.cwd() / "training", Path(__file__).resolve().parents[3] / "training"]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise SetupError(
+        f"no {name} in {' or '.join(map(str, places))}: the installed package does not hold "
+        f"the training code; run this in a checkout of gpfn"
+    )
+
+
+def start(model: str, script: Path, argv: Sequence[str]) -> int:
+    """Run the command with this very script: what ``python training/<model>.py`` does."""
+    from gpfn.cli.main import main
+
+    return main(["train", model, "--script", str(script), *argv])
+
+
+def _load(script: Path) -> ModuleType:
+    # The folder goes on the path because the scripts import their neighbours.
+    sys.path.insert(0, str(script.resolve().parent))
+    return importlib.import_module(script.stem)
+
+
+def _as_json(outcome: Any) -> str:
+    import orjson
+
+    document = {
+        **outcome.facts,
+        "history": outcome.history,
+        "files": [str(file) for file in outcome.files],
+        "plots": [str(file) for file in outcome.plots],
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+
+
+def _as_text(outcome: Any) -> str:
+    made = "\n".join(f"  {file}" for file in (*outcome.files, *outcome.plots))
+    return f"{outcome.summary}\nwrote\n{made}"
