@@ -5,7 +5,21 @@ from dataclasses import dataclass, field
 __all__ = ["DTYPES", "TensorSpec"]
 
 DTYPES = frozenset(
-    "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 float32 float64 string".split()
+    [
+        "bool",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "uint32",
+        "int32",
+        "uint64",
+        "int64",
+        "float16",
+        "float32",
+        "float64",
+        "string",
+    ]
 )
 """The dtypes that gpfn knows, by NumPy's names; ``string`` holds bytes of any kind."""
 

@@ -1,0 +1,189 @@
+"""Arrays to data bytes, in the form that the caller used."""
+
+import base64
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from gpfn.errors import BackendError, UnsupportedMedia
+from gpfn.tensors.fitting import dtype_name, fit
+from gpfn.tensors.jsonforms import Form
+from gpfn.tensors.kinds import KINDS, OPEN_INFERENCE_NAMES
+from gpfn.tensors.media import JSON, NPY, OCTETS, family
+from gpfn.tensors.npy import encode_npy
+from gpfn.tensors.octets import encode_octets
+from gpfn.tensors.places import at
+from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["Encoded", "Nonfinite", "encode", "open_inference_outputs"]
+
+Array = npt.NDArray[np.generic]
+Nonfinite = Literal["null", "refuse"]
+
+
+_SHORT = 2048
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+class Encoded(NamedTuple):
+    """Data bytes with their media type.
+
+    ``nonfinite`` says that JSON holds ``null`` where a value is NaN or infinite;
+    ``attributes`` are the ``dtype`` and ``shape`` that bare bytes need beside them.
+    """
+
+    body: bytes
+    media_type: str = JSON
+    nonfinite: bool = False
+    attributes: Mapping[str, str] = {}
+
+
+def encode(
+    arrays: Mapping[str, Array],
+    media_type: str = JSON,
+    *,
+    form: Form = "nested",
+    nonfinite: Nonfinite = "null",
+) -> Encoded:
+    """Return the arrays as data of a media type.
+
+    JSON takes the ``form`` that `gpfn.tensors.form_of` found in the request; more than
+    one array in the ``nested`` form becomes an object by name. JSON has neither NaN nor
+    infinity: they become ``null`` and ``nonfinite`` is set, or with
+    ``nonfinite="refuse"`` BackendError says where. Binary forms carry them as they are.
+    Raises UnsupportedMedia without an encoder for the media type.
+    """
+    kind = family(media_type)
+    if kind == JSON:
+        body = _nested(arrays) if form == "nested" else None
+        return _json(arrays, media_type, form, nonfinite, body)
+    if kind is None:
+        raise UnsupportedMedia(f"no encoder for {media_type!r}")
+    _check_dtypes(arrays)
+    if len(arrays) != 1:
+        raise UnsupportedMedia(
+            f"{media_type} carries one tensor, this answer has {', '.join(arrays)}"
+        )
+    [array] = arrays.values()
+    if kind == NPY:
+        return Encoded(encode_npy(array), NPY)
+    body, attributes = encode_octets(array)
+    return Encoded(body, OCTETS, attributes=attributes)
+
+
+def open_inference_outputs(arrays: Mapping[str, Array]) -> list[dict[str, object]]:
+    """Return ``outputs`` of an Open Inference reply; orjson with its NumPy option writes them."""
+    return [
+        {
+            "name": name,
+            "shape": list(array.shape),
+            "datatype": OPEN_INFERENCE_NAMES[dtype_name(array)],
+            "data": _plain(array.reshape(-1)),
+        }
+        for name, array in arrays.items()
+    ]
+
+
+def _nested(arrays: Mapping[str, Array]) -> bytes | None:
+    """Return a single array as nested lists, if orjson takes it as it is: the usual case."""
+    if len(arrays) != 1:
+        return None
+    [array] = arrays.values()
+    try:
+        return orjson.dumps(array, option=_NUMPY) if array.dtype.kind in "biuf" else None
+    except TypeError:  # float16, scalars, views that are not contiguous, foreign byte orders
+        return None
+
+
+def _json(
+    arrays: Mapping[str, Array],
+    media_type: str,
+    form: Form,
+    nonfinite: Nonfinite,
+    body: bytes | None,
+) -> Encoded:
+    if body is None:
+        _check_dtypes(arrays)
+        body = orjson.dumps(_shaped(arrays, form), option=_NUMPY)
+    # orjson writes null for NaN and infinity: in a short text that is found sooner.
+    flagged = (len(body) > _SHORT or b"null" in body) and _has_nonfinite(arrays)
+    if flagged and nonfinite == "refuse":
+        raise _refusal(arrays)
+    return Encoded(body, media_type, flagged)
+
+
+def _check_dtypes(arrays: Mapping[str, Array]) -> None:
+    """Raise BackendError for an array that is no tensor: complex numbers, times, objects."""
+    for name, array in arrays.items():
+        dtype = dtype_name(array)
+        objects = array.ravel().tolist() if array.dtype.kind == "O" else ()
+        if dtype not in KINDS or not {*map(type, objects)} <= {bytes, str}:
+            raise BackendError(f"an array of {array.dtype} is no tensor", field=name)
+
+
+def _shaped(arrays: Mapping[str, Array], form: Form) -> object:
+    if form == "open-inference":
+        return {"outputs": open_inference_outputs(arrays)}
+    one = _flat if form == "flat" else _plain
+    if form == "named" or len(arrays) != 1:
+        return {name: one(array) for name, array in arrays.items()}
+    [array] = arrays.values()
+    return one(array)
+
+
+def _flat(array: Array) -> object:
+    return {"shape": list(array.shape), "data": _plain(array.reshape(-1))}
+
+
+def _plain(array: Array) -> object:
+    """Return the array as orjson takes it: native, contiguous; strings and scalars as lists."""
+    if array.dtype.kind in "OSU":
+        return _texts(fit(array, TensorSpec("string"), path="data").tolist())
+    if not array.ndim:
+        return _scalar(array)
+    if array.dtype == np.float16:
+        return array.astype(np.float32, order="C")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _scalar(array: Array) -> object:
+    value = array.astype(array.dtype.newbyteorder("="))
+    if value.dtype == np.float16:
+        value = value.astype(np.float32)
+    return value[()]
+
+
+def _texts(value: object) -> object:
+    """Return bytes as JSON text, or as ``{"b64": …}`` where they are not UTF-8."""
+    if isinstance(value, list):
+        return [_texts(item) for item in value]
+    data = cast("bytes", value)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(data).decode()}
+
+
+def _floats(arrays: Mapping[str, Array]) -> dict[str, "npt.NDArray[np.floating]"]:
+    return {
+        name: cast("npt.NDArray[np.floating]", array)
+        for name, array in arrays.items()
+        if array.dtype.kind == "f"
+    }
+
+
+def _has_nonfinite(arrays: Mapping[str, Array]) -> bool:
+    return any(not np.isfinite(array).all() for array in _floats(arrays).values())
+
+
+def _refusal(arrays: Mapping[str, Array]) -> BackendError:
+    for name, array in _floats(arrays).items():
+        for place in np.argwhere(~np.isfinite(array))[:1]:
+            detail = f"the result is {array[tuple(place)]}, which JSON cannot hold"
+            return BackendError(detail, field=at(name, place.tolist()))
+    raise AssertionError("only called when a value is not finite")
