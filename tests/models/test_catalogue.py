@@ -11,6 +11,7 @@ import pytest
 from gpfn.errors import SetupError
 from gpfn.models.catalogue import (
     ImageInput,
+    ModelFile,
     bundled_folder,
     default_catalogue,
     parse_catalogue,
@@ -38,7 +39,7 @@ GOOD: dict[str, Any] = {
     },
     "files": {
         "tiny.tflite": {"url": "https://example.com/t", "sha256": "a" * 64, "size": 3},
-        "tiny.txt": {"sha256": "b" * 64, "size": 4},
+        "tiny.txt": {"url": "https://example.com/l", "sha256": "b" * 64, "size": 4},
     },
 }
 
@@ -63,7 +64,11 @@ def test_a_good_catalogue_is_read() -> None:
         8, 9, "RGB", "NHWC", False, (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
     )
     assert [file.name for file in entry.files] == ["tiny.tflite", "tiny.txt"]
-    assert entry.files[1].url == ""
+
+
+def test_a_file_without_a_url_is_bundled() -> None:
+    (entry,) = parse_catalogue(with_change("files/tiny.tflite", {}))
+    assert entry.model == ModelFile("tiny.tflite")
 
 
 def test_labels_and_input_may_be_left_out() -> None:
@@ -105,8 +110,9 @@ def test_labels_and_input_may_be_left_out() -> None:
         ("files/tiny.txt/url", "http://example.com/x", "files.tiny.txt.url", "https://"),
         ("files/tiny.txt/url", "file:///etc/passwd", "files.tiny.txt.url", "https://"),
         ("files/tiny.txt/mode", 644, "files.tiny.txt.mode", "unknown field"),
-        ("files/..", {"sha256": "c" * 64, "size": 1}, "files...", "plain file name"),
-        ("files/a\\b", {"sha256": "c" * 64, "size": 1}, "files.a\\b", "plain file name"),
+        ("files/tiny.txt", {"size": 5}, "files.tiny.txt.size", "unknown field"),
+        ("files/..", {}, "files...", "plain file name"),
+        ("files/a\\b", {}, "files.a\\b", "plain file name"),
     ],
 )
 def test_a_mistake_is_named_by_its_field(path: str, value: object, field: str, says: str) -> None:
@@ -126,7 +132,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_shows_the_known_ones() -> None:
-    with pytest.raises(SetupError, match="mobilenet_v1, mobilenet_v2"):
+    with pytest.raises(SetupError, match="has: forecast, mobilenet_v1, mobilenet_v2"):
         default_catalogue().get("mobilenet_v9")
     assert "mobilenet_v9" not in default_catalogue()
 
@@ -135,13 +141,14 @@ def test_our_catalogue_says_what_the_files_are(shared: Path) -> None:
     """Hashes and sizes are those of the files themselves, URLs are pinned to a commit."""
     for entry in default_catalogue():
         for file in entry.files:
-            folder = shared / "data" / "models" if file.url else bundled_folder()
-            content = (folder / file.name).read_bytes()
+            if not file.url:
+                assert (bundled_folder() / file.name).is_file()
+                continue
+            content = (shared / "data" / "models" / file.name).read_bytes()
             assert hashlib.sha256(content).hexdigest() == file.sha256, file.name
             assert len(content) == file.size
-            if file.url:
-                assert any(len(part) == 40 for part in file.url.split("/"))
-                assert file.url.endswith(f"/{file.name}")
+            assert any(len(part) == 40 for part in file.url.split("/"))
+            assert file.url.endswith(f"/{file.name}")
 
 
 def test_the_labels_are_one_a_line(shared: Path) -> None:

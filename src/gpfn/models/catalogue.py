@@ -30,11 +30,14 @@ _CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file with its size in bytes and its hash; without ``url`` it is bundled with gpfn."""
+    """A file to be fetched, with its hash and its size in bytes, or one that is bundled.
+
+    A bundled file has only a name: it came with gpfn, and training makes it anew.
+    """
 
     name: str
-    sha256: str
-    size: int
+    sha256: str = ""
+    size: int = 0
     url: str = ""
 
 
@@ -131,15 +134,18 @@ def parse_catalogue(document: Mapping[str, object]) -> Catalogue:
 def _file(name: str, table: "_Table") -> ModelFile:
     if not _FILE_NAME.fullmatch(name):
         raise SetupError(f"{name!r} is no plain file name", field=table.path)
-    sha256 = table.text("sha256")
-    if not _SHA256.fullmatch(sha256):
-        raise SetupError("expected 64 lower-case hex digits", field=f"{table.path}.sha256")
-    url = table.text("url", "")
-    if url and not url.startswith("https://"):
-        raise SetupError("expected an https:// URL", field=f"{table.path}.url")
-    file = ModelFile(name, sha256, table.positive("size"), url)
+    file = _remote_file(name, table) if "url" in table else ModelFile(name)
     table.end()
     return file
+
+
+def _remote_file(name: str, table: "_Table") -> ModelFile:
+    url, sha256 = table.text("url"), table.text("sha256")
+    if not url.startswith("https://"):
+        raise SetupError("expected an https:// URL", field=f"{table.path}.url")
+    if not _SHA256.fullmatch(sha256):
+        raise SetupError("expected 64 lower-case hex digits", field=f"{table.path}.sha256")
+    return ModelFile(name, sha256, table.positive("size"), url)
 
 
 def _entry(name: str, table: "_Table", files: Mapping[str, ModelFile]) -> CatalogueEntry:
