@@ -1,0 +1,52 @@
+"""From RGB pixels to a model's input, as the catalogue says."""
+
+from typing import TYPE_CHECKING
+
+from gpfn.images.decoding import decode
+from gpfn.images.spec import ImageInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["prepare", "resize", "to_tensor"]
+
+
+def prepare(
+    data: bytes | memoryview, spec: ImageInput, max_pixels: int, *, field: str = "image"
+) -> "np.ndarray":
+    """Return an image file as a model's input, one image in a batch.
+
+    The shape is (1, height, width, channels), or (1, channels, height, width) for NCHW;
+    uint8 when the model is quantised, else float32. Raises what :func:`decode` raises.
+    """
+    image = decode(data, (spec.width, spec.height), max_pixels, field=field)
+    return to_tensor(resize(image, spec), spec)
+
+
+def resize(image: "Image.Image", spec: ImageInput) -> "Image.Image":
+    """Return the image in the model's size, stretched or cropped."""
+    from PIL import Image, ImageOps
+
+    size = (spec.width, spec.height)
+    if image.size == size:
+        return image
+    if spec.fit == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def to_tensor(image: "Image.Image", spec: ImageInput) -> "np.ndarray":
+    """Return the pixels as the model's tensor; see :func:`prepare` for its shape."""
+    import numpy as np
+
+    pixels = np.asarray(image.convert("L") if spec.channels == "L" else image, np.uint8)
+    tensor: np.ndarray = pixels.reshape(1, spec.height, spec.width, -1)
+    if spec.channels == "BGR":
+        tensor = tensor[..., ::-1]
+    if not spec.quantised:
+        mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
+        tensor = (tensor.astype(np.float32) - mean) / std
+    if spec.layout == "NCHW":
+        tensor = tensor.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(tensor)
