@@ -10,7 +10,6 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 
 COMMANDS = {
     "invoke": "gpfn.cli.invoke",
-    "run": "gpfn.cli.run",
 }
 """A command's name and the module that has it."""
 
