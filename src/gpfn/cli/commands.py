@@ -58,6 +58,7 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
         description=command.SUMMARY,
         epilog=_examples(command),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     command.add_arguments(parser)
     return parser

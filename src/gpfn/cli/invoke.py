@@ -1,0 +1,166 @@
+"""``gpfn invoke``: call a function under the contract of a platform."""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from gpfn.errors import GpfnError, SetupError, error_document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.invoke.platform import Answer, Request
+    from gpfn.invoke.session import Session
+    from gpfn.invoke.target import Target
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "start a function as its platform would, send it standard input, print its answer"
+EXAMPLES = """\
+gpfn invoke functions/forecast < ce_samples/forecast.json
+gpfn invoke functions/forecast --platform http --timings --repeat 100 < ce_samples/forecast.json
+gpfn invoke functions/forecast --as-trigger --header "Ce-Id: 1" --data body.json
+"""
+
+_TRIGGERS = ("fn", "fdk")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    from gpfn.invoke.platform import PLATFORMS
+
+    parser.add_argument("function", help="a folder, a func.py or a func.yaml")
+    parser.add_argument(
+        "--platform",
+        choices=tuple(PLATFORMS),
+        default="fn",
+        help="fn: gpfn's runner for Fn (default); fdk: Fn's stock FDK; http; call: this process",
+    )
+    parser.add_argument("--data", metavar="FILE", help="the body; standard input otherwise")
+    parser.add_argument(
+        "--content-type", metavar="TYPE", help="func.yaml's or text/plain otherwise"
+    )
+    parser.add_argument(
+        "--header", metavar="K:V", action="append", default=[], type=_header, help="repeatable"
+    )
+    parser.add_argument("--repeat", metavar="N", type=_count, default=1, help="calls to make")
+    parser.add_argument("--timeout", metavar="S", type=_seconds, help="func.yaml's or 30 otherwise")
+    parser.add_argument(
+        "--as-trigger", action="store_true", help="wrap headers as Fn's HTTP triggers do"
+    )
+    parser.add_argument("--timings", action="store_true", help="a table of times, on stderr")
+    parser.add_argument("--logs", action="store_true", help="what the function wrote, on stderr")
+    parser.add_argument("--json", action="store_true", help="print status, headers, body, timings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Invoke the function; 0 when it answered, 1 when it failed."""
+    from gpfn.invoke.platform import start_platform
+    from gpfn.invoke.session import Session
+    from gpfn.invoke.target import find_target
+
+    if args.as_trigger and args.platform not in _TRIGGERS:
+        print(
+            f"gpfn invoke: --as-trigger needs --platform {' or '.join(_TRIGGERS)}", file=sys.stderr
+        )
+        return 2
+    target = find_target(args.function)
+    session = Session(start_platform(args.platform, target))
+    request = _request(args, target)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        with session:
+            answer = session.call(request, args.repeat)
+    except GpfnError:
+        _show_log(session)
+        raise
+    if args.logs or answer.failed:
+        _show_log(session)
+    _show(answer, session, args)
+    return 1 if answer.failed else 0
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that the function's process is ended on the way."""
+    raise SystemExit(128 + number)
+
+
+def _request(args: argparse.Namespace, target: "Target") -> "Request":
+    from gpfn.invoke.platform import Request
+
+    return Request(
+        body=_body(args.data),
+        content_type=args.content_type or target.content_type or "text/plain",
+        headers=tuple(args.header),
+        timeout=target.timeout if args.timeout is None else args.timeout,
+        as_trigger=args.as_trigger,
+    )
+
+
+def _body(file: str | None) -> bytes:
+    if file is not None:
+        try:
+            return Path(file).read_bytes()
+        except OSError as error:
+            raise SetupError(f"cannot be read: {error.strerror}", field=file) from error
+    if sys.stdin is None or sys.stdin.isatty():
+        print("gpfn invoke: no standard input, so the body is empty", file=sys.stderr)
+        return b""
+    return sys.stdin.buffer.read()
+
+
+def _show(answer: "Answer", session: "Session", args: argparse.Namespace) -> None:
+    timings = session.timings
+    if args.json:
+        shown = {**answer.shown(), "timings": timings.shown()}
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        out = sys.stderr if answer.failed else sys.stdout
+        out.flush()
+        body = answer.body or _status_document(answer)
+        out.buffer.write(body if body.endswith(b"\n") else body + b"\n")
+        out.flush()
+    if args.timings:
+        print(timings.table(), file=sys.stderr)
+
+
+def _status_document(answer: "Answer") -> bytes:
+    """Say something where the platform lets only a status through."""
+    if not answer.failed:
+        return b""
+    return json.dumps(error_document(GpfnError(f"status {answer.status} without a body"))).encode()
+
+
+def _show_log(session: "Session") -> None:
+    log = session.platform.log()
+    if log:
+        print(log, end="" if log.endswith("\n") else "\n", file=sys.stderr)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    name, value = name.strip(), value.strip()
+    if not colon or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+        raise argparse.ArgumentTypeError(f"expected NAME: VALUE, got {text!r}")
+    if not value.isprintable() or any(ord(letter) > 255 for letter in value):
+        raise argparse.ArgumentTypeError(f"a header's value is one line of latin-1, got {value!r}")
+    return name, value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}")
+    return seconds

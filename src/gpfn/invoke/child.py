@@ -1,0 +1,96 @@
+"""A function's own process: started, waited for, watched and always ended."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gpfn.errors import BackendTimeout, SetupError
+
+__all__ = ["Child"]
+
+_POLL_SECONDS = 0.0005
+_GRACE_SECONDS = 5.0
+
+
+class Child:
+    """A running process whose output is kept in a file, so that no pipe can fill up."""
+
+    def __init__(self, command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> None:
+        """Start it; raises SetupError when it cannot be started."""
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        self._kept = ""
+        self.started = time.perf_counter()
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+            )
+        except OSError as error:
+            self._output.close()
+            raise SetupError(f"cannot start {command[0]}: {error}") from error
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> float:
+        """Wait until ``ready`` says so; returns the seconds since the start.
+
+        Raises SetupError when it ends before that, BackendTimeout when it takes longer.
+        """
+        end = self.started + seconds
+        while not ready():
+            if self._process.poll() is not None:
+                raise SetupError(
+                    f"the function's process ended with {self._code()} before it listened"
+                )
+            if time.perf_counter() > end:
+                raise BackendTimeout(f"the function did not listen within {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+        return time.perf_counter() - self.started
+
+    def running(self) -> bool:
+        """Say whether it has not ended."""
+        return self._process.poll() is None
+
+    def _code(self) -> str:
+        code = self._process.returncode
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def log(self) -> str:
+        """Return what it has written to stdout and stderr so far."""
+        if self._output.closed:
+            return self._kept
+        size = os.fstat(self._output.fileno()).st_size
+        # pread: the child writes through the same file description, so no seeking here
+        return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+
+    def memory(self) -> int:
+        """Return its resident memory in bytes, 0 when it has ended."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0
+        lines = (line.split() for line in status.splitlines())
+        return next((int(words[1]) * 1024 for words in lines if words[0] == "VmRSS:"), 0)
+
+    def stop(self) -> None:
+        """End it: SIGTERM, and SIGKILL for one that does not heed it."""
+        if self.running():
+            self._process.terminate()
+            try:
+                self._process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+        self._kept = self.log()
+        self._output.close()
