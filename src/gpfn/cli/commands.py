@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 COMMANDS = {
     "invoke": "gpfn.cli.invoke",
     "train": "gpfn.cli.train",
+    "train": "gpfn.cli.train",
 }
 """A command's name and the module that has it."""
 

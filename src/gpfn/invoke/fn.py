@@ -14,7 +14,7 @@ from gpfn.invoke.fnwire import call_id, decap, encode_request
 from gpfn.invoke.platform import Answer, Request
 from gpfn.invoke.target import Target
 
-__all__ = ["Fdk", "Fn"]
+__all__ = ["Fdk", "Fn", "script"]
 
 _START_SECONDS = 60.0  # Fn itself gives 5; a cold disk on a laptop may need more
 
