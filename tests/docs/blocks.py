@@ -1,0 +1,82 @@
+"""The fenced blocks of a Markdown page, and the commands of a console session.
+
+Two languages run: ``python`` (all blocks of a page share one namespace) and ``console``,
+a bash session. In a session ``$ `` begins a command and ``> `` continues it, ``$ ! ``
+begins one that has to fail, and every other line is output: each such line has to appear
+in the command's real output, in this order; ``…`` stands for anything within a line.
+What cannot run everywhere (it needs docker, fn, wsk) is in a block of another language.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["QUIET", "RUN", "Block", "Command", "commands", "fences", "read_blocks"]
+
+RUN = frozenset({"python", "console"})
+QUIET = frozenset(
+    {"csv", "diff", "dockerfile", "http", "ini", "json", "mermaid", "sh", "text", "toml", "yaml"}
+)
+
+_FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
+
+
+class Block(NamedTuple):
+    """A fenced block: its page, the line of its first code line, its language and code."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+
+
+class Command(NamedTuple):
+    """One command of a console session and what it is said to print."""
+
+    line: int
+    text: str
+    fails: bool
+    output: tuple[str, ...]
+
+
+def read_blocks(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page, in order."""
+    return fences(page, page.read_text(encoding="utf-8"))
+
+
+def fences(page: Path, text: str) -> list[Block]:
+    """Return the fenced blocks of a page's text; an unclosed one is an error."""
+    found: list[Block] = []
+    opening: re.Match[str] | None = None
+    start, code = 0, []
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = _FENCE.match(line)
+        if opening is None:
+            if fence:
+                opening, start, code = fence, number + 1, []
+        elif fence and fence["ticks"] == opening["ticks"] and not fence["info"].strip():
+            language = (opening["info"].split() or [""])[0]
+            found.append(Block(page, start, language, "\n".join(code) + "\n"))
+            opening = None
+        else:
+            code.append(line.removeprefix(opening["indent"]))
+    assert opening is None, f"{page}:{start}: a block that is not closed"
+    return found
+
+
+def commands(block: Block) -> list[Command]:
+    """Return the commands of a console block."""
+    found: list[Command] = []
+    for number, line in enumerate(block.code.splitlines(), block.line):
+        if line.startswith("$ "):
+            text = line[2:]
+            fails = text.startswith("! ")
+            found.append(Command(number, text[2:] if fails else text, fails, ()))
+            continue
+        assert found, f"{block.page}:{number}: output before the first command"
+        last = found[-1]
+        if line.startswith("> ") and not last.output:
+            found[-1] = last._replace(text=f"{last.text}\n{line[2:]}")
+        elif line.strip():
+            found[-1] = last._replace(output=(*last.output, line.rstrip()))
+    return found

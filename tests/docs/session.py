@@ -1,0 +1,110 @@
+"""Runs the examples as a reader would: in the top folder, with the environment's commands."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.docs.blocks import Block, Command, commands
+
+__all__ = ["run_console", "run_python", "unmatched"]
+
+_MARK = "\x1e"
+_SECONDS = 240
+
+_DRIVER = """
+import json, sys
+blocks = json.load(sys.stdin)
+space = {"__name__": "__main__"}
+for page, line, code in blocks:
+    exec(compile("\\n" * (line - 1) + code, page, "exec"), space)
+"""
+
+
+def run_python(blocks: Sequence[Block], folder: Path, environ: Mapping[str, str]) -> None:
+    """Run the blocks of one page in one namespace; fail with their traceback."""
+    work = json.dumps([(str(block.page), block.line, block.code) for block in blocks])
+    run = subprocess.run(
+        [sys.executable, "-c", _DRIVER],
+        input=work,
+        cwd=folder,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+
+
+def run_console(block: Block, folder: Path, environ: Mapping[str, str]) -> None:
+    """Run a console block as one bash session and compare what it prints."""
+    session = commands(block)
+    assert session, f"{block.page}:{block.line}: a console block without a command"
+    status, printed = _bash(_script(session), folder, environ)
+    pieces = printed.split(_MARK)[1:]  # one for each command that was begun
+    for command, piece in zip(session, pieces, strict=False):
+        where = f"{block.page}:{command.line}: $ {command.text}\n{piece}"
+        if status != 0 and command is session[len(pieces) - 1]:
+            why = "did not fail" if command.fails else f"exit {status}"
+            raise AssertionError(f"{why}: {where}")
+        missing = unmatched(command.output, piece)
+        assert missing is None, f"did not print {missing!r}: {where}"
+
+
+def unmatched(expected: Sequence[str], printed: str) -> str | None:
+    """Return the first expected line that is not there, in order, or None."""
+    lines = iter(printed.splitlines())
+    for wanted in expected:
+        pattern = re.compile(
+            ".*".join(re.escape(part) for part in re.split(r"…|\.\.\.", wanted.strip()))
+        )
+        if not any(pattern.fullmatch(line.strip()) for line in lines):
+            return wanted
+    return None
+
+
+def _script(session: Sequence[Command]) -> str:
+    lines = ["set -euo pipefail"]
+    for command in session:
+        lines.append(f"printf '{_MARK}\\n'")
+        if command.fails:
+            lines.append(f"if {command.text}\nthen exit 97\nfi")
+        else:
+            lines.append(command.text)
+    return "\n".join(lines) + "\n"
+
+
+def _bash(script: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+    """Run the script; what it left in the background is ended with it."""
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = -1
+        _end_group(process.pid)
+        process.wait()
+        output.seek(0)
+        return status, output.read()
+
+
+def _end_group(group: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:
+            return
