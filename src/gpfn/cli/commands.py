@@ -10,7 +10,8 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 
 COMMANDS = {
     "invoke": "gpfn.cli.invoke",
-    "train": "gpfn.cli.train",
+    "models": "gpfn.cli.models",
+    "predict": "gpfn.cli.predict",
     "train": "gpfn.cli.train",
 }
 """A command's name and the module that has it."""

@@ -1,0 +1,161 @@
+"""``gpfn models``: what the catalogue has, fetching it, and looking into any model."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpfn.cli.progress import DownloadProgress, size_text
+
+if TYPE_CHECKING:
+    from gpfn.models.catalogue import CatalogueEntry
+    from gpfn.models.model import Model
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "list, fetch and inspect models"
+EXAMPLES = """
+gpfn models list
+gpfn models pull mobilenet_v1
+gpfn models show models/forecast.tflite
+gpfn models show http://127.0.0.1:9000
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare list, pull and show."""
+    json_flag = argparse.ArgumentParser(add_help=False)
+    json_flag.add_argument("--json", action="store_true", help="print JSON instead of text")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="the models of the catalogue", parents=[json_flag])
+    pull = actions.add_parser("pull", help="fetch models to this machine", parents=[json_flag])
+    pull.add_argument("names", nargs="+", metavar="NAME", help="a name of the catalogue")
+    show = actions.add_parser("show", help="inputs, outputs, backend and size", parents=[json_flag])
+    show.add_argument("model", metavar="MODEL", help="a file, a folder, a URL or a name")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one of the three."""
+    found = {"list": _list, "pull": _pull, "show": _show}[args.action](args)
+    if args.json:
+        import orjson
+
+        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from gpfn.models.catalogue import default_catalogue
+
+    rows = [_entry_row(entry) for entry in default_catalogue()]
+    if not args.json:
+        _table(
+            [("NAME", "SIZE", "HERE", "LICENCE", "WHAT")]
+            + [
+                (
+                    row["name"],
+                    size_text(row["size"]),
+                    "yes" if row["here"] else "no",
+                    row["licence"],
+                    row["title"],
+                )
+                for row in rows
+            ]
+        )
+    return rows
+
+
+def _entry_row(entry: "CatalogueEntry") -> dict[str, Any]:
+    from gpfn.models.store import cached_path
+
+    places = {file.name: cached_path(file) for file in entry.files}
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "licence": entry.licence,
+        "source": entry.source,
+        "size": sum(
+            file.size or (place.stat().st_size if (place := places[file.name]) else 0)
+            for file in entry.files
+        ),
+        "here": None not in places.values(),
+        "files": {name: str(place) if place else None for name, place in places.items()},
+    }
+
+
+def _pull(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.store import obtain
+
+    progress = DownloadProgress()
+    pulled = []
+    for entry in [default_catalogue().get(name) for name in args.names]:
+        for file in entry.files:
+            path = obtain(file, progress=progress)
+            pulled.append({"name": entry.name, "file": file.name, "path": str(path)})
+            if not args.json:
+                print(path)
+    return pulled
+
+
+def _show(args: argparse.Namespace) -> dict[str, Any]:
+    from gpfn.cli.resolve import model_uri
+    from gpfn.models import open_model
+
+    uri = model_uri(args.model)
+    model = open_model(uri)
+    try:
+        found = _description(model, uri)
+    finally:
+        model.close()
+    if not args.json:
+        _print_description(found)
+    return found
+
+
+def _description(model: "Model", uri: str) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "backend": model.backend,
+        "size": _size_on_disk(Path(uri)),
+        "inputs": [_spec_row(spec) for spec in model.inputs],
+        "outputs": [_spec_row(spec) for spec in model.outputs],
+    }
+
+
+def _size_on_disk(path: Path) -> int | None:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if os.path.exists(path) else None
+
+
+def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
+    shape = None if spec.shape is None else list(spec.shape)
+    return {"name": spec.name, "dtype": spec.dtype, "shape": shape}
+
+
+def _print_description(found: dict[str, Any]) -> None:
+    size = found["size"]
+    rows = [("model", found["name"]), ("backend", found["backend"])]
+    rows += [("size", size_text(size))] if size is not None else []
+    _table(rows)
+    for side in ("inputs", "outputs"):
+        print(f"{side}:")
+        _table(
+            [("  " + row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]]
+        )
+
+
+def _shape_text(shape: list[int | None] | None) -> str:
+    if shape is None:
+        return "any shape"
+    sizes = ", ".join("n" if size is None else str(size) for size in shape)
+    return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())

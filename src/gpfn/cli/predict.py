@@ -1,0 +1,146 @@
+"""``gpfn predict``: arrays from files in, arrays out, for people who have only a model."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpfn.errors import InvalidTensor, SetupError
+from gpfn.limits import Limits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.models.model import Model
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "compute a model's outputs for arrays in .npy or .json files"
+EXAMPLES = """
+gpfn predict models/forecast.tflite --input windows.npy --output forecast.npy
+gpfn predict forecast --input windows.json
+gpfn predict http://127.0.0.1:9000 --input a=a.npy --input b=b.npy --json
+"""
+
+_MEDIA = {".npy": "application/x-npy", ".json": "application/json"}
+_LIMITS = {"body_bytes": 2 << 30, "elements": 1 << 29, "string_bytes": 1 << 28}
+"""A user's own files may be larger than a stranger's requests."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the model, its inputs and where the outputs go."""
+    parser.add_argument("model", metavar="MODEL", help="a file, a folder, a URL or a name")
+    parser.add_argument(
+        "--input",
+        action="append",
+        required=True,
+        metavar="[NAME=]FILE",
+        help="a .npy or .json file, or - for JSON on stdin; once for each of the model's inputs",
+    )
+    parser.add_argument(
+        "--output",
+        default="-",
+        metavar="FILE",
+        help="a .npy or .json file, or - for JSON on stdout (the default)",
+    )
+    parser.add_argument(
+        "--outputs",
+        default="",
+        metavar="NAMES",
+        help="names of outputs, with commas (default: all)",
+    )
+    parser.add_argument("--threads", default="auto", help="a number, or auto (the default)")
+    parser.add_argument(
+        "--json", action="store_true", help="names, shapes and dtypes beside the numbers"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, compute, write."""
+    from gpfn.cli.resolve import model_uri
+    from gpfn.models import open_model
+
+    suffix = "" if args.output == "-" else Path(args.output).suffix
+    if suffix not in ("", *_MEDIA) or (args.output != "-" and not suffix):
+        raise SetupError("expected a .npy or .json file, or -", field="--output")
+    model = open_model(model_uri(args.model), threads=_threads(args.threads))
+    try:
+        inputs = _read_inputs(args.input, model.inputs)
+        outputs = model(inputs, outputs=[name for name in args.outputs.split(",") if name])
+        _write(_encoded(model, outputs, suffix, described=args.json), args.output)
+    finally:
+        model.close()
+    return 0
+
+
+def _threads(text: str) -> Any:
+    if text != "auto" and not (text.isascii() and text.isdigit() and int(text)):
+        raise SetupError(f"expected a number above 0 or auto, got {text!r}", field="--threads")
+    return text if text == "auto" else int(text)
+
+
+def _read_inputs(
+    arguments: Sequence[str], specs: Sequence["TensorSpec"]
+) -> dict[str, "np.ndarray[Any, Any]"]:
+    by_name = {spec.name: spec for spec in specs}
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for argument in arguments:
+        name, equals, file = argument.partition("=")
+        wanted = [by_name[name]] if equals and name in by_name else specs
+        for key, array in _read(file if equals and name in by_name else argument, wanted).items():
+            if key in arrays:
+                raise InvalidTensor("given twice", field=key)
+            arrays[key] = array
+    return arrays
+
+
+def _read(file: str, specs: Sequence["TensorSpec"]) -> dict[str, "np.ndarray[Any, Any]"]:
+    from gpfn.tensors import decode_bytes
+
+    suffix = ".json" if file == "-" else Path(file).suffix
+    if suffix not in _MEDIA:
+        raise SetupError(f"expected a .npy or .json file, got {file!r}", field="--input")
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise SetupError(f"cannot read {file}: {error.strerror}", field="--input") from error
+    limits = Limits.from_env(**_LIMITS)
+    return decode_bytes(data, _MEDIA[suffix], specs, limits, path=file)
+
+
+def _encoded(
+    model: "Model",
+    outputs: Mapping[str, "np.ndarray[Any, Any]"],
+    suffix: str,
+    *,
+    described: bool,
+) -> bytes:
+    from gpfn.tensors import encode
+
+    if suffix == ".npy":
+        return encode(outputs, _MEDIA[suffix]).body
+    if not described:
+        return encode(outputs, _MEDIA[".json"]).body + b"\n"
+    import orjson
+
+    from gpfn.tensors.encoding import open_inference_outputs
+
+    document = {
+        "model": model.name,
+        "backend": model.backend,
+        "outputs": open_inference_outputs(outputs),
+    }
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+
+
+def _write(data: bytes, output: str) -> None:
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        Path(output).write_bytes(data)
+    except OSError as error:
+        raise SetupError(f"cannot write {output}: {error.strerror}", field="--output") from error
