@@ -1,0 +1,87 @@
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpfn.cli import train
+from gpfn.cli.main import main
+from gpfn.errors import SetupError
+from tests.conftest import ROOT
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_the_defaults_are_the_scripts() -> None:
+    """They are told in --help, so they stand in both places."""
+    code = "import json, forecast as f; s = f.Settings(); print(s.out); "
+    code += "print(json.dumps({name: getattr(s, name) for name in s.__slots__ if name != 'out'}))"
+    shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "training", text=True)
+    out, settings = shown.splitlines()
+    assert Path(out) == ROOT / "models"
+    told = vars(parse("forecast"))
+    assert {name: told[name] for name in json.loads(settings)} == json.loads(settings)
+
+
+def test_quick_means_few_epochs() -> None:
+    assert parse("forecast", "--quick").epochs == 20
+    assert parse("forecast", "--quick", "--epochs", "2").epochs == 2
+    assert parse("forecast").epochs == 600
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--epochs", "0"], "expected 1 or more, got 0"),
+        (["--hidden", "-1"], "expected 1 or more, got -1"),
+        (["--windows", "2"], "expected 3 or more, got 2"),
+        (["--learning-rate", "0"], "expected a number between 0 and 1, got 0"),
+        (["--learning-rate", "nan"], "expected a number between 0 and 1, got nan"),
+        (["--seed", "one"], "--seed"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "forecast", *words]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_the_script_is_found_in_the_checkout_and_first_below_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.locate("forecast") == ROOT / "training" / "forecast.py"
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "forecast.py").touch()
+    assert train.locate("forecast") == tmp_path / "training" / "forecast.py"
+
+
+def test_a_script_that_is_absent_is_told_with_the_places_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SetupError, match="run this in a checkout") as raised:
+        train.locate("weather")
+    assert str(tmp_path / "training") in str(raised.value)
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    """An interpreter without any site-packages has none of what training needs."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "gpfn", "train", "forecast", "--epochs", "1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "gpfn: tensorflow is not installed; run: pip install 'gpfn[train]'\n"
