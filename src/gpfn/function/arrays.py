@@ -86,7 +86,7 @@ def _buffer(payload: Payload) -> "bytes | memoryview":
 
 
 def _attributes(payload: Payload) -> Mapping[str, str]:
-    """Return what describes raw data: an event's extensions, or headers named alike."""
+    """Return what describes raw data: an event's extensions, or a plain body's headers."""
     if payload.event is None:
-        return {**dict(payload.headers), **payload.attributes}
+        return {name[5:]: value for name, value in payload.headers if name.startswith("gpfn-")}
     return {name: str(value) for name, value in payload.event.extensions.items()}

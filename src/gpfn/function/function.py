@@ -11,7 +11,7 @@ from gpfn.function.call import Call, Reply
 from gpfn.function.drive import drive, drive_async
 from gpfn.function.homes import Homes
 from gpfn.function.locate import find_model
-from gpfn.function.opening import Opened, feed, match_inputs, open_and_warm
+from gpfn.function.opening import Opened, feed, match_inputs, open_and_warm, preload
 from gpfn.function.parameters import Callback
 from gpfn.function.pipeline import answer_steps
 from gpfn.function.reply import Stamp
@@ -132,12 +132,12 @@ class Function(Homes):
 
     def _open(self) -> Opened:
         if not self.candidates:
-            return Opened()
+            return Opened(warmup_seconds=preload(self.takes))
         uri = find_model(self.candidates, self.folder)
         model, opened = open_and_warm(uri, self.threads)
         self._feeds = match_inputs([spec.name for spec in self.declared], model)
         self.model = model
-        return opened
+        return opened._replace(warmup_seconds=opened.warmup_seconds + preload("arrays"))
 
     def predict(self, value: object, deadline: "Deadline") -> object:
         """Call the model with what was decoded or prepared."""

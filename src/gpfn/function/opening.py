@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Opened", "feed", "match_inputs", "open_and_warm"]
+__all__ = ["Opened", "feed", "match_inputs", "open_and_warm", "preload"]
 
 
 class Opened(NamedTuple):
@@ -33,6 +33,19 @@ def open_and_warm(uri: str, threads: "int | str") -> "tuple[Model, Opened]":
     loaded = time.perf_counter()
     _warm(model)
     return model, Opened(loaded - began, time.perf_counter() - loaded, uri)
+
+
+def preload(takes: str) -> float:
+    """Load the codecs that the first call would wait for; returns the seconds that took.
+
+    A function of payloads or messages may never need them, and is not kept waiting.
+    """
+    began = time.perf_counter()
+    if takes in ("arrays", "event"):
+        from gpfn.events import read, write  # noqa: F401
+    if takes == "arrays":
+        from gpfn.tensors import decode_json, encode  # noqa: F401
+    return time.perf_counter() - began
 
 
 def _warm(model: "Model") -> None:

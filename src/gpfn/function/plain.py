@@ -68,10 +68,11 @@ def _payload(value: object) -> Payload:
 def _arrays(
     function: "Function", values: tuple[object, ...], named: Mapping[str, object]
 ) -> "dict[str, np.ndarray]":
-    if len(values) == 1 and isinstance(values[0], Mapping) and not named:
-        values, named = (), values[0]
     names = [spec.name for spec in function.specs]
-    given = {**dict(zip(names, values, strict=False)), **named}
+    given = dict(zip(names, values, strict=False))
+    if len(values) == 1 and isinstance(values[0], Mapping):
+        given = dict(values[0])
+    given.update(named)
     if len(values) > len(names) or set(given) != set(names):
         raise InvalidTensor(f"expected {', '.join(names)}; got {', '.join(given) or 'nothing'}")
     return {spec.name: _array(given[spec.name], spec, function.limits) for spec in function.specs}

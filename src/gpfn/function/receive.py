@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from gpfn.errors import TooLarge
 from gpfn.events.message import Message
 from gpfn.function.payload import Payload
 from gpfn.limits import Limits
@@ -22,7 +23,15 @@ class Received(NamedTuple):
 
 
 def receive(message: Message, limits: Limits) -> Received:
-    """Tell events from plain bodies; raises InvalidEvent for an event that is broken."""
+    """Tell events from plain bodies.
+
+    Raises InvalidEvent for an event that is broken, TooLarge for a body over the limit.
+    """
+    if len(message.body) > limits.body_bytes:
+        raise TooLarge(
+            f"{len(message.body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)",
+            field="body",
+        )
     plain = Payload(message.body, message.content_type, headers=message.headers)
     if not _may_be_event(message, plain):
         return Received((plain,), "plain")
