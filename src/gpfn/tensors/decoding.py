@@ -10,14 +10,15 @@ import orjson
 from gpfn.errors import InvalidTensor, TooLarge, UnsupportedMedia
 from gpfn.limits import Limits
 from gpfn.tensors.jsonforms import decode_json
-from gpfn.tensors.media import NPY, OCTETS, family
+from gpfn.tensors.media import JSON, NPY, OCTETS, family
 from gpfn.tensors.npy import decode_npy
 from gpfn.tensors.octets import decode_octets
+from gpfn.tensors.places import shown
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_bytes"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -30,7 +31,7 @@ def decode_bytes(
     *,
     attributes: Mapping[str, str] = _NONE,
     path: str = "data",
-) -> dict[str, Array]:
+) -> dict[str, _Array]:
     """Return the array for each spec's name from data of a media type.
 
     ``attributes`` may hold ``dtype`` and ``shape`` of an ``application/octet-stream``; a
@@ -39,11 +40,12 @@ def decode_bytes(
     InvalidTensor with the path of what is wrong, TooLarge over a limit.
     """
     kind = family(media_type)
-    if memoryview(data).nbytes > limits.body_bytes:
-        raise TooLarge(f"more than {limits.body_bytes} bytes; GPFN_MAX_BODY_BYTES sets this")
     if kind is None:
         raise _unsupported(media_type)
-    if kind not in (NPY, OCTETS):
+    if memoryview(data).nbytes > limits.body_bytes:
+        detail = f"more than {limits.body_bytes} bytes; GPFN_MAX_BODY_BYTES sets this"
+        raise TooLarge(detail, field=path)
+    if kind == JSON:
         return decode_json(_parsed(data, path), specs, limits, path=path)
     if len(specs) > 1:
         names = ", ".join(spec.name for spec in specs)
@@ -66,7 +68,6 @@ def _parsed(data: bytes | memoryview, path: str) -> object:
 
 
 def _unsupported(media_type: str) -> UnsupportedMedia:
-    known = "application/json, application/octet-stream, application/x-npy"
-    return UnsupportedMedia(
-        f"no decoder for {media_type or 'data without a media type'!r}; known: {known}"
-    )
+    given = shown(media_type) if media_type else "data without a media type"
+    known = ", ".join((JSON, OCTETS, NPY))
+    return UnsupportedMedia(f"no decoder for {given}; known: {known}")

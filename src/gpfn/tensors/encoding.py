@@ -15,12 +15,12 @@ from gpfn.tensors.kinds import KINDS, OPEN_INFERENCE_NAMES
 from gpfn.tensors.media import JSON, NPY, OCTETS, family
 from gpfn.tensors.npy import encode_npy
 from gpfn.tensors.octets import encode_octets
-from gpfn.tensors.places import at
+from gpfn.tensors.places import at, shown
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Encoded", "Nonfinite", "encode", "open_inference_outputs"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 Nonfinite = Literal["null", "refuse"]
 
 
@@ -42,7 +42,7 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, _Array],
     media_type: str = JSON,
     *,
     form: Form = "nested",
@@ -61,7 +61,7 @@ def encode(
         body = _nested(arrays) if form == "nested" else None
         return _json(arrays, media_type, form, nonfinite, body)
     if kind is None:
-        raise UnsupportedMedia(f"no encoder for {media_type!r}")
+        raise UnsupportedMedia(f"no encoder for {shown(media_type)}")
     _check_dtypes(arrays)
     if len(arrays) != 1:
         raise UnsupportedMedia(
@@ -74,7 +74,7 @@ def encode(
     return Encoded(body, OCTETS, attributes=attributes)
 
 
-def open_inference_outputs(arrays: Mapping[str, Array]) -> list[dict[str, object]]:
+def open_inference_outputs(arrays: Mapping[str, _Array]) -> list[dict[str, object]]:
     """Return ``outputs`` of an Open Inference reply; orjson with its NumPy option writes them."""
     return [
         {
@@ -87,7 +87,7 @@ def open_inference_outputs(arrays: Mapping[str, Array]) -> list[dict[str, object
     ]
 
 
-def _nested(arrays: Mapping[str, Array]) -> bytes | None:
+def _nested(arrays: Mapping[str, _Array]) -> bytes | None:
     """Return a single array as nested lists, if orjson takes it as it is: the usual case."""
     if len(arrays) != 1:
         return None
@@ -99,7 +99,7 @@ def _nested(arrays: Mapping[str, Array]) -> bytes | None:
 
 
 def _json(
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, _Array],
     media_type: str,
     form: Form,
     nonfinite: Nonfinite,
@@ -115,7 +115,7 @@ def _json(
     return Encoded(body, media_type, flagged)
 
 
-def _check_dtypes(arrays: Mapping[str, Array]) -> None:
+def _check_dtypes(arrays: Mapping[str, _Array]) -> None:
     """Raise BackendError for an array that is no tensor: complex numbers, times, objects."""
     for name, array in arrays.items():
         dtype = dtype_name(array)
@@ -124,7 +124,7 @@ def _check_dtypes(arrays: Mapping[str, Array]) -> None:
             raise BackendError(f"an array of {array.dtype} is no tensor", field=name)
 
 
-def _shaped(arrays: Mapping[str, Array], form: Form) -> object:
+def _shaped(arrays: Mapping[str, _Array], form: Form) -> object:
     if form == "open-inference":
         return {"outputs": open_inference_outputs(arrays)}
     one = _flat if form == "flat" else _plain
@@ -134,11 +134,11 @@ def _shaped(arrays: Mapping[str, Array], form: Form) -> object:
     return one(array)
 
 
-def _flat(array: Array) -> object:
+def _flat(array: _Array) -> object:
     return {"shape": list(array.shape), "data": _plain(array.reshape(-1))}
 
 
-def _plain(array: Array) -> object:
+def _plain(array: _Array) -> object:
     """Return the array as orjson takes it: native, contiguous; strings and scalars as lists."""
     if array.dtype.kind in "OSU":
         return _texts(fit(array, TensorSpec("string"), path="data").tolist())
@@ -151,7 +151,7 @@ def _plain(array: Array) -> object:
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def _scalar(array: Array) -> object:
+def _scalar(array: _Array) -> object:
     value = array.astype(array.dtype.newbyteorder("="))
     if value.dtype == np.float16:
         value = value.astype(np.float32)
@@ -169,7 +169,7 @@ def _texts(value: object) -> object:
         return {"b64": base64.b64encode(data).decode()}
 
 
-def _floats(arrays: Mapping[str, Array]) -> dict[str, "npt.NDArray[np.floating]"]:
+def _floats(arrays: Mapping[str, _Array]) -> dict[str, "npt.NDArray[np.floating]"]:
     return {
         name: cast("npt.NDArray[np.floating]", array)
         for name, array in arrays.items()
@@ -177,11 +177,11 @@ def _floats(arrays: Mapping[str, Array]) -> dict[str, "npt.NDArray[np.floating]"
     }
 
 
-def _has_nonfinite(arrays: Mapping[str, Array]) -> bool:
+def _has_nonfinite(arrays: Mapping[str, _Array]) -> bool:
     return any(not np.isfinite(array).all() for array in _floats(arrays).values())
 
 
-def _refusal(arrays: Mapping[str, Array]) -> BackendError:
+def _refusal(arrays: Mapping[str, _Array]) -> BackendError:
     for name, array in _floats(arrays).items():
         for place in np.argwhere(~np.isfinite(array))[:1]:
             detail = f"the result is {array[tuple(place)]}, which JSON cannot hold"

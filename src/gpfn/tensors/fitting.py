@@ -19,11 +19,11 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["check_finite", "dtype_name", "fit"]
 
-Array = npt.NDArray[np.generic]
-Places = npt.NDArray[np.bool_]
+_Array = npt.NDArray[np.generic]
+_Places = npt.NDArray[np.bool_]
 
 
-def fit(array: Array, spec: TensorSpec, *, path: str) -> Array:
+def fit(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
     """Return ``array``, cast to the spec's dtype if every value survives that.
 
     Raises InvalidTensor when the shape differs, a value would change, or
@@ -42,19 +42,19 @@ def fit(array: Array, spec: TensorSpec, *, path: str) -> Array:
     return array
 
 
-def dtype_name(array: Array) -> str:
+def dtype_name(array: _Array) -> str:
     """Return the dtype by the name that specs use; ``string`` for any array of text."""
     return "string" if array.dtype.kind in "OSU" else array.dtype.newbyteorder("=").name
 
 
-def check_finite(array: Array, path: str) -> None:
+def check_finite(array: _Array, path: str) -> None:
     """Raise InvalidTensor with the place of the first NaN or infinity."""
     finite = np.isfinite(cast("npt.NDArray[np.floating]", array))
     if not finite.all():
         raise _wrong(array, ~finite, path, "expected a finite number, got {}")
 
 
-def _strings(array: Array, path: str) -> Array:
+def _strings(array: _Array, path: str) -> _Array:
     if array.dtype.kind == "S":
         return array.astype(object)
     if array.dtype.kind == "U":
@@ -69,7 +69,7 @@ def _strings(array: Array, path: str) -> Array:
     return encoded.reshape(array.shape)
 
 
-def _encoded(value: object, array: Array, index: int, path: str) -> bytes:
+def _encoded(value: object, array: _Array, index: int, path: str) -> bytes:
     if isinstance(value, bytes):
         return value
     detail = f"expected a string, got {shown(value)}"
@@ -82,7 +82,7 @@ def _encoded(value: object, array: Array, index: int, path: str) -> bytes:
     raise InvalidTensor(detail, field=at(path, place))
 
 
-def _cast(array: Array, kind: Kind, path: str) -> Array:
+def _cast(array: _Array, kind: Kind, path: str) -> _Array:
     source = array.dtype.kind
     if source not in "buif" or not _related(array.dtype, kind):
         raise InvalidTensor(f"expected {kind.name}, got {dtype_name(array)}", field=path)
@@ -100,7 +100,7 @@ def _related(dtype: "np.dtype[np.generic]", kind: Kind) -> bool:
     return "bool" not in names or names <= {"bool", "uint8"}
 
 
-def _wrong(array: Array, where: Places, path: str, detail: str) -> InvalidTensor:
+def _wrong(array: _Array, where: _Places, path: str, detail: str) -> InvalidTensor:
     place = tuple(int(index) for index in np.argwhere(where)[0])
     value = cast("float", array[place].item())
     return InvalidTensor(detail.format(shown(value)), field=at(path, place))
@@ -109,16 +109,16 @@ def _wrong(array: Array, where: Places, path: str, detail: str) -> InvalidTensor
 # Each says which values a cast would change; None when it never changes any.
 
 
-def _nothing(_array: Array, _kind: Kind) -> None:
+def _nothing(_array: _Array, _kind: Kind) -> None:
     return None
 
 
-def _not_zero_or_one(array: Array, _kind: Kind) -> Places:
-    lost: Places = np.greater(cast("npt.NDArray[np.uint8]", array), 1)
+def _not_zero_or_one(array: _Array, _kind: Kind) -> _Places:
+    lost: _Places = np.greater(cast("npt.NDArray[np.uint8]", array), 1)
     return lost
 
 
-def _out_of_range(array: Array, kind: Kind) -> Places | None:
+def _out_of_range(array: _Array, kind: Kind) -> _Places | None:
     if np.can_cast(array.dtype, kind.dtype, "safe") or not array.size:
         return None
     numbers = cast("npt.NDArray[np.integer]", array)
@@ -127,15 +127,15 @@ def _out_of_range(array: Array, kind: Kind) -> Places | None:
     return too_low | (numbers > min(kind.high, int(info.max)))
 
 
-def _not_whole(array: Array, kind: Kind) -> Places:
+def _not_whole(array: _Array, kind: Kind) -> _Places:
     numbers = array.astype(np.float64)
     # high + 1 is a power of two, which a float64 holds exactly; high itself may not be.
     inside = (numbers >= float(kind.low)) & (numbers < float(kind.high + 1))
-    lost: Places = ~(inside & (numbers == np.trunc(numbers)))
+    lost: _Places = ~(inside & (numbers == np.trunc(numbers)))
     return lost
 
 
-def _not_exact_whole(array: Array, kind: Kind) -> Places | None:
+def _not_exact_whole(array: _Array, kind: Kind) -> _Places | None:
     bits = _EXACT_BITS[kind.name]
     numbers = cast("npt.NDArray[np.integer]", array)
     if not array.size or max(abs(int(numbers.min())), abs(int(numbers.max()))) <= 1 << bits:
@@ -145,11 +145,11 @@ def _not_exact_whole(array: Array, kind: Kind) -> Places | None:
     return np.array(lost, np.bool_).reshape(array.shape)
 
 
-def _not_exact(array: Array, kind: Kind) -> Places | None:
+def _not_exact(array: _Array, kind: Kind) -> _Places | None:
     if np.can_cast(array.dtype, kind.dtype, "safe"):
         return None
     back = array.astype(kind.dtype).astype(array.dtype)
-    lost: Places = (back != array) & ~np.isnan(cast("npt.NDArray[np.floating]", array))
+    lost: _Places = (back != array) & ~np.isnan(cast("npt.NDArray[np.floating]", array))
     return lost
 
 

@@ -22,18 +22,18 @@ from gpfn.tensors.fitting import fit
 from gpfn.tensors.kinds import OPEN_INFERENCE_NAMES, Kind, kind_named
 from gpfn.tensors.nested import decode_nested
 from gpfn.tensors.places import over_limit, shown, what
-from gpfn.tensors.shapes import checked_shape
+from gpfn.tensors.shapes import check_shape, checked_shape
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Form", "decode_json", "form_of"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 Form = Literal["nested", "named", "flat", "open-inference"]
 
 
 def decode_json(
     value: object, specs: Sequence[TensorSpec], limits: Limits, *, path: str = "data"
-) -> dict[str, Array]:
+) -> dict[str, _Array]:
     """Return the array for each spec's name from a parsed JSON value.
 
     ``value`` is what a JSON parser gives. The arrays are read-only, of the specs' dtypes
@@ -79,7 +79,7 @@ def _only(specs: Sequence[TensorSpec], value: object, path: str) -> TensorSpec |
 
 def _named(
     value: object, specs: Sequence[TensorSpec], limits: Limits, path: str
-) -> dict[str, Array]:
+) -> dict[str, _Array]:
     members = cast("dict[str, object]", value)
     by_name = {spec.name: spec for spec in specs}
     for name in members:
@@ -102,7 +102,7 @@ def _unknown(known: Mapping[str, TensorSpec], path: str) -> InvalidTensor:
     return InvalidTensor(f"no input is called so; known: {', '.join(known) or 'none'}", field=path)
 
 
-def _one(value: object, spec: TensorSpec | None, limits: Limits, path: str) -> Array:
+def _one(value: object, spec: TensorSpec | None, limits: Limits, path: str) -> _Array:
     if _is_flat(value):
         return _flat(cast("dict[str, object]", value), spec, limits, path)
     if spec is None:
@@ -110,7 +110,7 @@ def _one(value: object, spec: TensorSpec | None, limits: Limits, path: str) -> A
     return decode_nested(value, spec, limits, path=path)
 
 
-def _flat(value: dict[str, object], spec: TensorSpec | None, limits: Limits, path: str) -> Array:
+def _flat(value: dict[str, object], spec: TensorSpec | None, limits: Limits, path: str) -> _Array:
     for key in value:
         if key not in {"shape", "data", "dtype"}:
             raise InvalidTensor(
@@ -122,18 +122,21 @@ def _flat(value: dict[str, object], spec: TensorSpec | None, limits: Limits, pat
 
 def _stated(
     value: dict[str, object], kind: Kind | None, spec: TensorSpec | None, limits: Limits, path: str
-) -> Array:
+) -> _Array:
     """Return the array that ``shape`` and ``data`` spell, row-major: flat or nested."""
     shape = checked_shape(value.get("shape"), limits, path=f"{path}.shape")
     name = kind.name if kind else spec.dtype if spec else None
     if name is None:
         raise InvalidTensor("missing: nothing declares it", field=f"{path}.dtype")
+    if spec and spec.shape is not None:
+        check_shape(shape, spec.shape, path)
     data = value.get("data")
     nests = isinstance(data, list) and bool(data) and isinstance(data[0], list)
     layout = shape if nests else (math.prod(shape),)
     array = decode_nested(data, TensorSpec(name, layout), limits, path=f"{path}.data")
-    array = array.reshape(shape)
-    return array if spec is None else fit(array, spec, path=path)
+    if spec and spec.dtype != name:
+        array = fit(array, TensorSpec(spec.dtype), path=f"{path}.data")
+    return array.reshape(shape)
 
 
 def _kind(spelled: object, path: str) -> Kind:
@@ -146,14 +149,14 @@ def _kind(spelled: object, path: str) -> Kind:
 
 def _open_inference(
     value: dict[str, object], specs: Sequence[TensorSpec], limits: Limits, path: str
-) -> dict[str, Array]:
+) -> dict[str, _Array]:
     inputs = value["inputs"]
     if not isinstance(inputs, list):
         raise InvalidTensor(f"expected a list, got {what(inputs)}", field=f"{path}.inputs")
     if len(inputs) > limits.tensors:
         raise over_limit("tensors", limits, f"{path}.inputs")
     by_name = {spec.name: spec for spec in specs}
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, _Array] = {}
     for index, tensor in enumerate(inputs):
         place = f"{path}.inputs[{index}]"
         name = _name(tensor, place)
@@ -180,6 +183,8 @@ def _name(tensor: object, path: str) -> str:
     return name
 
 
-def _tensor(tensor: dict[str, object], spec: TensorSpec | None, limits: Limits, path: str) -> Array:
+def _tensor(
+    tensor: dict[str, object], spec: TensorSpec | None, limits: Limits, path: str
+) -> _Array:
     kind = _kind(tensor["datatype"], f"{path}.datatype")
     return _stated(tensor, kind, spec, limits, path)

@@ -21,10 +21,10 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_nested", "flatten", "pack"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 
 
-def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> Array:
+def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> _Array:
     """Return the array that nested lists spell: read-only, of the spec's dtype and shape.
 
     A number takes the nearest value that a floating-point dtype has, as any JSON number
@@ -80,7 +80,7 @@ def _joined(rows: list[list[Any]], width: int) -> list[Any]:
     return list(chain.from_iterable(rows))
 
 
-def pack(flat: list[Any], kind: Kind, limits: Limits) -> Array | None:
+def pack(flat: list[Any], kind: Kind, limits: Limits) -> _Array | None:
     """Return a flat read-only array of the values, or None if any is not plainly right."""
     if not {*map(type, flat)} <= kind.takes:
         return None
@@ -95,7 +95,7 @@ def pack(flat: list[Any], kind: Kind, limits: Limits) -> Array | None:
     return np.frombuffer(body, kind.dtype)
 
 
-def _strings(flat: list[str], limits: Limits) -> Array | None:
+def _strings(flat: list[str], limits: Limits) -> _Array | None:
     try:
         encoded = [text.encode() for text in flat]
     except UnicodeEncodeError:

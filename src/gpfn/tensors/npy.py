@@ -23,7 +23,7 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_npy", "encode_npy"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 
 _MAGIC = b"\x93NUMPY"
 _HEADER_BYTES = 10_000  # as NumPy's own reader allows
@@ -45,7 +45,7 @@ _DTYPE = re.compile(r"[<>|=](?:[biuf]\d{1,2}|[SU]\d{1,9})")
 
 def decode_npy(
     data: bytes | memoryview, spec: TensorSpec | None, limits: Limits, *, path: str = "data"
-) -> Array:
+) -> _Array:
     """Return the array in ``data``: a read-only view where no cast is needed.
 
     Raises InvalidTensor when it is not a ``.npy`` file of numbers, booleans or strings,
@@ -59,7 +59,7 @@ def decode_npy(
     if len(body) != wanted:
         detail = f"expected {wanted} bytes for shape {shape_text(shape)}, got {len(body)}"
         raise InvalidTensor(detail, field=path)
-    array: Array = np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
+    array: _Array = np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
     array.flags.writeable = False
     _check_contents(array, limits, path)
     if spec is None:
@@ -67,7 +67,7 @@ def decode_npy(
     return fit(array, spec, path=path)
 
 
-def encode_npy(array: Array) -> bytes:
+def encode_npy(array: _Array) -> bytes:
     """Return ``array`` as ``.npy``, strings as NumPy's fixed-width bytes."""
     if array.dtype.kind == "O":
         array = _fixed_width(array)
@@ -126,7 +126,7 @@ def _shape(text: str, limits: Limits, path: str) -> tuple[int, ...]:
     return bounded_shape([int(size) for size in sizes], limits, path=path)
 
 
-def _check_contents(array: Array, limits: Limits, path: str) -> None:
+def _check_contents(array: _Array, limits: Limits, path: str) -> None:
     """Refuse what NumPy takes from a buffer unseen, and falls over later."""
     kind = array.dtype.kind
     if kind in "SU" and array.nbytes > limits.string_bytes:
@@ -139,7 +139,7 @@ def _check_contents(array: Array, limits: Limits, path: str) -> None:
             raise InvalidTensor("a character is beyond Unicode", field=path)
 
 
-def _fixed_width(array: Array) -> "npt.NDArray[np.bytes_]":
+def _fixed_width(array: _Array) -> "npt.NDArray[np.bytes_]":
     """Return strings as an ``S`` array, which cannot hold a zero byte at a string's end."""
     texts = fit(array, TensorSpec("string"), path="data")
     fixed = texts.astype(np.bytes_)

@@ -21,7 +21,7 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_octets", "encode_octets"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 
 
 def decode_octets(
@@ -31,7 +31,7 @@ def decode_octets(
     *,
     attributes: Mapping[str, str],
     path: str = "data",
-) -> Array:
+) -> _Array:
     """Return a read-only array over ``data``, without a copy where no cast is needed.
 
     ``dtype`` and ``shape`` in ``attributes`` say what the bytes are; where they are
@@ -54,7 +54,7 @@ def decode_octets(
     return array if spec is None else fit(array, spec, path=path)
 
 
-def encode_octets(array: Array) -> tuple[bytes, dict[str, str]]:
+def encode_octets(array: _Array) -> tuple[bytes, dict[str, str]]:
     """Return the bytes of ``array`` with the attributes ``dtype`` and ``shape``."""
     name = dtype_name(array)
     attributes = {"dtype": name, "shape": ",".join(map(str, array.shape))}
@@ -76,7 +76,7 @@ def _kind(stated: str | None, spec: TensorSpec | None) -> Kind:
     return kind
 
 
-def _flat(data: bytes | memoryview, kind: Kind, limits: Limits, path: str) -> Array:
+def _flat(data: bytes | memoryview, kind: Kind, limits: Limits, path: str) -> _Array:
     if kind.name == "string":
         return _strings(memoryview(data).cast("B"), limits, path)
     size = kind.dtype.itemsize
@@ -89,12 +89,12 @@ def _flat(data: bytes | memoryview, kind: Kind, limits: Limits, path: str) -> Ar
     if kind.name == "bool" and raw.size and raw.max() > 1:
         place = int(np.argmax(raw > 1))
         raise InvalidTensor(f"expected 0 or 1, got {raw[place]}", field=f"{path}[{place}]")
-    flat: Array = raw.view(kind.dtype.newbyteorder("<"))
+    flat: _Array = raw.view(kind.dtype.newbyteorder("<"))
     flat.flags.writeable = False
     return flat
 
 
-def _strings(data: memoryview, limits: Limits, path: str) -> Array:
+def _strings(data: memoryview, limits: Limits, path: str) -> _Array:
     texts: list[bytes] = []
     start, end = 0, len(data)
     if end > limits.string_bytes + 4 * limits.elements:

@@ -45,8 +45,10 @@ def shape_from_text(text: str, limits: Limits, *, path: str) -> tuple[int, ...]:
     inner = text.strip()
     if inner.startswith("[") and inner.endswith("]"):
         inner = inner[1:-1].strip()
-    parts = [part.strip() for part in inner.split(",", limits.rank + 1)] if inner else []
-    for part in parts[: limits.rank]:
+    parts = [part.strip() for part in inner.split(",", limits.rank)] if inner else []
+    if len(parts) > limits.rank:
+        raise over_limit("rank", limits, path)
+    for part in parts:
         if not (part.isascii() and part.isdigit() and len(part) <= _DIGITS):
             raise InvalidTensor(f"expected sizes such as 1,20,1, got {shown(text)}", field=path)
     return bounded_shape([int(part) for part in parts], limits, path=path)
@@ -60,14 +62,16 @@ def filled(spec: TensorSpec, count: int, *, path: str) -> tuple[int, ...]:
     """Return the spec's shape for ``count`` values, its one unknown size worked out."""
     if spec.shape is None:
         return (count,)
-    known = math.prod(size for size in spec.shape if size is not None)
     unknown = spec.shape.count(None)
     if unknown > 1:
         raise InvalidTensor("state a shape: the data does not tell it", field=path)
-    if count % known if unknown and known else count != known * (1 - unknown):
-        wanted = f"a multiple of {known}" if unknown else str(known)
+    known = math.prod(size for size in spec.shape if size is not None)
+    rest = count // known if known else 0
+    shape = tuple(rest if size is None else size for size in spec.shape)
+    if math.prod(shape) != count:
+        wanted = f"a multiple of {known}" if unknown and known else str(known)
         raise InvalidTensor(f"expected {wanted} values, got {count}", field=path)
-    return tuple(count // known if size is None and known else size or 0 for size in spec.shape)
+    return shape
 
 
 def bounded_shape(sizes: Sequence[int], limits: Limits, *, path: str) -> tuple[int, ...]:

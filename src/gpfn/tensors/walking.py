@@ -21,10 +21,10 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_nested"]
 
-Array = npt.NDArray[np.generic]
+_Array = npt.NDArray[np.generic]
 
 
-def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> Array:
+def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> _Array:
     """Return what `gpfn.tensors.nested.decode_nested` returns, or raise what it raises."""
     shape = spec.shape if spec.shape is not None else (None,) * _depth(value, limits, path)
     walk = _Walk(KINDS[spec.dtype], list(shape), limits, path)
@@ -67,7 +67,7 @@ class _Walk:
         for index, row in enumerate(rows):
             self.visit(row, (*place, index))
 
-    def array(self) -> Array:
+    def array(self) -> _Array:
         array: npt.NDArray[Any] = np.empty(len(self.flat), self.kind.dtype)
         array[:] = self.flat
         array.flags.writeable = False
