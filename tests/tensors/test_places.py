@@ -21,11 +21,14 @@ def test_paths_counts_and_shapes() -> None:
         ("a\r\nb", r"'a\r\nb'"),
         ("x" * 10**6, "'" + "x" * 38 + "…"),
         (b"\xff", r"b'\xff'"),
-        (10**5000, "a whole number of 16610 bits"),
     ],
 )
 def test_a_value_is_shown_short_and_on_one_line(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+def test_a_huge_whole_number_is_not_spelled_out() -> None:
+    assert shown(10**5000) == "a whole number of 16610 bits"
 
 
 def test_kinds_of_json_values() -> None:
