@@ -1,0 +1,89 @@
+"""From the names and tensors of a request to the tensors of the reply."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from gpfn.deadline import Deadline
+from gpfn.errors import BackendError, InvalidMessage
+from gpfn.graphpipe.messages import InferRequest, InferResponse
+from gpfn.tensors.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+__all__ = ["ServedModel", "infer", "with_defaults"]
+
+
+class ServedModel(Protocol):
+    """What the server needs of a model; every ``gpfn.models.Model`` is one."""
+
+    @property
+    def name(self) -> str:
+        """What it was opened from."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    def __call__(
+        self,
+        inputs: "Mapping[str, np.ndarray]",
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = ...,
+    ) -> "dict[str, np.ndarray]":
+        """Compute ``outputs`` from ``inputs``."""
+
+
+def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
+    """Return the request with the model's names where it gave none.
+
+    Raises InvalidMessage when the tensors and the names do not match the model.
+    """
+    input_names = request.input_names or tuple(spec.name for spec in model.inputs)
+    output_names = request.output_names or tuple(spec.name for spec in model.outputs)
+    sent, required = len(request.tensors), len(input_names)
+    if sent != required:
+        raise InvalidMessage(
+            f"{sent} inputs sent but {required} are required: {', '.join(input_names)}",
+            field="infer_request.input_tensors",
+        )
+    if len(set(input_names)) != len(input_names):
+        raise InvalidMessage("an input is named twice", field="infer_request.input_names")
+    return InferRequest(
+        tensors=request.tensors,
+        input_names=input_names,
+        output_names=output_names,
+        config=request.config,
+    )
+
+
+def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> InferResponse:
+    """Run the model for a request whose names are complete."""
+    specs = {spec.name: spec for spec in model.inputs}
+    arrays = {
+        name: _as_bool(array) if name in specs and specs[name].dtype == "bool" else array
+        for name, array in zip(request.input_names, request.tensors, strict=True)
+    }
+    results = model(arrays, outputs=request.output_names, deadline=deadline)
+    missing = [name for name in request.output_names if name not in results]
+    if missing:
+        raise BackendError(f"the model gave no output named {missing[0]!r}")
+    return InferResponse(
+        tensors=tuple(_without_bool(results[name]) for name in request.output_names)
+    )
+
+
+def _as_bool(array: "np.ndarray") -> "np.ndarray":
+    """GraphPipe has no bool: it travels as Uint8 and comes back by the model's signature."""
+    return array != 0 if array.dtype == "uint8" else array
+
+
+def _without_bool(array: "np.ndarray") -> "np.ndarray":
+    return array.view("uint8") if array.dtype == "bool" else array

@@ -1,0 +1,141 @@
+"""Rows that were computed before are not computed again.
+
+As in graphpipe-go, the key of a row is a SHA-512 over each input's name, type, shape
+without the batch dimension, and the row's bytes, and over the output's name. Rows found
+are taken from the store, the others go to the model together, and the reply is stitched
+in the order of the request. That is only right for models whose rows do not depend on
+each other, so it is off unless asked for.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from gpfn.errors import InvalidMessage
+from gpfn.graphpipe.decode import decode_response
+from gpfn.graphpipe.encode import encode_response
+from gpfn.graphpipe.messages import InferRequest, InferResponse
+from gpfn.limits import Limits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Store", "cached"]
+
+Compute = Callable[[InferRequest], InferResponse]
+
+
+class Store(Protocol):
+    """Where rows are kept."""
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values that are there."""
+
+    def put(self, rows: dict[bytes, bytes]) -> None:
+        """Keep the values."""
+
+
+def cached(store: Store, request: InferRequest, compute: Compute, limits: Limits) -> InferResponse:
+    """Answer a request whose names are complete, computing only rows not in the store.
+
+    A request without a common batch dimension, or a model that does not give one row
+    for each row, is computed whole and not kept.
+    """
+    count = _common_rows(request.tensors)
+    if not count or not request.output_names:
+        return compute(request)
+    keys = _row_keys(request, count)
+    known = _read(store, [key for row in keys for key in row], limits)
+    missing = [row for row in range(count) if any(key not in known for key in keys[row])]
+    if missing:
+        fresh = compute(_select(request, missing))
+        if any(array.shape[:1] != (len(missing),) for array in fresh.tensors):
+            return fresh if len(missing) == count else compute(request)
+        computed = {
+            key: array[position]
+            for position, row in enumerate(missing)
+            for key, array in zip(keys[row], fresh.tensors, strict=True)
+        }
+        store.put({key: _pack(row) for key, row in computed.items()})
+        known |= computed
+    return InferResponse(tensors=_stitch(known, keys, len(request.output_names)))
+
+
+def _common_rows(tensors: "Sequence[np.ndarray]") -> int:
+    counts = {array.shape[:1] for array in tensors}
+    if len(counts) != 1:
+        return 0
+    shape = counts.pop()
+    return shape[0] if shape else 0
+
+
+def _row_keys(request: InferRequest, count: int) -> list[list[bytes]]:
+    heads = [
+        _framed(f"{name} {array.dtype.str} {array.shape[1:]}".encode())
+        for name, array in zip(request.input_names, request.tensors, strict=True)
+    ]
+    config = _framed((request.config or "").encode())
+    keys = []
+    for row in range(count):
+        digest = hashlib.sha512(config)
+        for head, array in zip(heads, request.tensors, strict=True):
+            digest.update(head)
+            digest.update(_row_bytes(array[row]))
+        keys.append([_named(digest, name) for name in request.output_names])
+    return keys
+
+
+def _named(digest: "hashlib._Hash", output: str) -> bytes:
+    named = digest.copy()
+    named.update(output.encode())
+    return named.digest()
+
+
+def _row_bytes(row: "np.ndarray | np.generic | bytes") -> bytes:
+    if isinstance(row, bytes):
+        return _framed(row)
+    if row.dtype == object:
+        return b"".join(_framed(bytes(text)) for text in row.reshape(-1))
+    return row.tobytes()
+
+
+def _framed(text: bytes) -> bytes:
+    """Put the length in front, so that no two sequences of texts look the same."""
+    return len(text).to_bytes(8, "little") + text
+
+
+def _select(request: InferRequest, rows: list[int]) -> InferRequest:
+    if len(rows) == request.tensors[0].shape[0]:
+        return request
+    return InferRequest(
+        tensors=tuple(array[rows] for array in request.tensors),
+        input_names=request.input_names,
+        output_names=request.output_names,
+        config=request.config,
+    )
+
+
+def _pack(row: "np.ndarray") -> bytes:
+    """Keep a row as a GraphPipe message of its own: its type and shape come back checked."""
+    import numpy as np
+
+    array = np.asarray(row, dtype=object if isinstance(row, bytes) else None)
+    return b"".join(encode_response(InferResponse(tensors=(array,))))
+
+
+def _read(store: Store, keys: list[bytes], limits: Limits) -> "dict[bytes, np.ndarray]":
+    rows = {}
+    for key, value in store.get(keys).items():
+        try:
+            rows[key] = decode_response(value, limits).tensors[0]
+        except (InvalidMessage, IndexError):
+            continue  # a damaged row is a row not found
+    return rows
+
+
+def _stitch(
+    known: "dict[bytes, np.ndarray]", keys: list[list[bytes]], outputs: int
+) -> "tuple[np.ndarray, ...]":
+    import numpy as np
+
+    return tuple(np.stack([known[row[output]] for row in keys]) for output in range(outputs))
