@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gpfn.errors import SetupError
+from gpfn.images.spec import ImageInput
 from gpfn.models.catalogue import (
-    ImageInput,
     ModelFile,
     bundled_folder,
     default_catalogue,
@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
                 "channels": "RGB",
                 "layout": "NHWC",
                 "quantised": False,
+                "fit": "crop",
                 "mean": [127.5, 127.5, 127.5],
                 "std": [127.5, 127.5, 128],
             },
@@ -61,7 +62,7 @@ def with_change(path: str, value: object) -> dict[str, Any]:
 def test_a_good_catalogue_is_read() -> None:
     (entry,) = parse_catalogue(GOOD)
     assert entry.input == ImageInput(
-        8, 9, "RGB", "NHWC", False, (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
+        8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
     )
     assert [file.name for file in entry.files] == ["tiny.tflite", "tiny.txt"]
 
@@ -99,6 +100,7 @@ def test_labels_and_input_may_be_left_out() -> None:
         ("models/tiny/input/width", 1.5, "models.tiny.input.width", "above 0"),
         ("models/tiny/input/channels", "RGBA", "models.tiny.input.channels", "RGB, BGR, L"),
         ("models/tiny/input/layout", "HWC", "models.tiny.input.layout", "NHWC"),
+        ("models/tiny/input/fit", "squeeze", "models.tiny.input.fit", "stretch, crop"),
         ("models/tiny/input/quantised", 1, "models.tiny.input.quantised", "true or false"),
         ("models/tiny/input/quantised", True, "models.tiny.input.mean", "quantised"),
         ("models/tiny/input/mean", [1.0], "models.tiny.input.mean", "3 numbers"),

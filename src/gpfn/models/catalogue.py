@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 
 from gpfn.errors import SetupError
+from gpfn.images.spec import ImageInput
 
 __all__ = [
     "Catalogue",
     "CatalogueEntry",
-    "ImageInput",
     "ModelFile",
     "bundled_folder",
     "default_catalogue",
@@ -39,23 +39,6 @@ class ModelFile:
     sha256: str = ""
     size: int = 0
     url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInput:
-    """How an image becomes a model's input, a float32 or uint8 tensor of one image.
-
-    A quantised model takes the bytes of the resized image as they are (uint8), a float
-    model takes ``(byte - mean) / std`` for each of the ``channels``.
-    """
-
-    height: int
-    width: int
-    channels: str
-    layout: str
-    quantised: bool
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +164,7 @@ def _image_input(table: "_Table") -> ImageInput:
         channels=channels,
         layout=table.one_of("layout", ("NHWC", "NCHW")),
         quantised=quantised,
+        fit=table.one_of("fit", ("stretch", "crop")),
         mean=table.numbers("mean", wanted),
         std=table.numbers("std", wanted),
     )
