@@ -67,6 +67,14 @@ class RequestReader:
         """Whether a request has begun and not ended: the sender must not close now."""
         return self._state != _BETWEEN
 
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header lines of the request on its way, as far as they were read.
+
+        For whoever has to answer a request that will never be complete.
+        """
+        return () if self._state == _BETWEEN else tuple(self._head.headers)
+
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the connection.
 
