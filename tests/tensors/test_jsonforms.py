@@ -175,6 +175,10 @@ def test_limits_hold_over_all_tensors_together() -> None:
     value = {name: [1, 2] for name in "abc"}
     error = refusal(lambda: decode_json(value, specs, Limits(elements=5)), TooLarge)
     assert error.startswith("data: more than 5 elements")
+    texts = [TensorSpec("string", None, name) for name in "abc"]
+    words = {name: ["ab"] for name in "abc"}
+    error = refusal(lambda: decode_json(words, texts, Limits(string_bytes=5)), TooLarge)
+    assert error.startswith("data: more than 5 bytes in strings")
     many = {"inputs": [tensor()] * 3}
     error = refusal(lambda: decode_json(many, [SERIES], Limits(tensors=2)), TooLarge)
     assert error == "data.inputs: more than 2 tensors; GPFN_MAX_TENSORS sets this"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import orjson
 
 from gpfn.errors import BackendError, UnsupportedMedia
-from gpfn.tensors.fitting import dtype_name, fit
+from gpfn.tensors.fitting import dtype_name, fit, nonfinite_place
 from gpfn.tensors.jsonforms import Form
 from gpfn.tensors.kinds import KINDS, OPEN_INFERENCE_NAMES
 from gpfn.tensors.media import JSON, NPY, OCTETS, family
@@ -109,10 +109,10 @@ def _json(
         _check_dtypes(arrays)
         body = orjson.dumps(_shaped(arrays, form), option=_NUMPY)
     # orjson writes null for NaN and infinity: in a short text that is found sooner.
-    flagged = (len(body) > _SHORT or b"null" in body) and _has_nonfinite(arrays)
-    if flagged and nonfinite == "refuse":
-        raise _refusal(arrays)
-    return Encoded(body, media_type, flagged)
+    fault = _nonfinite(arrays) if len(body) > _SHORT or b"null" in body else None
+    if fault and nonfinite == "refuse":
+        raise fault
+    return Encoded(body, media_type, fault is not None)
 
 
 def _check_dtypes(arrays: Mapping[str, _Array]) -> None:
@@ -169,21 +169,11 @@ def _texts(value: object) -> object:
         return {"b64": base64.b64encode(data).decode()}
 
 
-def _floats(arrays: Mapping[str, _Array]) -> dict[str, "npt.NDArray[np.floating]"]:
-    return {
-        name: cast("npt.NDArray[np.floating]", array)
-        for name, array in arrays.items()
-        if array.dtype.kind == "f"
-    }
-
-
-def _has_nonfinite(arrays: Mapping[str, _Array]) -> bool:
-    return any(not np.isfinite(array).all() for array in _floats(arrays).values())
-
-
-def _refusal(arrays: Mapping[str, _Array]) -> BackendError:
-    for name, array in _floats(arrays).items():
-        for place in np.argwhere(~np.isfinite(array))[:1]:
-            detail = f"the result is {array[tuple(place)]}, which JSON cannot hold"
-            return BackendError(detail, field=at(name, place.tolist()))
-    raise AssertionError("only called when a value is not finite")
+def _nonfinite(arrays: Mapping[str, _Array]) -> BackendError | None:
+    """Return the error for the first value that is NaN or infinite."""
+    for name, array in arrays.items():
+        place = nonfinite_place(array) if array.dtype.kind == "f" else None
+        if place is not None:
+            detail = f"the result is {array[place]}, which JSON cannot hold"
+            return BackendError(detail, field=at(name, place))
+    return None

@@ -17,7 +17,7 @@ from gpfn.tensors.places import at, shown
 from gpfn.tensors.shapes import check_shape
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["check_finite", "dtype_name", "fit"]
+__all__ = ["dtype_name", "fit", "nonfinite_place"]
 
 _Array = npt.NDArray[np.generic]
 _Places = npt.NDArray[np.bool_]
@@ -38,7 +38,11 @@ def fit(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
     if array.dtype != kind.dtype:
         array = _cast(array, kind, path)
     if spec.finite and kind.floating:
-        check_finite(array, path)
+        place = nonfinite_place(array)
+        if place is not None:
+            raise InvalidTensor(
+                f"expected a finite number, got {array[place]}", field=at(path, place)
+            )
     return array
 
 
@@ -47,11 +51,10 @@ def dtype_name(array: _Array) -> str:
     return "string" if array.dtype.kind in "OSU" else array.dtype.newbyteorder("=").name
 
 
-def check_finite(array: _Array, path: str) -> None:
-    """Raise InvalidTensor with the place of the first NaN or infinity."""
-    finite = np.isfinite(cast("npt.NDArray[np.floating]", array))
-    if not finite.all():
-        raise _wrong(array, ~finite, path, "expected a finite number, got {}")
+def nonfinite_place(array: _Array) -> tuple[int, ...] | None:
+    """Return where the first NaN or infinity of a floating-point array is."""
+    finite: _Places = np.isfinite(cast("npt.NDArray[np.floating]", array))
+    return None if finite.all() else _first(~finite)
 
 
 def _strings(array: _Array, path: str) -> _Array:
@@ -65,13 +68,14 @@ def _strings(array: _Array, path: str) -> _Array:
     if {*map(type, flat)} <= {bytes}:
         return array
     encoded = np.empty(len(flat), object)
-    encoded[:] = [_encoded(value, array, index, path) for index, value in enumerate(flat)]
+    encoded[:] = [
+        value if isinstance(value, bytes) else _encoded(value, array, index, path)
+        for index, value in enumerate(flat)
+    ]
     return encoded.reshape(array.shape)
 
 
 def _encoded(value: object, array: _Array, index: int, path: str) -> bytes:
-    if isinstance(value, bytes):
-        return value
     detail = f"expected a string, got {shown(value)}"
     if isinstance(value, str):
         try:
@@ -89,8 +93,9 @@ def _cast(array: _Array, kind: Kind, path: str) -> _Array:
     with np.errstate(all="ignore"):
         lost = _LOSSES[source + kind.dtype.kind](array, kind)
         if lost is not None and lost.any():
-            name = dtype_name(array)
-            raise _wrong(array, lost, path, f"{{}} is not exact in {kind.name} (was {name})")
+            place = _first(lost)
+            detail = f"{array[place]} is not exact in {kind.name} (was {dtype_name(array)})"
+            raise InvalidTensor(detail, field=at(path, place))
         return array.astype(kind.dtype)
 
 
@@ -100,10 +105,8 @@ def _related(dtype: "np.dtype[np.generic]", kind: Kind) -> bool:
     return "bool" not in names or names <= {"bool", "uint8"}
 
 
-def _wrong(array: _Array, where: _Places, path: str, detail: str) -> InvalidTensor:
-    place = tuple(int(index) for index in np.argwhere(where)[0])
-    value = cast("float", array[place].item())
-    return InvalidTensor(detail.format(shown(value)), field=at(path, place))
+def _first(where: _Places) -> tuple[int, ...]:
+    return tuple(int(index) for index in np.argwhere(where)[0])
 
 
 # Each says which values a cast would change; None when it never changes any.

@@ -11,6 +11,7 @@ The forms, for one input ``x`` or several:
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Literal, cast
 
 import numpy as np
@@ -51,8 +52,7 @@ def decode_json(
     else:
         spec = _only(specs, value, path)
         return {spec.name if spec else "": _one(value, spec, limits, path)}
-    if sum(array.size for array in arrays.values()) > limits.elements:
-        raise over_limit("elements", limits, path)
+    _check_together(arrays, limits, path)
     return arrays
 
 
@@ -64,6 +64,15 @@ def form_of(value: object, specs: Sequence[TensorSpec]) -> Form:
     if "inputs" in value and "inputs" not in names:
         return "open-inference"
     return "flat" if _is_flat(value) and not {"shape", "data"} <= names else "named"
+
+
+def _check_together(arrays: Mapping[str, _Array], limits: Limits, path: str) -> None:
+    """Hold the limits, which each array keeps to, for all of them together."""
+    if sum(array.size for array in arrays.values()) > limits.elements:
+        raise over_limit("elements", limits, path)
+    texts = [array.ravel().tolist() for array in arrays.values() if array.dtype.kind == "O"]
+    if len(texts) > 1 and sum(map(len, chain.from_iterable(texts))) > limits.string_bytes:
+        raise over_limit("string_bytes", limits, path)
 
 
 def _is_flat(value: object) -> bool:
