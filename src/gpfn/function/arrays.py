@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from gpfn.errors import InvalidEvent, InvalidTensor
 from gpfn.function.payload import Payload
 from gpfn.limits import Limits
-from gpfn.tensors.spec import TensorSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import numpy as np
+
+    from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["GRAPHPIPE", "decode_arrays"]
 
@@ -18,7 +19,7 @@ GRAPHPIPE = "application/vnd.graphpipe"
 
 
 def decode_arrays(
-    payload: Payload, specs: Sequence[TensorSpec], limits: Limits
+    payload: Payload, specs: "Sequence[TensorSpec]", limits: Limits
 ) -> "dict[str, np.ndarray]":
     """Return an array for each of ``specs``, in their order.
 
@@ -44,7 +45,7 @@ def decode_arrays(
 
 
 def _from_json(
-    payload: Payload, specs: Sequence[TensorSpec], limits: Limits
+    payload: Payload, specs: "Sequence[TensorSpec]", limits: Limits
 ) -> "dict[str, np.ndarray]":
     from gpfn.tensors import decode_json, form_of
 
@@ -56,7 +57,7 @@ def _from_json(
 
 
 def _from_graphpipe(
-    payload: Payload, specs: Sequence[TensorSpec], limits: Limits
+    payload: Payload, specs: "Sequence[TensorSpec]", limits: Limits
 ) -> "dict[str, np.ndarray]":
     from gpfn.errors import InvalidMessage
     from gpfn.graphpipe import InferRequest, decode_request

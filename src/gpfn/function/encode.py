@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from math import isfinite
 from typing import NamedTuple
 
 from gpfn.errors import GpfnError, InvalidMessage
@@ -128,7 +127,7 @@ def _plain(value: object) -> object:
 
 def _has_nonfinite(value: object) -> bool:
     if isinstance(value, float):
-        return not isfinite(value)
+        return value - value != 0  # only of NaN and infinities
     if isinstance(value, Mapping):
         return any(_has_nonfinite(item) for item in value.values())
     if isinstance(value, list | tuple):

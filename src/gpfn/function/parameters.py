@@ -10,8 +10,8 @@ from gpfn.errors import SetupError
 
 __all__ = ["EXTRAS", "Callback"]
 
-EXTRAS = ("model", "call", "event")
-"""Parameters that are filled by name: the opened model, the Call, the Event or None."""
+EXTRAS = ("model", "call", "event", "payload")
+"""What is given by name: the opened model, the Call, the Event or None, the Payload."""
 
 _VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
 
@@ -19,17 +19,19 @@ _VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORD
 class Callback:
     """A user's function with what its parameters ask for.
 
-    Parameters called ``model``, ``call`` or ``event`` are given by name. The others take
-    the arrays: by name when every array has a parameter of its name, as one dict when
-    there is one parameter and several arrays, otherwise in their declared order.
+    A single value (an event, a payload) is the first argument, whatever it is called.
+    Arrays are given by name when every array has a parameter of its name, as one dict
+    when there is one parameter and several arrays, otherwise in declared order. Any other
+    parameter called ``model``, ``call``, ``event`` or ``payload`` is given by name.
     """
 
-    __slots__ = ("_names", "_variadic", "function", "is_async", "wants")
+    __slots__ = ("_first", "_names", "_variadic", "function", "is_async", "wants")
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
         positional, keywords, variadic, self.is_async = _signature(function)
         self._variadic = variadic
+        self._first = positional[:1]
         self.wants = tuple(name for name in EXTRAS if name in positional or name in keywords)
         self._names = tuple(name for name in positional if name not in self.wants)
 
@@ -40,7 +42,8 @@ class Callback:
 
     def with_value(self, value: object, extras: Mapping[str, object]) -> object:
         """Call it with one value and the extras that it asks for."""
-        return self.function(value, **{name: extras[name] for name in self.wants})
+        wanted = {name: extras[name] for name in self.wants if name not in self._first}
+        return self.function(value, **wanted)
 
     def with_arrays(self, arrays: Mapping[str, object], extras: Mapping[str, object]) -> object:
         """Call it with named arrays and the extras that it asks for."""

@@ -70,7 +70,7 @@ class Payload:
         """Return the payload of an event; its data is looked at when it is asked for."""
         from gpfn.events.event import ABSENT
 
-        parsed = event.json_value is not ABSENT
+        parsed = event.content[0] is not ABSENT
         unsaid = "application/json" if parsed else "application/octet-stream"
         payload = cls(b"", event.datacontenttype or unsaid, event=event, headers=headers)
         payload._data = None
