@@ -9,9 +9,11 @@ from typing import Protocol, cast
 __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 
 COMMANDS = {
+    "demo": "gpfn.cli.demo",
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",
     "predict": "gpfn.cli.predict",
+    "serve": "gpfn.cli.serve",
     "train": "gpfn.cli.train",
 }
 """A command's name and the module that has it."""

@@ -1,6 +1,7 @@
 """``gpfn predict``: arrays from files in, arrays out, for people who have only a model."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,7 +107,7 @@ def _read(file: str, specs: Sequence["TensorSpec"]) -> dict[str, "np.ndarray[Any
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise SetupError(f"cannot read {file}: {error.strerror}", field="--input") from error
-    limits = Limits.from_env(**_LIMITS)
+    limits = Limits.from_env(os.environ, **_LIMITS)
     return decode_bytes(data, _MEDIA[suffix], specs, limits, path=file)
 
 

@@ -32,18 +32,19 @@ class DownloadProgress:
         """Show it, at most ten times a second, and always the end."""
         now = time.monotonic()
         if self._first is None:
-            self._first = have
+            self._first, self._started = have, now
         ended = have == total
         if ended or (self._live and now - self._shown >= _PAUSE):
             self._shown = now
             self._write(self._line(name, have, total, now), ended)
         if ended:
-            self._first, self._started = None, now
+            self._first = None
 
     def _line(self, name: str, have: int, total: int | None, now: float) -> str:
-        rate = (have - (self._first or 0)) / max(now - self._started, 1e-6)
-        share = f"{100 * have // total:3d} % of {size_text(total)}" if total else size_text(have)
-        return f"{name}  {share}  {size_text(int(rate))}/s"
+        share = f"{100 * have // total} % of {size_text(total)}" if total else size_text(have)
+        came = have - (self._first or 0)
+        rate = f"  {size_text(int(came / max(now - self._started, 1e-3)))}/s" if came else ""
+        return f"{name}  {share}{rate}"
 
     def _write(self, line: str, ended: bool) -> None:
         start = "\r\x1b[K" if self._live else ""

@@ -1,0 +1,230 @@
+"""``gpfn serve``: a GraphPipe server for any model, with graphpipe-tf's flags.
+
+Flags and variables are those of graphpipe-tf, so that an old command line only changes
+its first word; what it does not have is in a group of its own in the help.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from gpfn.errors import SetupError
+
+if TYPE_CHECKING:
+    from gpfn.graphpipe.server import Server, ServerSettings, Service
+    from gpfn.graphpipe.server.rowstore import RowStore
+
+__all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "model_digest", "run"]
+
+SUMMARY = "serve a model to GraphPipe clients; takes graphpipe-tf's flags and variables"
+EXAMPLES = """
+gpfn serve --model models/forecast.tflite --listen 127.0.0.1:9000
+gpfn serve -m models/rnn_ts_model.pb -l 0.0.0.0:9000 -c -v
+gpfn serve --model https://example.com/model.onnx#sha256=HEX
+GP_MODEL=mobilenet_v1 gpfn serve
+"""
+
+_FETCH_SECONDS = 60.0
+_GIB = 1 << 30
+
+
+class Address(NamedTuple):
+    """Where to listen, from ``HOST:PORT``, ``:PORT`` (every interface) or ``[IPv6]:PORT``."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read it as graphpipe-tf does; raise SetupError when it is none."""
+        host, colon, port = text.rpartition(":")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        valid = port.isascii() and port.isdigit() and int(port) < 1 << 16
+        if not colon or not valid or (":" in bare and bare == host):
+            raise SetupError(f"expected HOST:PORT, got {text!r}", field="--listen")
+        return cls(bare or "0.0.0.0", int(port))
+
+    @property
+    def url(self) -> str:
+        """The address as a client writes it."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare graphpipe-tf's flags, then ours."""
+    flag = parser.add_argument
+    flag("-m", "--model", help="a file, a SavedModel folder, an http(s) URL, a name of the "
+         "catalogue or module:callable (GP_MODEL)")  # fmt: skip
+    flag("-l", "--listen", default="127.0.0.1:9000", help="HOST:PORT (default: %(default)s)")
+    flag("-i", "--inputs", help="default inputs, with commas (GP_INPUTS)")
+    flag("-o", "--outputs", help="default outputs, with commas (GP_OUTPUTS)")
+    flag("-c", "--cache", action="store_true", help="keep computed rows, for models whose rows "
+         "are independent (GP_CACHE)")  # fmt: skip
+    flag("-d", "--cache-dir", default="~/.graphpipe", help="folder for them (default: %(default)s)")
+    flag("-v", "--verbose", action="store_true", help="log every request")
+    flag("-V", "--version", action="store_true", help="print the version and end")
+    flag("extra", nargs="*", help=argparse.SUPPRESS)
+    ours = parser.add_argument_group("not in graphpipe-tf")
+    ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
+    ours.add_argument("--workers", type=int, help="inferences at once (default: cores)")
+    ours.add_argument("--queue", type=int, help="inferences that wait before 503 (default: 64)")
+    ours.add_argument("--cache-bytes", type=int, default=_GIB, help="limit of the row cache")
+    ours.add_argument("--allow-shutdown", action="store_true", help="answer /control/shutdown")
+    ours.add_argument("--json", action="store_true", help="errors as JSON")
+    parser.set_defaults(usage=parser.format_usage())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT, then let running requests finish."""
+    from gpfn import __version__
+
+    if args.version:
+        print(f"gpfn {__version__}")
+        return 0
+    name = args.model or os.environ.get("GP_MODEL", "")
+    if args.extra or not name:
+        wrong = f"unexpected argument {args.extra[0]!r}" if args.extra else "--model is required"
+        print(f"{args.usage}gpfn serve: {wrong}", file=sys.stderr)
+        return 1  # not 2: what graphpipe-tf's users' scripts test for
+    _log_to_stderr(verbose=args.verbose)
+    settings = _settings(args, Address.parse(args.listen))
+    uri = _model_file(name)
+    store = _row_store(args, uri)
+    try:
+        return _serve(args, settings, uri, store)
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _serve(
+    args: argparse.Namespace, settings: "ServerSettings", uri: str, store: "RowStore | None"
+) -> int:
+    from gpfn import __version__
+    from gpfn.graphpipe.server import Server, Service
+
+    service = Service(settings, version=__version__, store=store)
+    server = Server(service, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    failures: list[BaseException] = []
+    loading = threading.Thread(
+        target=_load, args=(args, uri, service, server, failures), daemon=True
+    )
+    loading.start()  # meanwhile is_alive says yes and is_ready no
+    server.serve()
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _load(
+    args: argparse.Namespace,
+    uri: str,
+    service: "Service",
+    server: "Server",
+    failures: list[BaseException],
+) -> None:
+    from gpfn.models import open_model
+
+    try:
+        threads = args.threads if args.threads == "auto" else _number("--threads", args.threads)
+        model = open_model(
+            uri,
+            threads=threads,
+            inputs=_names(args.inputs, "GP_INPUTS"),
+            outputs=_names(args.outputs, "GP_OUTPUTS"),
+        )
+        service.ready(model)
+    except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+        failures.append(error)
+        server.stop()
+        return
+    host, port = server.address
+    print(
+        f"gpfn serve: {model.name} ({model.backend}) at {Address(host, port).url}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _model_file(name: str) -> str:
+    from gpfn.cli.progress import DownloadProgress
+    from gpfn.cli.resolve import model_uri
+    from gpfn.models.download import Terms
+    from gpfn.models.store import fetch_url
+
+    if name.startswith(("http://", "https://")):
+        terms = Terms.from_env(total=_FETCH_SECONDS)
+        return str(fetch_url(name, terms=terms, progress=DownloadProgress()))
+    return model_uri(name)
+
+
+def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
+    from gpfn.graphpipe.server import ServerSettings
+
+    chosen = {name: value for name in ("workers", "queue") if (value := getattr(args, name))}
+    for name, value in chosen.items():
+        _number(f"--{name}", str(value))
+    return ServerSettings(
+        host=address.host,
+        port=address.port,
+        allow_shutdown=args.allow_shutdown,
+        verbose=args.verbose,
+        **chosen,
+    )
+
+
+def _row_store(args: argparse.Namespace, uri: str) -> "RowStore | None":
+    if not (args.cache or os.environ.get("GP_CACHE") in ("1", "true")):
+        return None
+    from gpfn.graphpipe.server.rowstore import RowStore
+
+    path = Path(args.cache_dir).expanduser() / f"{model_digest(Path(uri))}.rows"
+    try:
+        return RowStore(path, args.cache_bytes)
+    except OSError as error:
+        raise SetupError(f"cannot use {path}: {error.strerror}", field="--cache-dir") from error
+
+
+def model_digest(path: Path) -> str:
+    """Return a SHA-256 over a model file, or over the names and contents of its folder."""
+    import hashlib
+
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    whole = hashlib.sha256()
+    try:
+        for file in files:
+            with file.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256")
+            if path.is_file():
+                return digest.hexdigest()
+            whole.update(f"{file.relative_to(path)}\0{digest.hexdigest()}\n".encode())
+    except OSError as error:
+        raise SetupError(f"--cache needs a model file: {error}", field="--cache") from error
+    return whole.hexdigest()
+
+
+def _names(flag: str | None, variable: str) -> tuple[str, ...]:
+    text = os.environ.get(variable, "") if flag is None else flag
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _number(flag: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise SetupError(f"expected a number above 0, got {text!r}", field=flag)
+    return int(text)
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    import logging
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
