@@ -1,0 +1,250 @@
+"""The event: attributes, extensions and data, exactly as they came, and the reply to it."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal, cast
+
+from gpfn.errors import InvalidEvent, UnsupportedMedia
+from gpfn.events.attributes import RESERVED, Value, check, kind
+from gpfn.events.envelope import Envelope
+from gpfn.events.identifiers import new_id
+from gpfn.events.jsontext import encode, parse
+from gpfn.events.media import JSON, charset, is_json
+from gpfn.events.timestamps import now
+
+__all__ = ["ABSENT", "DEFAULT_SOURCE", "Event"]
+
+ABSENT: object = object()
+"""Stands where there is no JSON value; None is one."""
+
+DEFAULT_SOURCE = "/gpfn"
+"""The ``source`` of a reply when nobody configured one."""
+
+_new = object.__new__
+_CARRIED = ("subject", "traceparent", "tracestate", "correlationid")
+_OCTETS = (bytes, bytearray, memoryview)
+
+
+class Event(Envelope):
+    """A CloudEvent: attributes, extensions and data with its media type. Frozen.
+
+    Whatever version it came in, it has the names of CloudEvents 1.0. ``time`` and
+    ``datacontenttype`` are kept byte for byte; nothing is ever guessed from the data.
+    The codecs beside this module read its private fields: ``_value`` is a JSON value or
+    ``ABSENT``, ``_data`` octets or None, and ``_valid_json`` says that those are JSON text.
+
+    >>> event = Event(type="com.example.greeting", source="/doc", id="1", data={"hello": 1})
+    >>> event.datacontenttype, event.data, event.json()
+    ('application/json', b'{"hello":1}', {'hello': 1})
+    """
+
+    __slots__ = ("_data", "_received_as", "_valid_json", "_value")
+
+    def __init__(
+        self,
+        *,
+        type: str,  # noqa: A002  (the attribute's name)
+        source: str,
+        id: str | None = None,  # noqa: A002  (the attribute's name)
+        subject: str | None = None,
+        time: str | None = None,
+        datacontenttype: str | None = None,
+        dataschema: str | None = None,
+        extensions: Mapping[str, Value] | None = None,
+        data: object = None,
+        valid_json: bool = False,
+    ) -> None:
+        """Make an event; ``id`` defaults to a new one.
+
+        ``data`` is bytes, kept as they are, or text for a ``datacontenttype`` that is not
+        JSON, or else a JSON value, kept parsed (do not change it afterwards); None is no
+        data. Bytes of a JSON media type are checked when they are embedded in a
+        structured event, unless ``valid_json`` says that they need not be.
+
+        Raises ValueError that begins with the attribute's name.
+        """
+        attributes: dict[str, object] = {"id": new_id() if id is None else id}
+        attributes |= {"source": source, "type": type, "subject": subject, "time": time}
+        attributes |= {"datacontenttype": datacontenttype, "dataschema": dataschema}
+        self._attributes = _checked(attributes, extensions)
+        self._received_as = "1.0"
+        self._data: bytes | memoryview | None = None
+        self._value: object = ABSENT
+        self._valid_json = False
+        self._set_data(data, valid_json=valid_json)
+
+    @classmethod
+    def received(
+        cls,
+        attributes: dict[str, Value],
+        data: bytes | memoryview | None,
+        value: object = ABSENT,
+        received_as: str = "1.0",
+    ) -> "Event":
+        """Return an event of attributes that are checked already; for the codecs."""
+        event = _new(cls)
+        event._attributes = attributes
+        event._data = data
+        event._value = value
+        event._received_as = received_as
+        event._valid_json = False
+        return event
+
+    def _set_data(self, data: object, *, valid_json: bool) -> None:
+        media_type = self.datacontenttype
+        if isinstance(data, _OCTETS):
+            self._data = bytes(data) if isinstance(data, bytearray) else data
+            self._valid_json = valid_json and media_type is not None and is_json(media_type)
+        elif data is not None and (media_type is None or is_json(media_type)):
+            self._value = data
+            self._attributes["datacontenttype"] = media_type or JSON
+        elif data is not None:
+            self._data = _encoded_text(data, media_type or "")
+
+    @property
+    def received_as(self) -> str:
+        """The version that it came in: ``1.0``, ``0.3`` or ``0.1``."""
+        return self._received_as
+
+    @property
+    def buffer(self) -> bytes | memoryview | None:
+        """The data without a copy: perhaps a view into the message that it came in."""
+        return self.data if self._value is not ABSENT else self._data
+
+    @property
+    def data(self) -> bytes | None:
+        """The data as bytes; None when there are none.
+
+        Of JSON that stood in a structured event this is the text of the same value,
+        made when it is asked for.
+        """
+        if self._value is not ABSENT:
+            return encode(self._value)
+        if isinstance(self._data, memoryview):
+            self._data = bytes(self._data)
+        return self._data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are data; null is, nothing is not."""
+        return self._data is not None or self._value is not ABSENT
+
+    def json(self) -> object:
+        """Return the data as a JSON value, parsed at most once for a structured event.
+
+        Raises InvalidEvent when there are none or they are not JSON, UnsupportedMedia
+        when their media type is another.
+        """
+        if self._value is not ABSENT:
+            return self._value
+        if self._data is None:
+            raise InvalidEvent("the event has no data", field="data")
+        media_type = self.datacontenttype
+        if media_type is None or not is_json(media_type):
+            shown = media_type or "of no media type"
+            raise UnsupportedMedia(f"expected JSON, the data are {shown}", field="datacontenttype")
+        return parse(self._data, field="data")
+
+    def reply(
+        self,
+        data: object = None,
+        *,
+        datacontenttype: str | None = None,
+        type: str | None = None,  # noqa: A002  (the attribute's name)
+        source: str | None = None,
+        id: str | None = None,  # noqa: A002  (the attribute's name)
+        extensions: Mapping[str, Value] | None = None,
+        valid_json: bool = False,
+    ) -> "Event":
+        """Return the event that answers this one; ``data`` as for the constructor.
+
+        ``type`` defaults to this event's with ``.response`` behind it, ``source`` to
+        ``/gpfn``, ``id`` to a new one; ``time`` is now. It carries over ``subject``,
+        ``traceparent``, ``tracestate`` and ``correlationid``; its ``causationid`` is this
+        event's id. ``extensions`` come last and win.
+
+        Raises ValueError that begins with the attribute's name.
+        """
+        mine = self._attributes
+        attributes: dict[str, Value] = {
+            "id": new_id() if id is None else _stated("id", id),
+            "source": DEFAULT_SOURCE if source is None else _known("source", source),
+            "type": f"{mine['type']}.response" if type is None else _known("type", type),
+            "time": now(),
+            "causationid": mine["id"],
+        }
+        for name in _CARRIED:
+            if name in mine:
+                attributes[name] = mine[name]
+        if datacontenttype is not None:
+            attributes["datacontenttype"] = _known("datacontenttype", datacontenttype)
+        if extensions:
+            attributes = _checked(cast(dict[str, object], attributes), extensions)
+        event = Event.received(attributes, None)
+        event._set_data(data, valid_json=valid_json)
+        return event
+
+    @classmethod
+    def from_sdk(cls, event: object) -> "Event":
+        """Return the event of one of the ``cloudevents`` package, of any of its classes."""
+        from gpfn.events.sdk import from_sdk
+
+        return from_sdk(event)
+
+    def to_sdk(self, api: Literal["core", "v1"] = "core") -> object:
+        """Return it as the CloudEvent of ``cloudevents.core.v1.event`` or ``cloudevents.v1.http``.
+
+        Raises MissingExtra when the ``cloudevents`` package is not installed.
+        """
+        from gpfn.events.sdk import to_sdk
+
+        return to_sdk(self, api)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Event):
+            return NotImplemented
+        if self._attributes != other._attributes:
+            return False
+        if self._value is not ABSENT and other._value is not ABSENT:
+            return bool(self._value == other._value)
+        return self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.id))
+
+    def __repr__(self) -> str:
+        shown = "".join(f"{name}={value!r}, " for name, value in self._attributes.items())
+        size = "no data" if not self.has_data else f"{len(self.data or b'')} bytes"
+        return f"Event({shown}data=<{size}>)"
+
+
+def _checked(
+    attributes: dict[str, object], extensions: Mapping[str, Value] | None
+) -> dict[str, Value]:
+    """Return attributes and extensions that somebody's program states, checked."""
+    for name in extensions or ():
+        if name in RESERVED:
+            raise ValueError(f"{name}: this name is not free for an extension")
+    try:
+        return check({**attributes, **(extensions or {})})
+    except InvalidEvent as error:
+        raise ValueError(str(error)) from None
+
+
+def _stated(name: str, value: str) -> str:
+    """Return a value that somebody's program states, checked."""
+    _checked({"id": "1", "source": "/", "type": "t", name: value}, None)
+    return value
+
+
+_known = lru_cache(maxsize=256)(_stated)
+"""The same, checked once: functions repeat themselves."""
+
+
+def _encoded_text(data: object, media_type: str) -> bytes:
+    if not isinstance(data, str):
+        raise ValueError(f"data: expected bytes or text for {media_type}, got {kind(data)}")  # noqa: TRY004
+    codec = charset(media_type)
+    if codec is None:
+        raise ValueError(f"data: the charset of {media_type} is unknown; give bytes")
+    return data.encode(codec)

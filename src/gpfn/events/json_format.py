@@ -1,0 +1,195 @@
+"""The JSON event format 1.0: an event as a JSON object, a batch as an array of them."""
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
+
+import orjson
+
+from gpfn.errors import InvalidEvent, TooLarge
+from gpfn.events import legacy
+from gpfn.events.attributes import Value, check, kind
+from gpfn.events.duplicates import colons, refuse_duplicates
+from gpfn.events.event import ABSENT, Event
+from gpfn.events.jsontext import encode, parse
+from gpfn.events.media import JSON, charset, is_json, is_text
+
+__all__ = [
+    "is_envelope",
+    "read_batch",
+    "read_event",
+    "read_parsed",
+    "write_batch",
+    "write_event",
+]
+
+
+def is_envelope(value: object) -> bool:
+    """Say whether a JSON value is an event, or is one that is broken: it states a version."""
+    return isinstance(value, dict) and ("specversion" in value or "cloudEventsVersion" in value)
+
+
+def read_event(text: bytes) -> Event:
+    """Return the event of a body in the structured format; raises InvalidEvent."""
+    return read_parsed(parse(text), text)
+
+
+def read_parsed(document: object, text: bytes) -> Event:
+    """Return the event of a JSON value and of the text that it was parsed from.
+
+    Raises InvalidEvent that names the attribute. Takes the value apart.
+    """
+    if not isinstance(document, dict):
+        raise InvalidEvent(f"expected an object, got {kind(document)}", field="body")
+    data = document.pop("data", ABSENT)
+    envelope = _attributes_text(document)
+    inside_data = colons(text) - envelope.count(b":") - (data is not ABSENT)
+    if inside_data and (data is ABSENT or inside_data != _colons_of(data)):
+        refuse_duplicates(text)
+    return _event(document, data, envelope)
+
+
+def read_batch(documents: object, text: bytes, largest: int) -> tuple[Event, ...]:
+    """Return the events of a batch of at most ``largest``; the path of a fault begins ``[i]``."""
+    if not isinstance(documents, list):
+        raise InvalidEvent(f"expected an array of events, got {kind(documents)}", field="body")
+    if len(documents) > largest:
+        raise TooLarge(f"{len(documents)} events in a batch; at most {largest} (GPFN_MAX_BATCH)")
+    if colons(text) != _colons_of(documents):
+        refuse_duplicates(text, level=2)
+    events = []
+    for index, document in enumerate(documents):
+        try:
+            if not isinstance(document, dict):
+                raise InvalidEvent(f"expected an object, got {kind(document)}")  # noqa: TRY301
+            data = document.pop("data", ABSENT)
+            events.append(_event(document, data, _attributes_text(document)))
+        except InvalidEvent as error:
+            field = f"[{index}].{error.field}" if error.field else f"[{index}]"
+            raise InvalidEvent(error.detail, field=field) from None
+    return tuple(events)
+
+
+def _attributes_text(document: dict[str, object]) -> bytes:
+    """Return the attributes as JSON again: what tells lost members and odd characters."""
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        deep = next(name for name, value in document.items() if isinstance(value, dict | list))
+        raise InvalidEvent("nested too deeply for an attribute", field=deep) from None
+
+
+def _colons_of(value: object) -> int:
+    try:
+        return colons(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # nested deeper than it writes: the scan has to tell
+        return -1
+
+
+def _event(document: dict[str, object], data: object, envelope: bytes) -> Event:
+    """Return the event of an envelope that went without its data; ``envelope`` is its text."""
+    if document.get("specversion") != "1.0":
+        return _older_event(document, data)
+    del document["specversion"]
+    encoded = document.pop("data_base64", None)
+    # JSON text that is ASCII and has no backslash holds no control character but DEL.
+    plain = envelope.isascii() and b"\\" not in envelope and b"\x7f" not in envelope
+    attributes = check(document, plain=plain)
+    if encoded is None and attributes.get("datacontenttype", JSON) == JSON:
+        return Event.received(attributes, None, data)
+    return _with_data(attributes, data, encoded, "1.0")
+
+
+def _older_event(document: dict[str, object], data: object) -> Event:
+    if data is not ABSENT:
+        document["data"] = data
+    attributes, version = legacy.translate(document)
+    data, encoded = attributes.pop("data", ABSENT), attributes.pop("data_base64", None)
+    try:
+        return _with_data(check(attributes), data, encoded, version)
+    except InvalidEvent as error:
+        error.field = legacy.original_name(error.field, version)
+        raise
+
+
+def _with_data(attributes: dict[str, Value], data: object, encoded: object, version: str) -> Event:
+    if encoded is not None:
+        if data is not ABSENT:
+            raise InvalidEvent("data and data_base64 are both present", field="data_base64")
+        return Event.received(attributes, _decoded(encoded, version), ABSENT, version)
+    media_type = str(attributes.get("datacontenttype", JSON))
+    if data is ABSENT or is_json(media_type):
+        return Event.received(attributes, None, data, version)
+    return Event.received(attributes, _text_octets(data, media_type), ABSENT, version)
+
+
+def _decoded(encoded: object, version: str) -> bytes:
+    field = "data_base64" if version == "1.0" else "data"
+    if not isinstance(encoded, str):
+        raise InvalidEvent(f"expected a string of base64, got {kind(encoded)}", field=field)
+    try:
+        return a2b_base64(encoded, strict_mode=True)
+    except (Base64Error, ValueError) as error:
+        raise InvalidEvent(f"not base64: {error}", field=field) from None
+
+
+def _text_octets(data: object, media_type: str) -> bytes:
+    """Return text as the octets that its media type speaks of (section 3.1.2)."""
+    if not isinstance(data, str):
+        raise InvalidEvent(f"expected a string for {media_type}, got {kind(data)}", field="data")
+    codec = charset(media_type)
+    if codec is None:
+        raise InvalidEvent(f"the charset of {media_type} is unknown; use data_base64", field="data")
+    try:
+        return data.encode(codec)
+    except UnicodeEncodeError as error:
+        raise InvalidEvent(f"not in the charset of {media_type}: {error}", field="data") from None
+
+
+def write_event(event: Event) -> bytes:
+    """Return the event as JSON text in the structured format."""
+    if event._valid_json:
+        # Two texts that are JSON need no third object around them to become one.
+        attributes = orjson.dumps(event._attributes)
+        return b'{"specversion":"1.0",%b,"data":%b}' % (attributes[1:-1], event._data)  # type: ignore[str-format]  # octets of any kind
+    return encode(_document(event))
+
+
+def write_batch(events: Sequence[Event]) -> bytes:
+    """Return the events as JSON text in the batch format."""
+    return b"[%b]" % b",".join([write_event(event) for event in events])
+
+
+def _document(event: Event) -> dict[str, object]:
+    document = event.envelope()
+    if event._value is not ABSENT:
+        document["data"] = event._value
+    elif event._data is not None:
+        name, member = _member(bytes(event._data), event.datacontenttype)
+        document[name] = member
+    return document
+
+
+def _member(data: bytes, media_type: str | None) -> tuple[str, object]:
+    """Return the name and the value of the member that holds octets (section 3.1.1)."""
+    if media_type is not None:
+        if is_json(media_type) and _is_json_text(data):
+            return "data", orjson.Fragment(data)
+        if is_text(media_type) and charset(media_type) == "utf-8":
+            try:
+                return "data", data.decode()
+            except UnicodeDecodeError:
+                return "data_base64", _base64(data)
+    return "data_base64", _base64(data)
+
+
+def _is_json_text(data: bytes) -> bool:
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode("ascii")

@@ -1,0 +1,122 @@
+"""From a message to its events and back: which of the three modes it is, and no mode at all."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
+from gpfn.events.event import Event
+from gpfn.events.http_binding import is_binary, read_binary, write_binary
+from gpfn.events.json_format import (
+    is_envelope,
+    read_batch,
+    read_event,
+    read_parsed,
+    write_batch,
+    write_event,
+)
+from gpfn.events.jsontext import parse
+from gpfn.events.message import Message
+from gpfn.limits import Limits
+
+__all__ = ["BATCH", "STRUCTURED", "Mode", "Received", "read", "write"]
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+
+Mode: TypeAlias = Literal["structured", "binary", "batch"]
+
+_FAMILY = "application/cloudevents"
+# What `cat event.json | fn invoke APP FN` and `curl -d @event.json URL` say of everything.
+_SNIFFED = frozenset(
+    {"", "text/plain", "application/json", "text/json", "application/x-www-form-urlencoded"}
+)
+_OBJECT = re.compile(rb"[ \t\r\n]*+\{")
+_OBJECTS = re.compile(rb"[ \t\r\n]*+\[[ \t\r\n]*+\{")
+_MARKS = (b'"specversion"', b'"cloudEventsVersion"')
+
+
+class Received(NamedTuple):
+    """The events of one message and the mode they came in: one, unless it is a batch."""
+
+    events: tuple[Event, ...]
+    mode: Mode
+
+
+def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noqa: B008  (a value)
+    """Return the events of a message, or None when it holds no event at all.
+
+    The media type decides, then the ``ce-`` headers. A body that says nothing better of
+    itself than text/plain, application/json or a form, or nothing at all, is an event in
+    structured mode when it is a JSON object with ``specversion`` (``cloudEventsVersion``
+    in 0.1), and a batch when it is an array of such objects.
+
+    Raises InvalidEvent with the attribute's name for an event that is broken,
+    UnsupportedMedia for a CloudEvents format other than JSON, TooLarge over a limit.
+    """
+    if len(message.body) > limits.body_bytes:
+        raise TooLarge(
+            f"{len(message.body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)"
+        )
+    content_type = message.content_type
+    if content_type != STRUCTURED:
+        content_type = content_type.partition(";")[0].strip().lower()
+    if content_type == STRUCTURED:
+        return Received((read_event(_octets(message.body)),), "structured")
+    if content_type.startswith(_FAMILY):
+        return _batch(message, content_type, limits)
+    if message.headers and is_binary(message):
+        return Received((read_binary(message),), "binary")
+    if content_type in _SNIFFED:
+        return _sniffed(message, limits)
+    return None
+
+
+def _octets(body: bytes | memoryview) -> bytes:
+    return body if isinstance(body, bytes) else bytes(body)
+
+
+def _batch(message: Message, content_type: str, limits: Limits) -> Received:
+    if content_type != BATCH:
+        raise UnsupportedMedia(
+            f"expected {STRUCTURED} or {BATCH}, got {content_type!r:.80}", field="content-type"
+        )
+    text = _octets(message.body)
+    return Received(read_batch(parse(text), text, limits.batch), "batch")
+
+
+def _sniffed(message: Message, limits: Limits) -> Received | None:
+    text = _octets(message.body)
+    single = _OBJECT.match(text) is not None
+    if not single and _OBJECTS.match(text) is None:
+        return None
+    marked = any(mark in text for mark in _MARKS)
+    if not marked and b"\\u" not in text:  # a member's name may be spelled with escapes
+        return None
+    try:
+        document = parse(text)
+    except InvalidEvent:
+        if marked:
+            raise
+        return None
+    if single:
+        if not is_envelope(document):
+            return None
+        return Received((read_parsed(document, text),), "structured")
+    if isinstance(document, list) and all(map(is_envelope, document)):
+        return Received(read_batch(document, text, limits.batch), "batch")
+    return None
+
+
+def write(events: Sequence[Event], mode: Mode) -> Message:
+    """Return the message that carries the events, in CloudEvents 1.0.
+
+    Raises ValueError when the mode holds one event and there is not exactly one.
+    """
+    if mode != "batch" and len(events) != 1:
+        raise ValueError(f"{mode} mode holds one event, not {len(events)}")
+    if mode == "binary":
+        return write_binary(events[0])
+    if mode == "structured":
+        return Message(write_event(events[0]), STRUCTURED)
+    return Message(write_batch(events), BATCH)

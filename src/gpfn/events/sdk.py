@@ -1,0 +1,102 @@
+"""To and from the events of the official ``cloudevents`` package, both of its APIs.
+
+Its events hold data as Python objects: what is a dict there is a JSON value here, what
+is bytes stays bytes. Its core API holds time as a datetime, which has no more digits
+than microseconds.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
+
+from gpfn.errors import InvalidEvent, MissingExtra
+from gpfn.events import legacy
+from gpfn.events.attributes import check
+from gpfn.events.event import ABSENT, Event
+from gpfn.events.media import charset, is_json
+
+__all__ = ["SdkEvent", "from_sdk", "to_sdk"]
+
+
+@runtime_checkable
+class SdkEvent(Protocol):
+    """What the events of both its APIs have in common."""
+
+    def get_attributes(self) -> Mapping[str, object]:
+        """Return the attributes and extensions."""
+
+    def get_data(self) -> object:
+        """Return the data: bytes, text or a JSON value."""
+
+
+def from_sdk(event: object) -> Event:
+    """Return the event of one of the SDK's; None is no data, text is JSON where JSON is declared.
+
+    Raises TypeError when it is none of the SDK's, ValueError when an attribute is not
+    what the specification says, which the SDK does not always check.
+    """
+    if not isinstance(event, SdkEvent):
+        raise TypeError(f"expected an event of the cloudevents package, got {type(event).__name__}")
+    attributes = {name: _plain(value) for name, value in event.get_attributes().items()}
+    version = "1.0"
+    try:
+        if attributes.get("specversion") == "1.0":
+            del attributes["specversion"]
+        else:
+            attributes.pop("datacontentencoding", None)  # the SDK has decoded the data
+            attributes, version = legacy.translate(attributes)
+        data, value = _content(event.get_data(), attributes.get("datacontenttype"))
+        return Event.received(check(attributes), data, value, version)
+    except InvalidEvent as error:
+        raise ValueError(str(error)) from None
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, datetime):
+        return value
+    text = value.isoformat()
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+
+
+def _content(data: object, media_type: object) -> tuple[bytes | None, object]:
+    """Return the SDK's data as bytes or as a JSON value."""
+    if data is None or isinstance(data, bytes | bytearray | memoryview):
+        return (None if data is None else bytes(data)), ABSENT
+    if media_type is None or is_json(str(media_type)):
+        return None, data
+    if isinstance(data, str):
+        return data.encode(charset(str(media_type)) or "utf-8"), ABSENT
+    raise InvalidEvent(f"expected bytes or text for {media_type}", field="data")
+
+
+def to_sdk(event: Event, api: Literal["core", "v1"]) -> object:
+    """Return the event as one of the SDK's: JSON as a value, all other data as bytes."""
+    attributes = event.envelope()
+    data = _sdk_data(event)
+    try:
+        if api == "v1":
+            from cloudevents.v1.http import CloudEvent as HttpEvent
+
+            return HttpEvent.create(attributes, data)
+        from cloudevents.core.v1.event import CloudEvent
+    except ImportError:
+        raise MissingExtra("cloudevents 2.x", "cloudevents") from None
+    if event.time is not None:
+        attributes["time"] = _as_datetime(event.time)
+    return CloudEvent(attributes, data)  # type: ignore[arg-type] # lists and numbers do as well
+
+
+def _sdk_data(event: Event) -> object:
+    if not event.has_data:
+        return None
+    media_type = event.datacontenttype
+    if event._value is not ABSENT or (media_type is not None and is_json(media_type)):
+        return event.json()
+    return event.data
+
+
+def _as_datetime(time: str) -> datetime:
+    try:
+        return datetime.fromisoformat(time.upper())
+    except ValueError:
+        raise ValueError(f"time: a datetime cannot hold {time}") from None
