@@ -1,0 +1,89 @@
+"""The frame of a .tflite file: is it whole, and which subgraph does a signature run?
+
+LiteRT verifies the flatbuffer itself when it is opened from memory; what is checked
+here first gives an error that names the file. Source: schema.fbs of TensorFlow Lite,
+version 3; tables as in flatbuffers' internals document.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from gpfn.errors import ModelUnreadable
+
+__all__ = ["signature_subgraphs"]
+
+_VERSION, _SUBGRAPHS, _SIGNATURES = 0, 2, 7  # fields of the table Model
+_KEY, _SUBGRAPH = 2, 4  # fields of the table SignatureDef
+
+
+def signature_subgraphs(data: bytes, path: str) -> dict[str, int]:
+    """Return the signatures of a model with the subgraph each one runs.
+
+    Raises ModelUnreadable when the file was cut off or is not version 3 of the format.
+    """
+    try:
+        return _read(data)
+    except (struct.error, ValueError) as error:
+        raise ModelUnreadable(
+            f"a LiteRT model that is cut off or damaged ({error}): {path}"
+        ) from None
+
+
+def _read(data: bytes) -> dict[str, int]:
+    if len(data) < 8 or data[4:8] != b"TFL3":
+        raise ValueError("no TFL3 in bytes 4 to 7")
+    model = _follow(data, 0)
+    version = _field(data, model, _VERSION)
+    if not version or struct.unpack_from("<I", data, version)[0] != 3:
+        raise ValueError("not version 3 of the format")
+    subgraphs = len(list(_tables(data, model, _SUBGRAPHS)))
+    if not subgraphs:
+        raise ValueError("no subgraph")
+    found = {}
+    for table in _tables(data, model, _SIGNATURES):
+        at = _field(data, table, _SUBGRAPH)
+        index = struct.unpack_from("<I", data, at)[0] if at else 0
+        if index >= subgraphs:
+            raise ValueError(f"signature of subgraph {index} of {subgraphs}")
+        found[_text(data, _field(data, table, _KEY))] = index
+    return found
+
+
+def _tables(data: bytes, table: int, field: int) -> Iterator[int]:
+    """Give where the tables of a vector begin."""
+    at = _field(data, table, field)
+    if at:
+        vector = _follow(data, at)
+        count = struct.unpack_from("<I", data, vector)[0]
+        if count * 4 > len(data) - vector - 4:
+            raise ValueError(f"a vector of {count} at byte {vector} of {len(data)}")
+        yield from (_follow(data, vector + 4 + 4 * index) for index in range(count))
+
+
+def _text(data: bytes, at: int) -> str:
+    if not at:
+        return ""
+    start = _follow(data, at)
+    size = struct.unpack_from("<I", data, start)[0]
+    if size > len(data) - start - 4:
+        raise ValueError(f"a text of {size} bytes at byte {start} of {len(data)}")
+    return data[start + 4 : start + 4 + size].decode("utf-8", "replace")
+
+
+def _field(data: bytes, table: int, index: int) -> int:
+    """Return where a table's field stands, 0 when the table leaves it out."""
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    if not 0 <= vtable <= len(data) - 4:
+        raise ValueError(f"a table at byte {table} has no layout")
+    size = struct.unpack_from("<H", data, vtable)[0]
+    entry = 4 + 2 * index
+    offset = struct.unpack_from("<H", data, vtable + entry)[0] if entry + 2 <= size else 0
+    return table + offset if offset else 0
+
+
+def _follow(data: bytes, at: int) -> int:
+    """Return where the offset at ``at`` leads."""
+    target: int = at + struct.unpack_from("<I", data, at)[0]
+    if target > len(data) - 4:
+        raise ValueError(f"byte {at} leads to byte {target} of {len(data)}")
+    return target
