@@ -1,0 +1,164 @@
+"""What a .tflite file holds, read once: the ends of its graph, with names, dtypes, shapes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpfn.errors import ModelUnreadable, SetupError
+from gpfn.models.arguments import bare, selected, shape_spec
+from gpfn.models.quantization import Quantization
+from gpfn.models.tflite_file import signature_subgraphs
+from gpfn.tensors.spec import DTYPES, TensorSpec
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
+__all__ = ["End", "Graph", "new_interpreter", "read_graph"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An input or output: its spec, its tensor's number, its quantisation if it has any."""
+
+    spec: TensorSpec
+    index: int
+    quantization: Quantization | None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The part of the file that is run.
+
+    ``signature`` is empty, or names the subgraph to run when that is not the first.
+    ``single`` says that the file is made for a batch of exactly 1; the specs leave the
+    batch open all the same, because the model is resized or run row by row.
+    """
+
+    content: bytes
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
+    signature: str
+    single: bool
+
+
+def new_interpreter(content: bytes, threads: int) -> "Interpreter":
+    """Return a fresh interpreter of the model in ``content``.
+
+    Raises SetupError when LiteRT is not installed, ValueError when it refuses the model.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise SetupError(
+            f"LiteRT cannot be imported ({error}); run: pip install 'ai-edge-litert>=2.0'"
+        ) from error
+    return Interpreter(model_content=content, num_threads=threads)
+
+
+def read_graph(
+    path: str,
+    *,
+    threads: int = 1,
+    signature: str = "",
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+) -> tuple[Graph, "Interpreter"]:
+    """Read a .tflite file, and return the first interpreter of it too.
+
+    ``inputs`` and ``outputs`` choose among its ends and order them.
+
+    Raises ModelUnreadable when LiteRT or gpfn cannot use the file, SetupError for a
+    signature or a name that it does not have.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    key, subgraph = _choose(signature_subgraphs(content, path), signature)
+    try:
+        interpreter = new_interpreter(content, threads)
+        takes, gives = _details(interpreter, key)
+    except (ValueError, RuntimeError) as error:
+        raise ModelUnreadable(f"LiteRT cannot open it ({error}): {path}") from error
+    single = _made_for_one(takes, gives)
+    try:
+        ends = [
+            [_end(name, each, single) for name, each in side.items()] for side in (takes, gives)
+        ]
+    except ValueError as error:
+        raise ModelUnreadable(f"{error}: {path}") from None
+    graph = Graph(
+        content,
+        _chosen(ends[0], inputs, "inputs"),
+        _chosen(ends[1], outputs, "outputs"),
+        key if subgraph else "",
+        single,
+    )
+    return graph, interpreter
+
+
+def _choose(subgraphs: Mapping[str, int], wanted: str) -> tuple[str, int]:
+    if not subgraphs and not wanted:
+        return "", 0
+    for key in (
+        (wanted,) if wanted else ("serving_default", *sorted(subgraphs)[: len(subgraphs) == 1])
+    ):
+        if key in subgraphs:
+            return key, subgraphs[key]
+    raise SetupError(
+        f"the model has {', '.join(sorted(subgraphs)) or 'no signatures'}; name one of them",
+        field="signature",
+    )
+
+
+_Details = dict[str, dict[str, Any]]
+
+
+def _details(interpreter: "Interpreter", signature: str) -> tuple[_Details, _Details]:
+    if signature:  # names as in the SavedModel, in an order that every export shares
+        runner = interpreter.get_signature_runner(signature)
+        takes, gives = runner.get_input_details(), runner.get_output_details()
+        return dict(sorted(takes.items())), dict(sorted(gives.items()))
+    return _by_name(interpreter.get_input_details()), _by_name(interpreter.get_output_details())
+
+
+def _by_name(details: Iterable[dict[str, Any]]) -> _Details:
+    named: _Details = {}
+    for each in details:
+        name = bare(each["name"])
+        named[name if name not in named else f"{name}_{each['index']}"] = each
+    return named
+
+
+def _shape(details: dict[str, Any]) -> list[int]:
+    # The signature has -1 where the model leaves a size open; very old files have none.
+    shape = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
+    return [int(size) for size in shape]
+
+
+def _made_for_one(takes: _Details, gives: _Details) -> bool:
+    shapes = [_shape(each) for each in (*takes.values(), *gives.values())]
+    is_open = any(-1 in _shape(each) for each in takes.values())
+    return bool(takes) and not is_open and all(shape[:1] == [1] for shape in shapes)
+
+
+def _end(name: str, details: dict[str, Any], single: bool) -> End:
+    dtype = "string" if details["dtype"].__name__ == "bytes_" else details["dtype"].__name__
+    dtype = "bool" if dtype == "bool_" else dtype  # NumPy 1 called it so
+    if dtype not in DTYPES:
+        raise ValueError(f"{name} has the dtype {dtype}, which gpfn does not know")
+    shape = shape_spec(_shape(details))
+    spec = TensorSpec(dtype, (None, *shape[1:]) if single else shape, name)
+    return End(spec, int(details["index"]), _quantization(details["quantization_parameters"]))
+
+
+def _quantization(parameters: dict[str, Any]) -> Quantization | None:
+    scales = tuple(float(scale) for scale in parameters["scales"])
+    if not scales:
+        return None
+    zero_points = tuple(int(point) for point in parameters["zero_points"])
+    return Quantization(scales, zero_points, int(parameters["quantized_dimension"]))
+
+
+def _chosen(ends: list[End], names: Sequence[str], field: str) -> tuple[End, ...]:
+    by_name = {end.spec.name: end for end in ends}
+    specs = selected(names, [end.spec for end in ends], field)
+    return tuple(by_name[spec.name] for spec in specs)

@@ -1,0 +1,144 @@
+"""Interpreters of one model, as many as work at once, each kept at the shapes it last had.
+
+An interpreter is made for one thread and one set of shapes; making and resizing cost
+more than a call. So those of the last few shapes are kept, and the oldest is resized.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpfn.deadline import Deadline
+from gpfn.errors import DeadlineExceeded, ModelFailed
+from gpfn.models.arguments import Array
+from gpfn.models.litert_graph import Graph, new_interpreter
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
+__all__ = ["Engine", "Pool", "ResizeError", "Shapes"]
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class ResizeError(Exception):
+    """The graph has a size written into it; the text is LiteRT's."""
+
+
+class Engine:
+    """One interpreter at one set of input shapes; for one thread at a time."""
+
+    __slots__ = ("_graph", "_index", "_interpreter", "_runner", "shapes")
+
+    def __init__(self, graph: Graph, interpreter: "Interpreter") -> None:
+        self._graph = graph
+        self._index = {end.spec.name: end.index for end in graph.outputs}
+        self._interpreter = interpreter
+        self._runner = (
+            self._interpreter.get_signature_runner(graph.signature) if graph.signature else None
+        )
+        self.shapes: Shapes = ()
+
+    def resize(self, shapes: Shapes) -> None:
+        """Prepare for inputs of these shapes. Raises ResizeError."""
+        try:
+            if self._runner is None:
+                for end, shape in zip(self._graph.inputs, shapes, strict=True):
+                    self._interpreter.resize_tensor_input(end.index, shape)
+                self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError, OverflowError) as error:
+            raise ResizeError(str(error)) from None
+        self.shapes = shapes
+
+    def run(self, arrays: Sequence[Array], names: Sequence[str]) -> list[Array]:
+        """Return the outputs ``names``. Raises RuntimeError or ValueError as LiteRT does."""
+        if self._runner is not None:
+            inputs = {e.spec.name: a for e, a in zip(self._graph.inputs, arrays, strict=True)}
+            given = self._runner(**inputs)
+            return [given[name] for name in names]
+        interpreter = self._interpreter
+        interpreter.reset_all_variables()  # a call owes nothing to the one before it
+        for end, array in zip(self._graph.inputs, arrays, strict=True):
+            interpreter.set_tensor(end.index, array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(self._index[name]) for name in names]
+
+
+class Pool:
+    """Lends engines, ``size`` of them at most; ``first`` is an interpreter that exists already."""
+
+    def __init__(
+        self, graph: Graph, first: "Interpreter", *, threads: int, size: int, name: str
+    ) -> None:
+        self._graph, self._threads, self._size, self._name = graph, threads, size, name
+        self._idle = [Engine(graph, first)]  # the one used last stands last
+        self._made = 1
+        self._closed = False
+        self._changed = threading.Condition()
+
+    @property
+    def made(self) -> int:
+        """How many engines exist."""
+        return self._made
+
+    def take(self, shapes: Shapes, deadline: Deadline) -> Engine:
+        """Return an engine at these shapes; give it back, or :meth:`drop` it.
+
+        Raises ResizeError, DeadlineExceeded when all were busy until then, ModelFailed
+        after :meth:`close`.
+        """
+        engine = self._idle_or_place(shapes, deadline)
+        if engine is not None and engine.shapes == shapes:
+            return engine
+        try:
+            engine = engine or Engine(
+                self._graph, new_interpreter(self._graph.content, self._threads)
+            )
+            engine.resize(shapes)
+        except BaseException:
+            self.drop()
+            raise
+        return engine
+
+    def give(self, engine: Engine) -> None:
+        """Put an engine back."""
+        with self._changed:
+            if self._closed:
+                self._made -= 1
+            else:
+                self._idle.append(engine)
+            self._changed.notify()
+
+    def drop(self) -> None:
+        """Forget one engine that was taken: its state after an error is nobody's guess."""
+        with self._changed:
+            self._made -= 1
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Free the idle engines now and those at work when they are given back."""
+        with self._changed:
+            self._closed = True
+            self._made -= len(self._idle)
+            self._idle.clear()
+            self._changed.notify_all()
+
+    def _idle_or_place(self, shapes: Shapes, deadline: Deadline) -> Engine | None:
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise ModelFailed(f"{self._name} is closed")
+                for position in range(len(self._idle) - 1, -1, -1):
+                    if self._idle[position].shapes == shapes:
+                        return self._idle.pop(position)
+                if self._idle and (self._made >= self._size or not self._idle[0].shapes):
+                    return self._idle.pop(0)
+                if self._made < self._size:
+                    self._made += 1
+                    return None
+                self._wait(deadline)
+
+    def _wait(self, deadline: Deadline) -> None:
+        left = deadline.remaining()
+        if not self._changed.wait(None if left == float("inf") else left) and deadline.expired():
+            raise DeadlineExceeded(f"all {self._size} interpreters of {self._name} were busy")
