@@ -1,0 +1,192 @@
+"""Plain Python functions as models: ``module:callable`` or ``file.py:callable``.
+
+``def apply(x)`` takes one array and returns one, a tuple of them, or a mapping of names
+to arrays; several parameters are several inputs, and a parameter annotated as ``dict``
+or ``Mapping`` takes all inputs by name. What it takes and gives may be declared::
+
+    @declare(inputs={"x": TensorSpec("float32", (None, 3))}, outputs={"y": ...})
+    def double(x): ...
+
+Undeclared, nothing is checked and ``inputs`` and ``outputs`` are empty.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import InvalidTensor, ModelFailed, SetupError
+from gpfn.models.arguments import Array, arguments, chosen
+from gpfn.models.model import Model
+from gpfn.tensors.fitting import dtype_name, fit
+from gpfn.tensors.spec import DTYPES, TensorSpec
+
+__all__ = ["PythonModel", "declare", "load_callable", "python_model"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def declare(
+    inputs: Mapping[str, TensorSpec] | None = None, outputs: Mapping[str, TensorSpec] | None = None
+) -> Callable[[_F], _F]:
+    """Say what a function takes and gives: checked before and after it is called."""
+
+    def mark(function: _F) -> _F:
+        function.gpfn_inputs = _named(inputs or {})  # type: ignore[attr-defined]
+        function.gpfn_outputs = _named(outputs or {})  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def python_model(uri: str) -> Model:
+    """Return the model that ``module:callable`` or ``file.py:callable`` names.
+
+    What already is a model, with ``inputs``, ``outputs`` and ``close``, is returned as
+    it is. Raises SetupError when it cannot be imported or is not callable.
+    """
+    found = load_callable(uri)
+    if all(hasattr(found, name) for name in ("backend", "inputs", "outputs", "close")):
+        return found  # type: ignore[return-value]
+    return PythonModel(found, name=uri)
+
+
+def load_callable(uri: str) -> Callable[..., Any]:
+    """Import what ``module:attribute.path`` or ``path/file.py:attribute`` names."""
+    place, _, attribute = uri.rpartition(":")
+    try:
+        found: Any = _file(place) if place.endswith(".py") else importlib.import_module(place)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+        raise SetupError(f"cannot import {uri}: {error}", field="model") from error
+    if not callable(found):
+        raise SetupError(f"{uri} is a {type(found).__name__}, not callable", field="model")
+    if inspect.iscoroutinefunction(found):
+        raise SetupError(f"{uri} is asynchronous; a model is a plain function", field="model")
+    return found  # type: ignore[no-any-return]
+
+
+def _named(specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(spec, name=name) for name, spec in specs.items())
+
+
+def _file(path: str) -> Any:
+    full = os.path.abspath(path)
+    name = "gpfn_model_" + "".join(c if c.isalnum() else "_" for c in full)
+    spec = importlib.util.spec_from_file_location(name, full)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no module in {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+class _Call:
+    """How a function takes named arrays: its parameters' names and kinds, read once."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):  # written in C and silent about itself
+            parameters = [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]
+        self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        self._any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
+        needed = [p for p in parameters if p.default is p.empty]
+        self.needed = [p.name for p in needed if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        self.known = {p.name for p in parameters}
+        self._mapping = len(needed) == 1 and _is_mapping(needed[0].annotation)
+
+    def __call__(self, name: str, inputs: Mapping[str, Array]) -> object:
+        """Call it. Raises InvalidTensor when the inputs are not the parameters."""
+        if self._mapping:
+            return self._function(dict(inputs))
+        if len(inputs) == 1 == len(self.needed):  # the only input needs no name
+            inputs = {self.needed[0]: next(iter(inputs.values()))}
+        for each in (*inputs, *self.needed):
+            if each not in inputs or (each not in self.known and not self._any):
+                takes, got = ", ".join(self.needed), ", ".join(inputs)
+                raise InvalidTensor(f"{name} takes {takes}; got {got}", field=each)
+        rest = {key: value for key, value in inputs.items() if key not in self._positional}
+        return self._function(*(inputs[p] for p in self._positional if p in inputs), **rest)
+
+
+def _is_mapping(annotation: object) -> bool:
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return text.rpartition(".")[2].split("[")[0].lower() in ("dict", "mapping")
+
+
+class PythonModel:
+    """A function of arrays; see `gpfn.models.Model`. It has to be safe in several threads."""
+
+    backend = "python"
+
+    def __init__(self, function: Callable[..., Any], *, name: str = "") -> None:
+        self.name = name or getattr(function, "__qualname__", type(function).__name__)
+        self.inputs: tuple[TensorSpec, ...] = getattr(function, "gpfn_inputs", ())
+        self.outputs: tuple[TensorSpec, ...] = getattr(function, "gpfn_outputs", ())
+        self._call = _Call(function)
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = NEVER,
+    ) -> dict[str, Array]:
+        """Compute; see `gpfn.models.Model`. An exception of the function passes through."""
+        if self.inputs:
+            arrays = arguments(inputs, self.inputs)
+            inputs = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
+        deadline.check("inference")
+        results = self._checked(self._by_name(self._call(self.name, inputs)))
+        specs = [TensorSpec("string", None, name) for name in results]
+        return {spec.name: results[spec.name] for spec in chosen(outputs, specs)}
+
+    def close(self) -> None:
+        """Do nothing: a function holds nothing of ours."""
+
+    def _by_name(self, result: object) -> dict[str, Array]:
+        if isinstance(result, Mapping):
+            return {str(name): np.asarray(value) for name, value in result.items()}
+        values = result if isinstance(result, tuple) else (result,)
+        names = [spec.name for spec in self.outputs]
+        if len(names) != len(values):
+            names = [f"output_{index}" for index in range(len(values))]
+        if not self.outputs and len(values) == 1:
+            names = ["output"]
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+    def _checked(self, results: dict[str, Array]) -> dict[str, Array]:
+        """Hold the function to what it declared; what it gives wrong is not the caller's fault."""
+        declared = {spec.name: spec for spec in self.outputs}
+        for name in declared.keys() - results.keys():
+            raise ModelFailed(f"{self.name} gave {', '.join(results)}, not {name}")
+        try:
+            return {
+                name: _fitting(array, declared.get(name), name) for name, array in results.items()
+            }
+        except InvalidTensor as error:
+            raise ModelFailed(f"{self.name} gave a wrong output: {error}") from error
+
+
+def _fitting(array: Array, spec: TensorSpec | None, name: str) -> Array:
+    if spec is None:
+        dtype = dtype_name(array)
+        if dtype not in DTYPES:
+            raise InvalidTensor(f"the dtype {dtype} is not known", field=name)
+        spec = TensorSpec(dtype, None, name)
+    return fit(array, spec, path=name)
