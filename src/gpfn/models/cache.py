@@ -1,0 +1,228 @@
+"""The models of this process, by name: opened once, counted, bounded, closed when dropped."""
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import DeadlineExceeded, SetupError
+from gpfn.models.model import Model
+from gpfn.models.warmup import warm_up
+
+__all__ = ["Counters", "ModelCache", "default_cache"]
+
+_Opener = Callable[[], Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a cache did so far, and what it holds now.
+
+    ``resident_bytes`` is what the models say of themselves (the size of their files and,
+    with LiteRT, of prepared weights): a process's memory cannot be told apart by model.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    failures: int = 0
+    evictions: int = 0
+    load_seconds: float = 0.0
+    warmup_seconds: float = 0.0
+    models: int = 0
+    resident_bytes: int = 0
+
+
+class _Entry:
+    """A model, or one on its way here; ``users`` keep it from being closed."""
+
+    __slots__ = ("dropped", "error", "model", "ready", "stamp", "users")
+
+    def __init__(self, stamp: object) -> None:
+        self.model: Model | None = None
+        self.error: BaseException | None = None
+        self.ready = threading.Event()
+        self.users = 0
+        self.dropped = False
+        self.stamp = stamp
+
+    def resident_bytes(self) -> int:
+        return int(getattr(self.model, "resident_bytes", 0))
+
+
+class ModelCache:
+    """Opens each model once, however many threads ask, and keeps those used last.
+
+    ``count`` and ``size`` (bytes) bound what is kept: over them, the model unused for
+    longest is closed. The one used last stays, and so does whatever is in use.
+    """
+
+    def __init__(self, *, count: int = 16, size: int = 2 << 30) -> None:
+        if count < 1 or size < 1:
+            raise ValueError(f"count and size have to be above 0, not {count} and {size}")
+        self._count, self._size = count, size
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last stands last
+        self._lock = threading.Lock()
+        self._counters = Counters()
+
+    def get(
+        self, name: str, opener: _Opener, *, deadline: Deadline = NEVER, watch: str = ""
+    ) -> Model:
+        """Return the model ``name``, opened and warmed up, to be kept: it is never closed.
+
+        One caller opens it and the others wait, until their ``deadline``. With ``watch``,
+        a file or a SavedModel's folder, it is opened anew when that has changed. Raises
+        what ``opener`` raises, to all who waited; the next call tries again.
+        """
+        return self._model(name, self._enter(name, opener, deadline, watch))
+
+    @contextmanager
+    def use(
+        self, name: str, opener: _Opener, *, deadline: Deadline = NEVER, watch: str = ""
+    ) -> Iterator[Model]:
+        """Lend the model ``name``, say for one call; otherwise like :meth:`get`."""
+        entry = self._enter(name, opener, deadline, watch)
+        try:
+            yield self._model(name, entry)
+        finally:
+            self._leave(entry)
+
+    def drop(self, name: str) -> bool:
+        """Forget a model, and close it when its last user is done; say whether it was here."""
+        with self._lock:
+            entry = self._entries.pop(name, None)
+            unused = self._dropped([entry] if entry else [])
+        _close(unused)
+        return entry is not None
+
+    def clear(self) -> None:
+        """Forget all models."""
+        for name in list(self._entries):
+            self.drop(name)
+
+    def counters(self) -> Counters:
+        """Return what has been counted until now."""
+        with self._lock:
+            size = sum(entry.resident_bytes() for entry in self._entries.values())
+            return replace(self._counters, models=len(self._entries), resident_bytes=size)
+
+    def _model(self, name: str, entry: _Entry) -> Model:
+        if entry.model is None:
+            raise entry.error or RuntimeError(f"{name} is neither open nor failed")
+        return entry.model
+
+    def _enter(self, name: str, opener: _Opener, deadline: Deadline, watch: str) -> _Entry:
+        """Return the entry, ready and with one user more; open it if it is nobody's yet."""
+        stamp = _stamp(watch) if watch else None
+        with self._lock:
+            known = self._entries.get(name)
+            stale = [known] if known and watch and known.stamp != stamp else []
+            mine = known is None or bool(stale)
+            entry = _Entry(stamp) if known is None or stale else known
+            entry.users += 1
+            self._entries[name] = entry
+            self._entries.move_to_end(name)
+            unused = self._dropped(stale)
+            self._add(misses=int(mine), hits=int(not mine))
+        _close(unused)
+        if mine:
+            self._open(name, entry, opener)
+        elif not entry.ready.wait(None if deadline is NEVER else deadline.remaining()):
+            self._leave(entry)
+            raise DeadlineExceeded(f"the model {name} was still being opened")
+        return entry
+
+    def _open(self, name: str, entry: _Entry, opener: _Opener) -> None:
+        start = time.perf_counter()
+        try:
+            model = opener()
+            loaded = time.perf_counter() - start
+            warm = warm_up(model)
+        except BaseException as error:
+            entry.error = error
+            with self._lock:
+                if self._entries.get(name) is entry:
+                    del self._entries[name]
+                self._add(failures=1)
+            raise
+        else:
+            entry.model = model
+            with self._lock:
+                self._add(load_seconds=loaded, warmup_seconds=warm.seconds)
+                unused = self._over()
+            _close(unused)
+        finally:
+            entry.ready.set()
+
+    def _leave(self, entry: _Entry) -> None:
+        with self._lock:
+            entry.users -= 1
+            unused = [entry] if entry.dropped and not entry.users else self._over()
+        _close(unused)
+
+    def _over(self) -> list[_Entry]:
+        """Drop the unused entries that are over the bounds, the oldest first."""
+        count = len(self._entries)
+        size = sum(entry.resident_bytes() for entry in self._entries.values())
+        over = []
+        for name, entry in list(self._entries.items())[:-1]:
+            if count <= self._count and size <= self._size:
+                break
+            if entry.ready.is_set() and not entry.users:
+                over.append(self._entries.pop(name))
+                count -= 1
+                size -= entry.resident_bytes()
+        self._add(evictions=len(over))
+        return self._dropped(over)
+
+    def _dropped(self, entries: list[_Entry]) -> list[_Entry]:
+        """Mark entries that left the cache, and return those nobody uses."""
+        for entry in entries:
+            entry.dropped = True
+        return [entry for entry in entries if not entry.users]
+
+    def _add(self, **more: float) -> None:
+        changed = {name: getattr(self._counters, name) + value for name, value in more.items()}
+        self._counters = replace(self._counters, **changed)
+
+
+@cache
+def default_cache() -> ModelCache:
+    """Return the cache that this process shares.
+
+    ``GPFN_MODEL_CACHE_COUNT`` and ``GPFN_MODEL_CACHE_BYTES`` override its bounds.
+    """
+    return ModelCache(
+        count=_bound("GPFN_MODEL_CACHE_COUNT", 16),
+        size=_bound("GPFN_MODEL_CACHE_BYTES", 2 << 30),
+    )
+
+
+def _bound(name: str, default: int) -> int:
+    text = os.environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise SetupError(f"expected a whole number above 0, got {text!r}", field=name)
+    return int(text)
+
+
+def _close(entries: list[_Entry]) -> None:
+    for entry in entries:
+        if entry.model is not None:
+            entry.model.close()
+
+
+def _stamp(path: str) -> tuple[object, ...]:
+    """Return what changes when a model file, or a SavedModel's folder, is written anew."""
+    found: list[object] = []
+    for part in ("", "saved_model.pb", os.path.join("variables", "variables.index")):
+        try:
+            status = os.stat(os.path.join(path, part) if part else path)
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(found)
