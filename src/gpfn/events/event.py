@@ -129,6 +129,11 @@ class Event(Envelope):
         """Whether there are data; null is, nothing is not."""
         return self._data is not None or self._value is not ABSENT
 
+    @property
+    def content(self) -> tuple[object, bytes | memoryview | None]:
+        """The data as they are held: a JSON value or ``ABSENT``, else octets or None."""
+        return self._value, self._data
+
     def json(self) -> object:
         """Return the data as a JSON value, parsed at most once for a structured event.
 

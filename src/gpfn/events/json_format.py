@@ -150,8 +150,8 @@ def write_event(event: Event) -> bytes:
     """Return the event as JSON text in the structured format."""
     if event._valid_json:
         # Two texts that are JSON need no third object around them to become one.
-        attributes = orjson.dumps(event._attributes)
-        return b'{"specversion":"1.0",%b,"data":%b}' % (attributes[1:-1], event._data)  # type: ignore[str-format]  # octets of any kind
+        texts = (orjson.dumps(event._attributes)[1:-1], event._data)
+        return b'{"specversion":"1.0",%b,"data":%b}' % texts  # type: ignore[str-format] # octets
     return encode(_document(event))
 
 
