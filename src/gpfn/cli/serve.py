@@ -17,6 +17,7 @@ from gpfn.errors import SetupError
 if TYPE_CHECKING:
     from gpfn.graphpipe.server import Server, ServerSettings, Service
     from gpfn.graphpipe.server.rowstore import RowStore
+    from gpfn.models import Model
 
 __all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "model_digest", "run"]
 
@@ -111,45 +112,56 @@ def _serve(
     server = Server(service, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
-    failures: list[BaseException] = []
-    loading = threading.Thread(
-        target=_load, args=(args, uri, service, server, failures), daemon=True
-    )
+    loading = _Loading(args, uri, service, server)
     loading.start()  # meanwhile is_alive says yes and is_ready no
     server.serve()
-    if failures:
-        raise failures[0]
+    loading.finish()
     return 0
 
 
-def _load(
-    args: argparse.Namespace,
-    uri: str,
-    service: "Service",
-    server: "Server",
-    failures: list[BaseException],
-) -> None:
-    from gpfn.models import open_model
+class _Loading(threading.Thread):
+    """Opens and warms the model while the server already listens, then makes it ready."""
 
-    try:
-        threads = args.threads if args.threads == "auto" else _number("--threads", args.threads)
+    def __init__(
+        self, args: argparse.Namespace, uri: str, service: "Service", server: "Server"
+    ) -> None:
+        super().__init__(daemon=True)
+        self._args, self._uri = args, uri
+        self._service, self._server = service, server
+        self._model: Model | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._load()
+        except BaseException as error:  # noqa: BLE001 - raised again by finish()
+            self._error = error
+            self._server.stop()
+
+    def finish(self) -> None:
+        """Close the model; raise what kept it from being opened."""
+        if self._error is not None:
+            raise self._error
+        if self._model is not None:
+            self._model.close()
+
+    def _load(self) -> None:
+        from gpfn.models import open_model, warm_up
+
+        threads = self._args.threads
         model = open_model(
-            uri,
-            threads=threads,
-            inputs=_names(args.inputs, "GP_INPUTS"),
-            outputs=_names(args.outputs, "GP_OUTPUTS"),
+            self._uri,
+            threads="auto" if threads == "auto" else _number("--threads", threads),
+            inputs=_names(self._args.inputs, "GP_INPUTS"),
+            outputs=_names(self._args.outputs, "GP_OUTPUTS"),
         )
-        service.ready(model)
-    except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-        failures.append(error)
-        server.stop()
-        return
-    host, port = server.address
-    print(
-        f"gpfn serve: {model.name} ({model.backend}) at {Address(host, port).url}",
-        file=sys.stderr,
-        flush=True,
-    )
+        warmth = warm_up(model)
+        if warmth.error:
+            print(f"gpfn serve: not warmed up: {warmth.error}", file=sys.stderr)
+        self._model = model
+        self._service.ready(model)
+        url = Address(*self._server.address).url
+        print(f"gpfn serve: {model.name} ({model.backend}) at {url}", file=sys.stderr, flush=True)
 
 
 def _model_file(name: str) -> str:
@@ -184,7 +196,7 @@ def _row_store(args: argparse.Namespace, uri: str) -> "RowStore | None":
         return None
     from gpfn.graphpipe.server.rowstore import RowStore
 
-    path = Path(args.cache_dir).expanduser() / f"{model_digest(Path(uri))}.rows"
+    path = Path(args.cache_dir).expanduser() / f"{model_digest(Path(uri.partition('#')[0]))}.rows"
     try:
         return RowStore(path, args.cache_bytes)
     except OSError as error:
