@@ -13,7 +13,8 @@ def find_model(candidates: Sequence[str], folder: str) -> str:
 
     ``env:NAME`` counts when the variable is set and not empty; its value is used like a
     candidate. A relative file is looked for in ``folder``, then in the working
-    directory. URLs and ``module:callable`` are taken as they are.
+    directory. ``catalogue:NAME`` is the catalogue's file, looked for there as well, then
+    where ``gpfn models pull`` puts it. URLs and ``module:callable`` are taken as they are.
 
     Raises ModelUnreadable when there is none; the detail lists what was tried.
     """
@@ -33,8 +34,24 @@ def _resolve(candidate: str, folder: str) -> tuple[str | None, str]:
         if not value:
             return None, f"{name} is not set"
         return _located(value, folder) or value, ""
+    if candidate.startswith("catalogue:"):
+        return _from_catalogue(candidate[10:], folder)
     uri = _located(candidate, folder)
     return uri, f"{candidate} is neither in {folder} nor in the working directory"
+
+
+def _from_catalogue(name: str, folder: str) -> tuple[str | None, str]:
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.store import local_path
+
+    file = default_catalogue().get(name).model
+    beside = _located(file.name, folder)
+    if beside is not None:
+        return beside, ""
+    try:
+        return str(local_path(name, file)), ""
+    except ModelUnreadable as error:
+        return None, error.detail
 
 
 def _located(uri: str, folder: str) -> str | None:

@@ -14,15 +14,16 @@ from hashlib import sha256 as sha256_of
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from gpfn.errors import DownloadFailed
+from gpfn.errors import DownloadFailed, ModelUnreadable
 from gpfn.models.atomic import check_file, only_one, publish
 from gpfn.models.catalogue import ModelFile, bundled_folder
 from gpfn.models.download import Progress, Terms, download, shown
 
-__all__ = ["cache_folder", "cached_path", "fetch_url", "obtain"]
+__all__ = ["cache_folder", "cached_path", "fetch_url", "local_path", "obtain"]
 
 _MIRROR = "GPFN_MODEL_MIRROR"
 _CACHE = "GPFN_CACHE_DIR"
+_BAKED = "GPFN_MODEL_DIR"
 
 
 def cache_folder() -> Path:
@@ -35,6 +36,24 @@ def cached_path(file: ModelFile) -> Path | None:
     """Return where a file lies on this machine, or None when it has to be fetched."""
     path = bundled_folder() / file.name if not file.url else _place(file)
     return path if path.is_file() else None
+
+
+def local_path(name: str, file: ModelFile) -> Path:
+    """Return where a file of the model ``name`` lies; nothing is fetched.
+
+    It may also lie in ``GPFN_MODEL_DIR``, where images bake their models in. Raises
+    ModelUnreadable, which says how to get it.
+    """
+    folder = os.environ.get(_BAKED)
+    baked = Path(folder) / file.name if folder else None
+    if baked is not None and baked.is_file():
+        return baked
+    path = cached_path(file)
+    if path is not None:
+        return path
+    raise ModelUnreadable(
+        f"{file.name} is not on this machine; run: gpfn models pull {name}", field="model"
+    )
 
 
 def obtain(
