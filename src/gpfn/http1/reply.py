@@ -14,7 +14,7 @@ if TYPE_CHECKING:
             """Send some of it, return how much."""
 
 
-__all__ = ["response_head", "send"]
+__all__ = ["check_header", "response_head", "send"]
 
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -31,7 +31,7 @@ def response_head(
     """
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
     for name, value in headers:
-        _check(name, value)
+        check_header(name, value)
         lines.append(f"{name}: {value}\r\n")
     if status >= 200 and status != 204:
         lines.append(f"content-length: {body_length}\r\n")
@@ -42,7 +42,8 @@ def response_head(
         raise ValueError(f"a header is not Latin-1: {error}") from error
 
 
-def _check(name: str, value: str) -> None:
+def check_header(name: str, value: str) -> None:
+    """Raise ValueError for a header that `response_head` would not write."""
     if not name or not _TOKEN.issuperset(name):
         raise ValueError(f"not a header name: {name!r}")
     if name.lower() in _FRAMING:
