@@ -8,13 +8,14 @@ import zlib
 
 import numpy as np
 import pytest
-from gpfn.graphpipe.encode import encode_request
 
 from gpfn.deadline import NEVER
 from gpfn.graphpipe import MetadataRequest
 from gpfn.graphpipe.decode import decode_metadata
+from gpfn.graphpipe.encode import encode_request
 from gpfn.graphpipe.server.rowstore import RowStore
 from gpfn.limits import Limits
+from gpfn.models import PythonModel, declare
 from gpfn.tensors.spec import TensorSpec
 
 from .serving import Doubler, message, response, running
@@ -33,6 +34,21 @@ def test_names_may_be_given_or_left_out() -> None:
         status, headers, reply = run.ask("POST", body=body)
         assert (status, headers["content-type"]) == (200, "application/octet-stream")
         np.testing.assert_array_equal(response(reply).tensors[0], X * 2)
+
+
+def test_a_plain_function_is_a_model() -> None:
+    with running(PythonModel(lambda x: x + 1)) as run:
+        np.testing.assert_array_equal(run.infer(X), X + 1)
+
+
+def test_names_may_carry_tensorflows_output_index() -> None:
+    @declare({"x": TensorSpec("float32")}, {"y": TensorSpec("float32")})
+    def double(x: np.ndarray) -> np.ndarray:
+        return x * 2
+
+    with running(PythonModel(double)) as run:
+        body = message(X, input_names=("x:0",), output_names=("y:0",))
+        np.testing.assert_array_equal(response(run.ask("POST", body=body)[2]).tensors[0], X * 2)
 
 
 def test_metadata_as_message_and_as_json() -> None:

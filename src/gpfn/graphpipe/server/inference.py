@@ -46,7 +46,7 @@ def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
 
     Raises InvalidMessage when the tensors and the names do not match the model.
     """
-    input_names = request.input_names or tuple(spec.name for spec in model.inputs)
+    input_names = request.input_names or _default_inputs(model, len(request.tensors))
     output_names = request.output_names or tuple(spec.name for spec in model.outputs)
     sent, required = len(request.tensors), len(input_names)
     if sent != required:
@@ -64,6 +64,13 @@ def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
     )
 
 
+def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
+    """Return the model's names; a plain function that declares none takes what is sent."""
+    if model.inputs:
+        return tuple(spec.name for spec in model.inputs)
+    return tuple(f"input_{index}" for index in range(sent))
+
+
 def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> InferResponse:
     """Run the model for a request whose names are complete."""
     specs = {spec.name: spec for spec in model.inputs}
@@ -72,12 +79,16 @@ def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> Infe
         for name, array in zip(request.input_names, request.tensors, strict=True)
     }
     results = model(arrays, outputs=request.output_names, deadline=deadline)
-    missing = [name for name in request.output_names if name not in results]
-    if missing:
-        raise BackendError(f"the model gave no output named {missing[0]!r}")
-    return InferResponse(
-        tensors=tuple(_without_bool(results[name]) for name in request.output_names)
-    )
+    names = request.output_names or tuple(results)
+    return InferResponse(tensors=tuple(_without_bool(_output(results, name)) for name in names))
+
+
+def _output(results: "Mapping[str, np.ndarray]", name: str) -> "np.ndarray":
+    """Return an output by its name, which TensorFlow's clients write with ``:0``."""
+    for known in (name, name.removesuffix(":0")):
+        if known in results:
+            return results[known]
+    raise BackendError(f"the model gave no output named {name!r}")
 
 
 def _as_bool(array: "np.ndarray") -> "np.ndarray":
