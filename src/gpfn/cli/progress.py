@@ -22,9 +22,9 @@ def size_text(count: int) -> str:
 class DownloadProgress:
     """Called by the downloader with a file's name, the bytes so far and in all."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
         self._started = self._shown = time.monotonic()
         self._first: int | None = None
 

@@ -1,0 +1,164 @@
+"""``gpfn models``: the catalogue, fetching, and looking into models of every backend."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from gpfn.cli.main import main
+from gpfn.cli.progress import DownloadProgress, size_text
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and the mirror that CI has."""
+    monkeypatch.setenv("GPFN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("GPFN_MODEL_MIRROR", str(shared / "data" / "models"))
+    return tmp_path / "cache"
+
+
+def test_list_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["NAME", "SIZE", "HERE", "LICENCE", "WHAT"]
+    found = {words[0]: words[3] for words in lines[1:]}
+    assert found == {"forecast": "yes", "mobilenet_v1": "no", "mobilenet_v2": "no"}
+
+
+def test_pull_prints_the_paths(capsys: pytest.CaptureFixture[str], places: Path) -> None:
+    assert main(["models", "pull", "mobilenet_v1", "forecast"]) == 0
+    out, err = capsys.readouterr()
+    paths = [Path(line) for line in out.splitlines()]
+    assert [path.name for path in paths] == [
+        "mobilenet_v1_0.25_128_quant.tflite",
+        "imagenet_labels.txt",
+        "forecast.tflite",
+    ]
+    assert all(path.is_file() for path in paths)
+    assert paths[0].is_relative_to(places)
+    assert "100 % of 525.6 kB" in err
+    assert main(["models", "pull", "mobilenet_v1"]) == 0
+    again, quiet = capsys.readouterr()
+    assert again.splitlines() == out.splitlines()[:2]
+    assert quiet == "", "nothing is fetched twice"
+    assert main(["models", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mobilenet_v1"]["here"] is True
+    assert rows["mobilenet_v1"]["files"]["imagenet_labels.txt"] == str(paths[1])
+
+
+def test_pull_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "pull", "mobilenet"]) == 1
+    assert capsys.readouterr().err == (
+        "gpfn: name: no model named 'mobilenet'; "
+        "the catalogue has: forecast, mobilenet_v1, mobilenet_v2\n"
+    )
+
+
+def test_pull_without_network_and_mirror_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GPFN_MODEL_MIRROR")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert main(["models", "pull", "mobilenet_v2", "--json"]) == 1
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["type"] == "download-failed"
+    assert "set GPFN_MODEL_MIRROR" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("model", "backend"),
+    [
+        ("models/forecast.tflite", "litert"),
+        ("models/forecast.onnx", "onnx"),
+        ("models/rnn_ts_model.pb", "tensorflow"),
+        ("models/forecast_savedmodel", "tensorflow"),
+        ("forecast", "litert"),
+    ],
+)
+def test_show_is_the_same_for_every_backend(
+    model: str, backend: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = model if model == "forecast" else str(root / model)
+    assert main(["models", "show", name, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["backend"] == backend
+    assert found["size"] > 40_000
+    assert found["inputs"] == [{"name": "series", "dtype": "float32", "shape": [None, 20, 1]}]
+    assert found["outputs"] == [{"name": "forecast", "dtype": "float32", "shape": [None, 20, 1]}]
+
+
+def test_show_as_text(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", str(root / "models" / "forecast.tflite")]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "backend  litert",
+        "size     53.41 kB",
+        "inputs:",
+        "  series  float32  (n, 20, 1)",
+        "outputs:",
+        "  forecast  float32  (n, 20, 1)",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"TFL3", b"{}", b"\x20\0\0\0TFL3" + bytes(60)])
+def test_show_of_what_is_no_model(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["models", "show", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("gpfn: ")
+    assert str(path) in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["models"], ["models", "pull"], ["models", "buy", "x"]])
+def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert "usage: gpfn models" in capsys.readouterr().err
+
+
+def test_sizes_as_people_read_them() -> None:
+    assert [size_text(n) for n in (0, 999, 1000, 525598, 3610798, 5 * 10**9, 10**13)] == [
+        "0 bytes",
+        "999 bytes",
+        "1 kB",
+        "525.6 kB",
+        "3.611 MB",
+        "5 GB",
+        "1e+04 GB",
+    ]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_rewrites_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 1.0, 2.0, 2.01, 3.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    stream = Terminal()
+    progress = DownloadProgress(stream)
+    for have in (0, 500, 600, 1000):
+        progress("m.tflite", have, 1000)
+    assert stream.getvalue() == (
+        "\r\x1b[Km.tflite  0 % of 1 kB"
+        "\r\x1b[Km.tflite  50 % of 1 kB  500 bytes/s"
+        "\r\x1b[Km.tflite  100 % of 1 kB  500 bytes/s\n"
+    )
+
+
+def test_progress_in_a_log_is_one_line() -> None:
+    stream = io.StringIO()
+    progress = DownloadProgress(stream)
+    for have in (100, 500, 1000):
+        progress("m.tflite", have, 1000)
+    assert len(stream.getvalue().splitlines()) == 1
+    assert "100 % of 1 kB" in stream.getvalue()
