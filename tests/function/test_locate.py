@@ -45,8 +45,16 @@ def test_the_environment_comes_first_when_it_is_set(
 
 
 def test_urls_and_callables_are_taken_as_they_are(folders: tuple[Path, Path]) -> None:
-    for uri in ("https://host/model", "numpy:multiply", "a.b:c"):
+    for uri in ("https://host/model", "numpy:multiply", "a.b:c.d"):
         assert find_model([uri, "other"], str(folders[0])) == uri
+
+
+def test_a_callable_of_a_file_beside_the_function(folders: tuple[Path, Path]) -> None:
+    beside, _ = folders
+    (beside / "model.py").touch()
+    assert find_model(["model.py:apply"], str(beside)) == f"{beside / 'model.py'}:apply"
+    with pytest.raises(ModelUnreadable):
+        find_model(["absent/model.py:apply"], str(beside))
 
 
 def test_no_model_lists_what_was_tried(folders: tuple[Path, Path]) -> None:

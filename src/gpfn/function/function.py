@@ -134,8 +134,9 @@ class Function(Homes):
         if not self.candidates:
             return Opened(warmup_seconds=preload(self.takes))
         uri = find_model(self.candidates, self.folder)
-        model, opened = open_and_warm(uri, self.threads)
-        self._feeds = match_inputs([spec.name for spec in self.declared], model)
+        model, opened = open_and_warm(uri, self.threads, self.limits)
+        if self.handler is None:
+            self._feeds = match_inputs([spec.name for spec in self.declared], model)
         self.model = model
         return opened._replace(warmup_seconds=opened.warmup_seconds + preload("arrays"))
 

@@ -55,7 +55,7 @@ def _from_catalogue(name: str, folder: str) -> tuple[str | None, str]:
 
 
 def _located(uri: str, folder: str) -> str | None:
-    path = uri.partition("#")[0]  # what follows is a checksum for the opener
+    path = uri[: _end_of_path(uri)]
     for base in dict.fromkeys((folder, os.getcwd())):
         full = os.path.join(base, path)
         if os.path.exists(full):
@@ -63,6 +63,13 @@ def _located(uri: str, folder: str) -> str | None:
     return uri if "://" in uri or _is_callable(uri) else None
 
 
+def _end_of_path(uri: str) -> int:
+    """Return where the path ends: what follows is a file.py's callable, or a checksum."""
+    script = uri.find(".py:")
+    return script + 3 if script >= 0 else len(uri.partition("#")[0])
+
+
 def _is_callable(uri: str) -> bool:
     module, colon, name = uri.partition(":")
-    return bool(colon) and name.isidentifier() and module.replace(".", "_").isidentifier()
+    parts = [*module.split("."), *name.split(".")]
+    return bool(colon) and all(part.isidentifier() for part in parts)

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gpfn.errors import GpfnError, SetupError
+from gpfn.limits import Limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import numpy as np
 
     from gpfn.models.model import Model
-    from gpfn.tensors.spec import TensorSpec
+
+    Threads = int | Literal["auto"]
 
 __all__ = ["Opened", "feed", "match_inputs", "open_and_warm", "preload"]
 
@@ -24,15 +26,26 @@ class Opened(NamedTuple):
     uri: str = ""
 
 
-def open_and_warm(uri: str, threads: "int | str") -> "tuple[Model, Opened]":
-    """Open the model at ``uri`` through the process-wide cache and call it once on zeros."""
-    from gpfn.models import open_model
+def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model, Opened]":
+    """Return the model at ``uri`` from the process-wide cache, opened and warmed up.
+
+    One that is there already costs no time. Raises SetupError or BackendError.
+    """
+    from gpfn.models import default_cache, open_model
+
+    loaded_at = 0.0
+
+    def opener() -> "Model":
+        nonlocal loaded_at
+        model = open_model(uri, threads=threads, limits=limits)
+        loaded_at = time.perf_counter()
+        return model
 
     began = time.perf_counter()
-    model = open_model(uri, threads=threads)  # type: ignore[arg-type]
-    loaded = time.perf_counter()
-    _warm(model)
-    return model, Opened(loaded - began, time.perf_counter() - loaded, uri)
+    model = default_cache().get(uri if threads == 1 else f"{uri} threads={threads}", opener)
+    if not loaded_at:
+        return model, Opened(uri=uri)
+    return model, Opened(loaded_at - began, time.perf_counter() - loaded_at, uri)
 
 
 def preload(takes: str) -> float:
@@ -48,31 +61,14 @@ def preload(takes: str) -> float:
     return time.perf_counter() - began
 
 
-def _warm(model: "Model") -> None:
-    """Call a model of this process on zeros; a remote one is its server's to warm."""
-    if model.backend == "graphpipe" or any(spec.shape is None for spec in model.inputs):
-        return
-    try:
-        model({spec.name: _zeros(spec) for spec in model.inputs})
-    except GpfnError:
-        return  # zeros of this size need not suit it; if it is broken, the first call says how
-
-
-def _zeros(spec: "TensorSpec") -> "np.ndarray":
-    import numpy as np
-
-    shape = tuple(1 if size is None else size for size in spec.shape or ())
-    if spec.dtype == "string":
-        return np.full(shape, b"", dtype=object)
-    return np.zeros(shape, spec.dtype)
-
-
 def match_inputs(declared: Sequence[str], model: "Model") -> dict[str, str]:
     """Return which declared input feeds which input of the model: by name, else by order.
 
     Raises SetupError when their numbers differ.
     """
     names = [spec.name for spec in model.inputs]
+    if not names:  # a Python function that declares nothing
+        return {name: name for name in declared}
     if not declared or set(declared) == set(names):
         return {name: name for name in names}
     if len(declared) != len(names):
