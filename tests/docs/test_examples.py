@@ -1,4 +1,4 @@
-"""Every example in README.md, in docs/ and beside the functions runs as it stands there."""
+"""Every example in README.md, in docs/ and beside functions and samples runs as it stands."""
 
 import os
 import sys
@@ -11,7 +11,8 @@ from tests.docs.blocks import QUIET, RUN, Block, read_blocks
 from tests.docs.session import run_console, run_python
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
-PAGES = [ROOT / "README.md", *DOCS, *sorted((ROOT / "functions").glob("*/README.md"))]
+BESIDE = sorted([*ROOT.glob("functions/*/README.md"), *ROOT.glob("ce_samples/*.md")])
+PAGES = [ROOT / "README.md", *DOCS, *BESIDE]
 CONSOLE = [block for page in PAGES for block in read_blocks(page) if block.language == "console"]
 
 

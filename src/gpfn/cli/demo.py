@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpfn.errors import BrokenReply, SetupError
+from gpfn.errors import BrokenReply, GpfnError, SetupError
 
 if TYPE_CHECKING:
+    from gpfn.invoke.child import Child
     from gpfn.invoke.platform import Answer
     from gpfn.invoke.session import Timings
 
@@ -68,13 +69,17 @@ def _model_server(model: str) -> Iterator[tuple[str, float]]:
     command = [*script("gpfn"), "serve", "--model", model, "--listen", "127.0.0.1:0"]
     child = Child(command, Path.cwd(), os.environ)
     try:
-        seconds = child.wait_until(lambda: bool(_READY.search(child.log())), _START_SECONDS)
-        found = _READY.search(child.log())
-        yield (found[1] if found else ""), seconds
-    except SetupError as error:
-        raise SetupError(f"the model server did not start: {child.log().strip()}") from error
+        seconds = _wait(child)
+        yield _READY.findall(child.log())[0], seconds
     finally:
         child.stop()
+
+
+def _wait(child: "Child") -> float:
+    try:
+        return child.wait_until(lambda: bool(_READY.search(child.log())), _START_SECONDS)
+    except GpfnError as error:
+        raise SetupError(f"the model server did not start: {child.log().strip()}") from error
 
 
 def _invoke(args: argparse.Namespace, body: bytes, url: str) -> tuple["Answer", "Timings"]:
@@ -85,10 +90,14 @@ def _invoke(args: argparse.Namespace, body: bytes, url: str) -> tuple["Answer", 
 
     os.environ[_SERVER] = url
     session = Session(start_platform("fn", find_target(args.function)))
-    with session:
-        answer = session.call(Request(body=body, content_type="text/plain"), args.repeat)
-        if answer.failed:
-            raise BrokenReply(f"the function failed: {answer.body.decode(errors='replace')}")
+    try:
+        with session:
+            answer = session.call(Request(body=body, content_type="text/plain"), args.repeat)
+            if answer.failed:
+                raise BrokenReply(f"the function failed: {answer.body.decode(errors='replace')}")
+    except GpfnError:
+        print(session.platform.log(), end="", file=sys.stderr)
+        raise
     return answer, session.timings
 
 
