@@ -56,7 +56,7 @@ def _request(message: Body) -> InferRequest | MetadataRequest:
     at, (_, kind, request) = message.table(0, _REQUEST, "request")
     number = message.bytes[at + kind] if kind else 0
     if number not in (1, 2):
-        raise InvalidMessage(f"no kind of request has the number {number}", field="request.req_type")
+        raise InvalidMessage(f"no request has the number {number}", field="request.req_type")
     if not request:
         raise InvalidMessage("absent", field="request.req")
     if number == 2:

@@ -9,7 +9,7 @@ from gpfn.errors import CallerError, InvalidMessage, TooLarge
 from gpfn.graphpipe.reader import MAX_MESSAGE, Body, Kind, inside
 from gpfn.graphpipe.types import Type
 
-__all__ = ["decode_tensors"]
+__all__ = ["decode_tensors", "memory"]
 
 _Array = np.ndarray[Any, Any]
 
@@ -66,10 +66,19 @@ def _tensor(message: Body, place: int) -> _Array:
             f"{length} bytes; {count} of {Type(number).dtype} take {count * width}", field="data"
         )
     try:
-        return np.ndarray(sizes, dtype, message.bytes, start)
+        return np.ndarray(sizes, dtype, memory(message.bytes), start)
     except ValueError:  # two negative sizes, whose product looked well
         _unusual_count(sizes)
         raise
+
+
+def memory(data: bytes | memoryview) -> "bytes | _Array":
+    """Return what views are made of.
+
+    A view made of a memoryview would not keep it: a bytearray could then be resized
+    under it. An array keeps its memoryview, and that locks the bytearray.
+    """
+    return data if type(data) is bytes else np.frombuffer(data, np.uint8)
 
 
 def _unusual_count(sizes: tuple[int, ...]) -> int:

@@ -54,7 +54,7 @@ def contents(arrays: Sequence[_Array], field: str) -> tuple[tuple[Spec, ...], li
 
 def _converted(array: _Array) -> tuple[int, Buffer]:
     """Return type and bytes of an array that cannot be sent as it lies in memory."""
-    if not isinstance(array, np.ndarray) or hasattr(array, "mask"):
+    if not isinstance(array, np.ndarray | np.generic) or hasattr(array, "mask"):
         raise InvalidTensor(f"expected a NumPy array, got {type(array).__name__}")
     if array.dtype.kind in "OSTU":
         return int(Type.STRING), _strings(array)
@@ -63,7 +63,7 @@ def _converted(array: _Array) -> tuple[int, Buffer]:
         raise InvalidTensor(f"GraphPipe has no type for {array.dtype}")
     if array.nbytes > MAX_MESSAGE:
         raise TooLarge(f"{array.nbytes} bytes; a GraphPipe message ends at {MAX_MESSAGE}")
-    copy = array.astype(plain, order="C", copy=False, subok=False)
+    copy = np.asarray(array).astype(plain, order="C", copy=False)
     return _NUMBERS[plain], copy.data.cast("B") if copy.nbytes else b""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from gpfn.graphpipe.decode_tensor import memory
 from gpfn.graphpipe.messages import InferRequest, InferResponse, MetadataRequest
 from gpfn.graphpipe.reader import Body, Kind
 from gpfn.limits import Limits
@@ -56,8 +57,8 @@ class Repeats(Generic[_Message]):
         for start, end, piece in shape.same:
             if data[start:end] != piece:
                 return self._check(data, limits)
-        ndarray = np.ndarray
-        tensors = [ndarray(sizes, dtype, data, start) for sizes, dtype, start in shape.views]
+        ndarray, whole = np.ndarray, memory(data)
+        tensors = [ndarray(sizes, dtype, whole, start) for sizes, dtype, start in shape.views]
         message: _Message = shape.make(tuple(tensors), *shape.rest)
         return message
 
