@@ -6,7 +6,9 @@ All files name their input and their output alike, and all leave the batch dimen
 import logging
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import DTypeLike
 
 __all__ = ["Exporter"]
 
@@ -17,10 +19,16 @@ class Exporter:
     """A network together with the names and the shape under which the world knows it."""
 
     def __init__(
-        self, network: tf.Module, shape: tuple[int | None, ...], *, source: str, result: str
+        self,
+        network: tf.Module,
+        shape: tuple[int | None, ...],
+        *,
+        source: str,
+        result: str,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.source, self.result = source, result
-        self._signature = [tf.TensorSpec(shape, tf.float32, name=source)]
+        self._signature = [tf.TensorSpec(shape, dtype, name=source)]
         self._module = tf.Module()
         self._module.network = network  # so that the SavedModel holds its variables
         self._module.serve = tf.function(

@@ -121,8 +121,8 @@ def _plot(
     learned, held_out = split(settings.windows, settings.seed)
     inputs, targets = windows(held_out)
     plots.whole_series(folder / "forecast-series.png", learned, held_out)
-    naive = facts["metrics"]["naive_mse"]
-    plots.error_by_epoch(folder / "forecast-mse.png", history, naive)
+    naive = {"next value = last value, held out": facts["metrics"]["naive_mse"]}
+    plots.error_by_epoch(folder / "forecast-mse.png", history, "MSE", naive)
     first = month_name(len(learned) + len(held_out) - STEPS)
     plots.actual_and_forecast(
         folder / "forecast-actual.png", first, targets[-1].ravel(), forecast(inputs[-1:]).ravel()

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from series import FIRST_YEAR
 
-__all__ = ["actual_and_forecast", "error_by_epoch", "whole_series"]
+__all__ = ["actual_and_forecast", "error_by_epoch", "images_with_answers", "whole_series"]
 
 
 def whole_series(file: Path, learned: np.ndarray, held_out: np.ndarray) -> None:
@@ -22,11 +22,17 @@ def whole_series(file: Path, learned: np.ndarray, held_out: np.ndarray) -> None:
     _save(figure, file)
 
 
-def error_by_epoch(file: Path, history: list[float], naive: float) -> None:
-    """Plot the training error of every epoch, on a logarithmic scale."""
-    figure, axes = _figure("MSE by epoch", "epoch", "MSE")
+def error_by_epoch(
+    file: Path, history: list[float], measure: str, beside: dict[str, float] | None = None
+) -> None:
+    """Plot the training error of every epoch, on a logarithmic scale.
+
+    ``beside`` has errors to compare it with, by what they are.
+    """
+    figure, axes = _figure(f"{measure} by epoch", "epoch", measure)
     axes.plot(range(1, len(history) + 1), history, label="training")
-    axes.axhline(naive, color="grey", linestyle="--", label="next value = last value, held out")
+    for label, error in (beside or {}).items():
+        axes.axhline(error, color="grey", linestyle="--", label=label)
     axes.set_yscale("log")
     axes.legend()
     _save(figure, file)
@@ -42,6 +48,22 @@ def actual_and_forecast(
     axes.plot(steps, forecast, "r.", markersize=9, label="Forecast")
     axes.set_xticks(steps)
     figure.legend(loc="outside right upper")
+    _save(figure, file)
+
+
+def images_with_answers(
+    file: Path, images: np.ndarray, expected: np.ndarray, answers: np.ndarray
+) -> None:
+    """Show all wrong answers first, in red, then right ones, as far as there is room."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    order = np.argsort(answers == expected, kind="stable")
+    for place, index in zip(figure.subplots(4, 10).flat, order, strict=False):
+        wrong = answers[index] != expected[index]
+        place.imshow(images[index, ..., 0], cmap="gray", vmin=0, vmax=255)
+        title = f"{expected[index]} as {answers[index]}" if wrong else str(answers[index])
+        place.set_title(title, color="red" if wrong else "black", fontsize=10)
+        place.axis("off")
     _save(figure, file)
 
 

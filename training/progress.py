@@ -1,16 +1,19 @@
-"""A progress bar, and the error every hundred epochs, on standard error."""
+"""A progress bar, and now and then the error, on standard error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["reporting"]
 
-_EVERY = 100
-
 
 @contextmanager
-def reporting(epochs: int, measure: str = "MSE") -> Iterator[Callable[[int, float], None]]:
-    """Give the function to call after every epoch with its number and its error."""
+def reporting(
+    epochs: int, measure: str = "MSE", every: int = 100
+) -> Iterator[Callable[[int, float], None]]:
+    """Give the function to call after every epoch with its number and its error.
+
+    The error is printed after the first, the last and every so many epochs.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -22,7 +25,7 @@ def reporting(epochs: int, measure: str = "MSE") -> Iterator[Callable[[int, floa
 
         def after_epoch(number: int, error: float) -> None:
             progress.advance(bar)
-            if number % _EVERY == 0 or number in (1, epochs):
+            if number % every == 0 or number in (1, epochs):
                 progress.console.print(f"epoch {number:>5}  {measure} {error:.4f}", highlight=False)
 
         yield after_epoch

@@ -19,14 +19,15 @@ def parse(*words: str) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def test_the_defaults_are_the_scripts() -> None:
+@pytest.mark.parametrize("model", ["forecast", "digits"])
+def test_the_defaults_are_the_scripts(model: str) -> None:
     """They are told in --help, so they stand in both places."""
-    code = "import json, forecast as f; s = f.Settings(); print(s.out); "
+    code = f"import json, {model} as m; s = m.Settings(); print(s.out); "
     code += "print(json.dumps({name: getattr(s, name) for name in s.__slots__ if name != 'out'}))"
     shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "training", text=True)
     out, settings = shown.splitlines()
     assert Path(out) == ROOT / "models"
-    told = vars(parse("forecast"))
+    told = vars(parse(model))
     assert {name: told[name] for name in json.loads(settings)} == json.loads(settings)
 
 

@@ -21,10 +21,11 @@ EXAMPLES = """\
 gpfn train forecast
 gpfn train forecast --epochs 5 --out build/forecast
 gpfn train forecast --hidden 50 --learning-rate 0.002 --seed 1 --json
+gpfn train digits
 """
 
 _QUICK_EPOCHS = 20
-_NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich")
+_NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich", "sklearn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add(forecast, "--hidden", _count, 100, "units of the recurrent layer")
     _add(forecast, "--windows", _length, 15, "length of the series, in windows of 20 months")
     _add_common(forecast, epochs=600, learning_rate=0.001, seed=7)
+    about = "a convolutional network that reads handwritten digits"
+    digits = models.add_parser("digits", help=about, description=about)
+    _add_common(digits, epochs=120, learning_rate=0.002, seed=7)
 
 
 def _add_common(
