@@ -1,0 +1,111 @@
+"""``gpfn run http FILE``: the process that serves one function over HTTP.
+
+GPFN_WORKERS, GPFN_QUEUE, GPFN_REQUEST_TIMEOUT and GPFN_START_WINDOW are told in
+docs/http.md, GPFN_MAX_… set the limits, GPFN_LOG=quiet leaves failures only in the log.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from gpfn.errors import MissingExtra, SetupError
+from gpfn.function.load import load_function
+from gpfn.platforms.http.adapter import AsgiApp
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+__all__ = ["main"]
+
+_KEEP_ALIVE_SECONDS = 75  # longer than the minute after which load balancers give up
+_DRAIN_SECONDS = 30
+
+
+def main(path: str, app_name: str = "app", host: str = "127.0.0.1", port: int = 8080) -> int:
+    """Serve the function that the file at ``path`` has as ``app_name`` until SIGTERM.
+
+    ``port`` 0 takes a free one; the line ``listening on http://…`` on stderr tells which.
+    Returns the exit code: 0 when it was told to stop and every running call was answered.
+
+    Raises MissingExtra without uvicorn, SetupError when the file cannot be loaded or the
+    address cannot be had.
+    """
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
+    _log_to_stderr()
+    _require_uvicorn()
+    app = AsgiApp(load_function(path, (app_name,)))
+    with _bound(host, port) as listener:
+        server = _server(app, listener)
+        server.run(sockets=[listener])
+    return 0
+
+
+def _exit(*_: object) -> None:
+    """End the process where nothing has to be drained; uvicorn puts its own in front."""
+    sys.exit(0)
+
+
+def _require_uvicorn() -> None:
+    try:
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("uvicorn", "http") from error
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise SetupError(f"cannot listen there: {error}", field=f"{host}:{port}") from None
+    return listener
+
+
+def _server(app: AsgiApp, listener: socket.socket) -> "Server":
+    import uvicorn
+
+    from gpfn.platforms.http.protocol import BoundedProtocol
+
+    class Announced(uvicorn.Server):
+        """Says when it listens: after the function was opened, or the window was over."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            logging.getLogger("gpfn.http").info("listening on http://%s:%d", shown, port)
+
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    return Announced(config)
+
+
+def _log_to_stderr() -> None:
+    """Let our own lines and uvicorn's warnings reach stderr; the root logger is the user's."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    quiet = os.environ.get("GPFN_LOG") == "quiet"
+    for name, level in (("gpfn", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.propagate = False
+        logger.setLevel(logging.ERROR if quiet else level)
