@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "images": BASE | {"guarded"},
     "graphpipe": WIRE,
     "models": WIRE | {"graphpipe"},
+    "serving": WIRE | {"graphpipe", "models"},
     "function": BELOW_PLATFORMS - {"function"},
     "platforms": BELOW_PLATFORMS,
     "platforms.fn": BELOW_PLATFORMS,

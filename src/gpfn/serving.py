@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gpfn import __version__
 from gpfn.errors import GpfnError, SetupError
@@ -37,6 +37,7 @@ def serve(
     target: "str | Model | Callable[[np.ndarray], np.ndarray]",
     settings: ServerSettings | None = None,
     *,
+    threads: int | Literal["auto"] = 1,
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     cache: CacheSettings | None = None,
@@ -47,6 +48,7 @@ def serve(
     Args:
         target: A URI for ``open_model``, an open Model, or a plain function of one array.
         settings: How to listen; 127.0.0.1:9000 when None.
+        threads: For one inference of a model opened here, as ``open_model`` takes them.
         inputs: Names for requests that leave theirs out; the model's own when empty.
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
@@ -62,7 +64,7 @@ def serve(
     store = None if cache is None else _row_store(target, cache)
     service = Service(settings, version=__version__, store=store)
     server = Server(service, settings)
-    loading = _Loading(lambda: _open(target, inputs, outputs), service, server)
+    loading = _Loading(lambda: _open(target, threads, inputs, outputs), service, server)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in handlers:
         signal.signal(number, lambda _number, _frame: server.stop())
@@ -116,6 +118,7 @@ class _Loading:
 
 def _open(
     target: "str | Model | Callable[[np.ndarray], np.ndarray]",
+    threads: int | Literal["auto"],
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> "Model":
@@ -123,7 +126,7 @@ def _open(
     from gpfn.models.python import PythonModel
 
     if isinstance(target, str):
-        model = open_model(target, inputs=inputs, outputs=outputs)
+        model = open_model(target, threads=threads, inputs=inputs, outputs=outputs)
     elif hasattr(target, "inputs"):
         return target
     else:

@@ -6,20 +6,17 @@ its first word; what it does not have is in a group of its own in the help.
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.graphpipe.server import Server, ServerSettings, Service
-    from gpfn.graphpipe.server.rowstore import RowStore
-    from gpfn.models import Model
+    from gpfn.graphpipe.server import ServerSettings
+    from gpfn.serving import CacheSettings
 
-__all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "model_digest", "run"]
+__all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "run"]
 
 SUMMARY = "serve a model to GraphPipe clients; takes graphpipe-tf's flags and variables"
 EXAMPLES = """
@@ -91,77 +88,28 @@ def run(args: argparse.Namespace) -> int:
         wrong = f"unexpected argument {args.extra[0]!r}" if args.extra else "--model is required"
         print(f"{args.usage}gpfn serve: {wrong}", file=sys.stderr)
         return 1  # not 2: what graphpipe-tf's users' scripts test for
-    _log_to_stderr(verbose=args.verbose)
+    return _serve(args, name)
+
+
+def _serve(args: argparse.Namespace, name: str) -> int:
+    from gpfn.serving import serve
+
+    threads = args.threads if args.threads == "auto" else _number("--threads", args.threads)
     settings = _settings(args, Address.parse(args.listen))
-    uri = _model_file(name)
-    store = _row_store(args, uri)
-    try:
-        return _serve(args, settings, uri, store)
-    finally:
-        if store is not None:
-            store.close()
+    _log_to_stderr(verbose=args.verbose)
+    return serve(
+        _model_file(name),
+        settings,
+        threads=threads,
+        inputs=_names(args.inputs, "GP_INPUTS"),
+        outputs=_names(args.outputs, "GP_OUTPUTS"),
+        cache=_cache(args),
+        on_listening=_say_where,
+    )
 
 
-def _serve(
-    args: argparse.Namespace, settings: "ServerSettings", uri: str, store: "RowStore | None"
-) -> int:
-    from gpfn import __version__
-    from gpfn.graphpipe.server import Server, Service
-
-    service = Service(settings, version=__version__, store=store)
-    server = Server(service, settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    loading = _Loading(args, uri, service, server)
-    loading.start()  # meanwhile is_alive says yes and is_ready no
-    server.serve()
-    loading.finish()
-    return 0
-
-
-class _Loading(threading.Thread):
-    """Opens and warms the model while the server already listens, then makes it ready."""
-
-    def __init__(
-        self, args: argparse.Namespace, uri: str, service: "Service", server: "Server"
-    ) -> None:
-        super().__init__(daemon=True)
-        self._args, self._uri = args, uri
-        self._service, self._server = service, server
-        self._model: Model | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._load()
-        except BaseException as error:  # noqa: BLE001 - raised again by finish()
-            self._error = error
-            self._server.stop()
-
-    def finish(self) -> None:
-        """Close the model; raise what kept it from being opened."""
-        if self._error is not None:
-            raise self._error
-        if self._model is not None:
-            self._model.close()
-
-    def _load(self) -> None:
-        from gpfn.models import open_model, warm_up
-
-        threads = self._args.threads
-        model = open_model(
-            self._uri,
-            threads="auto" if threads == "auto" else _number("--threads", threads),
-            inputs=_names(self._args.inputs, "GP_INPUTS"),
-            outputs=_names(self._args.outputs, "GP_OUTPUTS"),
-        )
-        warmth = warm_up(model)
-        if warmth.error:
-            print(f"gpfn serve: not warmed up: {warmth.error}", file=sys.stderr)
-        self._model = model
-        self._service.ready(model)
-        url = Address(*self._server.address).url
-        print(f"gpfn serve: {model.name} ({model.backend}) at {url}", file=sys.stderr, flush=True)
+def _say_where(host: str, port: int) -> None:
+    print(f"gpfn serve: listening at {Address(host, port).url}", file=sys.stderr, flush=True)
 
 
 def _model_file(name: str) -> str:
@@ -191,34 +139,12 @@ def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
     )
 
 
-def _row_store(args: argparse.Namespace, uri: str) -> "RowStore | None":
+def _cache(args: argparse.Namespace) -> "CacheSettings | None":
+    from gpfn.serving import CacheSettings
+
     if not (args.cache or os.environ.get("GP_CACHE") in ("1", "true")):
         return None
-    from gpfn.graphpipe.server.rowstore import RowStore
-
-    path = Path(args.cache_dir).expanduser() / f"{model_digest(Path(uri.partition('#')[0]))}.rows"
-    try:
-        return RowStore(path, args.cache_bytes)
-    except OSError as error:
-        raise SetupError(f"cannot use {path}: {error.strerror}", field="--cache-dir") from error
-
-
-def model_digest(path: Path) -> str:
-    """Return a SHA-256 over a model file, or over the names and contents of its folder."""
-    import hashlib
-
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    whole = hashlib.sha256()
-    try:
-        for file in files:
-            with file.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256")
-            if path.is_file():
-                return digest.hexdigest()
-            whole.update(f"{file.relative_to(path)}\0{digest.hexdigest()}\n".encode())
-    except OSError as error:
-        raise SetupError(f"--cache needs a model file: {error}", field="--cache") from error
-    return whole.hexdigest()
+    return CacheSettings(Path(args.cache_dir).expanduser(), args.cache_bytes)
 
 
 def _names(flag: str | None, variable: str) -> tuple[str, ...]:
