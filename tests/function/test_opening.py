@@ -59,7 +59,7 @@ def test_inputs_feed_the_model_by_name_or_by_order(two: Model) -> None:
     assert match_inputs(["y", "x"], two) == {"x": "x", "y": "y"}
     assert match_inputs(["a", "b"], two) == {"a": "x", "b": "y"}
     assert match_inputs([], two) == {"x": "x", "y": "y"}
-    with pytest.raises(SetupError, match="inputs: declared are a, but .* takes x, y"):
+    with pytest.raises(SetupError, match=r"inputs: declared are a, but .* takes x, y"):
         match_inputs(["a"], two)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -158,6 +159,8 @@ def test_bugs_say_their_class_and_keep_their_text() -> None:
     assert reply.status == 500
     assert error_of(reply)["detail"] == "unexpected KeyError; the log has the trace"
     assert isinstance(reply.error, KeyError)
+    frames = traceback.extract_tb(reply.error.__traceback__)
+    assert [frame.name for frame in frames] == ["buggy"]
 
 
 def test_sys_exit_in_a_function_does_not_end_the_process() -> None:

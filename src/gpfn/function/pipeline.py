@@ -34,6 +34,7 @@ def answer_steps(function: "Function", message: Message, call: Call) -> Steps[Re
     try:
         reply = yield from _reply_steps(function, message, call, stages)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - no call takes the process along
+        _begin_trace_in_user_code(error)
         return Reply(error_message(error), status_of(error), stages.listed(), error)
     return reply._replace(stages=stages.listed())
 
@@ -98,7 +99,18 @@ def _batch_steps(
                 body = Body(bytes(body.body), body.content_type)
             events.append(to_event(event, body, function.stamp))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are answered
+            _begin_trace_in_user_code(error)
             failures.append(error)
             events.append(error_event(event, error, function.stamp))
     stages.begin("encode")
     return Reply(event_message(events, "batch"), failures=tuple(failures))
+
+
+def _begin_trace_in_user_code(error: BaseException) -> None:
+    """Cut off the trace's frames of this package, when somebody else's come after them."""
+    trace = error.__traceback__
+    while trace is not None:
+        if not str(trace.tb_frame.f_globals.get("__name__")).startswith("gpfn.function."):
+            error.__traceback__ = trace
+            return
+        trace = trace.tb_next
