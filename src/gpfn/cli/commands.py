@@ -13,6 +13,7 @@ COMMANDS = {
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",
     "predict": "gpfn.cli.predict",
+    "run": "gpfn.cli.run",
     "serve": "gpfn.cli.serve",
     "train": "gpfn.cli.train",
 }

@@ -7,13 +7,14 @@ from gpfn.errors import GpfnError, error_document
 __all__ = ["report"]
 
 
-def report(error: GpfnError, *, as_json: bool) -> int:
+def report(error: GpfnError, *, as_json: bool, traced: bool = False) -> int:
     """Write one line (or the error document) to stderr and return exit code 1.
 
-    What user code raised underneath is shown with its trace: that is what has to be fixed.
+    What user code raised underneath is shown with its trace, unless it was ``traced``
+    already: that is what has to be fixed.
     """
     cause = error.__cause__
-    if cause is not None and not isinstance(cause, GpfnError | OSError):
+    if cause is not None and not traced and not isinstance(cause, GpfnError | OSError):
         import traceback
 
         traceback.print_exception(cause)

@@ -28,14 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, GpfnError):
             raise
-        return report(error, as_json="--json" in words)
+        # a runner has logged the trace of what it could not load
+        return report(error, as_json="--json" in words, traced=words[:1] == ["run"])
 
 
 def _run(words: list[str]) -> int:
     if words[:2] == ["run", "fn"] and 3 <= len(words) <= 4 and not _has_option(words):
-        from gpfn.platforms.fn.runner import run
+        from gpfn.platforms.fn.runner import main as serve
 
-        return run(*words[2:])
+        return serve(*words[2:])
     if words[:1] in (["--version"], ["-V"]):
         print(f"gpfn {__version__}")
         return 0

@@ -9,7 +9,7 @@ from gpfn.invoke.platform import Answer, Platform, Request
 
 __all__ = ["Session", "Timings"]
 
-_PART = re.compile(r"\b(import|load|warm-up) ([0-9.]+) ms")
+_PART = re.compile(r"\b(import|load|warm-up) ([0-9.]+) s\b")
 
 
 @dataclass(slots=True)
@@ -87,8 +87,8 @@ class Session:
 def _parts(log: str) -> dict[str, float]:
     """Return what the runner's line on being ready says: import, load, warm-up in seconds."""
     found: dict[str, float] = {}
-    for name, milliseconds in _PART.findall(log):
-        found.setdefault(name, float(milliseconds) / 1000)
+    for name, seconds in _PART.findall(log):
+        found.setdefault(name, float(seconds))
     return found
 
 
