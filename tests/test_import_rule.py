@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "guarded": BASE,
     "images": BASE | {"guarded"},
     "graphpipe": WIRE,
-    "models": WIRE | {"graphpipe"},
+    "models": WIRE | {"graphpipe", "images"},
     "serving": WIRE | {"graphpipe", "models"},
     "function": BELOW_PLATFORMS - {"function"},
+    "classifier": BELOW_PLATFORMS | {"images", "guarded"},
     "platforms": BELOW_PLATFORMS,
     "platforms.fn": BELOW_PLATFORMS,
     "platforms.http": BELOW_PLATFORMS,
@@ -40,8 +41,7 @@ MAY_IMPORT = {
 """Layer by layer, what its modules may import besides themselves and the bare package."""
 
 LAZILY = {
-    "cli": BELOW_PLATFORMS
-    | {"images", "invoke", "platforms", *(f"platforms.{p}" for p in ("fn", "http"))},
+    "cli": {*MAY_IMPORT, "platforms.openwhisk"} - {"cli"},
     "function.homes": {"platforms.fn", "platforms.http", "platforms.openwhisk"},
 }
 """What may be imported inside functions only: commands, and a Function's three homes."""
