@@ -12,6 +12,7 @@ import pytest
 import series
 from agreement import TOLERANCE, ask
 
+from gpfn import TensorSpec, open_model
 from tests.conftest import ROOT
 
 MODELS = ROOT / "models"
@@ -62,6 +63,20 @@ def test_the_defaults_made_it(facts: dict[str, Any]) -> None:
 def test_every_export_gives_the_same_numbers(name: str, held_out: np.ndarray) -> None:
     inputs, _ = series.windows(held_out)
     assert np.abs(ask(MODELS / name, "series", "forecast", inputs) - lite(inputs)).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", forecast.EXPORTS)
+def test_every_backend_knows_the_same_model(name: str, held_out: np.ndarray) -> None:
+    inputs, _ = series.windows(held_out)
+    model = open_model(str(MODELS / name))
+    try:
+        answer = model({"series": inputs})
+        assert list(answer) == ["forecast"]
+        assert np.abs(answer["forecast"] - lite(inputs)).max() < TOLERANCE
+        for spec, of in ((model.inputs, "series"), (model.outputs, "forecast")):
+            assert spec == (TensorSpec("float32", (None, 20, 1), of),)
+    finally:
+        model.close()
 
 
 def test_the_lite_batch_can_be_resized_and_back() -> None:
