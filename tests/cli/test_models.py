@@ -23,7 +23,8 @@ def test_list_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["NAME", "SIZE", "HERE", "LICENCE", "WHAT"]
     found = {words[0]: words[3] for words in lines[1:]}
-    assert found == {"forecast": "yes", "mobilenet_v1": "no", "mobilenet_v2": "no"}
+    assert found["forecast"] == "yes", "it comes with gpfn"
+    assert found["mobilenet_v1"] == found["mobilenet_v2"] == "no"
 
 
 def test_pull_prints_the_paths(capsys: pytest.CaptureFixture[str], places: Path) -> None:
@@ -50,10 +51,9 @@ def test_pull_prints_the_paths(capsys: pytest.CaptureFixture[str], places: Path)
 
 def test_pull_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "pull", "mobilenet"]) == 1
-    assert capsys.readouterr().err == (
-        "gpfn: name: no model named 'mobilenet'; "
-        "the catalogue has: forecast, mobilenet_v1, mobilenet_v2\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gpfn: name: no model named 'mobilenet'; the catalogue has: ")
+    assert line.endswith("mobilenet_v1, mobilenet_v2")
 
 
 def test_pull_without_network_and_mirror_says_what_to_do(
