@@ -46,7 +46,7 @@ class Fn:
 
     def start(self) -> float:
         """Start the process; it is ready when its socket has appeared."""
-        self._folder = tempfile.mkdtemp(prefix="gpfn-iofs-")
+        self._folder = _short_folder()
         listener = self._listener()
         self._child = Child(self.command(), self.target.folder, self.environ(listener))
         return self._child.wait_until(lambda: os.path.exists(listener), _START_SECONDS)
@@ -118,6 +118,12 @@ class Fdk(Fn):
         found = super().environ(listener)
         paths = [str(self.target.folder), found.get("PYTHONPATH", "")]
         return {**found, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def _short_folder() -> str:
+    """Return a new folder in which a socket's path keeps to the system's 107 bytes."""
+    usual = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="gpfn-iofs-", dir=usual if len(usual) <= 60 else "/tmp")  # noqa: S108
 
 
 def script(name: str, *, extra: str = "") -> list[str]:
