@@ -9,10 +9,12 @@ from functools import partial
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
-SUMMARY = "serve one function under the contract of Fn, or over HTTP"
+SUMMARY = "serve one function under the contract of Fn or OpenWhisk, or over HTTP"
 EXAMPLES = """\
 gpfn run fn functions/forecast/func.py
 gpfn run http functions/forecast/func.py --port 8080
+gpfn run openwhisk functions/classify/func.py
+gpfn run openwhisk
 """
 
 
@@ -34,6 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_function(http, "app")
     http.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     http.add_argument("--port", type=_port, default=8080, help="0 takes a free one (%(default)s)")
+    openwhisk = add(
+        "openwhisk",
+        help="with /init and /run on port 8080 (docs/openwhisk.md)",
+        description="Serve an action to OpenWhisk; without a file its code comes from /init.",
+    )
+    openwhisk.add_argument("file", nargs="?", help="the func.py, or its folder")
+    openwhisk.add_argument(
+        "name", nargs="?", default="main", help="what it is called there (%(default)s)"
+    )
+    openwhisk.add_argument("--host", default="", help="address to listen on (every interface)")
+    openwhisk.add_argument(
+        "--port", type=_port, help="0 takes a free one (PORT of the environment, or 8080)"
+    )
 
 
 def _add_function(parser: argparse.ArgumentParser, name: str) -> None:
@@ -49,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
         from gpfn.platforms.http.runner import main as serve_http
 
         return serve_http(args.file, args.name, args.host, args.port)
+    if args.platform == "openwhisk":
+        from gpfn.platforms.openwhisk.runner import main as serve_openwhisk
+
+        return serve_openwhisk(args.file, args.name, args.host, args.port)
     from gpfn.platforms.fn.runner import main as serve_fn
 
     return serve_fn(args.file, args.name)

@@ -1,0 +1,189 @@
+"""A server of one thread that answers one request at a time, in the order they came.
+
+Platforms that send a process one request at a time still may open several connections,
+and a client may keep one open without a word. So every connection is read when there is
+something to read, requests are answered when they are complete, and none waits for
+another to go away. There are no time-outs: whoever calls us decides when to give up.
+"""
+
+import os
+from collections import deque
+from select import POLLIN, poll
+
+from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.http1.reader import RequestReader
+from gpfn.http1.reply import send
+from gpfn.http1.request import Request
+from gpfn.limits import Limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from socket import socket
+    from typing import Protocol
+
+    Buffers = Sequence[bytes | memoryview]
+
+    class Exchange(Protocol):
+        """What the server serves: from a request to the bytes of its reply."""
+
+        def answer(self, request: Request) -> Buffers:
+            """Answer a request; never raises."""
+
+        def refuse(self, error: GpfnError) -> Buffers:
+            """Answer what is no complete request; the connection ends with it."""
+
+
+__all__ = ["SerialServer"]
+
+_PIECE = 1 << 16
+_CONNECTIONS = 256
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class SerialServer:
+    """Reads connections and answers their requests until :meth:`stop`."""
+
+    def __init__(self, listening: "socket", exchange: "Exchange", limits: Limits) -> None:
+        self._listening = listening
+        self._exchange = exchange
+        self._limits = limits
+        self._connections: dict[int, _Connection] = {}
+        self._complete: deque[tuple[_Connection, Request]] = deque()
+        self._stopping = False
+        self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = poll()
+        self._poll.register(self._woken, POLLIN)
+        listening.setblocking(False)
+        self._poll.register(listening, POLLIN)
+
+    def stop(self) -> None:
+        """End :meth:`serve` once the running request is answered; for signal handlers."""
+        self._stopping = True
+        os.write(self.wakeup_fd, b"\0")
+
+    def serve(self) -> None:
+        """Answer requests until told to stop; those that are complete then are answered."""
+        while True:
+            while self._complete:
+                self._answer(*self._complete.popleft())
+            if self._stopping:
+                break
+            for descriptor, _ in self._poll.poll():
+                self._turn(descriptor)
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self._listening.close()
+
+    def _turn(self, descriptor: int) -> None:
+        connection = self._connections.get(descriptor)
+        if connection is not None:
+            self._read(connection)
+        elif descriptor == self._woken:
+            os.read(self._woken, 64)
+        else:
+            self._accept()
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listening.accept()
+        except OSError:  # whoever knocked has gone again
+            return
+        if len(self._connections) >= _CONNECTIONS:
+            self._drop(next(iter(self._connections.values())))
+        accepted.setblocking(True)
+        self._connections[accepted.fileno()] = _Connection(accepted, self._limits)
+        self._poll.register(accepted, POLLIN)
+
+    def _read(self, connection: "_Connection") -> None:
+        try:
+            open_still = connection.receive()
+            request = connection.next_request()
+        except GpfnError as error:
+            self._refuse(connection, error)
+        except OSError:
+            self._drop(connection)
+        else:
+            if request is not None:
+                self._complete.append((connection, request))
+            elif not open_still:
+                self._drop(connection)
+
+    def _answer(self, connection: "_Connection", request: Request) -> None:
+        buffers = self._exchange.answer(request)
+        try:
+            send(connection.socket, buffers)
+            following = connection.next_request() if request.keep_alive else None
+        except GpfnError as error:
+            self._refuse(connection, error)
+            return
+        except OSError:
+            self._drop(connection)
+            return
+        if following is not None:
+            self._complete.append((connection, following))
+        elif not request.keep_alive:
+            self._drop(connection)
+
+    def _refuse(self, connection: "_Connection", error: GpfnError) -> None:
+        try:
+            connection.refuse(self._exchange.refuse(error))
+        except OSError:
+            self._drop(connection)
+
+    def _drop(self, connection: "_Connection") -> None:
+        if self._connections.pop(connection.descriptor, None) is not None:
+            self._poll.unregister(connection.descriptor)
+            connection.socket.close()
+
+
+class _Connection:
+    """A socket and what was read from it so far; nothing here waits.
+
+    After a request that was refused half-way, the rest is read and thrown away until the
+    other side closes: closing at once would reset the connection, and the reply that
+    tells what was wrong would be lost.
+    """
+
+    __slots__ = ("_continued", "_refused", "descriptor", "reader", "socket")
+
+    def __init__(self, connected: "socket", limits: Limits) -> None:
+        self.socket = connected
+        self.descriptor = connected.fileno()
+        self.reader = RequestReader(limits)
+        self._refused = False
+        self._continued = False
+
+    def receive(self) -> bool:
+        """Take what has come; returns False when the other side has closed."""
+        if self._refused:
+            return bool(self.socket.recv(_PIECE))
+        space = self.reader.body_space()
+        if space is not None:
+            count = self.socket.recv_into(space)
+            self.reader.body_received(count)
+        else:
+            data = self.socket.recv(_PIECE)
+            count = len(data)
+            self.reader.feed(data)
+        if not count and self.reader.in_request:
+            raise InvalidRequest("the connection ended inside a request")
+        if self.reader.expects_continue and not self._continued:
+            self._continued = True
+            self.socket.sendall(_CONTINUE)
+        return count > 0
+
+    def next_request(self) -> Request | None:
+        """Return the next complete request, or None."""
+        if self._refused:
+            return None
+        request = self.reader.next_request()
+        if request is not None:
+            self._continued = False
+        return request
+
+    def refuse(self, buffers: "Buffers") -> None:
+        """Answer a request that will never be complete, with the last reply there is."""
+        self._refused = True
+        send(self.socket, buffers)
+        self.socket.shutdown(1)  # SHUT_WR: there is no more to come from here

@@ -1,0 +1,117 @@
+"""The bodies of /init and /run and the replies, in the words that the platform tests for."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gpfn.errors import error_document
+
+__all__ = [
+    "ALREADY_INITIALIZED",
+    "BAD_ARGUMENT",
+    "CANNOT_START",
+    "COMMAND_EXITED",
+    "NOT_A_DICTIONARY",
+    "NO_ACTION",
+    "NO_BINARY",
+    "NO_CODE",
+    "OK",
+    "Answer",
+    "Init",
+    "Refusal",
+    "application_error",
+    "failure",
+    "parse_body",
+]
+
+ALREADY_INITIALIZED = "Cannot initialize the action more than once."
+NO_CODE = "Missing main/no code to execute."
+NO_BINARY = "The action failed to generate or locate a binary. See logs for details."
+CANNOT_START = "Cannot start action. Check logs for details."
+NO_ACTION = "no action defined yet"
+COMMAND_EXITED = "command exited"
+NOT_A_DICTIONARY = "The action did not return a dictionary or array."
+BAD_ARGUMENT = "The action did not receive a dictionary or array as an argument."
+
+
+class Answer(NamedTuple):
+    """A status and the JSON text of a reply."""
+
+    status: int
+    body: bytes
+
+
+class Refusal(Exception):  # noqa: N818 - the platform's word is error, ours is not to add one
+    """A reply that ends the handling of a request; ``log`` goes to the activation's log."""
+
+    def __init__(self, status: int, message: str, *, log: str = "") -> None:
+        super().__init__(message)
+        self.answer = failure(status, message)
+        self.log = log or message
+
+
+OK = Answer(200, b'{"ok":true}\n')
+
+
+def failure(status: int, message: str) -> Answer:
+    """Return ``{"error": message}`` with a status."""
+    import orjson
+
+    return Answer(status, orjson.dumps({"error": message}))
+
+
+def application_error(error: BaseException) -> Answer:
+    """Return an error document with 200: the caller sees it and the container lives."""
+    import orjson
+
+    return Answer(200, orjson.dumps(error_document(error)))
+
+
+def parse_body(body: bytes | memoryview) -> Mapping[str, object]:
+    """Return a body as an object; empty and ``null`` count as ``{}``. Raises Refusal."""
+    import orjson
+
+    if not len(body):
+        return {}
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"Error unmarshaling request: {error}") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise Refusal(404, BAD_ARGUMENT)
+    return document
+
+
+class Init(NamedTuple):
+    """What /init asks for; ``code`` is empty when the image brings its own."""
+
+    code: str = ""
+    binary: bool = False
+    main: str = "main"
+    env: Mapping[str, str] = {}
+
+    @classmethod
+    def from_body(cls, body: bytes | memoryview) -> "Init":
+        """Read an /init body; absent, null and empty members have their defaults."""
+        value = parse_body(body).get("value") or {}
+        if not isinstance(value, dict):
+            raise Refusal(400, "Error unmarshaling request: value is not an object")
+        env = value.get("env") or {}
+        code = value.get("code") or ""
+        if not isinstance(env, dict) or not isinstance(code, str):
+            raise Refusal(400, "Error unmarshaling request: env or code has the wrong type")
+        return cls(code, bool(value.get("binary")), str(value.get("main") or "main"), _texts(env))
+
+
+def _texts(env: Mapping[str, object]) -> dict[str, str]:
+    """Return the variables as the controller would send them: all values are text."""
+    import orjson
+
+    texts = {}
+    for name, value in env.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if not name or "=" in name or "\0" in name + text:
+            raise Refusal(400, f"Error unmarshaling request: env has an impossible name: {name!r}")
+        texts[name] = "" if value is None else text
+    return texts
