@@ -71,7 +71,7 @@ class Event(Envelope):
         self._data: bytes | memoryview | None = None
         self._value: object = ABSENT
         self._valid_json = False
-        self._set_data(data, valid_json=valid_json)
+        self._set_data(data, valid_json)
 
     @classmethod
     def received(
@@ -90,8 +90,8 @@ class Event(Envelope):
         event._valid_json = False
         return event
 
-    def _set_data(self, data: object, *, valid_json: bool) -> None:
-        media_type = self.datacontenttype
+    def _set_data(self, data: object, valid_json: bool) -> None:
+        media_type: str | None = self._attributes.get("datacontenttype")  # type: ignore[assignment]
         if isinstance(data, _OCTETS):
             self._data = bytes(data) if isinstance(data, bytearray) else data
             self._valid_json = valid_json and media_type is not None and is_json(media_type)
@@ -186,7 +186,8 @@ class Event(Envelope):
         if extensions:
             attributes = _checked(cast(dict[str, object], attributes), extensions)
         event = Event.received(attributes, None)
-        event._set_data(data, valid_json=valid_json)
+        if data is not None:
+            event._set_data(data, valid_json)
         return event
 
     @classmethod

@@ -47,9 +47,12 @@ _TAIL = rf"(?:\?{_run(_UNRESERVED_SUB + ':@/?')})?(?:\#{_run(_UNRESERVED_SUB + '
 # A relative reference must not look as if it had a scheme: no ":" in its first segment.
 _FIRST_SEGMENT = rf"(?:{_run(_UNRESERVED_SUB + '@')}(?=[/?#]|\Z))"
 
-URI = re.compile(rf"{_SCHEME}(?:{_AUTHORITY})?{_PATH}{_TAIL}")
+# Without an authority a path does not begin with "//".
+_HIERARCHY = rf"(?:{_AUTHORITY}|(?!//))"
+
+URI = re.compile(rf"{_SCHEME}{_HIERARCHY}{_PATH}{_TAIL}")
 URI_REFERENCE = re.compile(
-    rf"(?=.)(?:{_SCHEME}(?:{_AUTHORITY})?|{_AUTHORITY}|{_FIRST_SEGMENT}){_PATH}{_TAIL}"
+    rf"(?=.)(?:{_SCHEME}{_HIERARCHY}|{_AUTHORITY}|(?!//){_FIRST_SEGMENT}){_PATH}{_TAIL}"
 )
 
 # RFC 3339, sections 5.6 and 5.7 and appendix C: days that their month has in that year.

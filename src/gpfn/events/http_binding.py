@@ -18,7 +18,7 @@ __all__ = ["decode_value", "encode_value", "is_binary", "read_binary", "write_bi
 _VERSIONS = frozenset({"ce-specversion", "ce-cloudeventsversion"})
 _REQUIRED = frozenset({"ce-id", "ce-source", "ce-type", "ce-eventid", "ce-eventtype"})
 
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
@@ -97,9 +97,9 @@ def _older_event(message: Message, data: bytes | memoryview | None) -> Event:
 def decode_value(value: str, name: str) -> str:
     """Return the text that a header's value stands for.
 
-    ``value`` is as HTTP libraries give it, one character an octet. Double-quoted parts
-    are unquoted, then percent-encoded octets decoded once; a percent sign that begins
-    none is kept. Raises InvalidEvent when the octets are no UTF-8.
+    ``value`` is as HTTP libraries give it, one character an octet. A value in double
+    quotes is unquoted, then percent-encoded octets are decoded once; a percent sign that
+    begins none is kept. Raises InvalidEvent when the octets are no UTF-8.
     """
     if '"' not in value and "%" not in value and value.isascii():
         return value
@@ -108,12 +108,18 @@ def decode_value(value: str, name: str) -> str:
     except UnicodeEncodeError:
         octets = value.encode("utf-8", "surrogatepass")  # text already, not octets
     if b'"' in octets:
-        octets = _QUOTED.sub(lambda part: _ESCAPED.sub(rb"\1", part[1]), octets)
+        octets = _unquoted(octets)
     octets = _PERCENT.sub(lambda part: bytes.fromhex(part[1].decode("ascii")), octets)
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidEvent(f"not UTF-8 once decoded: {quoted(value)}", field=name) from None
+
+
+def _unquoted(octets: bytes) -> bytes:
+    """Return what a quoted string says; anything else as it is (RFC 7230, section 3.2.6)."""
+    whole = _QUOTED.fullmatch(octets)
+    return octets if whole is None else _ESCAPED.sub(rb"\1", whole[1])
 
 
 def encode_value(value: Value) -> str:

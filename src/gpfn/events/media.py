@@ -37,7 +37,7 @@ def is_json(media_type: str) -> bool:
 
 def is_text(media_type: str) -> bool:
     """Say whether the media type is known to be text that is not JSON."""
-    return _TEXT.fullmatch(media_type) is not None
+    return _TEXT.fullmatch(media_type) is not None and not is_json(media_type)
 
 
 def charset(media_type: str) -> str | None:
