@@ -13,7 +13,7 @@ from gpfn.errors import BackendTimeout, SetupError
 __all__ = ["Child"]
 
 _POLL_SECONDS = 0.0005
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 1.0  # a platform gives less: Fn and OpenWhisk kill at once
 
 
 class Child:
@@ -91,6 +91,9 @@ class Child:
                 self._process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+            except BaseException:  # a second Ctrl-C: no patience, but no orphan either
+                self._process.kill()
+                raise
         self._process.wait()
         self._kept = self.log()
         self._output.close()
