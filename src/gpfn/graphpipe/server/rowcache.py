@@ -9,7 +9,7 @@ each other, so it is off unless asked for.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gpfn.errors import InvalidMessage
 from gpfn.graphpipe.decode import decode_response
@@ -91,9 +91,12 @@ def _named(digest: "hashlib._Hash", output: str) -> bytes:
     return named.digest()
 
 
-def _row_bytes(row: "np.ndarray | np.generic | bytes") -> bytes:
-    if isinstance(row, bytes):
-        return _framed(row)
+def _row_bytes(row: Any) -> bytes:
+    """Return the bytes of a row: an array, a number, or one byte string of a string tensor."""
+    import numpy as np
+
+    if not isinstance(row, np.ndarray | np.generic):
+        return _framed(bytes(row))
     if row.dtype == object:
         return b"".join(_framed(bytes(text)) for text in row.reshape(-1))
     return row.tobytes()

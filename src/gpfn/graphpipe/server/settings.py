@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from gpfn.limits import Limits
 
-__all__ = ["SERVER_LIMITS", "ServerSettings"]
+__all__ = ["SERVER_BODY_BYTES", "SERVER_ELEMENTS", "ServerSettings"]
 
-SERVER_LIMITS = {"body_bytes": 512 << 20, "elements": 128 << 20}
+SERVER_BODY_BYTES = 512 << 20
+SERVER_ELEMENTS = 128 << 20
 """A model server's defaults where they are larger than a function's."""
 
 
@@ -34,4 +35,8 @@ class ServerSettings:
     drain_seconds: float = 30.0
     allow_shutdown: bool = False
     verbose: bool = False
-    limits: Limits = field(default_factory=lambda: Limits.from_env(**SERVER_LIMITS))
+    limits: Limits = field(
+        default_factory=lambda: Limits.from_env(
+            body_bytes=SERVER_BODY_BYTES, elements=SERVER_ELEMENTS
+        )
+    )
