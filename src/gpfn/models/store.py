@@ -23,7 +23,6 @@ __all__ = ["cache_folder", "cached_path", "fetch_url", "local_path", "obtain"]
 
 _MIRROR = "GPFN_MODEL_MIRROR"
 _CACHE = "GPFN_CACHE_DIR"
-_BAKED = "GPFN_MODEL_DIR"
 
 
 def cache_folder() -> Path:
@@ -41,13 +40,8 @@ def cached_path(file: ModelFile) -> Path | None:
 def local_path(name: str, file: ModelFile) -> Path:
     """Return where a file of the model ``name`` lies; nothing is fetched.
 
-    It may also lie in ``GPFN_MODEL_DIR``, where images bake their models in. Raises
-    ModelUnreadable, which says how to get it.
+    Raises ModelUnreadable, which says how to get it.
     """
-    folder = os.environ.get(_BAKED)
-    baked = Path(folder) / file.name if folder else None
-    if baked is not None and baked.is_file():
-        return baked
     path = cached_path(file)
     if path is not None:
         return path

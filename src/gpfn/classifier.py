@@ -1,0 +1,207 @@
+"""An image in, class names and probabilities out, with models of the catalogue."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from gpfn.errors import CallerError, InvalidImage, InvalidRequest, ModelUnreadable, TooLarge
+from gpfn.function.call import Call
+from gpfn.function.payload import Payload
+from gpfn.images.preparation import prepare
+from gpfn.images.sources import from_text, multipart_fields
+from gpfn.images.spec import ImageInput
+from gpfn.limits import Limits
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.models.model import Model
+
+__all__ = ["Classifier", "Order", "Scores"]
+
+URLS_SWITCH = "GPFN_IMAGE_URLS"
+_RAW_TYPES = ("application/octet-stream", "text/plain", "", "application/x-www-form-urlencoded")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one call asks for: the model's input, how many classes, by which model."""
+
+    tensor: "np.ndarray"
+    topk: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Probabilities of all classes in the model's order, and how many to tell."""
+
+    probabilities: "np.ndarray"
+    topk: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a model of the catalogue needs besides its file."""
+
+    input: ImageInput
+    labels: tuple[str, ...]
+
+
+class Classifier:
+    """Three steps for ``Function(before=…, handler, after=…)``, for one or more models.
+
+    The first model is the default, the caller may ask for another of ``names``. Model and
+    label files are looked for beside the function's file, then where ``gpfn models pull``
+    puts them; nothing is downloaded here.
+    """
+
+    def __init__(self, *names: str, topk: int = 3, limits: Limits | None = None) -> None:
+        self.names = names
+        self.topk = topk
+        self._limits = limits
+        self._known: dict[str, _Known] = {}
+        self._models: dict[str, Model] = {}
+        self._lock = Lock()
+
+    def prepare(self, payload: Payload, model: "Model", call: Call) -> Order:
+        """Read the image and the options, and make the model's input of the image."""
+        limits = self._limits = self._limits or Limits.from_env()
+        options = _options(payload)
+        name = self._chosen(options.get("model"))
+        known = self._about(name, model)
+        topk = _whole_number(options.get("topk"), self.topk, len(known.labels))
+        data = _image_bytes(options, limits, call)
+        return Order(prepare(data, known.input, limits.pixels), topk, name)
+
+    def predict(self, order: Order, model: "Model", call: Call) -> Scores:
+        """Run the model; ``model`` is the default one, opened before the first call."""
+        if order.model != self.names[0]:
+            model = self._other(order.model, model)
+        source, target = model.inputs[0].name, model.outputs[0].name
+        scores = model({source: order.tensor}, deadline=call.deadline)[target]
+        quantization = getattr(model, "quantization", {}).get(target)
+        if quantization is not None:
+            scores = quantization.dequantize(scores)
+        return Scores(scores.reshape(-1), order.topk, order.model)
+
+    def rank(self, scores: Scores) -> dict[str, list[dict[str, object]]]:
+        """Return the most probable classes, highest first."""
+        labels = self._known[scores.model].labels
+        best = (-scores.probabilities).argsort(kind="stable")[: scores.topk]
+        return {
+            "results": [
+                {"className": labels[index], "probability": _rounded(scores.probabilities[index])}
+                for index in best
+            ]
+        }
+
+    def _chosen(self, name: object) -> str:
+        if name is None:
+            return self.names[0]
+        if isinstance(name, str) and name in self.names:
+            return name
+        known = ", ".join(self.names)
+        raise InvalidRequest(f"unknown model {name!r}; known here: {known}", field="model")
+
+    def _about(self, name: str, default: "Model") -> _Known:
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = _load_known(name, _folder(default))
+        return known
+
+    def _other(self, name: str, default: "Model") -> "Model":
+        with self._lock:
+            if name not in self._models:
+                from gpfn.function.locate import find_model
+                from gpfn.models import open_model
+
+                self._models[name] = open_model(
+                    find_model((f"catalogue:{name}",), _folder(default))
+                )
+            return self._models[name]
+
+
+def _folder(model: "Model") -> str:
+    """Return where a model's file lies: its labels and its siblings may lie there too."""
+    return os.path.dirname(os.path.abspath(model.name))
+
+
+def _load_known(name: str, folder: str) -> _Known:
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.store import local_path
+
+    entry = default_catalogue().get(name)
+    if entry.input is None or entry.labels is None:
+        raise ModelUnreadable(f"{name} is no image classifier: no input or labels", field="model")
+    beside = Path(folder) / entry.labels.name
+    path = beside if beside.is_file() else local_path(name, entry.labels)
+    text = path.read_text(encoding="utf-8")
+    return _Known(entry.input, tuple(text.splitlines()))
+
+
+def _rounded(probability: "np.floating") -> float:
+    """Six digits: what a quantised model knows, without float32's tail."""
+    return round(float(probability), 6)
+
+
+def _options(payload: Payload) -> Mapping[str, object]:
+    """Return image, topk and model, whichever way they came."""
+    if payload.base_type.startswith("image/"):
+        return {"image": payload.data}
+    if payload.base_type == "multipart/form-data":
+        return multipart_fields(payload.data, payload.media_type)
+    if payload.event is None and payload.base_type in _RAW_TYPES and not _looks_like_json(payload):
+        return {"image": payload.data}
+    if payload.event is not None and not payload.is_json:
+        return {"image": payload.data}
+    options = payload.json()
+    if isinstance(options, Mapping):
+        return options
+    kind = type(options).__name__
+    raise InvalidRequest(f"expected an object with an image, got {kind}", field=payload.field)
+
+
+def _looks_like_json(payload: Payload) -> bool:
+    """Tell a photo sent as it is from parameters, where the media type does not.
+
+    ``fn invoke`` says text/plain and curl a form whatever they are given.
+    """
+    return payload.data[:64].lstrip()[:1] in (b"{", b"")
+
+
+def _image_bytes(options: Mapping[str, object], limits: Limits, call: Call) -> bytes:
+    image = options.get("image")
+    if isinstance(image, bytes):
+        if len(image) > limits.body_bytes:
+            raise TooLarge(f"more than {limits.body_bytes} bytes of image", field="image")
+        return image
+    if isinstance(image, str) and image[:8].lower().startswith(("http://", "https://")):
+        return _fetched(image, limits, call)
+    return from_text(image, limits.body_bytes)
+
+
+def _fetched(url: str, limits: Limits, call: Call) -> bytes:
+    if os.environ.get(URLS_SWITCH) != "on":
+        raise InvalidImage(
+            f"image URLs are off; send the image itself, or set {URLS_SWITCH}=on", field="image"
+        )
+    from gpfn.guarded import FetchPolicy, fetch
+
+    return fetch(url, FetchPolicy(limits.body_bytes), call.deadline, field="image")
+
+
+def _whole_number(value: object, default: int, most: int) -> int:
+    if value is None:
+        return min(default, most)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)  # a form has no numbers
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise CallerError(f"expected a whole number, got {value!r:.40}", field="topk")
+    if not 1 <= value <= most:
+        raise CallerError(f"expected 1 to {most}, got {value!r:.40}", field="topk")
+    return value
