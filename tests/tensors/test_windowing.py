@@ -20,7 +20,7 @@ def test_every_shape_of_20k_numbers(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "got"), [(0, "0 numbers"), (1, "1 number"), (19, "19 numbers"), (41, "41 numbers")]
+    ("count", "got"), [(0, "0"), (1, "1"), (19, "19"), (41, "41")]
 )
 def test_other_counts_are_refused(count: int, got: str) -> None:
     error = refusal(lambda: windows(np.zeros(count), (20, 1), path="series"))

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
-from gpfn.tensors.places import counted
 
 __all__ = ["windows"]
 
@@ -23,7 +22,7 @@ def windows(
     size = math.prod(window)
     if array.size == 0 or array.size % size:
         raise InvalidTensor(
-            f"expected {size} numbers or a multiple of {size}, got {counted(array.size, 'number')}",
+            f"expected {size} numbers or a multiple of {size}, got {array.size}",
             field=path,
         )
     return array.reshape((-1, *window))

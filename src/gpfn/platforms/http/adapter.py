@@ -164,9 +164,15 @@ def _report(scope: Scope, call_id: str, reply: Reply, seconds: float) -> None:
     for failure in (reply.error, *reply.failures):
         if failure is not None and not isinstance(failure, CallerError | Overloaded):
             trace = None if isinstance(failure, GpfnError) and not failure.__cause__ else failure
-            _log.error("call %s: %s", call_id, failure, exc_info=trace)
+            _log.error("call %s: %s", call_id, _line(failure), exc_info=trace)
     if scope["path"].startswith("/health/") and reply.error is None:
         return
     stages = ", ".join(f"{name} {1e3 * spent:.3f}" for name, spent in reply.stages)
-    reason = f" {reply.error}" if reply.error is not None else ""
+    reason = f" {_line(reply.error)}" if reply.error is not None else ""
     _log.info("call %s %d%s %.3f ms (%s)", call_id, reply.status, reason, 1e3 * seconds, stages)
+
+
+def _line(error: BaseException) -> str:
+    """Return an error on one line: its text may have come from the caller."""
+    kind = error.type if isinstance(error, GpfnError) else type(error).__name__
+    return f"{kind}: {error}".replace("\r", "\\r").replace("\n", "\\n")

@@ -5,7 +5,7 @@ no HTTP in plain text.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,8 +17,8 @@ from gpfn.limits import Limits
 
 __all__ = ["BoundedProtocol"]
 
-_HEAD_SECONDS = 10.0
-"""For the head of a request, from connecting or from its first byte on."""
+
+_LINGER_SECONDS = 2.0
 
 
 class _HeadTooLarge(Exception):  # noqa: N818 - stops the parser, is seen by nobody
@@ -28,14 +28,19 @@ class _HeadTooLarge(Exception):  # noqa: N818 - stops the parser, is seen by nob
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses heads that are too large or too slow, with an error document."""
 
+    limits: ClassVar[Limits] = Limits()
+    """``header_bytes`` and ``headers`` count here."""
+    head_seconds: ClassVar[float] = 10.0
+    """For the head of a request, from connecting or from its first byte on."""
+
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._limits = Limits.from_env()
         self._in_head = True
         self._fed = 0  # bytes that the parser was given while the head was not complete
         self._size = 0  # bytes of the head's parts that the parser has given back
         self._lines = 0
         self._refusal: GpfnError | None = None
+        self._refused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,11 +55,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; refuse a head that goes on after more bytes than it may have."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         self._fed += len(data) if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._fed > self._limits.header_bytes:
+        if self._in_head and self._fed > self.limits.header_bytes:
             self._refuse(self._too_large("bytes", "header_bytes"))
 
     def on_message_begin(self) -> None:
@@ -73,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a line: its two parts, the colon, the space and the line's end."""
         self._lines += 1
-        if self._lines > self._limits.headers:
+        if self._lines > self.limits.headers:
             self._refusal = self._too_large("lines", "headers")
             raise _HeadTooLarge
         self._count(len(name) + len(value) + 4)
@@ -92,17 +97,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._size += size
-        if self._size > self._limits.header_bytes:
+        if self._size > self.limits.header_bytes:
             self._refusal = self._too_large("bytes", "header_bytes")
             raise _HeadTooLarge
 
     def _too_large(self, noun: str, limit: str) -> GpfnError:
-        bound = getattr(self._limits, limit)
+        bound = getattr(self.limits, limit)
         detail = f"more than {bound} {noun}; GPFN_MAX_{limit.upper()} sets this"
         return InvalidRequest(detail, field="headers", status=431)
 
     def _start_clock(self) -> None:
-        self._timer = self.loop.call_later(_HEAD_SECONDS, self._time_is_up)
+        self._timer = self.loop.call_later(self.head_seconds, self._time_is_up)
 
     def _stop_clock(self) -> None:
         if self._timer is not None:
@@ -114,12 +119,34 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._fed:  # connected and said nothing: nothing to answer
             self.transport.close()
             return
-        detail = f"the head did not arrive within {_HEAD_SECONDS:g} s"
+        detail = f"the head did not arrive within {self.head_seconds:g} s"
         self._refuse(InvalidRequest(detail, field="headers", status=408))
 
     def _refuse(self, error: GpfnError) -> None:
+        if self._refused:
+            return
+        self._refused = True
         self._stop_clock()
+        if not self._may_answer():
+            return
         body = orjson.dumps(error_document(error))
         head = response_head(error.status, [("content-type", PROBLEM)], len(body), close=True)
         self.transport.write(head + body)
-        self.transport.close()
+        # Closing while the client still sends would reset the connection, and our answer
+        # with it: end our side only, forget what comes, close when it is done or in a while.
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _may_answer(self) -> bool:
+        """Say whether a refusal can be written now; if not, see to the connection's end."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        if not cycle.more_body:  # an earlier request is being answered: that comes first
+            cycle.keep_alive = False
+            return False
+        cycle.disconnected = True  # this request's body is broken: nothing more will come of it
+        cycle.message_event.set()
+        if cycle.response_started:
+            self.transport.close()
+        return not cycle.response_started

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpfn.errors import MissingExtra, SetupError
@@ -22,6 +22,7 @@ __all__ = ["main"]
 
 _KEEP_ALIVE_SECONDS = 75  # longer than the minute after which load balancers give up
 _DRAIN_SECONDS = 30
+_HEAD_SECONDS = 10.0
 
 
 def main(path: str, app_name: str = "app", host: str = "127.0.0.1", port: int = 8080) -> int:
@@ -33,20 +34,30 @@ def main(path: str, app_name: str = "app", host: str = "127.0.0.1", port: int = 
     Raises MissingExtra without uvicorn, SetupError when the file cannot be loaded or the
     address cannot be had.
     """
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
+    _on_stop(lambda: os._exit(0))  # nothing runs yet; sys.exit would be caught while it loads
     _log_to_stderr()
     _require_uvicorn()
-    app = AsgiApp(load_function(path, (app_name,)))
+    app = _app(path, app_name)
     with _bound(host, port) as listener:
         server = _server(app, listener)
+        # uvicorn puts handlers of its own in front, and sends the signal on when it is done.
+        _on_stop(lambda: setattr(server, "should_exit", True))
         server.run(sockets=[listener])
     return 0
 
 
-def _exit(*_: object) -> None:
-    """End the process where nothing has to be drained; uvicorn puts its own in front."""
-    sys.exit(0)
+def _app(path: str, app_name: str) -> AsgiApp:
+    try:
+        return AsgiApp(load_function(path, (app_name,)))
+    except SetupError as error:
+        if error.__cause__ is not None:  # the user's own failure: its trace tells where
+            logging.getLogger("gpfn.http").exception("%s", path, exc_info=error.__cause__)
+        raise
+
+
+def _on_stop(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
 
 
 def _require_uvicorn() -> None:
@@ -58,7 +69,8 @@ def _require_uvicorn() -> None:
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off (40 ms a call) only where TCP is named
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -73,6 +85,10 @@ def _server(app: AsgiApp, listener: socket.socket) -> "Server":
 
     from gpfn.platforms.http.protocol import BoundedProtocol
 
+    class Protocol(BoundedProtocol):
+        limits = app.function.limits
+        head_seconds = min(_HEAD_SECONDS, app.settings.request_timeout or _HEAD_SECONDS)
+
     class Announced(uvicorn.Server):
         """Says when it listens: after the function was opened, or the window was over."""
 
@@ -84,7 +100,7 @@ def _server(app: AsgiApp, listener: socket.socket) -> "Server":
 
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=Protocol,
         ws="none",
         loop="asyncio",
         lifespan="on",
