@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def test_an_installed_package_finds_its_models(wheel: Path, tmp_path: Path) -> N
     )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) == (ROOT / "models" / "forecast.tflite").stat().st_size
+
+
+def test_a_wheel_can_be_made_from_the_source_distribution(tmp_path: Path, wheel: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run([*build, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    subprocess.run([*build, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
+    (made,) = tmp_path.glob("*.whl")
+    assert set(zipfile.ZipFile(made).namelist()) == set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_version_is_told_once(wheel: Path) -> None:

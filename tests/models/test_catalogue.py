@@ -134,7 +134,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_shows_the_known_ones() -> None:
-    with pytest.raises(SetupError, match="has: .*mobilenet_v1, mobilenet_v2"):
+    with pytest.raises(SetupError, match=r"has: .*mobilenet_v1, mobilenet_v2"):
         default_catalogue().get("mobilenet_v9")
     assert "mobilenet_v9" not in default_catalogue()
 
