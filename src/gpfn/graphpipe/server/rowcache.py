@@ -98,7 +98,8 @@ def _row_bytes(row: Any) -> bytes:
     if not isinstance(row, np.ndarray | np.generic):
         return _framed(bytes(row))
     if row.dtype == object:
-        return b"".join(_framed(bytes(text)) for text in row.reshape(-1))
+        texts: list[bytes] = row.reshape(-1).tolist()
+        return b"".join(map(_framed, texts))
     return row.tobytes()
 
 
