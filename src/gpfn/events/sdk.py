@@ -70,20 +70,36 @@ def _content(data: object, media_type: object) -> tuple[bytes | None, object]:
 
 
 def to_sdk(event: Event, api: Literal["core", "v1"]) -> object:
-    """Return the event as one of the SDK's: JSON as a value, all other data as bytes."""
-    attributes = event.envelope()
-    data = _sdk_data(event)
-    try:
-        if api == "v1":
-            from cloudevents.v1.http import CloudEvent as HttpEvent
+    """Return the event as one of the SDK's: JSON as a value, all other data as bytes.
 
-            return HttpEvent.create(attributes, data)
-        from cloudevents.core.v1.event import CloudEvent
+    Raises MissingExtra without the SDK, ValueError for a time that its core API cannot
+    hold: a leap second.
+    """
+    try:
+        return _to_v1(event) if api == "v1" else _to_core(event)
     except ImportError:
         raise MissingExtra("cloudevents 2.x", "cloudevents") from None
+
+
+def _to_v1(event: Event) -> object:
+    from cloudevents.v1.http import CloudEvent
+
+    made = CloudEvent.create(event.envelope(), _sdk_data(event))
+    if event.time is None:  # the SDK states the present time; nobody said that
+        del made["time"]
+    return made
+
+
+def _to_core(event: Event) -> object:
+    from cloudevents.core.v1.event import CloudEvent
+
+    attributes = event.envelope()
     if event.time is not None:
         attributes["time"] = _as_datetime(event.time)
-    return CloudEvent(attributes, data)  # type: ignore[arg-type] # lists and numbers do as well
+    made = CloudEvent(attributes, _sdk_data(event))  # type: ignore[arg-type] # any JSON will do
+    if event.time is None:  # as above: it puts the time into the dict that it was given
+        del attributes["time"]
+    return made
 
 
 def _sdk_data(event: Event) -> object:
