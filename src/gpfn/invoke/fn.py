@@ -59,11 +59,11 @@ class Fn:
         identifier = call_id()
         try:
             connection = self._connected()
-            connection.settimeout(
-                request.timeout + 1.0
-            )  # the function may say itself that it is late
-            connection.sendall(encode_request(request, identifier))
-            answer = _read(connection, identifier)
+            connection.settimeout(request.timeout + 1.0)  # it may say itself that it is late
+            _send(connection, encode_request(request, identifier))
+            answer, closing = _read(connection, identifier)
+            if closing:
+                self._disconnect()
         except TimeoutError as error:
             self._disconnect()
             raise BackendTimeout(f"no answer within {request.timeout:g} s") from error
@@ -138,7 +138,15 @@ def script(name: str, *, extra: str = "") -> list[str]:
     return [found] if found else [sys.executable, "-m", name]
 
 
-def _read(connection: socket.socket, identifier: str) -> Answer:
+def _send(connection: socket.socket, data: bytes) -> None:
+    try:
+        connection.sendall(data)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # it may have refused the body before all of it came: the answer tells
+
+
+def _read(connection: socket.socket, identifier: str) -> tuple[Answer, bool]:
+    """Return the answer, and whether the server ends the connection after it."""
     response = http.client.HTTPResponse(connection, method="POST")
     try:
         response.begin()
@@ -146,4 +154,4 @@ def _read(connection: socket.socket, identifier: str) -> Answer:
     finally:
         response.close()
     headers = tuple((name.lower(), value) for name, value in response.getheaders())
-    return Answer(response.status, body, headers, identifier)
+    return Answer(response.status, body, headers, identifier), response.will_close
