@@ -6,6 +6,8 @@ by a few calls that loop in C, and `struct.pack` checks every number's range.
 """
 
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -87,12 +89,19 @@ def pack(flat: list[Any], kind: Kind, limits: Limits) -> _Array | None:
     if kind.name == "string":
         return _strings(flat, limits)
     try:
-        body = struct.pack(f"={len(flat)}{kind.code}", *flat)
-        if kind.floating and not _finite(flat):
-            return None
+        body = _packer(kind.code, len(flat))(*flat)
+        if kind.floating:
+            total = sum(flat)
+            if total - total != 0:  # NaN or infinity is among them, or the sum overflowed
+                return None
     except (struct.error, OverflowError):  # out of the dtype's range
         return None
     return np.frombuffer(body, kind.dtype)
+
+
+@lru_cache(maxsize=64)
+def _packer(code: str, count: int) -> Callable[..., bytes]:
+    return struct.Struct(f"={count}{code}").pack
 
 
 def _strings(flat: list[str], limits: Limits) -> _Array | None:
@@ -106,9 +115,3 @@ def _strings(flat: list[str], limits: Limits) -> _Array | None:
     array[:] = encoded
     array.flags.writeable = False
     return array
-
-
-def _finite(flat: list[float]) -> bool:
-    """Say whether there is surely neither NaN nor infinity: their sum would show it."""
-    total = sum(flat)
-    return total - total == 0
