@@ -98,7 +98,9 @@ def _invoke(args: argparse.Namespace, body: bytes, url: str) -> tuple["Answer", 
     except GpfnError:
         print(session.platform.log(), end="", file=sys.stderr)
         raise
-    return answer, session.timings
+    times = session.timings
+    times.parts["interpreter and the rest"] = times.start - sum(times.parts.values())
+    return answer, times
 
 
 def _compare(remote: "Answer", local: "Answer") -> None:
