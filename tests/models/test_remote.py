@@ -1,0 +1,216 @@
+"""A remote model against our own server and against servers that misbehave."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from gpfn.deadline import Deadline
+from gpfn.errors import (
+    BackendTimeout,
+    BrokenReply,
+    CannotConnect,
+    DeadlineExceeded,
+    InvalidTensor,
+    ModelFailed,
+    RefusedByModel,
+)
+from gpfn.graphpipe import InferResponse, encode_response
+from gpfn.graphpipe.server import Server, ServerSettings, Service
+from gpfn.models import Model, open_model, warm_up
+from gpfn.tensors.spec import TensorSpec
+from tests.models.test_backends import INPUTS
+
+
+@contextmanager
+def serving(model: Model, port: int = 0) -> Iterator[str]:
+    settings = ServerSettings(port=port, workers=2)
+    service = Service(settings, version="0")
+    service.ready(model)
+    server = Server(service, settings)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.address[1]}"
+    finally:
+        server.stop()
+        thread.join(10)
+        model.close()
+
+
+@contextmanager
+def answering(script: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve connections one after another with a script."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    script(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def once(status: str, body: bytes, length: int | None = None) -> Callable[[socket.socket], None]:
+    """Answer every request alike; requests here are small and come in one piece."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n"
+        connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
+
+    return script
+
+
+@pytest.mark.parametrize("name", ["order.tflite", "order", "order.onnx"])
+def test_a_served_model_is_as_if_it_were_here(made: Path, name: str) -> None:
+    here = open_model(made / name)
+    with serving(open_model(made / name)) as url:
+        there = open_model(url)
+        assert (there.backend, there.name) == ("graphpipe", url)
+        assert set(there.inputs) == set(here.inputs)
+        assert set(there.outputs) == set(here.outputs)
+        for outputs in ((), ("total",), ("doubled:0", "total")):
+            expected, given = here(INPUTS, outputs=outputs), there(INPUTS, outputs=outputs)
+            assert set(given) == set(expected)
+            for key, array in expected.items():
+                assert given[key].dtype == array.dtype
+                assert_array_equal(given[key], array)
+
+
+def test_wrong_inputs_are_refused_here_and_name_the_field(made: Path) -> None:
+    with serving(open_model(made / "order.tflite")) as url:
+        model = open_model(url)
+        with pytest.raises(InvalidTensor, match="expected shape") as caught:
+            model({**INPUTS, "weights": np.zeros((2, 4), np.float32)})
+        assert caught.value.field == "weights"
+        with pytest.raises(InvalidTensor, match="takes") as caught:
+            model({**INPUTS, "other": np.zeros(1)})
+        assert caught.value.field == "other"
+        with pytest.raises(RefusedByModel, match="counts"):
+            model({"weights": INPUTS["weights"]})
+        with pytest.raises(DeadlineExceeded):
+            model(INPUTS, deadline=Deadline.after(-1))
+        assert model(INPUTS)["total"].tolist() == [7.0, 5.0]
+
+
+def test_one_array_needs_no_name(root: Path) -> None:
+    windows = np.zeros((2, 20, 1), np.float32)
+    with serving(open_model(root / "models" / "forecast.tflite")) as url:
+        for name in ("series", "series:0", "whatever"):
+            assert open_model(url)({name: windows})["forecast"].shape == (2, 20, 1)
+        with pytest.raises(InvalidTensor, match="expected shape"):
+            open_model(url)({"whatever": windows[:, :19]})
+
+
+def test_configured_names_are_sent(made: Path) -> None:
+    with serving(open_model(made / "order.tflite")) as url:
+        model = open_model(url, inputs=["weights", "counts"], outputs=["doubled"])
+        assert [spec.name for spec in model.inputs] == ["weights", "counts"]
+        assert [spec.name for spec in model.outputs] == ["doubled"]
+        assert list(model(INPUTS)) == ["doubled"]
+
+
+def test_another_model_behind_the_same_url(made: Path, root: Path) -> None:
+    windows = {"series": np.zeros((1, 20, 1), np.float32)}
+    with serving(open_model(made / "order.tflite")) as url:
+        model = open_model(url)
+        assert model(INPUTS)["total"].tolist() == [7.0, 5.0]
+    port = int(url.rpartition(":")[2])
+    with serving(open_model(root / "models" / "forecast.tflite"), port):
+        with pytest.raises(InvalidTensor):
+            model({"series": windows["series"][:, :3], "x": windows["series"]})
+        assert model(windows)["forecast"].shape == (1, 20, 1)
+
+
+def test_nothing_is_asked_before_it_is_needed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    model = open_model(url)  # nothing listens there any more
+    assert warm_up(model).seconds == 0
+    for ask in (lambda: model.inputs, lambda: model({"x": np.zeros(1)})):
+        with pytest.raises(CannotConnect, match=r"127\.0\.0\.1"):
+            ask()
+
+
+def test_a_server_that_says_nothing_of_itself() -> None:
+    reply = b"".join(encode_response(InferResponse((np.array([1.5, 2.5]),))))
+    with answering(once("200 OK", reply)) as url:
+        model = open_model(url)
+        assert (model.inputs, model.outputs) == ((), ())
+        assert model({"x": np.zeros((3, 1, 4))})["output"].tolist() == [1.5, 2.5]
+        assert model({"x": np.zeros(1)}, outputs=["y:0"])["y"].tolist() == [1.5, 2.5]
+        with pytest.raises(BrokenReply, match="1 outputs came, 2 were asked for"):
+            model({"x": np.zeros(1)}, outputs=["y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (once("200 OK", b"garbage" * 20), BrokenReply),
+        (once("200 OK", b"", 1 << 60), BrokenReply),
+        (once("200 OK", b"half", 100), BrokenReply),
+        (once("400 Bad Request", b"2 inputs sent but 1 are required"), RefusedByModel),
+        (lambda connection: connection.recv(65536), BrokenReply),
+    ],
+)
+def test_servers_that_misbehave(script: Callable[[socket.socket], None], error: type) -> None:
+    with answering(script) as url, pytest.raises(error, match=r"127\.0\.0\.1"):
+        open_model(url)({"x": np.zeros(1)}, deadline=Deadline.after(5))
+
+
+def test_a_server_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        model = open_model(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(BackendTimeout):
+            model({"x": np.zeros(1)}, deadline=Deadline.after(0.2))
+
+
+class Liar:
+    """Promises (n, 2) and gives something else."""
+
+    name, backend = "liar", "python"
+    inputs = (TensorSpec("float32", (None, 2), "x"),)
+    outputs = (TensorSpec("float32", (None, 2), "y"),)
+
+    def __call__(self, inputs: dict[str, np.ndarray], **_: object) -> dict[str, np.ndarray]:
+        return {"y": np.zeros((3, 3), np.float32)}
+
+    def close(self) -> None:
+        pass
+
+
+def test_another_shape_than_promised() -> None:
+    with serving(Liar()) as url, pytest.raises(BrokenReply, match="does not promise: y: expected"):
+        open_model(url)({"x": np.zeros((1, 2), np.float32)})
+
+
+def test_credentials_are_never_shown() -> None:
+    model = open_model("http://user:secret@127.0.0.1:1/model")
+    assert model.name == "http://127.0.0.1:1/model"
+    with pytest.raises(CannotConnect) as caught:
+        model({"x": np.zeros(1)})
+    assert "secret" not in str(caught.value)
+
+
+def test_closed(made: Path) -> None:
+    with serving(open_model(made / "order.tflite")) as url:
+        model = open_model(url)
+        model(INPUTS)
+        model.close()
+        model.close()
+        with pytest.raises(ModelFailed, match="is closed"):
+            model(INPUTS)
