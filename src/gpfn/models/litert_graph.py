@@ -77,7 +77,8 @@ def read_graph(
         interpreter = new_interpreter(content, threads)
         takes, gives = _details(interpreter, key)
     except (ValueError, RuntimeError) as error:
-        raise ModelUnreadable(f"LiteRT cannot open it ({error}): {path}") from error
+        told = f"a LiteRT model that is cut off or damaged ({error}): {path}"
+        raise ModelUnreadable(told) from error
     single = _made_for_one(takes, gives)
     try:
         ends = [

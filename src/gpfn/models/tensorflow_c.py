@@ -12,13 +12,15 @@ from dataclasses import replace
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
 from gpfn.models.arguments import Array, arguments, bare
-from gpfn.models.tf_graph import Port, default_ports
+from gpfn.models.tf_graph import Port, default_ports, operation_types
 from gpfn.models.tf_library import TensorFlowError
 from gpfn.models.tf_session import Session, frozen_session, saved_session
 from gpfn.models.tf_signature import choose_signature
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["TensorFlowModel", "open_frozen_graph", "open_saved_model"]
+
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 
 _SELECTIONS = 32
 """TensorFlow keeps a plan for each set of outputs ever asked for; no more than these."""
@@ -110,6 +112,7 @@ def open_saved_model(
     """Open a SavedModel, which has the names of its signature; or tensors of its graph."""
     session = saved_session(folder, threads)
     try:
+        _check_variables(session, folder)
         found = choose_signature(session.meta_graph, signature, folder)
         session.meta_graph = b""
         takes = _named(session, inputs, _signature_ports(session, found.inputs), "inputs")
@@ -136,6 +139,14 @@ def open_frozen_graph(
         session.close()
         raise
     return TensorFlowModel(session, takes, gives, size=len(content))
+
+
+def _check_variables(session: Session, folder: str) -> None:
+    """Raise ModelUnreadable when a copy lacks its variables: TensorFlow only logs that."""
+    if os.path.isfile(os.path.join(folder, "variables", "variables.index")):
+        return
+    if any(kind in _VARIABLES for kind in operation_types(session.library, session.graph)):
+        raise ModelUnreadable(f"a SavedModel whose variables are absent: {folder}")
 
 
 def _signature_ports(session: Session, ends: Sequence[tuple[TensorSpec, str]]) -> list[Port]:

@@ -10,7 +10,7 @@ from gpfn.models.tf_library import Library, Output
 from gpfn.models.tf_tensors import DTYPES
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Port", "default_ports", "find_port"]
+__all__ = ["Port", "default_ports", "find_port", "operation_types"]
 
 _NAME = re.compile(r"([A-Za-z0-9_.\\/>-]+)(?::(\d{1,6}))?", re.ASCII)
 _NO_INPUT_OF_THE_MODEL = ("Const", "CheckNumerics")
@@ -40,6 +40,12 @@ def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port]]
             inputs += ports
         outputs += [p for p in ports if not library.TF_OperationOutputNumConsumers(p.output)]
     return inputs, outputs
+
+
+def operation_types(library: Library, graph: int) -> Iterator[str]:
+    """Give the type of each operation, ``MatMul`` for example."""
+    for operation in _operations(library, graph):
+        yield library.TF_OperationOpType(operation).decode()
 
 
 def find_port(

@@ -1,0 +1,177 @@
+"""LiteRT: batches resized or row by row, signatures, quantisation, nothing that crashes."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gpfn.deadline import Deadline
+from gpfn.errors import DeadlineExceeded, InvalidTensor, ModelUnreadable, SetupError
+from gpfn.models import open_model
+from gpfn.models.litert import LiteRTModel
+
+
+def test_rows_of_a_graph_that_cannot_be_resized(made: Path) -> None:
+    model = LiteRTModel(str(made / "unrolled.tflite"))
+    assert model.inputs[0].shape == (None, 6, 2)
+    assert model.outputs[0].shape == (None, 6, 8)
+    x = np.random.default_rng(1).random((9, 6, 2), np.float32)
+    single = np.concatenate([model({"x": row[None]})["y"] for row in x])
+    for _ in range(3):
+        assert_allclose(model({"x": x})["y"], single, rtol=1e-5)
+    assert_allclose(model({"x": x[:2]})["y"], single[:2], rtol=1e-5)
+    assert model._resizes is False
+
+
+def test_rows_are_never_mixed_by_a_graph_made_for_one(made: Path) -> None:
+    model = LiteRTModel(str(made / "mixing.tflite"))
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    expected = np.stack([row * (row @ row) for row in x])
+    equal = np.ones((2, 4), np.float32)
+    assert_array_equal(model({"x": equal})["y"], equal * 4)
+    assert model._resizes is None, "equal rows settle nothing"
+    for _ in range(3):
+        assert_array_equal(model({"x": x})["y"], expected)
+    assert model._resizes is False
+
+
+def test_a_graph_made_for_one_that_resizes_well_is_resized(root: Path) -> None:
+    model = LiteRTModel(str(root / "models" / "digits.tflite"))
+    images = np.random.default_rng(2).integers(0, 16, (5, 8, 8, 1), np.uint8)
+    first = model({model.inputs[0].name: images})
+    again = model({model.inputs[0].name: images})
+    assert model._resizes is True
+    for name in first:
+        assert_allclose(first[name], again[name], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("mobilenet_v1_0.25_128_quant", 128), ("mobilenet_v2_1.0_224_quant", 224)]
+)
+def test_mobilenets(shared: Path, name: str, side: int) -> None:
+    model = LiteRTModel(str(shared / "data" / "models" / f"{name}.tflite"))
+    (image,), (scores,) = model.inputs, model.outputs
+    assert (image.dtype, image.shape) == ("uint8", (None, side, side, 3))
+    assert (scores.dtype, scores.shape) == ("uint8", (None, 1001))
+    pictures = np.random.default_rng(3).integers(0, 256, (3, side, side, 3), np.uint8)
+    given = model({image.name: pictures})[scores.name]
+    assert given.shape == (3, 1001)
+    for row, picture in zip(given, pictures, strict=True):
+        assert_array_equal(model({image.name: picture[None]})[scores.name][0], row)
+    assert model.quantization[scores.name].scale == (1 / 256,)
+    assert model.input_quantization[image.name].zero_point == (128,)
+    assert 0.5 < model.quantization[scores.name].dequantize(given[0]).sum() < 1.1
+
+
+def test_quantised(made: Path) -> None:
+    model = LiteRTModel(str(made / "quantised.tflite"))
+    assert (model.inputs[0].dtype, model.outputs[0].dtype) == ("uint8", "uint8")
+    real = np.random.default_rng(4).random((4, 8, 8, 1), np.float32)
+    image = model.input_quantization["image"].quantize(real, "uint8")
+    scores = model.quantization["scores"].dequantize(model({"image": image})["scores"])
+    reference = np.concatenate(
+        [open_model(made / "quantised")({"image": r[None]})["scores"] for r in real]
+    )
+    assert_allclose(scores, reference, atol=0.02)
+
+
+def test_signatures(made: Path) -> None:
+    path = made / "several.tflite"
+    x = {"x": np.array([1, 2, 3], np.float32)}
+    assert open_model(path, signature="twice")(x)["y"].tolist() == [2, 4, 6]
+    thrice = open_model(path, signature="thrice")
+    assert thrice(x)["y"].tolist() == [3, 6, 9]
+    assert thrice({"x": np.ones(1, np.float32)})["y"].tolist() == [3]
+    for key in ("", "nothing"):
+        with pytest.raises(SetupError, match="thrice, twice; name one") as caught:
+            open_model(path, signature=key)
+        assert caught.value.field == "signature"
+
+
+def test_nothing_to_compute_is_refused(made: Path) -> None:
+    model = LiteRTModel(str(made / "several.tflite"), signature="twice")
+    with pytest.raises(InvalidTensor, match="nothing") as caught:
+        model({"x": np.zeros(0, np.float32)})
+    assert caught.value.field == "x"
+
+
+def test_batches_that_differ_are_refused(made: Path) -> None:
+    model = LiteRTModel(str(made / "order.tflite"))
+    with pytest.raises(InvalidTensor, match="does not compute these shapes"):
+        model({"weights": np.zeros((2, 3), np.float32), "counts": np.zeros((5, 3), np.int32)})
+    good = {"weights": np.zeros((5, 3), np.float32), "counts": np.zeros((5, 3), np.int32)}
+    assert model(good)["total"].tolist() == [0] * 5
+    assert model._resizes, "a caller's mistake does not slow the others down"
+
+
+def test_interpreters_are_kept_by_shape_and_bounded(made: Path) -> None:
+    model = LiteRTModel(str(made / "order.tflite"))
+
+    def call(rows: int) -> None:
+        model({"weights": np.zeros((rows, 3), np.float32), "counts": np.zeros((rows, 3), np.int32)})
+
+    for _ in range(50):
+        call(1)
+    assert model._pool.made == 1, "one shape, one thread, one interpreter"
+    for rows in range(1, 40):
+        call(rows)
+    assert model._pool.made <= model._pool._size
+    before = {id(engine) for engine in model._pool._idle}
+    call(38)
+    assert {id(engine) for engine in model._pool._idle} == before, "a kept shape is not made anew"
+
+
+def test_waiting_for_an_interpreter_ends_at_the_deadline(made: Path) -> None:
+    model = LiteRTModel(str(made / "slow.tflite"))
+    model._pool._size = 1
+    large = {"x": np.zeros((2000, 768), np.float32)}
+    model(large)
+    worker = threading.Thread(target=model, args=(large,))
+    worker.start()
+    time.sleep(0.02)
+    with pytest.raises(DeadlineExceeded, match="busy"):
+        model({"x": np.zeros((2000, 768), np.float32)}, deadline=Deadline.after(0.02))
+    worker.join()
+    assert model(large)["y"].shape == (2000, 768)
+
+
+def test_a_deadline_is_looked_at_between_rows(made: Path) -> None:
+    model = LiteRTModel(str(made / "unrolled.tflite"))
+    many = np.random.default_rng(0).random((200_000, 6, 2), np.float32)
+    with pytest.raises(DeadlineExceeded, match="before row"):
+        model({"x": many}, deadline=Deadline.after(0.02))
+
+
+def test_memory_does_not_grow_over_calls(root: Path) -> None:
+    model = LiteRTModel(str(root / "models" / "forecast.tflite"))
+    windows = np.zeros((1, 20, 1), np.float32)
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    for _ in range(500):
+        model({"series": windows})
+    before = resident()
+    for index in range(10_000):
+        if index % 10 == 0:
+            with pytest.raises(InvalidTensor):
+                model({"series": windows[:, :19]})
+        model({"series": windows})
+    assert resident() - before < 1 << 20
+
+
+def test_a_frame_without_a_graph(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"\x08\0\0\0TFL3" + bytes(64))
+    with pytest.raises(ModelUnreadable, match="cut off or damaged") as caught:
+        open_model(path)
+    assert str(path) in caught.value.detail
+
+
+def test_inputs_must_all_be_named(made: Path) -> None:
+    with pytest.raises(SetupError, match="needs all") as caught:
+        open_model(made / "order.tflite", inputs=["counts"])
+    assert caught.value.field == "inputs"
