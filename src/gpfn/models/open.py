@@ -84,7 +84,8 @@ def _saved_model(path: str, digest: str, options: _Options) -> Model:
 def _file(path: str, digest: str, options: _Options) -> Model:
     from gpfn.models.filekind import SUFFIXES, file_kind
 
-    if not os.path.exists(path) and os.path.splitext(path)[1].lower() not in SUFFIXES:
+    suffix = os.path.splitext(path)[1].lower()
+    if not os.path.exists(path) and ("://" in path or suffix not in SUFFIXES):
         raise ModelUnreadable(
             f"no such file, and no model by its name: {path}; accepted: {ACCEPTED}"
         )
