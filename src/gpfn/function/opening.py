@@ -64,8 +64,12 @@ def preload(takes: str) -> float:
 def match_inputs(declared: Sequence[str], model: "Model") -> dict[str, str]:
     """Return which declared input feeds which input of the model: by name, else by order.
 
-    Raises SetupError when their numbers differ.
+    A remote model is not asked: a function may start before its model server, and with
+    names that the server does not know it does what it can. Raises SetupError when the
+    numbers differ.
     """
+    if declared and model.backend == "graphpipe":
+        return {name: name for name in declared}
     names = [spec.name for spec in model.inputs]
     if not names:  # a Python function that declares nothing
         return {name: name for name in declared}
