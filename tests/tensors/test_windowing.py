@@ -19,9 +19,7 @@ def test_every_shape_of_20k_numbers(shape: tuple[int, ...]) -> None:
     assert np.shares_memory(read, array)
 
 
-@pytest.mark.parametrize(
-    ("count", "got"), [(0, "0"), (1, "1"), (19, "19"), (41, "41")]
-)
+@pytest.mark.parametrize(("count", "got"), [(0, "0"), (1, "1"), (19, "19"), (41, "41")])
 def test_other_counts_are_refused(count: int, got: str) -> None:
     error = refusal(lambda: windows(np.zeros(count), (20, 1), path="series"))
     assert error == f"series: expected 20 numbers or a multiple of 20, got {got}"

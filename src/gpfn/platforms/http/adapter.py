@@ -1,30 +1,21 @@
-"""A function as an ASGI application: ``app = f.asgi``."""
+"""A function as an ASGI application: ``app = f.asgi``.
 
-import logging
-import re
-import time
-import uuid
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+A function's file makes one whatever platform it runs on, and an event loop costs more to
+import than the whole of Fn's runner: nothing of the kind is loaded before the first use.
+"""
 
-from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, UnsupportedMedia
-from gpfn.events.message import Message
-from gpfn.function.call import Call, Reply
+from functools import cached_property
+
 from gpfn.function.function import Function
-from gpfn.platforms.http.incoming import ClientGone, Incoming, Receive
-from gpfn.platforms.http.outgoing import Send, failed, send_reply
-from gpfn.platforms.http.readiness import Opening
-from gpfn.platforms.http.settings import HttpSettings
-from gpfn.platforms.http.workers import Workers
 
-__all__ = ["AsgiApp", "Scope"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.platforms.http.incoming import Receive
+    from gpfn.platforms.http.outgoing import Send
+    from gpfn.platforms.http.service import Scope, Service
+    from gpfn.platforms.http.settings import HttpSettings
 
-Scope = MutableMapping[str, Any]
-
-_log = logging.getLogger("gpfn.http")
-_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_OWN_HEADERS = frozenset({b"content-type", b"content-length"})
+__all__ = ["AsgiApp"]
 
 
 class AsgiApp:
@@ -35,144 +26,22 @@ class AsgiApp:
     bounded number of threads.
     """
 
-    def __init__(self, function: Function, settings: HttpSettings | None = None) -> None:
+    def __init__(self, function: Function, settings: "HttpSettings | None" = None) -> None:
+        """Without ``settings`` the environment has them."""
         self.function = function
-        self.settings = settings or HttpSettings.from_env()
-        self._opening = Opening(function)
-        self._workers = Workers(self.settings.threads)
-        self._most = self.settings.threads + self.settings.queue
-        self._calls = 0
+        self._settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @cached_property
+    def service(self) -> "Service":
+        """What does the work; raises SetupError when the environment's settings are wrong."""
+        from gpfn.platforms.http.service import Service
+        from gpfn.platforms.http.settings import HttpSettings
+
+        return Service(self.function, self._settings or HttpSettings.from_env())
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve one connection's scope, as the ASGI specification 3.0 has it."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1003, "reason": "not a WebSocket"})
+        await self.service.serve(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while (await receive())["type"] != "lifespan.startup":
-            continue
-        if not await self._opening.wait(self.settings.start_window):
-            _log.warning("still opening the model after %g s", self.settings.start_window)
-        await send({"type": "lifespan.startup.complete"})
-        while (await receive())["type"] != "lifespan.shutdown":
-            continue
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
-        headers = dict(scope["headers"])
-        incoming = Incoming(receive, headers)
-        call_id = _call_id(headers)
-        try:
-            reply = await self._answer(scope, incoming, call_id)
-        except ClientGone:
-            _log.info("call %s: the client went away", call_id)
-            return
-        except Exception as error:  # noqa: BLE001 - every request is answered
-            reply = failed(error)
-        reply = await self._send(send, incoming, reply)
-        _report(scope, call_id, reply, time.perf_counter() - began)
-
-    async def _answer(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        route = path.rstrip("/")
-        if route in ("/health/live", "/health/ready"):
-            return self._health(scope["method"], route)
-        if route not in ("", f"/{self.function.name}"):
-            where = f"POST to / or /{self.function.name}"
-            raise InvalidRequest(f"there is nothing here; {where}", field="path", status=404)
-        if scope["method"] != "POST":
-            return _not_allowed("POST")
-        return await self._admit(scope, incoming, call_id)
-
-    def _health(self, method: str, route: str) -> Reply:
-        if method not in ("GET", "HEAD"):
-            return _not_allowed("GET, HEAD")
-        if route == "/health/ready":
-            self._opening.check()
-        state = route.rpartition("/")[2]
-        return Reply(Message(b'{"status":"%s"}' % state.encode(), "application/json"))
-
-    async def _admit(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
-        if self._calls >= self._most:
-            raise Overloaded(f"{self._calls} calls are running or waiting; GPFN_QUEUE sets this")
-        self._calls += 1
-        try:
-            return await self._call(scope, incoming, call_id)
-        finally:
-            self._calls -= 1
-
-    async def _call(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
-        timeout = self.settings.request_timeout
-        deadline = Deadline.after(timeout) if timeout else NEVER
-        message = _message(scope, b"")
-        body = await incoming.body(self.function.limits, deadline)
-        message = message._replace(body=body)
-        if not await self._opening.wait(deadline.remaining() if timeout else None):
-            self._opening.check()
-        call = Call(call_id, deadline, "http")
-        if self.function.is_async and self.function.is_open:
-            return await self.function.answer_async(message, call)
-        reply = await self._workers.run(lambda: self.function.answer(message, call), deadline)
-        assert isinstance(reply, Reply)  # noqa: S101 - for type checkers
-        return reply
-
-    async def _send(self, send: Send, incoming: Incoming, reply: Reply) -> Reply:
-        if incoming.complete:
-            return await send_reply(send, reply)
-        # Answered before all of the body came: receive on for a while, or the client
-        # would be cut off while it still writes and never see the answer.
-        reply = await send_reply(send, reply, close=True, last=False)
-        await incoming.drain()
-        await send({"type": "http.response.body", "body": b""})
-        return reply
-
-
-def _message(scope: Scope, body: bytes) -> Message:
-    """Return the request's message; raises UnsupportedMedia for a coded body."""
-    content_type = ""
-    headers: list[tuple[str, str]] = []
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            content_type = value.decode("latin-1")
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise UnsupportedMedia("send the body without it", field="content-encoding")
-        elif name == b"transfer-encoding" and value.lower() != b"chunked":
-            raise InvalidRequest("only chunked is known", field="transfer-encoding", status=501)
-        elif name not in _OWN_HEADERS:
-            headers.append((name.decode("latin-1"), value.decode("latin-1")))
-    return Message(body, content_type, tuple(headers))
-
-
-def _call_id(headers: Mapping[bytes, bytes]) -> str:
-    """Return the caller's X-Request-Id if it can stand in a log, otherwise a new one."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _not_allowed(methods: str) -> Reply:
-    error = InvalidRequest(f"allowed here: {methods}", field="method", status=405)
-    return failed(error, ("allow", methods))
-
-
-def _report(scope: Scope, call_id: str, reply: Reply, seconds: float) -> None:
-    """Log one answered request; what is no fault of the caller's with its trace."""
-    for failure in (reply.error, *reply.failures):
-        if failure is not None and not isinstance(failure, CallerError | Overloaded):
-            trace = None if isinstance(failure, GpfnError) and not failure.__cause__ else failure
-            _log.error("call %s: %s", call_id, _line(failure), exc_info=trace)
-    if scope["path"].startswith("/health/") and reply.error is None:
-        return
-    stages = ", ".join(f"{name} {1e3 * spent:.3f}" for name, spent in reply.stages)
-    reason = f" {_line(reply.error)}" if reply.error is not None else ""
-    _log.info("call %s %d%s %.3f ms (%s)", call_id, reply.status, reason, 1e3 * seconds, stages)
-
-
-def _line(error: BaseException) -> str:
-    """Return an error on one line: its text may have come from the caller."""
-    kind = error.type if isinstance(error, GpfnError) else type(error).__name__
-    return f"{kind}: {error}".replace("\r", "\\r").replace("\n", "\\n")
+    def __repr__(self) -> str:
+        return f"<AsgiApp of {self.function.name}>"

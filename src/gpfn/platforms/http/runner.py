@@ -87,7 +87,7 @@ def _server(app: AsgiApp, listener: socket.socket) -> "Server":
 
     class Protocol(BoundedProtocol):
         limits = app.function.limits
-        head_seconds = min(_HEAD_SECONDS, app.settings.request_timeout or _HEAD_SECONDS)
+        head_seconds = min(_HEAD_SECONDS, app.service.settings.request_timeout or _HEAD_SECONDS)
 
     class Announced(uvicorn.Server):
         """Says when it listens: after the function was opened, or the window was over."""
