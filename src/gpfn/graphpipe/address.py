@@ -1,0 +1,136 @@
+"""Where a model server is: its URL taken apart, and the proxy that leads there.
+
+A URL may hold a user and a password, and its query a token. None of them is ever shown:
+:attr:`Address.shown` is what goes into messages, logs and ``repr``.
+"""
+
+from binascii import b2a_base64
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+
+from gpfn.errors import SetupError
+
+__all__ = ["Address", "parse_url", "proxy_for"]
+
+_PORTS = {"http": 80, "https": 443}
+_TARGET_SAFE = "/?%:@!$&'()*+,;=-._~[]"
+
+
+class Address(NamedTuple):
+    """An http or https URL; ``host`` has no brackets, ``target`` is what follows it."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str = "/"
+    authorization: str = ""
+    """The value for an Authorization header, from the URL's user and password."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a Host header, without the port when it is the usual one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def shown(self) -> str:
+        """The URL for people: without user, password and query."""
+        path, _, query = self.target.partition("?")
+        return f"{self.scheme}://{self.authority}{path.rstrip('/')}{'?…' if query else ''}"
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown})"
+
+
+def parse_url(url: str, *, field: str = "url") -> Address:
+    """Return the address that ``url`` is.
+
+    Raises SetupError, which shows nothing of the URL: it may hold a password.
+    """
+    if any(character <= " " or character == "\x7f" for character in url):
+        raise SetupError("a URL has no spaces and no control characters", field=field)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError as error:
+        raise SetupError(f"not a URL: {_reason(error)}", field=field) from None
+    if parts.scheme not in _PORTS or not host:
+        raise SetupError("expected http://HOST or https://HOST", field=field)
+    target = quote(parts.path or "/", safe=_TARGET_SAFE)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_TARGET_SAFE)
+    if port == 0:
+        raise SetupError("port 0 is no port to connect to", field=field)
+    return Address(parts.scheme, host, port or _PORTS[parts.scheme], target, _authorization(parts))
+
+
+def _reason(error: ValueError) -> str:
+    """Return what is wrong, but not the text that is wrong."""
+    return "its port" if "ort" in str(error) else "its host"
+
+
+def _authorization(parts: SplitResult) -> str:
+    if parts.username is None and parts.password is None:
+        return ""
+    user, password = (unquote_to_bytes(part or "") for part in (parts.username, parts.password))
+    return "Basic " + b2a_base64(user + b":" + password, newline=False).decode()
+
+
+def proxy_for(address: Address, environ: Mapping[str, str]) -> Address | None:
+    """Return the proxy that the environment wants for ``address``, or None.
+
+    As curl and requests have it: ``http_proxy``, ``https_proxy``, ``all_proxy`` and
+    ``no_proxy``, in lower case before upper case. As Go has it: this machine itself is
+    never asked for through a proxy.
+
+    Raises SetupError for a proxy of a kind that is not known.
+    """
+    name = f"{address.scheme}_proxy"
+    url = _setting(environ, name) or _setting(environ, "all_proxy")
+    if not url or _is_local(address.host) or _excepted(address, _setting(environ, "no_proxy")):
+        return None
+    proxy = parse_url(url if "://" in url else f"http://{url}", field=name)
+    if proxy.scheme != "http":
+        raise SetupError("a proxy is asked over http:// only", field=name)
+    return proxy
+
+
+def _setting(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name)
+    if value is None and not (name == "http_proxy" and "REQUEST_METHOD" in environ):
+        value = environ.get(name.upper())  # under CGI, HTTP_PROXY is a header of the caller
+    return (value or "").strip()
+
+
+def _is_local(host: str) -> bool:
+    from ipaddress import ip_address
+
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _excepted(address: Address, no_proxy: str) -> bool:
+    for entry in no_proxy.replace(",", " ").lower().split():
+        name, _, port = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "")
+        if port and port != str(address.port):
+            continue
+        if name == "*" or _covers(name, address.host):
+            return True
+    return False
+
+
+def _covers(name: str, host: str) -> bool:
+    """Say whether a host, domain, address or network of no_proxy covers ``host``."""
+    from ipaddress import ip_address, ip_network
+
+    try:
+        return ip_address(host) in ip_network(name.strip("[]"), strict=False)
+    except ValueError:
+        domain = name.removeprefix("*").removeprefix(".")
+        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
