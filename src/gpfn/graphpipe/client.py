@@ -1,0 +1,263 @@
+"""Asks a GraphPipe model server: ``remote(url, array)``, or a :class:`Client` for more.
+
+What goes wrong is told apart, and every message names the server:
+
+    CannotConnect     nothing listens there, or TLS or a proxy stands in the way
+    BackendTimeout    no answer before the deadline, however slowly it dribbles in
+    RefusedByModel    it answered with an error; the detail has the server's words
+    BrokenReply       what it answered is no GraphPipe, or not all of it came
+    DeadlineExceeded  the caller's time was up before anything was sent
+
+User, password and query of the URL are in none of them.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from gpfn import __version__
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import BrokenReply, CallerError, CannotConnect, RefusedByModel
+from gpfn.graphpipe.address import parse_url, proxy_for
+from gpfn.graphpipe.decode import decode_metadata, decode_response
+from gpfn.graphpipe.encode import encode_request
+from gpfn.graphpipe.exchange import Exchange
+from gpfn.graphpipe.messages import (
+    Error,
+    InferRequest,
+    InferResponse,
+    MetadataRequest,
+    MetadataResponse,
+)
+from gpfn.graphpipe.reply import Reply
+from gpfn.http1.reply import check_header
+from gpfn.limits import Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["REPLY_LIMITS", "Client", "remote"]
+
+REPLY_LIMITS = Limits(
+    body_bytes=256 << 20, elements=256 << 20, rank=32, tensors=1000, string_bytes=64 << 20
+)
+"""What a reply may take when nothing else is said; a request's limits are far lower."""
+
+_MEDIA_TYPE = "application/vnd.graphpipe"
+_HEADERS = (
+    ("User-Agent", f"gpfn/{__version__}"),
+    ("Accept", f"{_MEDIA_TYPE}, application/octet-stream"),
+    ("Accept-Encoding", "identity"),
+    ("Content-Type", _MEDIA_TYPE),
+)
+_LONGEST_TEXT = 500
+
+_Array = np.ndarray[Any, Any]
+
+
+class Client:
+    """A model server; connections are kept, and threads may share one client.
+
+    >>> client = Client("http://127.0.0.1:9000", timeout=2.0)
+    >>> client
+    Client('http://127.0.0.1:9000')
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 60.0,
+        connect_timeout: float = 5.0,
+        limits: Limits = REPLY_LIMITS,
+        headers: Mapping[str, str] | None = None,
+        ssl_context: "ssl.SSLContext | None" = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Take the URL apart; nothing is connected yet.
+
+        Args:
+            url: ``http://`` or ``https://``; a user and password in it are sent as Basic
+                authorization.
+            timeout: Seconds for a call in all; a call's deadline can only shorten it.
+            connect_timeout: Seconds of those for connecting.
+            limits: What a reply may take.
+            headers: More headers for every request.
+            ssl_context: For https; the system's certificates when there is none.
+            environ: Where ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy``
+                are looked up, now.
+
+        Raises:
+            SetupError: For a URL or proxy that cannot be used.
+            ValueError: For a header that cannot be sent.
+        """
+        address = parse_url(url)
+        more = tuple((headers or {}).items())
+        for name, value in more:
+            check_header(name, value)
+        named = {name.lower() for name, _ in more}
+        self._url = address.shown
+        self._timeout = timeout
+        self._limits = limits
+        self._exchange = Exchange(
+            address,
+            proxy=proxy_for(address, environ),
+            headers=(*(pair for pair in _HEADERS if pair[0].lower() not in named), *more),
+            connect_timeout=connect_timeout,
+            limit=limits.body_bytes,
+            context=ssl_context,
+        )
+
+    @property
+    def url(self) -> str:
+        """The server's URL without user, password and query."""
+        return self._url
+
+    def infer(
+        self,
+        inputs: Mapping[str, _Array] | Sequence[_Array] | _Array,
+        *,
+        output_names: Sequence[str] = (),
+        config: str = "",
+        deadline: Deadline = NEVER,
+    ) -> tuple[_Array, ...]:
+        """Return the model's outputs, in the order of ``output_names``.
+
+        Args:
+            inputs: Arrays by name, or in the order of the server's default inputs, or one.
+            output_names: The server's default outputs when empty.
+            config: Text that the model understands.
+            deadline: When the answer is of no use any more.
+
+        Raises:
+            InvalidTensor: An input that GraphPipe cannot carry.
+            BackendError: One of those that this module tells apart.
+            DeadlineExceeded: Nothing was sent.
+        """
+        if isinstance(inputs, Mapping):
+            names, arrays = tuple(inputs), tuple(inputs.values())
+        else:
+            names, arrays = (), (inputs,) if isinstance(inputs, np.ndarray) else tuple(inputs)
+        request = InferRequest(arrays, names, tuple(output_names), config)
+        response = self._response(self._ask(request, deadline))
+        if response.errors:
+            raise RefusedByModel(f"{self._url}: {_words(response.errors)}")
+        if output_names and len(response.tensors) != len(output_names):
+            raise BrokenReply(
+                f"{self._url}: {len(response.tensors)} outputs came,"
+                f" {len(output_names)} were asked for"
+            )
+        return response.tensors
+
+    def metadata(self, *, deadline: Deadline = NEVER) -> MetadataResponse:
+        """Return what the server says of its model.
+
+        Raises BackendError or DeadlineExceeded as :meth:`infer` does.
+        """
+        body = self._ask(MetadataRequest(), deadline)
+        try:
+            return decode_metadata(body, self._limits)
+        except CallerError as error:
+            raise BrokenReply(f"{self._url}: {error}") from error
+
+    def close(self) -> None:
+        """Close the connections; a later call opens a new one."""
+        self._exchange.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self._url!r})"
+
+    def _ask(
+        self, request: InferRequest | MetadataRequest, deadline: Deadline
+    ) -> bytes | memoryview:
+        """Return the body of a reply with status 200."""
+        buffers = encode_request(request)
+        deadline.check(f"{self._url} was asked")
+        reply = self._exchange.post(buffers, deadline.earlier(Deadline.after(self._timeout)))
+        if reply.status != 200:
+            raise self._failure(reply)
+        return reply.body
+
+    def _response(self, body: bytes | memoryview) -> InferResponse:
+        try:
+            return decode_response(body, self._limits)
+        except CallerError as error:
+            raise BrokenReply(f"{self._url}: {error}") from error
+
+    def _failure(self, reply: Reply) -> Exception:
+        """Return the error that a reply with another status is."""
+        status = f"{reply.status} {_printable(reply.reason)}".strip()
+        if reply.status == 407:
+            return CannotConnect(f"{self._url}: the proxy wants a user and password")
+        if reply.status < 400:
+            return BrokenReply(f"{self._url}: {status}; only 200 is an answer")
+        try:
+            errors = decode_response(reply.body, self._limits).errors
+        except CallerError:
+            errors = ()
+        words = _words(errors) or _printable(bytes(reply.body[:4000]).decode(errors="replace"))
+        return RefusedByModel(
+            f"{self._url}: {words} ({status})" if words else f"{self._url}: {status}"
+        )
+
+
+def remote(
+    url: str,
+    array: _Array,
+    *,
+    input_name: str = "",
+    output_name: str = "",
+    config: str = "",
+    timeout: float = 60.0,
+    deadline: Deadline = NEVER,
+) -> _Array:
+    """Return what the model at ``url`` makes of ``array``: one array in, one out.
+
+    Connections are kept from call to call, for the last few URLs; the proxy of a URL is
+    looked up when it is first asked. For several inputs or outputs, limits, headers or
+    certificates there is :class:`Client`.
+
+    Raises BackendError, DeadlineExceeded or InvalidTensor as :meth:`Client.infer` does.
+    """
+    client = _client(url)
+    outputs = client.infer(
+        {input_name: array} if input_name else (array,),
+        output_names=(output_name,) if output_name else (),
+        config=config,
+        deadline=deadline.earlier(Deadline.after(timeout)),
+    )
+    if len(outputs) != 1:
+        raise BrokenReply(f"{client.url}: {len(outputs)} outputs came; name the one you want")
+    return outputs[0]
+
+
+@lru_cache(maxsize=8)
+def _client(url: str) -> Client:
+    return Client(url, timeout=float("inf"))
+
+
+def _words(errors: Sequence[Error]) -> str:
+    return "; ".join(
+        _printable(error.message) or f"error {error.code} without a message" for error in errors
+    )
+
+
+def _printable(text: str) -> str:
+    """Return a server's text as one line that can do no harm in a log."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else "\ufffd" for c in line[:_LONGEST_TEXT])
