@@ -1,5 +1,7 @@
 """From a payload to named arrays, whatever media type carries them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 from gpfn.errors import InvalidEvent, InvalidTensor
@@ -19,8 +21,8 @@ GRAPHPIPE = "application/vnd.graphpipe"
 
 
 def decode_arrays(
-    payload: Payload, specs: "Sequence[TensorSpec]", limits: Limits
-) -> "dict[str, np.ndarray]":
+    payload: Payload, specs: Sequence[TensorSpec], limits: Limits
+) -> dict[str, np.ndarray]:
     """Return an array for each of ``specs``, in their order.
 
     Raises InvalidTensor with the path of what does not fit, UnsupportedMedia,
@@ -45,8 +47,8 @@ def decode_arrays(
 
 
 def _from_json(
-    payload: Payload, specs: "Sequence[TensorSpec]", limits: Limits
-) -> "dict[str, np.ndarray]":
+    payload: Payload, specs: Sequence[TensorSpec], limits: Limits
+) -> dict[str, np.ndarray]:
     from gpfn.tensors import decode_json, form_of
 
     if payload.event is None and not payload.view:
@@ -57,8 +59,8 @@ def _from_json(
 
 
 def _from_graphpipe(
-    payload: Payload, specs: "Sequence[TensorSpec]", limits: Limits
-) -> "dict[str, np.ndarray]":
+    payload: Payload, specs: Sequence[TensorSpec], limits: Limits
+) -> dict[str, np.ndarray]:
     from gpfn.errors import InvalidMessage
     from gpfn.graphpipe import InferRequest, decode_request
     from gpfn.tensors import fit
@@ -81,7 +83,7 @@ def _from_graphpipe(
     }
 
 
-def _buffer(payload: Payload) -> "bytes | memoryview":
+def _buffer(payload: Payload) -> bytes | memoryview:
     view = payload.view
     return bytes(view) if isinstance(view, bytearray) else view
 

@@ -4,6 +4,8 @@ The steps are a generator. What they yield is awaitable (a user's async function
 called); what they are sent is its result. So the pipeline is written once.
 """
 
+from __future__ import annotations
+
 from _thread import _local
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, TypeVar
@@ -89,7 +91,7 @@ def _wait(awaitable: Awaitable[object], deadline: Deadline) -> object:
         return executor.submit(asyncio.run, _within(awaitable, deadline)).result()
 
 
-def _loop() -> "asyncio.AbstractEventLoop":
+def _loop() -> asyncio.AbstractEventLoop:
     """Return the loop of this thread: kept, so that a function may keep connections on it."""
     import asyncio
 

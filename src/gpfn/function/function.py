@@ -1,5 +1,7 @@
 """The one declaration of a function: what it takes, what computes, what it answers."""
 
+from __future__ import annotations
+
 import sys
 from _thread import RLock
 from collections.abc import Callable, Mapping
@@ -41,7 +43,7 @@ class Function(Homes):
         handler: Callable[..., object] | None = None,
         *,
         model: str | tuple[str, ...] | None = None,
-        inputs: "Mapping[str, TensorSpec] | None" = None,
+        inputs: Mapping[str, TensorSpec] | None = None,
         output: str | None = None,
         takes: Literal["arrays", "event", "payload", "message"] = "arrays",
         before: Callable[..., object] | None = None,
@@ -49,7 +51,7 @@ class Function(Homes):
         reply_type: str | None = None,
         reply_source: str | None = None,
         nonfinite: Literal["null", "refuse"] = "null",
-        threads: 'int | Literal["auto"]' = 1,
+        threads: int | Literal["auto"] = 1,
         limits: Limits | None = None,
         name: str | None = None,
     ) -> None:
@@ -102,7 +104,7 @@ class Function(Homes):
         return self._limits
 
     @property
-    def specs(self) -> "tuple[TensorSpec, ...]":
+    def specs(self) -> tuple[TensorSpec, ...]:
         """The arrays it takes; known after open() when they are the model's."""
         return self.declared or (() if self.model is None else self.model.inputs)
 
@@ -140,7 +142,7 @@ class Function(Homes):
         self.model = model
         return opened._replace(warmup_seconds=opened.warmup_seconds + preload("arrays"))
 
-    def predict(self, value: object, deadline: "Deadline") -> object:
+    def predict(self, value: object, deadline: Deadline) -> object:
         """Call the model with what was decoded or prepared."""
         assert self.model is not None, "checked at declaration, opened before"  # noqa: S101
         outputs = () if self.output is None else (self.output,)
@@ -178,7 +180,7 @@ def _callback(function: Callable[..., object] | None) -> Callback | None:
     return None if function is None else Callback(function)
 
 
-def _named_specs(inputs: "Mapping[str, TensorSpec] | None") -> "tuple[TensorSpec, ...]":
+def _named_specs(inputs: Mapping[str, TensorSpec] | None) -> tuple[TensorSpec, ...]:
     if not inputs:
         return ()
     from dataclasses import replace

@@ -1,5 +1,7 @@
 """Loading a function's file by its path, as every runner does."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Sequence
@@ -61,7 +63,7 @@ def _file(path: str) -> str:
     return file
 
 
-def _import(file: str) -> "ModuleType":
+def _import(file: str) -> ModuleType:
     folder, base = os.path.split(file)
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -77,7 +79,7 @@ def _import(file: str) -> "ModuleType":
         raise SetupError(detail, field=file) from error
 
 
-def _execute(name: str, file: str) -> "ModuleType":
+def _execute(name: str, file: str) -> ModuleType:
     # importlib.util has this in one call, and costs 3 ms to import
     loader = SourceFileLoader(name, file)
     module = type(sys)(name)

@@ -1,5 +1,7 @@
 """Which model a function uses: the first of its candidates that is there."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 

@@ -4,6 +4,8 @@ Reading ``__code__`` by hand instead of ``inspect.signature`` saves the import o
 which is more than the rest of a cold start without a model.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gpfn.errors import SetupError

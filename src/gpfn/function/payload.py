@@ -1,5 +1,7 @@
 """The data of one call, whether it came in an event or as a plain body."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from gpfn.errors import InvalidRequest
@@ -39,10 +41,10 @@ class Payload:
 
     def __init__(
         self,
-        data: "bytes | bytearray | memoryview" = b"",
+        data: bytes | bytearray | memoryview = b"",
         media_type: str = "application/octet-stream",
         *,
-        event: "Event | None" = None,
+        event: Event | None = None,
         headers: tuple[tuple[str, str], ...] = (),
         attributes: Mapping[str, str] | None = None,
     ) -> None:
@@ -59,14 +61,14 @@ class Payload:
         """The outputs that a GraphPipe request asked for by name."""
 
     @classmethod
-    def from_json(cls, value: object, *, headers: tuple[tuple[str, str], ...] = ()) -> "Payload":
+    def from_json(cls, value: object, *, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
         """Return the payload of a value that is parsed already."""
         payload = cls(b"", "application/json", headers=headers)
         payload._data, payload._value = None, value
         return payload
 
     @classmethod
-    def from_event(cls, event: "Event", headers: tuple[tuple[str, str], ...] = ()) -> "Payload":
+    def from_event(cls, event: Event, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
         """Return the payload of an event; its data is looked at when it is asked for."""
         from gpfn.events.event import ABSENT
 
@@ -86,7 +88,7 @@ class Payload:
         return self._data
 
     @property
-    def view(self) -> "bytes | bytearray | memoryview":
+    def view(self) -> bytes | bytearray | memoryview:
         """The bytes without a copy, as they were received."""
         if self._data is None and self.event is not None:
             return self.event.buffer or b""

@@ -3,6 +3,8 @@
 Everything here is written as steps (see drive), so that it serves threads and loops.
 """
 
+from __future__ import annotations
+
 from gpfn.events.message import Message
 from gpfn.function.call import Call, Reply
 from gpfn.function.drive import Steps
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["answer_steps", "event_steps"]
 
 
-def answer_steps(function: "Function", message: Message, call: Call) -> Steps[Reply]:
+def answer_steps(function: Function, message: Message, call: Call) -> Steps[Reply]:
     """Answer one message; what goes wrong is answered too, whoever is to blame."""
     stages = Stages()
     try:
@@ -39,7 +41,7 @@ def answer_steps(function: "Function", message: Message, call: Call) -> Steps[Re
     return reply._replace(stages=stages.listed())
 
 
-def event_steps(function: "Function", event: "Event", call: Call) -> Steps["Event"]:
+def event_steps(function: Function, event: Event, call: Call) -> Steps[Event]:
     """Answer one event with an event; what goes wrong is raised."""
     stages = Stages()
     body = yield from _body_steps(function, Payload.from_event(event), call, stages)
@@ -48,9 +50,7 @@ def event_steps(function: "Function", event: "Event", call: Call) -> Steps["Even
     return to_event(event, body, function.stamp)
 
 
-def _reply_steps(
-    function: "Function", message: Message, call: Call, stages: Stages
-) -> Steps[Reply]:
+def _reply_steps(function: Function, message: Message, call: Call, stages: Stages) -> Steps[Reply]:
     call.deadline.check("the message was decoded")
     if not function.is_open:
         stages.begin("open")
@@ -68,7 +68,7 @@ def _reply_steps(
     return Reply(event_message([to_event(payload.event, body, function.stamp)], received.form))
 
 
-def _received(function: "Function", message: Message) -> Received:
+def _received(function: Function, message: Message) -> Received:
     if function.takes == "message":
         payload = Payload(message.body, message.content_type, headers=message.headers)
         return Received((payload,), "plain")
@@ -76,8 +76,8 @@ def _received(function: "Function", message: Message) -> Received:
 
 
 def _body_steps(
-    function: "Function", payload: Payload, call: Call, stages: Stages
-) -> Steps["Body | Event | Message"]:
+    function: Function, payload: Payload, call: Call, stages: Stages
+) -> Steps[Body | Event | Message]:
     result = yield from work_steps(function, payload, call, stages)
     stages.begin("encode")
     output = function.output or "output"
@@ -85,7 +85,7 @@ def _body_steps(
 
 
 def _batch_steps(
-    function: "Function", payloads: tuple[Payload, ...], call: Call, stages: Stages
+    function: Function, payloads: tuple[Payload, ...], call: Call, stages: Stages
 ) -> Steps[Reply]:
     """Answer each event of a batch; one that fails gets an error event in its place."""
     events: list[Event] = []

@@ -1,5 +1,7 @@
 """Calling a function directly, as a test or another program does."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from gpfn.deadline import NEVER
@@ -25,7 +27,7 @@ __all__ = ["plain_call"]
 
 
 def plain_call(
-    function: "Function", values: tuple[object, ...], named: Mapping[str, object]
+    function: Function, values: tuple[object, ...], named: Mapping[str, object]
 ) -> object:
     """Return an Event for an Event, otherwise what the function computes.
 
@@ -44,7 +46,7 @@ def plain_call(
 
 
 def _subject(
-    function: "Function", values: tuple[object, ...], named: Mapping[str, object]
+    function: Function, values: tuple[object, ...], named: Mapping[str, object]
 ) -> tuple[object, Payload | None]:
     if function.takes == "arrays":
         return _arrays(function, values, named), None
@@ -66,8 +68,8 @@ def _payload(value: object) -> Payload:
 
 
 def _arrays(
-    function: "Function", values: tuple[object, ...], named: Mapping[str, object]
-) -> "dict[str, np.ndarray]":
+    function: Function, values: tuple[object, ...], named: Mapping[str, object]
+) -> dict[str, np.ndarray]:
     names = [spec.name for spec in function.specs]
     given = dict(zip(names, values, strict=False))
     if len(values) == 1 and isinstance(values[0], Mapping):
@@ -78,7 +80,7 @@ def _arrays(
     return {spec.name: _array(given[spec.name], spec, function.limits) for spec in function.specs}
 
 
-def _array(value: object, spec: "TensorSpec", limits: Limits) -> "np.ndarray":
+def _array(value: object, spec: TensorSpec, limits: Limits) -> np.ndarray:
     """Return what fits ``spec``: Python's own numbers are read like JSON, arrays checked."""
     from gpfn.tensors import decode_json, fit
 

@@ -1,5 +1,7 @@
 """Where the time of a call goes."""
 
+from __future__ import annotations
+
 import time
 
 __all__ = ["Stages"]

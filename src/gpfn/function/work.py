@@ -1,5 +1,7 @@
 """The work between decode and encode: before → predict → after."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 from gpfn.deadline import NEVER, Deadline
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["compute_steps", "work_steps"]
 
 
-def work_steps(function: "Function", payload: Payload, call: Call, stages: Stages) -> Steps[object]:
+def work_steps(function: Function, payload: Payload, call: Call, stages: Stages) -> Steps[object]:
     """Return what the function gives for one payload."""
     stages.begin("decode")
     deadline = call.deadline.earlier(_expiry(payload.event))
@@ -37,7 +39,7 @@ def work_steps(function: "Function", payload: Payload, call: Call, stages: Stage
 
 
 def compute_steps(
-    function: "Function",
+    function: Function,
     subject: object,
     extras: Mapping[str, object],
     stages: Stages,
@@ -60,13 +62,13 @@ def compute_steps(
     return value
 
 
-def _apply(callback: "Callback", value: object, extras: Mapping[str, object]) -> object:
+def _apply(callback: Callback, value: object, extras: Mapping[str, object]) -> object:
     if isinstance(value, Mapping) and as_arrays(value, "") is not None:
         return callback.with_arrays(value, extras)
     return callback.with_value(value, extras)
 
 
-def _subject(function: "Function", payload: Payload) -> object:
+def _subject(function: Function, payload: Payload) -> object:
     if function.takes == "arrays":
         return decode_arrays(payload, function.specs, function.limits)
     if function.takes == "payload":
@@ -78,7 +80,7 @@ def _subject(function: "Function", payload: Payload) -> object:
     return payload.event
 
 
-def _expiry(event: "Event | None") -> Deadline:
+def _expiry(event: Event | None) -> Deadline:
     """Return the deadline that an event's ``expirytime`` extension sets."""
     expiry = None if event is None else event.extensions.get("expirytime")
     if expiry is None:
