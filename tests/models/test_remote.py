@@ -3,8 +3,9 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -22,21 +23,31 @@ from gpfn.errors import (
 )
 from gpfn.graphpipe import InferResponse, encode_response
 from gpfn.graphpipe.server import Server, ServerSettings, Service
-from gpfn.models import Model, open_model, warm_up
+from gpfn.models import Model, open_model, remote, warm_up
 from gpfn.tensors.spec import TensorSpec
 from tests.models.test_backends import INPUTS
 
 
+class Served(NamedTuple):
+    """A running server: the client to ask it, and what may be given another model."""
+
+    url: str
+    model: Model
+    service: Service
+
+
 @contextmanager
-def serving(model: Model, port: int = 0) -> Iterator[str]:
-    settings = ServerSettings(port=port, workers=2)
+def serving(model: Model, **options: Any) -> Iterator[Served]:
+    settings = ServerSettings(port=0, workers=2)
     service = Service(settings, version="0")
     service.ready(model)
     server = Server(service, settings)
     thread = threading.Thread(target=server.serve)
     thread.start()
+    url = f"http://127.0.0.1:{server.address[1]}"
     try:
-        yield f"http://127.0.0.1:{server.address[1]}"
+        with closing(open_model(url, **options)) as asked:
+            yield Served(url, asked, service)
     finally:
         server.stop()
         thread.join(10)
@@ -78,8 +89,7 @@ def once(status: str, body: bytes, length: int | None = None) -> Callable[[socke
 @pytest.mark.parametrize("name", ["order.tflite", "order", "order.onnx"])
 def test_a_served_model_is_as_if_it_were_here(made: Path, name: str) -> None:
     here = open_model(made / name)
-    with serving(open_model(made / name)) as url:
-        there = open_model(url)
+    with serving(open_model(made / name)) as (url, there, _):
         assert (there.backend, there.name) == ("graphpipe", url)
         assert set(there.inputs) == set(here.inputs)
         assert set(there.outputs) == set(here.outputs)
@@ -92,8 +102,7 @@ def test_a_served_model_is_as_if_it_were_here(made: Path, name: str) -> None:
 
 
 def test_wrong_inputs_are_refused_here_and_name_the_field(made: Path) -> None:
-    with serving(open_model(made / "order.tflite")) as url:
-        model = open_model(url)
+    with serving(open_model(made / "order.tflite")) as (_, model, _):
         with pytest.raises(InvalidTensor, match="expected shape") as caught:
             model({**INPUTS, "weights": np.zeros((2, 4), np.float32)})
         assert caught.value.field == "weights"
@@ -109,31 +118,36 @@ def test_wrong_inputs_are_refused_here_and_name_the_field(made: Path) -> None:
 
 def test_one_array_needs_no_name(root: Path) -> None:
     windows = np.zeros((2, 20, 1), np.float32)
-    with serving(open_model(root / "models" / "forecast.tflite")) as url:
+    with serving(open_model(root / "models" / "forecast.tflite")) as (_, model, _):
         for name in ("series", "series:0", "whatever"):
-            assert open_model(url)({name: windows})["forecast"].shape == (2, 20, 1)
+            assert model({name: windows})["forecast"].shape == (2, 20, 1)
         with pytest.raises(InvalidTensor, match="expected shape"):
-            open_model(url)({"whatever": windows[:, :19]})
+            model({"whatever": windows[:, :19]})
 
 
 def test_configured_names_are_sent(made: Path) -> None:
-    with serving(open_model(made / "order.tflite")) as url:
-        model = open_model(url, inputs=["weights", "counts"], outputs=["doubled"])
+    names = {"inputs": ["weights", "counts"], "outputs": ["doubled"]}
+    with serving(open_model(made / "order.tflite"), **names) as (_, model, _):
         assert [spec.name for spec in model.inputs] == ["weights", "counts"]
         assert [spec.name for spec in model.outputs] == ["doubled"]
         assert list(model(INPUTS)) == ["doubled"]
 
 
-def test_another_model_behind_the_same_url(made: Path, root: Path) -> None:
-    windows = {"series": np.zeros((1, 20, 1), np.float32)}
-    with serving(open_model(made / "order.tflite")) as url:
-        model = open_model(url)
+def test_another_model_behind_the_same_url(
+    made: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = np.zeros((1, 20, 1), np.float32)
+    with serving(open_model(made / "order.tflite")) as (_, model, service):
         assert model(INPUTS)["total"].tolist() == [7.0, 5.0]
-    port = int(url.rpartition(":")[2])
-    with serving(open_model(root / "models" / "forecast.tflite"), port):
-        with pytest.raises(InvalidTensor):
-            model({"series": windows["series"][:, :3], "x": windows["series"]})
-        assert model(windows)["forecast"].shape == (1, 20, 1)
+        service.ready(open_model(root / "models" / "forecast.tflite"))
+        with pytest.raises(InvalidTensor):  # it asks again before it refuses
+            model({"series": windows[:, :3], "x": windows})
+        assert list(model({"series": windows})) == ["forecast"]
+        monkeypatch.setattr(remote, "_BELIEVED_SECONDS", 0.0)
+        model._believed = Deadline(0.0)  # type: ignore[attr-defined]
+        model({"series": windows})
+        service.ready(open_model(made / "slow.tflite"))
+        assert list(model({"anything": np.zeros((1, 768), np.float32)})) == ["y"]
 
 
 def test_nothing_is_asked_before_it_is_needed() -> None:
@@ -194,8 +208,8 @@ class Liar:
 
 
 def test_another_shape_than_promised() -> None:
-    with serving(Liar()) as url, pytest.raises(BrokenReply, match="does not promise: y: expected"):
-        open_model(url)({"x": np.zeros((1, 2), np.float32)})
+    with serving(Liar()) as (_, model, _), pytest.raises(BrokenReply, match="not promise: y: exp"):
+        model({"x": np.zeros((1, 2), np.float32)})
 
 
 def test_credentials_are_never_shown() -> None:
@@ -207,8 +221,7 @@ def test_credentials_are_never_shown() -> None:
 
 
 def test_closed(made: Path) -> None:
-    with serving(open_model(made / "order.tflite")) as url:
-        model = open_model(url)
+    with serving(open_model(made / "order.tflite")) as (_, model, _):
         model(INPUTS)
         model.close()
         model.close()

@@ -18,6 +18,9 @@ from gpfn.tensors.spec import TensorSpec
 __all__ = ["RemoteModel"]
 
 _METADATA_SECONDS = 5.0
+"""How long the server may take to say what it is."""
+_BELIEVED_SECONDS = 60.0
+"""How long that is believed: it may serve another model, or have been unwell."""
 
 
 class _Description(NamedTuple):
@@ -54,7 +57,8 @@ class RemoteModel:
         self._client = Client(url, limits=limits or REPLY_LIMITS)
         self.name = self._client.url
         self._input_names, self._output_names = tuple(inputs), tuple(outputs)
-        self._description: _Description | None = None
+        self._description = _UNKNOWN
+        self._believed = Deadline(0.0)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -101,31 +105,31 @@ class RemoteModel:
         self, inputs: Mapping[str, Array], deadline: Deadline
     ) -> tuple[_Description, dict[str, Array]]:
         """Hold the inputs against what the server said, asking again before they are refused."""
-        asked_now = self._description is None
+        asked_now = self._believed.expired()
         known = self._described(deadline)
         try:
             return known, _fit_all(inputs, known)
         except InvalidTensor:
             if asked_now:
                 raise
-            self._description = None  # it may serve another model by now
+            self._believed = Deadline(0.0)
             known = self._described(deadline)
             return known, _fit_all(inputs, known)
 
     def _described(self, deadline: Deadline) -> _Description:
         with self._lock:
-            if self._description is None:
-                soon = deadline.earlier(Deadline.after(_METADATA_SECONDS))
-                try:
-                    metadata = self._client.metadata(deadline=soon)
-                except (RefusedByModel, BrokenReply):
-                    self._description = _UNKNOWN  # it has no metadata; it may infer all the same
-                else:
-                    spelled = {bare(e.name): e.name for e in (*metadata.inputs, *metadata.outputs)}
-                    self._description = _Description(
-                        _specs(metadata.inputs), _specs(metadata.outputs), spelled
-                    )
+            if self._believed.expired():
+                self._description = self._ask(deadline.earlier(Deadline.after(_METADATA_SECONDS)))
+                self._believed = Deadline.after(_BELIEVED_SECONDS)
             return self._description
+
+    def _ask(self, deadline: Deadline) -> _Description:
+        try:
+            metadata = self._client.metadata(deadline=deadline)
+        except (RefusedByModel, BrokenReply):
+            return _UNKNOWN  # it has no metadata; it may infer all the same
+        spelled = {bare(end.name): end.name for end in (*metadata.inputs, *metadata.outputs)}
+        return _Description(_specs(metadata.inputs), _specs(metadata.outputs), spelled)
 
     def _spelled(
         self, fitted: dict[str, Array], known: _Description
