@@ -4,13 +4,14 @@ import hashlib
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from gpfn import __version__
-from gpfn.errors import GpfnError, SetupError
+from gpfn.errors import SetupError
 from gpfn.graphpipe.server import Server, ServerSettings, Service
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["CacheSettings", "model_digest", "serve"]
 
 _log = logging.getLogger("gpfn.serve")
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ def serve(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     cache: CacheSettings | None = None,
-    on_listening: Callable[[str, int], None] = lambda _host, _port: None,
-) -> int:
+    on_ready: "Callable[[Model, tuple[str, int]], None]" = lambda _model, _address: None,
+) -> None:
     """Serve a model until SIGTERM or SIGINT, then let running requests finish.
 
     Args:
@@ -52,33 +52,36 @@ def serve(
         inputs: Names for requests that leave theirs out; the model's own when empty.
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
-        on_listening: Called with the address once clients can connect.
-
-    Returns:
-        0 after an orderly end, 1 when the model could not be opened.
+        on_ready: Called with the model and the address once requests are answered.
 
     Raises:
-        SetupError: The address cannot be listened on.
+        SetupError: The address cannot be listened on, or the cache not be used.
+        GpfnError: The model cannot be opened.
     """
     settings = settings or ServerSettings()
     store = None if cache is None else _row_store(target, cache)
-    service = Service(settings, version=__version__, store=store)
-    server = Server(service, settings)
-    loading = _Loading(lambda: _open(target, threads, inputs, outputs), service, server)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in handlers:
-        signal.signal(number, lambda _number, _frame: server.stop())
     try:
-        on_listening(*server.address)
-        loading.start()
-        server.serve()
+        service = Service(settings, version=__version__, store=store)
+        server = Server(service, settings)
+        loading = _Loading(lambda: _open(target, threads, inputs, outputs), service, server)
+        with _stopped_by_signals(server):
+            loading.start(on_ready)
+            server.serve()
+        loading.finish()
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        loading.close()
         if store is not None:
             store.close()
-    return 1 if loading.failed else 0
+
+
+@contextmanager
+def _stopped_by_signals(server: Server) -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    handlers = [signal.signal(number, lambda *_: server.stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 class _Loading:
@@ -89,31 +92,26 @@ class _Loading:
         self._service = service
         self._server = server
         self._model: Model | None = None
-        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
-        self.failed = False
+        self._error: BaseException | None = None
 
-    def start(self) -> None:
-        self._thread.start()
+    def start(self, on_ready: "Callable[[Model, tuple[str, int]], None]") -> None:
+        threading.Thread(target=self._run, args=(on_ready,), name="load", daemon=True).start()
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Close the model; raise what kept it from being opened."""
+        if self._error is not None:
+            raise self._error
         if self._model is not None:
             self._model.close()
 
-    def _run(self) -> None:
+    def _run(self, on_ready: "Callable[[Model, tuple[str, int]], None]") -> None:
         try:
             self._model = self._load()
             self._service.ready(self._model)
-            _log.info("ready: %s", self._model.name)
-        except GpfnError as error:
-            self._give_up(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the process has to end
-            _log.debug("loading failed", exc_info=True)
-            self._give_up(f"{type(error).__name__}: {error}")
-
-    def _give_up(self, reason: str) -> None:
-        _log.error("the model cannot be served: %s", reason)
-        self.failed = True
-        self._server.stop()
+            on_ready(self._model, self._server.address)
+        except BaseException as error:  # noqa: BLE001 - raised again by finish()
+            self._error = error
+            self._server.stop()
 
 
 def _open(
@@ -122,41 +120,42 @@ def _open(
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> "Model":
-    from gpfn.models import open_model, warm_up
-    from gpfn.models.python import PythonModel
+    from gpfn.models import PythonModel, open_model, warm_up
 
     if isinstance(target, str):
         model = open_model(target, threads=threads, inputs=inputs, outputs=outputs)
     elif hasattr(target, "inputs"):
-        return target
+        return cast("Model", target)
     else:
         return PythonModel(target)
-    warm_up(model)
+    warmth = warm_up(model)
+    if warmth.error is not None:
+        _log.warning("not warmed up: %s", warmth.error)
     return model
 
 
 def _row_store(target: object, cache: CacheSettings) -> "RowStore":
     from gpfn.graphpipe.server.rowstore import RowStore
 
-    if not isinstance(target, str) or not Path(target).exists():
+    path = Path(target.partition("#")[0]) if isinstance(target, str) else None
+    if path is None or not path.exists():
         raise SetupError("the row cache needs a model file to tell models apart", field="cache")
-    return RowStore(cache.folder / f"{model_digest(Path(target))}.rows", cache.max_bytes)
+    try:
+        return RowStore(cache.folder / f"{model_digest(path)}.rows", cache.max_bytes)
+    except OSError as error:
+        raise SetupError(f"cannot use {cache.folder}: {error.strerror}", field="cache") from error
 
 
 def model_digest(path: Path) -> str:
-    """Return the SHA-256 of a model file, or of all names and contents in a model folder."""
+    """Return a SHA-256 over a model file, or over the names and contents of its folder."""
     if path.is_file():
-        return _file_digest(path).hexdigest()
-    folder = hashlib.sha256()
+        return _file_digest(path)
+    whole = hashlib.sha256()
     for file in sorted(item for item in path.rglob("*") if item.is_file()):
-        folder.update(f"{file.relative_to(path)}\0".encode())
-        folder.update(_file_digest(file).digest())
-    return folder.hexdigest()
+        whole.update(f"{file.relative_to(path)}\0{_file_digest(file)}\n".encode())
+    return whole.hexdigest()
 
 
-def _file_digest(path: Path) -> "hashlib._Hash":
-    digest = hashlib.sha256()
+def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest
+        return hashlib.file_digest(file, "sha256").hexdigest()

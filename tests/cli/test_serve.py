@@ -53,7 +53,7 @@ def test_it_answers_and_ends_with_0(model: str, tmp_path: Path, number: int) -> 
         answer = remote(served.url, WINDOW)
         assert answer.shape == (1, 20, 1)
         assert served.stop(number) == 0
-    assert f"ready: {model}" in served.log.read_text()
+    assert f"{model} (litert) at {served.url}" in served.log.read_text()
 
 
 def test_variables_stand_in_for_flags(root: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ gpfn demo --repeat 200
 """
 
 _SERVER = "GP_SERVER_URL"
-_READY = re.compile(r"listening at (http://\S+)(?=.* ready: )", re.DOTALL)
+_READY = re.compile(r"^gpfn serve: .* at (http://\S+)$", re.MULTILINE)
 _START_SECONDS = 60.0
 _CLOSE = 1e-5
 

@@ -14,6 +14,7 @@ from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
     from gpfn.graphpipe.server import ServerSettings
+    from gpfn.models import Model
     from gpfn.serving import CacheSettings
 
 __all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "run"]
@@ -97,19 +98,21 @@ def _serve(args: argparse.Namespace, name: str) -> int:
     threads = args.threads if args.threads == "auto" else _number("--threads", args.threads)
     settings = _settings(args, Address.parse(args.listen))
     _log_to_stderr(verbose=args.verbose)
-    return serve(
+    serve(
         _model_file(name),
         settings,
         threads=threads,
         inputs=_names(args.inputs, "GP_INPUTS"),
         outputs=_names(args.outputs, "GP_OUTPUTS"),
         cache=_cache(args),
-        on_listening=_say_where,
+        on_ready=_say_ready,
     )
+    return 0
 
 
-def _say_where(host: str, port: int) -> None:
-    print(f"gpfn serve: listening at {Address(host, port).url}", file=sys.stderr, flush=True)
+def _say_ready(model: "Model", address: tuple[str, int]) -> None:
+    url = Address(*address).url
+    print(f"gpfn serve: {model.name} ({model.backend}) at {url}", file=sys.stderr, flush=True)
 
 
 def _model_file(name: str) -> str:
