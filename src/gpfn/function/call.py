@@ -21,6 +21,7 @@ class Reply(NamedTuple):
 
     ``stages`` are (name, seconds) in the order they ran; ``error`` is set when the
     message holds an error document, ``failures`` hold what failed within a batch.
+    ``memory`` is (name, resident bytes after the stage), where the runner asks for it.
     """
 
     message: Message
@@ -28,3 +29,4 @@ class Reply(NamedTuple):
     stages: tuple[tuple[str, float], ...] = ()
     error: BaseException | None = None
     failures: tuple[BaseException, ...] = ()
+    memory: tuple[tuple[str, int], ...] = ()

@@ -37,8 +37,8 @@ def answer_steps(function: Function, message: Message, call: Call) -> Steps[Repl
         reply = yield from _reply_steps(function, message, call, stages)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - no call takes the process along
         _begin_trace_in_user_code(error)
-        return Reply(error_message(error), status_of(error), stages.listed(), error)
-    return reply._replace(stages=stages.listed())
+        reply = Reply(error_message(error), status_of(error), error=error)
+    return reply._replace(stages=stages.listed(), memory=tuple(stages.memory.items()))
 
 
 def event_steps(function: Function, event: Event, call: Call) -> Steps[Event]:
