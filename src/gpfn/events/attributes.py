@@ -5,105 +5,114 @@ translated first (legacy.py), so that this is the only place that judges.
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import NoReturn, TypeAlias, cast
+from typing import TypeAlias
 
 from gpfn.errors import InvalidEvent
 from gpfn.events import grammar
 
-__all__ = ["CORE", "REQUIRED", "RESERVED", "Value", "check", "kind", "quoted"]
+__all__ = ["CORE", "REQUIRED", "RESERVED", "Value", "check", "judge", "kind", "quoted"]
 
 Value: TypeAlias = str | bool | int
 """An attribute's value: extensions may be Boolean or Integer, all others are text."""
 
 REQUIRED = ("id", "source", "type")
 
-_RULES: Mapping[str, tuple[Callable[[str], object], str]] = MappingProxyType(
-    {
-        "id": (len, "expected a string that is not empty"),
-        "source": (grammar.URI_REFERENCE.fullmatch, "expected a URI reference (RFC 3986)"),
-        "type": (len, "expected a string that is not empty"),
-        "subject": (len, "expected a string that is not empty"),
-        "time": (grammar.TIMESTAMP.fullmatch, "expected an RFC 3339 date and time"),
-        "datacontenttype": (grammar.MEDIA_TYPE.fullmatch, "expected a media type (RFC 2046)"),
-        "dataschema": (grammar.URI.fullmatch, "expected an absolute URI (RFC 3986)"),
-    }
-)
+_GRAMMARS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "source": (grammar.URI_REFERENCE.fullmatch, "expected a URI reference (RFC 3986)"),
+    "time": (grammar.TIMESTAMP.fullmatch, "expected an RFC 3339 date and time"),
+    "datacontenttype": (grammar.MEDIA_TYPE.fullmatch, "expected a media type (RFC 2046)"),
+    "dataschema": (grammar.URI.fullmatch, "expected an absolute URI (RFC 3986)"),
+}
+"""The attributes with a grammar, none of which lets a forbidden character through."""
 
-CORE = frozenset(_RULES)
+_TEXTS = frozenset({"id", "type", "subject"})
+
+CORE = _TEXTS | _GRAMMARS.keys()
 """The attributes that the specification names, besides specversion."""
 
 RESERVED = CORE | {"specversion", "data", "data_base64"}
 """What no extension may be called."""
 
-_match: Callable[[str], Callable[[str], object] | None] = {
-    name: rule[0] for name, rule in _RULES.items()
-}.get
-_NAMES = frozenset(
-    {
-        *("traceparent", "tracestate", "correlationid", "causationid", "partitionkey"),
-        *("sequence", "expirytime", "dtype", "shape", "destination"),
-    }
-)
-"""Names of extensions met often enough to spare them the pattern."""
+_USUAL = _TEXTS | {
+    *("traceparent", "tracestate", "correlationid", "causationid", "partitionkey"),
+    *("sequence", "expirytime", "dtype", "shape", "destination"),
+}
+"""Names of texts met often enough to spare them the pattern."""
 
-
-# Values that producers send again and again, found valid for the attribute beside them:
-# finding one costs a fifth of matching it. A few, and short ones: memory is not for callers.
-_REPEATED = frozenset({"source", "type", "subject", "datacontenttype", "dataschema"})
+# What producers send again and again, found valid for the attribute beside it: looking it
+# up costs a fifth of matching it. A few, and short ones: memory is not for callers.
 _SEEN: dict[str, str] = {}
 _seen = _SEEN.get
 _MOST, _SHORT = 1024, 256
 
 
-def check(attributes: dict[str, object], *, plain: bool = False) -> dict[str, Value]:
+def check(attributes: dict[str, object]) -> dict[str, Value]:
     """Return the attributes, all of them valid, without those that are null.
 
-    ``plain`` says that no value holds anything but printable ASCII, which the caller
-    may know at less cost than looking at each. Raises InvalidEvent with the
-    attribute's name. Takes the dict over.
+    Raises InvalidEvent with the attribute's name. Takes the dict over.
     """
+    judge(attributes)
+    return attributes  # type: ignore[return-value] # each value has been looked at
+
+
+def judge(attributes: dict[str, object]) -> int:
+    """Check the attributes, drop those that are null, say how many were no strings."""
     if not ("id" in attributes and "source" in attributes and "type" in attributes):
         missing = next(name for name in REQUIRED if name not in attributes)
         raise InvalidEvent("a required attribute is missing", field=missing)
-    unset = False
+    others = 0
     for name, value in attributes.items():
         if value.__class__ is not str:
-            unset = unset or value is None
+            others += 1
             _check_other(name, value)
-        elif _seen(value) != name:
-            match = _match(name)
-            if match is None:
-                _check_name(name)
-            elif not match(value):
-                _refuse(name, value)
-            elif name in _REPEATED:
-                _remember(name, value)
-    if not plain:
-        _check_characters(attributes)
-    if unset:  # JSON format, section 2.2: null is the same as absent
-        return check({name: value for name, value in attributes.items() if value is not None})
-    return cast(dict[str, Value], attributes)
-
-
-def _remember(name: str, value: str) -> None:
-    if len(value) <= _SHORT:
-        if len(_SEEN) >= _MOST:
-            _SEEN.clear()
-        _SEEN[value] = name
-
-
-def _check_characters(attributes: Mapping[str, object]) -> None:
-    for name, value in attributes.items():
+        elif name in _GRAMMARS:
+            if _seen(value) != name:
+                _check_grammar(name, value)
         # Most text is printable ASCII, which two scans in C tell ten times as fast.
-        if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+        elif not (name in _USUAL and value and value.isascii() and value.isprintable()):
             _check_text(name, value)
+    if others:  # JSON format, section 2.2: null is the same as absent
+        for name in [name for name, value in attributes.items() if value is None]:
+            del attributes[name]
+    return others
+
+
+def _check_grammar(name: str, value: str) -> None:
+    match, expected = _GRAMMARS[name]
+    if match(value):
+        if name != "time" and len(value) <= _SHORT:
+            if len(_SEEN) >= _MOST:
+                _SEEN.clear()
+            _SEEN[value] = name
+        return
+    _check_characters(name, value)  # a forbidden character is the better reason
+    if not value:
+        raise InvalidEvent("must not be empty", field=name)
+    raise InvalidEvent(f"{expected}, got {quoted(value)}", field=name)
+
+
+def _check_text(name: str, value: str) -> None:
+    if name not in _TEXTS:
+        _check_name(name)
+    elif not value:
+        raise InvalidEvent("must not be empty", field=name)
+    _check_characters(name, value)
+
+
+def _check_characters(name: str, value: str) -> None:
+    found = grammar.FORBIDDEN_CHARACTER.search(value)
+    if found is not None:
+        raise InvalidEvent(
+            f"the character U+{ord(found[0]):04X} is not allowed in an attribute", field=name
+        )
 
 
 def _check_other(name: str, value: object) -> None:
     """Check a value that is no string: only an extension's may be."""
-    if value is None:
+    if value is None and name not in REQUIRED:
         return
+    if value is None:
+        raise InvalidEvent("a required attribute is missing", field=name)
     if name in CORE:
         raise InvalidEvent(f"expected a string, got {kind(value)}", field=name)
     _check_name(name)
@@ -118,29 +127,12 @@ def _check_other(name: str, value: object) -> None:
 
 
 def _check_name(name: str) -> None:
-    if name in _NAMES:
-        return
     if name in RESERVED:
         raise InvalidEvent("this name is not free for an extension", field=name)
     if grammar.NAME.fullmatch(name) is None:
         raise InvalidEvent(
             "an attribute's name is made of lower-case letters a-z and digits", field=quoted(name)
         )
-
-
-def _check_text(name: str, value: str) -> None:
-    found = grammar.FORBIDDEN_CHARACTER.search(value)
-    if found is not None:
-        raise InvalidEvent(
-            f"the character U+{ord(found[0]):04X} is not allowed in an attribute", field=name
-        )
-
-
-def _refuse(name: str, value: str) -> NoReturn:
-    _check_text(name, value)  # a forbidden character is the better reason
-    if not value:
-        raise InvalidEvent("must not be empty", field=name)
-    raise InvalidEvent(f"{_RULES[name][1]}, got {quoted(value)}", field=name)
 
 
 def quoted(text: str) -> str:

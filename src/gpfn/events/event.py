@@ -186,7 +186,9 @@ class Event(Envelope):
         if extensions:
             attributes = _checked(cast(dict[str, object], attributes), extensions)
         event = Event.received(attributes, None)
-        if data is not None:
+        if data.__class__ is bytes and valid_json and datacontenttype == JSON:
+            event._data, event._valid_json = data, True
+        elif data is not None:
             event._set_data(data, valid_json)
         return event
 

@@ -8,8 +8,8 @@ import orjson
 
 from gpfn.errors import InvalidEvent, TooLarge
 from gpfn.events import legacy
-from gpfn.events.attributes import Value, check, kind
-from gpfn.events.duplicates import colons, refuse_duplicates
+from gpfn.events.attributes import Value, check, judge, kind
+from gpfn.events.duplicates import quotes, refuse_duplicates, scan
 from gpfn.events.event import ABSENT, Event
 from gpfn.events.jsontext import encode, parse
 from gpfn.events.media import JSON, charset, is_json, is_text
@@ -41,17 +41,26 @@ def read_parsed(document: object, text: bytes) -> Event:
     """
     if not isinstance(document, dict):
         raise InvalidEvent(f"expected an object, got {kind(document)}", field="body")
+    if document.get("specversion") != "1.0":
+        refuse_duplicates(text, [document])
+        return _older_event(document)
+    members = len(document)
+    del document["specversion"]
     data = document.pop("data", ABSENT)
-    envelope = _attributes_text(document)
-    escaped = b"\\" in text
-    # replace() finds single bytes at memory speed, count() looks at each.
-    found = colons(text) if escaped else len(text) - len(text.replace(b":", b""))
-    inside_data = found - envelope.count(b":") - (data is not ABSENT)
-    if inside_data and (data is ABSENT or inside_data != _colons_of(data)):
-        refuse_duplicates(text)
-    # JSON text that is ASCII and has no backslash holds no control character but DEL.
-    plain = not escaped and envelope.isascii() and b"\x7f" not in envelope
-    return _event(document, data, plain=plain)
+    encoded = document.pop("data_base64", ABSENT)
+    try:
+        others = judge(document) + (encoded is None)
+    except InvalidEvent:
+        scan(text)  # a member that occurs twice is the better reason
+        raise
+    # A string has two quotes of its own. With as many as the names and the attributes that
+    # were kept need, none are left for the name of a member that was lost.
+    if quotes(text) != 4 * members - 2 * others - 2 * (data is not ABSENT):
+        kept = [document] if data is ABSENT else [document, data]
+        refuse_duplicates(text, kept, apart=members - len(document))
+    if encoded is ABSENT and document.get("datacontenttype", JSON) == JSON:
+        return Event.received(document, None, data)
+    return _with_data(document, data, encoded, "1.0")
 
 
 def read_batch(documents: object, text: bytes, largest: int) -> tuple[Event, ...]:
@@ -60,56 +69,27 @@ def read_batch(documents: object, text: bytes, largest: int) -> tuple[Event, ...
         raise InvalidEvent(f"expected an array of events, got {kind(documents)}", field="body")
     if len(documents) > largest:
         raise TooLarge(f"{len(documents)} events in a batch; at most {largest} (GPFN_MAX_BATCH)")
-    if colons(text) != _colons_of(documents):
-        refuse_duplicates(text, level=2)
-    events = []
-    for index, document in enumerate(documents):
-        try:
-            if not isinstance(document, dict):
-                raise InvalidEvent(f"expected an object, got {kind(document)}")  # noqa: TRY301
-            data = document.pop("data", ABSENT)
-            events.append(_event(document, data, plain=False))
-        except InvalidEvent as error:
-            field = f"[{index}].{error.field}" if error.field else f"[{index}]"
-            raise InvalidEvent(error.detail, field=field) from None
-    return tuple(events)
+    refuse_duplicates(text, [documents], level=2)
+    return tuple([_event_at(index, document) for index, document in enumerate(documents)])
 
 
-def _attributes_text(document: dict[str, object]) -> bytes:
-    """Return the attributes as JSON again: what tells lost members and odd characters."""
+def _event_at(index: int, document: object) -> Event:
     try:
-        return orjson.dumps(document)
-    except orjson.JSONEncodeError:
-        deep = next(name for name, value in document.items() if isinstance(value, dict | list))
-        raise InvalidEvent("nested too deeply for an attribute", field=deep) from None
+        if not isinstance(document, dict):
+            raise InvalidEvent(f"expected an object, got {kind(document)}")  # noqa: TRY301
+        if document.get("specversion") != "1.0":
+            return _older_event(document)
+        del document["specversion"]
+        data, encoded = document.pop("data", ABSENT), document.pop("data_base64", ABSENT)
+        return _with_data(check(document), data, encoded, "1.0")
+    except InvalidEvent as error:
+        field = f"[{index}].{error.field}" if error.field else f"[{index}]"
+        raise InvalidEvent(error.detail, field=field) from None
 
 
-def _colons_of(value: object) -> int:
-    try:
-        return colons(orjson.dumps(value))
-    except orjson.JSONEncodeError:  # nested deeper than it writes: the scan has to tell
-        return -1
-
-
-def _event(document: dict[str, object], data: object, *, plain: bool) -> Event:
-    """Return the event of an envelope without its data; ``plain`` as :func:`check` takes it."""
-    version = document.pop("specversion", None)
-    if version != "1.0":
-        return _older_event(document, data, version)
-    encoded = document.pop("data_base64", None)
-    attributes = check(document, plain=plain)
-    if encoded is None and attributes.get("datacontenttype", JSON) == JSON:
-        return Event.received(attributes, None, data)
-    return _with_data(attributes, data, encoded, "1.0")
-
-
-def _older_event(document: dict[str, object], data: object, stated: object) -> Event:
-    if stated is not None:
-        document["specversion"] = stated
-    if data is not ABSENT:
-        document["data"] = data
+def _older_event(document: dict[str, object]) -> Event:
     attributes, version = legacy.translate(document)
-    data, encoded = attributes.pop("data", ABSENT), attributes.pop("data_base64", None)
+    data, encoded = attributes.pop("data", ABSENT), attributes.pop("data_base64", ABSENT)
     try:
         return _with_data(check(attributes), data, encoded, version)
     except InvalidEvent as error:
@@ -118,7 +98,7 @@ def _older_event(document: dict[str, object], data: object, stated: object) -> E
 
 
 def _with_data(attributes: dict[str, Value], data: object, encoded: object, version: str) -> Event:
-    if encoded is not None:
+    if encoded is not None and encoded is not ABSENT:
         if data is not ABSENT:
             raise InvalidEvent("data and data_base64 are both present", field="data_base64")
         return Event.received(attributes, _decoded(encoded, version), ABSENT, version)

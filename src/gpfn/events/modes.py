@@ -1,7 +1,7 @@
 """From a message to its events and back: which of the three modes it is, and no mode at all."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
@@ -36,6 +36,11 @@ _OBJECTS = re.compile(rb"[ \t\r\n]*+\[[ \t\r\n]*+\{")
 _MARKS = (b'"specversion"', b'"cloudEventsVersion"')
 
 
+# What a NamedTuple's own constructor does, without the Python function around it.
+_received: Callable[..., "Received"] = tuple.__new__
+_message: Callable[..., Message] = tuple.__new__
+
+
 class Received(NamedTuple):
     """The events of one message and the mode they came in: one, unless it is a batch."""
 
@@ -54,18 +59,17 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
     Raises InvalidEvent with the attribute's name for an event that is broken,
     UnsupportedMedia for a CloudEvents format other than JSON, TooLarge over a limit.
     """
-    if len(message.body) > limits.body_bytes:
-        raise TooLarge(
-            f"{len(message.body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)"
-        )
-    content_type = message.content_type
+    body, content_type, headers = message
+    if len(body) > limits.body_bytes:
+        raise TooLarge(f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)")
     if content_type != STRUCTURED:
         content_type = content_type.partition(";")[0].strip().lower()
     if content_type == STRUCTURED:
-        return Received((read_event(_octets(message.body)),), "structured")
+        text = body if isinstance(body, bytes) else bytes(body)
+        return _received(Received, ((read_event(text),), "structured"))
     if content_type.startswith(_FAMILY):
         return _batch(message, content_type, limits)
-    if message.headers and is_binary(message):
+    if headers and is_binary(message):
         return Received((read_binary(message),), "binary")
     if content_type in _SNIFFED:
         return _sniffed(message, limits)
@@ -118,5 +122,5 @@ def write(events: Sequence[Event], mode: Mode) -> Message:
     if mode == "binary":
         return write_binary(events[0])
     if mode == "structured":
-        return Message(write_event(events[0]), STRUCTURED)
+        return _message(Message, (write_event(events[0]), STRUCTURED, ()))
     return Message(write_batch(events), BATCH)
