@@ -7,7 +7,7 @@ what comes out, errors included: every limit counts bytes of the message, not of
 
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http1.body import Body
-from gpfn.http1.chunks import ChunkScanner
+from gpfn.http1.chunks import ChunkScanner, only_chunk
 from gpfn.http1.head import CHUNKED, Head
 from gpfn.http1.request import Request
 from gpfn.limits import Limits
@@ -37,7 +37,6 @@ class RequestReader:
         "_body",
         "_error",
         "_head",
-        "_head_bytes",
         "_large",
         "_limits",
         "_ready",
@@ -116,7 +115,7 @@ class RequestReader:
         self._begun = self._begun or count > 0
         self._body.size += count
         if self._body.size == self._head.length:
-            self._finish()
+            self._finish(self._body.finish())
 
     def _parse(self, data: bytes | memoryview) -> None:
         if self._error is not None:
@@ -141,23 +140,22 @@ class RequestReader:
         while position < end and data[position] in b"\r\n":
             position += 1
         if position < end:
-            self._head = Head(self._limits)
-            self._head_bytes = 0
+            self._head = Head()
             self._state = _HEAD
         return position
 
     def _read_head(self, data: bytes, position: int) -> int:
         ends = self._head_end(data, position)
         stop = ends or len(data)
-        room = self._limits.header_bytes - self._head_bytes
-        self._head.feed(data[position : min(stop, position + room)])
+        head, limit = self._head, self._limits.header_bytes
+        room = limit - head.size
+        head.feed(data[position : min(stop, position + room)])
         if stop - position > room:
-            text = f"the head is over {self._limits.header_bytes} bytes (GPFN_MAX_HEADER_BYTES)"
+            text = f"the head is over {limit} bytes (GPFN_MAX_HEADER_BYTES)"
             raise InvalidRequest(text, field="headers", status=431)
-        self._head_bytes += stop - position
-        if ends or self._head.complete:
-            self._head.settle(self._limits)
-            if not (ends and self._head.complete):
+        if ends or head.complete:
+            head.settle(self._limits)
+            if not (ends and head.complete):
                 raise InvalidRequest("the head does not end where it should")
             self._begin_body()
         return stop
@@ -179,26 +177,33 @@ class RequestReader:
         head = self._head
         self._tail = b""
         self._begun = False
-        self._body = Body(self._large)
         if head.length == CHUNKED:
-            self._scanner = ChunkScanner(self._limits.body_bytes, self._limits.header_bytes)
             self._state = _CHUNKS
         elif head.length:
+            self._body = Body(self._large)
             self._body.reserve(head.length)
             self._state = _LENGTH
         else:
-            self._finish()
+            self._finish(b"")
 
     def _read_length(self, data: bytes | memoryview, position: int) -> int:
         stop = min(len(data), position + self._head.length - self._body.size)
         self._begun = True
         self._body.append(data[position:stop])
         if self._body.size == self._head.length:
-            self._finish()
+            self._finish(self._body.finish())
         return stop
 
     def _read_chunks(self, data: bytes, position: int) -> int:
-        scanner, self._begun = self._scanner, True
+        if not self._begun:
+            whole = only_chunk(data, position, self._limits.body_bytes)
+            if whole is not None:
+                self._finish(whole)
+                return len(data)
+            self._begun = True
+            self._body = Body(self._large)
+            self._scanner = ChunkScanner(self._limits.body_bytes, self._limits.header_bytes)
+        scanner = self._scanner
         stop = scanner.scan(data, position)
         for piece in self._head.take_chunks(data[position:stop]):
             self._body.append(piece)
@@ -207,15 +212,13 @@ class RequestReader:
         if scanner.done != self._head.ended:
             raise InvalidRequest("the chunks end where they should not", field="body")
         if scanner.done:
-            self._finish()
+            self._finish(self._body.finish())
         return stop
 
-    def _finish(self) -> None:
+    def _finish(self, body: bytes | memoryview) -> None:
         head = self._head
         self._state = _BETWEEN
-        self._ready = Request(
-            head.method, head.target, tuple(head.headers), self._body.finish(), head.keep_alive
-        )
+        self._ready = Request(head.method, head.target, tuple(head.headers), body, head.keep_alive)
 
 
 _STEPS = (

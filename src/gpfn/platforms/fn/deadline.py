@@ -6,6 +6,8 @@ __all__ = ["parse_deadline"]
 
 _FORM = "0000-00-00T00:00:00Z"
 
+_day = ("", 0)
+
 
 def parse_deadline(text: str) -> Deadline:
     """Return the deadline that an Fn-Deadline header states; NEVER when it states none.
@@ -25,8 +27,16 @@ def _epoch(text: str) -> float:
         from gpfn.events.timestamps import epoch_seconds
 
         return epoch_seconds(text.upper())
-    days = _days_since_1970(int(text[:4]), int(text[5:7]), int(text[8:10]))
-    return days * 86400 + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
+    return _midnight(text[:10]) + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
+
+
+def _midnight(date: str) -> int:
+    """Return the seconds since 1970 at which a day begins; one day lasts many calls."""
+    global _day  # noqa: PLW0603
+    if _day[0] != date:
+        days = _days_since_1970(int(date[:4]), int(date[5:7]), int(date[8:10]))
+        _day = (date, days * 86400)
+    return _day[1]
 
 
 def _days_since_1970(year: int, month: int, day: int) -> int:

@@ -12,7 +12,7 @@ from io import BytesIO
 from gpfn.errors import DeadlineExceeded, GpfnError
 from gpfn.events.message import Message
 from gpfn.function.call import Reply
-from gpfn.function.drive import Steps, drive, settle
+from gpfn.function.drive import drive, settle
 from gpfn.function.reply import error_message
 from gpfn.platforms.fn.context import Context
 from gpfn.platforms.fn.incoming import Incoming
@@ -49,18 +49,22 @@ class FdkStyle:
         """Answer one call; what goes wrong is answered with an error document."""
         began = time.perf_counter()
         try:
-            incoming.call.deadline.check("the handler was called")
-            reply = drive(self._steps(incoming), incoming.call.deadline)
+            reply = self._call(incoming)
         except BaseException as error:  # noqa: BLE001 - sys.exit too is only a failed call here
             if isinstance(error, TimeoutError):
                 error = _timed_out(error)
             status = error.status if isinstance(error, GpfnError) else 500
             reply = Reply(error_message(error), status, (), error)
-        return reply._replace(stages=(("handler", time.perf_counter() - began),))
+        message, status, _, failure, _ = reply
+        return Reply(message, status, (("handler", time.perf_counter() - began),), failure)
 
-    def _steps(self, incoming: Incoming) -> Steps[Reply]:
+    def _call(self, incoming: Incoming) -> Reply:
+        message, call, _, _ = incoming
+        call.deadline.check("the handler was called")
         context = Context(incoming)
-        result = yield from settle(self._handler(context, data=BytesIO(incoming.message.body)))
+        result = self._handler(context, data=BytesIO(message.body))
+        if hasattr(result, "__await__"):
+            result = drive(settle(result), call.deadline)
         status = context.status
         if hasattr(result, "body_bytes") and hasattr(result, "status"):
             result, status = _of_response(result, status)

@@ -34,6 +34,8 @@ _OF_THE_CONNECTION = frozenset(
     )
 )
 
+_TOLD = frozenset(("content-type", "fn-call-id", "fn-deadline", "fn-intent"))
+
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -51,19 +53,21 @@ def read_call(headers: Headers, body: bytes | memoryview) -> Incoming:
     kept: list[tuple[str, str]] = []
     content_type = intent = call_id = ""
     deadline = NEVER
-    for name, value in headers:
-        if name in _OF_THE_CONNECTION:
+    for header in headers:
+        name, value = header
+        if name in _TOLD:
+            if name == "fn-call-id":
+                call_id = value
+            elif name == "fn-deadline":
+                deadline = parse_deadline(value)
+            elif name == "fn-intent":
+                intent = value
+            else:
+                content_type = value
+                continue
+        elif name in _OF_THE_CONNECTION:
             continue
-        if name == "content-type":
-            content_type = value
-            continue
-        if name == "fn-call-id":
-            call_id = value
-        elif name == "fn-deadline":
-            deadline = parse_deadline(value)
-        elif name == "fn-intent":
-            intent = value
-        kept.append((name, value))
+        kept.append(header)
     by_trigger = intent == "httprequest"
     given = unwrap(kept) if by_trigger else kept
     if intent == "cloudevent":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from gpfn.errors import CallerError, GpfnError
 from gpfn.function.call import Reply
 
-__all__ = ["CallLog", "Memory", "log_failure", "say"]
+__all__ = ["CallLog", "Memory", "log_failure", "log_failures", "say"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1e6
@@ -62,9 +62,8 @@ class CallLog:
 
     def call(self, call_id: str, reply: Reply, received: int, seconds: float) -> None:
         """Log one answered call; what is no fault of the caller's with its trace."""
-        for failure in (reply.error, *reply.failures):
-            if failure is not None and not isinstance(failure, CallerError):
-                log_failure(call_id, failure)
+        if reply.error is not None or reply.failures:
+            log_failures(call_id, reply)
         if self.quiet:
             return
         stages = ", ".join([f"{name} {1e3 * spent:.3f}" for name, spent in reply.stages])
@@ -75,6 +74,13 @@ class CallLog:
             f" {len(reply.message.body)} B out, memory {now / _MB:.1f} MB"
             f" {self._memory.growth(now) / _MB:+.1f}"
         )
+
+
+def log_failures(call_id: str, reply: Reply) -> None:
+    """Log what went wrong in a call, as far as it is no fault of the caller's."""
+    for failure in (reply.error, *reply.failures):
+        if failure is not None and not isinstance(failure, CallerError):
+            log_failure(call_id, failure)
 
 
 def say(line: str) -> None:

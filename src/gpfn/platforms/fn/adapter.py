@@ -1,0 +1,85 @@
+"""A function as a handler of the stock FDK: ``handler = f.fn``, then ``fdk func.py handler``.
+
+The replies are those of our own runner, as far as the FDK lets them through: it loses all
+but the last of repeated request headers before anyone sees them.
+"""
+
+from gpfn.function.call import Reply
+from gpfn.platforms.fn.incoming import Incoming, read_call
+from gpfn.platforms.fn.log import log_failures
+from gpfn.platforms.fn.outgoing import socket_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Protocol
+
+    from fdk.response import Response
+
+    from gpfn.function.function import Function
+
+    class InvokeContext(Protocol):
+        """What is used of the FDK's context."""
+
+        def Headers(self) -> dict[str, str | list[str]]:  # noqa: N802
+            """Return the headers, a trigger's unwrapped and mixed with the agent's."""
+
+        def HTTPHeaders(self) -> dict[str, str | list[str]]:  # noqa: N802
+            """Return the headers that the trigger wrapped."""
+
+        def GetResponseHeaders(self) -> dict[str, str]:  # noqa: N802
+            """Return the headers of the reply."""
+
+    class Stream(Protocol):
+        """What is used of BytesIO."""
+
+        def read(self) -> bytes:
+            """Return all of it."""
+
+
+__all__ = ["FnHandler"]
+
+
+class FnHandler:
+    """What the FDK calls with its context and the body as a stream."""
+
+    def __init__(self, function: "Function") -> None:
+        self.function = function
+
+    def __call__(
+        self, ctx: "InvokeContext", data: "Stream | None" = None
+    ) -> "Response | Coroutine[object, object, Response]":
+        """Answer one call; never raises. An async function gives a coroutine."""
+        incoming = _incoming(ctx, b"" if data is None else data.read())
+        if self.function.is_async:
+            return self._answer_async(ctx, incoming)
+        return _response(ctx, incoming, self.function.answer(incoming.message, incoming.call))
+
+    async def _answer_async(self, ctx: "InvokeContext", incoming: Incoming) -> "Response":
+        reply = await self.function.answer_async(incoming.message, incoming.call)
+        return _response(ctx, incoming, reply)
+
+
+def _incoming(ctx: "InvokeContext", body: bytes) -> Incoming:
+    """Return the call; of names that the FDK has mixed, the caller's header counts."""
+    lines: list[tuple[str, str]] = []
+    for name, value in {**ctx.Headers(), **ctx.HTTPHeaders()}.items():
+        values = value if isinstance(value, list) else [value]
+        lines.extend((name, item) for item in values)
+    return read_call(tuple(lines), body)
+
+
+def _response(ctx: "InvokeContext", incoming: Incoming, reply: Reply) -> "Response":
+    from fdk.response import Response
+
+    log_failures(incoming.call.id, reply)
+    status = socket_status(reply, by_trigger=incoming.by_trigger)
+    message = reply.message
+    headers = {"Content-Type": message.content_type} if message.content_type else {}
+    for name, value in message.headers:  # the FDK can send a name once only
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    response = Response(ctx, response_data=bytes(message.body), headers=headers, status_code=status)
+    if incoming.by_trigger:
+        # said by status_code, 502 and 504 would go out on the socket and lose the document
+        ctx.GetResponseHeaders()["fn-http-status"] = str(reply.status)
+    return response
