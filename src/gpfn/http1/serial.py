@@ -6,7 +6,10 @@ something to read, requests are answered when they are complete, and none waits 
 another to go away. There are no time-outs: whoever calls us decides when to give up.
 """
 
+from __future__ import annotations
+
 import os
+from _socket import AF_INET, SHUT_WR, SOCK_STREAM, socket
 from collections import deque
 from select import POLLIN, poll
 
@@ -19,7 +22,6 @@ from gpfn.limits import Limits
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from socket import socket
     from typing import Protocol
 
     Buffers = Sequence[bytes | memoryview]
@@ -38,20 +40,22 @@ __all__ = ["SerialServer"]
 
 _PIECE = 1 << 16
 _CONNECTIONS = 256
+_LAST_TURNS = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class SerialServer:
     """Reads connections and answers their requests until :meth:`stop`."""
 
-    def __init__(self, listening: "socket", exchange: "Exchange", limits: Limits) -> None:
+    def __init__(self, listening: socket, exchange: Exchange, limits: Limits) -> None:
         self._listening = listening
         self._exchange = exchange
         self._limits = limits
         self._connections: dict[int, _Connection] = {}
         self._complete: deque[tuple[_Connection, Request]] = deque()
+        self.serving = False
         self._stopping = False
-        self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = poll()
         self._poll.register(self._woken, POLLIN)
         listening.setblocking(False)
@@ -60,42 +64,52 @@ class SerialServer:
     def stop(self) -> None:
         """End :meth:`serve` once the running request is answered; for signal handlers."""
         self._stopping = True
-        os.write(self.wakeup_fd, b"\0")
+        os.write(self._wake, b"\0")
 
     def serve(self) -> None:
-        """Answer requests until told to stop; those that are complete then are answered."""
-        while True:
-            while self._complete:
-                self._answer(*self._complete.popleft())
-            if self._stopping:
+        """Answer requests until told to stop, then those that have come meanwhile."""
+        self.serving = True
+        while not self._stopping:
+            self._turn(None)
+        for _ in range(_LAST_TURNS):
+            if not self._turn(0):
                 break
-            for descriptor, _ in self._poll.poll():
-                self._turn(descriptor)
         for connection in list(self._connections.values()):
             self._drop(connection)
         self._listening.close()
 
-    def _turn(self, descriptor: int) -> None:
-        connection = self._connections.get(descriptor)
-        if connection is not None:
-            self._read(connection)
-        elif descriptor == self._woken:
-            os.read(self._woken, 64)
-        else:
-            self._accept()
+    def _turn(self, milliseconds: int | None) -> bool:
+        """Wait until something comes, take it, and answer what is complete."""
+        ready = self._poll.poll(milliseconds)
+        for descriptor, _ in ready:
+            connection = self._connections.get(descriptor)
+            if connection is not None:
+                self._read(connection)
+            elif descriptor == self._woken:
+                os.read(self._woken, 64)
+            else:
+                self._accept()
+        while self._complete:
+            self._answer(*self._complete.popleft())
+        return bool(ready)
 
     def _accept(self) -> None:
         try:
-            accepted, _ = self._listening.accept()
+            descriptor, _ = self._listening._accept()  # type: ignore[attr-defined] # no stub has it
         except OSError:  # whoever knocked has gone again
             return
         if len(self._connections) >= _CONNECTIONS:
-            self._drop(next(iter(self._connections.values())))
+            self._make_room()
+        accepted = socket(AF_INET, SOCK_STREAM, 0, descriptor)
         accepted.setblocking(True)
-        self._connections[accepted.fileno()] = _Connection(accepted, self._limits)
-        self._poll.register(accepted, POLLIN)
+        self._connections[descriptor] = _Connection(accepted, self._limits)
+        self._poll.register(descriptor, POLLIN)
 
-    def _read(self, connection: "_Connection") -> None:
+    def _make_room(self) -> None:
+        idle = [connection for connection in self._connections.values() if connection.idle]
+        self._drop((idle or list(self._connections.values()))[0])
+
+    def _read(self, connection: _Connection) -> None:
         try:
             open_still = connection.receive()
             request = connection.next_request()
@@ -109,7 +123,7 @@ class SerialServer:
             elif not open_still:
                 self._drop(connection)
 
-    def _answer(self, connection: "_Connection", request: Request) -> None:
+    def _answer(self, connection: _Connection, request: Request) -> None:
         buffers = self._exchange.answer(request)
         try:
             send(connection.socket, buffers)
@@ -125,14 +139,16 @@ class SerialServer:
         elif not request.keep_alive:
             self._drop(connection)
 
-    def _refuse(self, connection: "_Connection", error: GpfnError) -> None:
+    def _refuse(self, connection: _Connection, error: GpfnError) -> None:
         try:
             connection.refuse(self._exchange.refuse(error))
         except OSError:
             self._drop(connection)
 
-    def _drop(self, connection: "_Connection") -> None:
-        if self._connections.pop(connection.descriptor, None) is not None:
+    def _drop(self, connection: _Connection) -> None:
+        # one that was dropped before may have left its descriptor's number to another
+        if self._connections.get(connection.descriptor) is connection:
+            del self._connections[connection.descriptor]
             self._poll.unregister(connection.descriptor)
             connection.socket.close()
 
@@ -147,12 +163,17 @@ class _Connection:
 
     __slots__ = ("_continued", "_refused", "descriptor", "reader", "socket")
 
-    def __init__(self, connected: "socket", limits: Limits) -> None:
+    def __init__(self, connected: socket, limits: Limits) -> None:
         self.socket = connected
         self.descriptor = connected.fileno()
         self.reader = RequestReader(limits)
         self._refused = False
         self._continued = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether closing it now would interrupt nobody."""
+        return self._refused or not self.reader.in_request
 
     def receive(self) -> bool:
         """Take what has come; returns False when the other side has closed."""
@@ -182,8 +203,8 @@ class _Connection:
             self._continued = False
         return request
 
-    def refuse(self, buffers: "Buffers") -> None:
+    def refuse(self, buffers: Buffers) -> None:
         """Answer a request that will never be complete, with the last reply there is."""
         self._refused = True
         send(self.socket, buffers)
-        self.socket.shutdown(1)  # SHUT_WR: there is no more to come from here
+        self.socket.shutdown(SHUT_WR)  # there is no more to come from here

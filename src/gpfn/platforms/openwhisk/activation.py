@@ -26,7 +26,7 @@ class Activation(NamedTuple):
         text, as for ``deadline``.
         """
         context = {
-            name: value if isinstance(value, str) else str(value)
+            name: value.replace("\0", "") if isinstance(value, str) else str(value)
             for name, value in body.items()
             if name != "value" and isinstance(value, str | int | float) and name.isidentifier()
         }
@@ -34,8 +34,15 @@ class Activation(NamedTuple):
             context.get("activation_id", ""), _deadline(context.get("deadline", "")), context
         )
 
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Activation":
+        """Return the activation that ``__OW_*`` variables tell of, under any runtime."""
+        names = ("activation_id", "deadline", "action_name", "namespace")
+        return cls.from_run({name: environ.get(_variable(name), "") for name in names})
+
 
 _current = Activation()
+_replaced: dict[str, str | None] = {}  # what variables were before the running activation
 
 
 def current() -> Activation:
@@ -46,13 +53,20 @@ def current() -> Activation:
 def enter(activation: Activation, environ: MutableMapping[str, str] = os.environ) -> None:
     """Make ``activation`` the running one and tell it to the action as ``__OW_*``.
 
-    What the activation before had and this one has not, is taken back.
+    What the activation before had set is put back: the container's own variables count
+    again where this one is silent, as ``__OW_API_HOST`` always does.
     """
     global _current  # noqa: PLW0603 - one activation at a time is the platform's rule
-    for name in _current.context.keys() - activation.context.keys():
-        environ.pop(_variable(name), None)
-    for name, value in activation.context.items():
-        environ[_variable(name)] = value.replace("\0", "")
+    for name, value in _replaced.items():
+        if value is None:
+            environ.pop(name, None)
+        else:
+            environ[name] = value
+    _replaced.clear()
+    for name, text in activation.context.items():
+        variable = _variable(name)
+        _replaced[variable] = environ.get(variable)
+        environ[variable] = text
     _current = activation
 
 
@@ -63,6 +77,9 @@ def _variable(name: str) -> str:
 def _deadline(text: str) -> Deadline:
     """Read milliseconds since 1970; what cannot be read sets no deadline."""
     try:
-        return Deadline.at_epoch(float(text) / 1000)
+        milliseconds = float(text)
     except ValueError:
         return NEVER
+    if not -1e15 < milliseconds < 1e15:  # NaN is not either
+        return NEVER
+    return Deadline.at_epoch(milliseconds / 1000)

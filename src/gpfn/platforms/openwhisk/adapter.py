@@ -1,12 +1,13 @@
 """A function as an OpenWhisk action: parameters in, a dictionary out."""
 
-import os
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from gpfn.events.message import Message
 from gpfn.function.call import Call, Reply
 from gpfn.platforms.openwhisk.activation import Activation
+from gpfn.platforms.openwhisk.log import CallLog
 from gpfn.platforms.openwhisk.webaction import (
     is_kafka,
     is_web,
@@ -15,10 +16,13 @@ from gpfn.platforms.openwhisk.webaction import (
     web_reply,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.function.function import Function
 
 __all__ = ["OpenWhiskMain", "answer_parameters"]
+
+Result = dict[str, object] | list[object]
 
 
 class OpenWhiskMain:
@@ -30,41 +34,56 @@ class OpenWhiskMain:
     application error and which keeps the container warm.
     """
 
-    def __init__(self, function: "Function") -> None:
+    def __init__(self, function: Function) -> None:
         self.function = function
+        self._log: CallLog | None = None
 
-    def __call__(self, args: Mapping[str, object] | None = None) -> dict[str, object]:
+    def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> Result:
         """Answer one activation; never raises."""
-        context = {
-            "activation_id": os.environ.get("__OW_ACTIVATION_ID", ""),
-            "deadline": os.environ.get("__OW_DEADLINE", ""),
-        }
-        return answer_parameters(self.function, args or {}, Activation.from_run(context))
+        if self._log is None:
+            self._log = CallLog()
+        parameters = {} if args is None else args
+        return answer_parameters(self.function, parameters, Activation.from_environ(), self._log)
 
 
 def answer_parameters(
-    function: "Function", parameters: object, activation: Activation
-) -> dict[str, object]:
+    function: Function, parameters: object, activation: Activation, log: CallLog
+) -> Result:
     """Return the action's result for its parameters, an object or an array."""
     call = Call(activation.id, activation.deadline, "openwhisk")
-    if not isinstance(parameters, Mapping):
-        return _result(function.answer(_array_message(parameters), call))
-    if is_kafka(parameters):
-        answers = [_result(function.answer(part, call)) for part in kafka_messages(parameters)]
-        return {"results": answers}
-    reply = function.answer(parameters_message(parameters), call)
-    return web_reply(reply) if is_web(parameters) else _result(reply)
+    replies: list[Reply] = []
+
+    def answer(message: Message) -> Reply:
+        replies.append(function.answer(message, call))
+        return replies[-1]
+
+    with log.activation(function.name, activation.id, replies):
+        if not isinstance(parameters, Mapping):
+            return _array_result(answer(_array_message(parameters)))
+        if is_kafka(parameters):
+            return {"results": [_result(answer(part)) for part in kafka_messages(parameters)]}
+        reply = answer(parameters_message(parameters))
+        return web_reply(reply) if is_web(parameters) else _result(reply)
 
 
 def _array_message(parameters: object) -> Message:
     """An array of events is a batch; any other array is plain data."""
     import orjson
 
-    is_batch = isinstance(parameters, list) and all(
-        isinstance(item, dict) and "specversion" in item for item in parameters
+    is_batch = (
+        isinstance(parameters, list)
+        and bool(parameters)
+        and all(isinstance(item, dict) and "specversion" in item for item in parameters)
     )
     media_type = "application/cloudevents-batch+json" if is_batch else "application/json"
     return Message(orjson.dumps(parameters), media_type)
+
+
+def _array_result(reply: Reply) -> Result:
+    """Return an array for an array where the reply is one."""
+    result = _result(reply)
+    inner = result.get("result")
+    return inner if len(result) == 1 and isinstance(inner, list) else result
 
 
 def _result(reply: Reply) -> dict[str, object]:

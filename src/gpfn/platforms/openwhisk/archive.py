@@ -2,8 +2,8 @@
 
 Only plain files and folders are unpacked. A link could point anywhere, and what is
 written through it would land there, so an archive with links is refused; so is one with
-absolute names or ``..``. Sizes in an archive's directory are claims: bytes are counted
-as they are written.
+absolute names or ``..``. Sizes in an archive's directory are claims: an honest one is
+refused before anything is written, and bytes are counted as they are written.
 """
 
 import gzip
@@ -11,121 +11,164 @@ import io
 import os
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import IO, NamedTuple
 
-from gpfn.errors import CallerError, InvalidRequest, TooLarge
+from gpfn.errors import CallerError, InvalidRequest, SetupError, TooLarge
 
-__all__ = ["MAX_UNPACKED", "is_archive", "unpack"]
+__all__ = ["MAX_UNPACKED", "is_archive", "max_unpacked", "unpack"]
 
 MAX_UNPACKED = 512 << 20
-"""Bytes of all files together; ``GPFN_MAX_CODE_BYTES``."""
+"""Bytes of all files together, when ``GPFN_MAX_CODE_BYTES`` does not say otherwise."""
 
+_LIMIT = "GPFN_MAX_CODE_BYTES"
 _MAX_FILES = 50_000
 _PIECE = 1 << 20
-_ZIP, _GZIP, _TAR_MAGIC = b"PK\x03\x04", b"\x1f\x8b", b"ustar"
+_ZIP, _EMPTY_ZIP, _GZIP, _TAR_MAGIC = b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"ustar"
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What the standard library raises over an archive that is damaged or odd."""
 
 
 class _Member(NamedTuple):
+    """A folder (without content) or a file of an archive."""
+
     name: str
-    is_folder: bool
-    executable: bool
     content: IO[bytes] | None
+    executable: bool = False
 
 
 def is_archive(data: bytes) -> bool:
     """Say whether the bytes begin like a zip, a gzip or a tar file."""
-    return data[:4] == _ZIP or data[:2] == _GZIP or data[257:262] == _TAR_MAGIC
+    return _is_zip(data) or data[:2] == _GZIP or data[257:262] == _TAR_MAGIC
 
 
-def unpack(data: bytes, folder: Path, max_bytes: int = MAX_UNPACKED) -> None:
+def max_unpacked(environ: Mapping[str, str] = os.environ) -> int:
+    """Return how much an archive may unpack to; raises SetupError for an impossible limit."""
+    text = environ.get(_LIMIT) or str(MAX_UNPACKED)
+    if not text.isascii() or not text.isdigit():
+        raise SetupError(f"expected a whole number, got {text!r}", field=_LIMIT)
+    return int(text)
+
+
+def unpack(data: bytes, folder: str, max_bytes: int = MAX_UNPACKED) -> None:
     """Unpack a zip, tar or tar.gz into ``folder``.
 
     Raises InvalidRequest for a broken archive or one that reaches out of the folder,
     TooLarge over ``max_bytes``; what was unpacked until then is the caller's to remove.
     """
     try:
-        members = _zip_members(data) if data[:4] == _ZIP else _tar_members(data, max_bytes)
-        _write(members, folder, max_bytes)
-    except (
-        zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError,
-        NotImplementedError, RuntimeError, ValueError,
-    ) as error:  # fmt: skip
-        if isinstance(error, CallerError):
-            raise
+        if _is_zip(data):
+            _write(_zip_members(data, max_bytes), folder, max_bytes)
+        else:
+            with _tar_file(data, max_bytes) as file:
+                _write(_tar_members(file), folder, max_bytes)
+    except CallerError:
+        raise
+    except _BROKEN as error:
         raise InvalidRequest(f"broken archive: {error}", field="code") from None
 
 
-def _write(members: Iterator[_Member], folder: Path, max_bytes: int) -> None:
+def _is_zip(data: bytes) -> bool:
+    return data[:4] in (_ZIP, _EMPTY_ZIP)
+
+
+def _write(members: Iterator[_Member], folder: str, max_bytes: int) -> None:
     left = max_bytes
     for count, member in enumerate(members):
         if count >= _MAX_FILES:
             raise TooLarge(f"the archive has over {_MAX_FILES} files", field="code")
-        target = folder / _safe(member.name)
-        if member.is_folder:
-            target.mkdir(parents=True, exist_ok=True)
-        elif member.content is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            left -= _copy(member.content, target, left, max_bytes)
-            target.chmod(0o755 if member.executable else 0o644)
+        target = os.path.join(folder, *_safe_parts(member.name))
+        if member.content is None:
+            os.makedirs(target, exist_ok=True)
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        left -= _copy(member.content, target, left, max_bytes)
+        os.chmod(target, 0o755 if member.executable else 0o644)
 
 
-def _copy(content: IO[bytes], target: Path, left: int, max_bytes: int) -> int:
+def _copy(content: IO[bytes], target: str, left: int, max_bytes: int) -> int:
+    """Copy a file of which at most ``left`` bytes may be written; returns its size."""
     written = 0
-    with target.open("wb") as file:
+    with open(target, "wb") as file:
         while piece := content.read(_PIECE):
             written += len(piece)
             if written > left:
-                raise TooLarge(
-                    f"the archive unpacks to over {max_bytes} bytes (GPFN_MAX_CODE_BYTES)",
-                    field="code",
-                )
+                raise _too_large(max_bytes)
             file.write(piece)
     return written
 
 
-def _safe(name: str) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
+def _safe_parts(name: str) -> list[str]:
+    """Return the parts of a relative path; none for the folder itself."""
+    slashed = name.replace("\\", "/")  # as Windows packs
+    parts = [part for part in slashed.split("/") if part not in ("", ".")]
+    if slashed.startswith("/") or ".." in parts or "\0" in name:
         raise InvalidRequest(f"the archive reaches out of its folder: {name!r:.80}", field="code")
-    return os.path.join(*path.parts)
+    return parts
 
 
-def _zip_members(data: bytes) -> Iterator[_Member]:
+def _zip_members(data: bytes, max_bytes: int) -> Iterator[_Member]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for info in archive.infolist():
+        members = archive.infolist()
+        if sum(info.file_size for info in members) > max_bytes:
+            raise _too_large(max_bytes)
+        for info in members:
             mode = info.external_attr >> 16
             if stat.S_ISLNK(mode):
                 raise _link(info.filename)
             if info.is_dir():
-                yield _Member(info.filename, True, False, None)
+                yield _Member(info.filename, None)
                 continue
             with archive.open(info) as content:
-                yield _Member(info.filename, False, bool(mode & 0o100), content)
+                yield _Member(info.filename, content, bool(mode & 0o100))
 
 
-def _tar_members(data: bytes, max_bytes: int) -> Iterator[_Member]:
-    file: BinaryIO = io.BytesIO(data)
-    if data[:2] == _GZIP:
-        # inflated as a whole first: tarfile itself would read a header of any size
-        with gzip.GzipFile(fileobj=file) as inflated:
-            plain = inflated.read(max_bytes + 1)
-        if len(plain) > max_bytes:
-            raise TooLarge(f"the archive inflates to over {max_bytes} bytes", field="code")
-        file = io.BytesIO(plain)
+def _tar_file(data: bytes, max_bytes: int) -> IO[bytes]:
+    """Return the tar file inside ``data``, inflated within bounds if need be.
+
+    tarfile would inflate a header of any claimed size in memory.
+    """
+    if data[:2] != _GZIP:
+        return io.BytesIO(data)
+    plain = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as inflated:
+        while piece := inflated.read(_PIECE):
+            plain.write(piece)
+            if plain.tell() > max_bytes:
+                plain.close()
+                raise _too_large(max_bytes)
+    plain.seek(0)
+    return plain
+
+
+def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
     with tarfile.open(fileobj=file, mode="r:") as archive:
         for info in archive:
             if info.issym() or info.islnk():
                 raise _link(info.name)
             if info.isdir():
-                yield _Member(info.name, True, False, None)
+                yield _Member(info.name, None)
             elif info.isfile():
-                yield _Member(info.name, False, bool(info.mode & 0o100), archive.extractfile(info))
+                yield _Member(info.name, archive.extractfile(info), bool(info.mode & 0o100))
             else:
                 raise InvalidRequest(f"neither file nor folder: {info.name!r:.80}", field="code")
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"the archive unpacks to over {max_bytes} bytes ({_LIMIT})", field="code")
 
 
 def _link(name: str) -> InvalidRequest:

@@ -9,7 +9,11 @@ libraries, child processes) passes by: only its line breaks are not known here.
 import io
 import os
 import sys
-from typing import TextIO
+from _thread import allocate_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 __all__ = ["SENTINEL", "Streams"]
 
@@ -17,12 +21,20 @@ SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 
 
 class _Tracked(io.RawIOBase):
-    """Writes to a descriptor and remembers whether the last byte ended a line."""
+    """Writes to a descriptor and remembers whether the last byte ended a line.
+
+    A log that cannot be written must not cost a call: it is lost without a word.
+    """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self.mid_line = False
+        self._mid_line = False
+        self._renew_lock()
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = allocate_lock()
 
     def writable(self) -> bool:
         return True
@@ -30,11 +42,30 @@ class _Tracked(io.RawIOBase):
     def fileno(self) -> int:
         return self._descriptor
 
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
     def write(self, data: "bytes | memoryview", /) -> int:  # type: ignore[override]
         view = memoryview(data).cast("B")
-        count = os.write(self._descriptor, view) if len(view) else 0
-        if count:
-            self.mid_line = view[count - 1] != 0x0A
+        with self._lock:
+            return self._write(view)
+
+    def write_line(self, text: str) -> None:
+        """Write whole lines, which begin on a line of their own."""
+        with self._lock:
+            start = "\n" if self._mid_line else ""
+            line = memoryview(f"{start}{text}\n".encode("utf-8", "backslashreplace"))
+            while line:
+                line = line[self._write(line) :]
+
+    def _write(self, view: memoryview) -> int:
+        if not view:
+            return 0
+        try:
+            count = os.write(self._descriptor, view)
+        except OSError:
+            count = len(view)
+        self._mid_line = view[count - 1] != 0x0A
         return count
 
 
@@ -54,19 +85,20 @@ class Streams:
         )
 
     def install(self) -> None:
-        """Take the place of sys.stdout and sys.stderr."""
+        """Take the place of sys.stdout and sys.stderr, also of those kept by the interpreter."""
         sys.stdout.flush()
         sys.stderr.flush()
-        sys.stdout, sys.stderr = self._text
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._text  # type: ignore[misc]
 
-    @property
-    def stderr(self) -> TextIO:
-        """Where the runner itself writes."""
-        return self._text[1]
+    def say(self, text: str) -> None:
+        """Write lines of the runner's own to stderr, behind what was printed until now."""
+        self.flush()
+        self._raw[1].write_line(text.rstrip("\n"))
 
     def flush(self) -> None:
         """Write out what is buffered; user code may have closed or replaced a stream."""
-        for stream in {sys.stdout, sys.stderr, *self._text}:
+        streams: list[TextIO] = [sys.stdout, sys.stderr, *self._text]
+        for stream in streams:
             try:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
@@ -76,5 +108,4 @@ class Streams:
         """Write the sentinel to both streams, each on a line of its own."""
         self.flush()
         for raw in self._raw:
-            start = "\n" if raw.mid_line else ""
-            raw.write(f"{start}{SENTINEL}\n".encode())
+            raw.write_line(SENTINEL)

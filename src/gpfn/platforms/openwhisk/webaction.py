@@ -1,19 +1,19 @@
 """What an action's parameters may carry besides parameters: web requests, triggers, Kafka.
 
 A web action gets the request taken apart: method, headers and path as ``__ow_*``; a JSON
-object's members and the query's as parameters of their own; any other body, and every
-body of a raw action, as ``__ow_body`` (base64 when the platform takes the media type for
-binary: it does so for ``application/json`` in raw actions and for unknown ``+json`` types
-without a charset). Here it is put together again. A trigger fired over HTTP leaves only
-its headers; the Kafka feed sends ``messages``.
+object's members, a form's fields and the query's as parameters of their own; any other
+body, and every body of a raw action, as ``__ow_body``. Here it is put together again. A
+trigger that was fired over HTTP leaves only its headers; the Kafka feed sends ``messages``.
 """
 
-import binascii
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from gpfn.events.message import Message
+from gpfn.platforms.openwhisk.webbody import decode_body, encode_body
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.function.call import Reply
 
@@ -21,11 +21,21 @@ __all__ = ["is_kafka", "is_web", "kafka_messages", "parameters_message", "web_re
 
 _EVENT_MARKS = ("specversion", "cloudEventsVersion")
 _STRUCTURED = "application/cloudevents+json"
-_HIDDEN = frozenset(("authorization", "cookie", "proxy-authorization", "x-require-whisk-auth"))
-"""Headers of the caller's that are the platform's business and never go on, nor into a log."""
 
-_UNREAL = frozenset(("connection", "content-length", "content-type", "host", "transfer-encoding"))
-_STARTS_OF_JSON = ("{", "[", '"')
+_UNREAL = frozenset(
+    (
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "x-require-whisk-auth",
+    )
+)
+"""Headers that are the transport's or the platform's business."""
+
+_KEYS = frozenset(("authorization", "cookie", "proxy-authorization"))
+"""A trigger hands the key on with which it was fired: to OpenWhisk itself."""
 
 
 def is_web(parameters: Mapping[str, object]) -> bool:
@@ -49,11 +59,12 @@ def is_kafka(parameters: Mapping[str, object]) -> bool:
 def parameters_message(parameters: Mapping[str, object]) -> Message:
     """Return the message that a web request, a trigger or plain parameters stand for."""
     given = parameters.get("__ow_headers")
-    headers = _headers(given if isinstance(given, Mapping) else {})
-    content_type = _content_type(given if isinstance(given, Mapping) else {})
+    named = given if isinstance(given, Mapping) else {}
+    headers = _headers(named, _UNREAL if is_web(parameters) else _UNREAL | _KEYS)
+    content_type = _content_type(named)
     body = parameters.get("__ow_body")
     if isinstance(body, str):
-        return Message(_decoded(body, content_type), content_type, headers)
+        return Message(decode_body(body, content_type), content_type, headers)
     if body is not None:  # a JSON array or number, which has no members to spread
         return Message(_json(body), content_type or "application/json", headers)
     plain = {name: value for name, value in parameters.items() if not name.startswith("__ow_")}
@@ -71,47 +82,50 @@ def kafka_messages(parameters: Mapping[str, object]) -> Iterator[Message]:
     assert isinstance(messages, list), "is_kafka() has looked"  # noqa: S101
     for message in messages:
         value = message["value"]
-        text = value.encode() if isinstance(value, str) else _json(value)
-        yield Message(text, "application/json")
+        if isinstance(value, str):
+            yield Message(value.encode(), "text/plain")
+        else:
+            yield Message(_json(value), "application/json")
 
 
-def web_reply(reply: "Reply") -> dict[str, object]:
+def web_reply(reply: Reply) -> dict[str, object]:
     """Return a reply as a web action's: status, headers and a body.
 
-    JSON goes as a value, other text as it is, anything else as base64: the platform
-    decodes what its media type says is binary.
+    A failure's stands under ``error``: the platform unwraps it for the caller and counts
+    the activation among the failed.
     """
     body, content_type = bytes(reply.message.body), reply.message.content_type
-    headers: dict[str, object] = {"content-type": content_type or "application/octet-stream"}
+    headers: dict[str, object] = {}
+    if body:
+        headers["content-type"] = _plain_json(content_type) or "application/octet-stream"
     for name, value in reply.message.headers:
         earlier = headers.get(name)
         headers[name] = value if earlier is None else [*_listed(earlier), value]
-    return {"statusCode": reply.status, "headers": headers, "body": _web_body(body, content_type)}
+    response = {
+        "statusCode": reply.status,
+        "headers": headers,
+        "body": encode_body(body, content_type),
+    }
+    return response if reply.error is None else {"error": response}
+
+
+def _plain_json(content_type: str) -> str:
+    """Leave JSON's charset out, which it has not: the platform compares the whole type."""
+    base = content_type.partition(";")[0].strip()
+    return base if base.lower() == "application/json" else content_type
 
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _web_body(body: bytes, content_type: str) -> object:
-    base = content_type.partition(";")[0].strip().lower()
-    if base == "application/json" or base.endswith("+json"):
-        import orjson
-
-        return orjson.loads(body) if body else ""
-    if base.startswith("text/"):
-        return body.decode("utf-8", "replace")
-    return binascii.b2a_base64(body, newline=False).decode()
-
-
-def _headers(given: Mapping[object, object]) -> tuple[tuple[str, str], ...]:
+def _headers(
+    given: Mapping[object, object], left_out: frozenset[str]
+) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name.lower(), value)
         for name, value in given.items()
-        if isinstance(name, str)
-        and isinstance(value, str)
-        and name.lower() not in _HIDDEN
-        and name.lower() not in _UNREAL
+        if isinstance(name, str) and isinstance(value, str) and name.lower() not in left_out
     )
 
 
@@ -120,22 +134,6 @@ def _content_type(given: Mapping[object, object]) -> str:
         if isinstance(name, str) and name.lower() == "content-type" and isinstance(value, str):
             return value
     return ""
-
-
-def _decoded(body: str, content_type: str) -> bytes:
-    """Undo the platform's base64 where there is one.
-
-    Whether there is, depends on a table of media types inside the platform. For text it
-    never is; JSON shows by its first character; anything else is base64 when it can be.
-    """
-    base = content_type.partition(";")[0].strip().lower()
-    is_json = base == "application/json" or base.endswith("+json")
-    if base.startswith("text/") or (is_json and body.lstrip().startswith(_STARTS_OF_JSON)):
-        return body.encode()
-    try:
-        return binascii.a2b_base64(body, strict_mode=True)
-    except (binascii.Error, ValueError):
-        return body.encode()
 
 
 def _json(value: object) -> bytes:
