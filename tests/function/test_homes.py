@@ -26,3 +26,23 @@ def test_one_home_does_not_load_another() -> None:
             ("gpfn.platforms.http", "gpfn.platforms.openwhisk"))]
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_naming_all_homes_loads_next_to_nothing() -> None:
+    """Every func.py does, and on Fn the first call waits for it."""
+    code = """if True:
+        import sys
+        from gpfn import Function
+        function = Function(lambda payload: payload, takes="payload")
+        function.fn
+        before = set(sys.modules)
+        function.openwhisk, function.asgi
+        print(*sorted(set(sys.modules) - before))
+    """
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == [
+        "gpfn.platforms.http",
+        "gpfn.platforms.http.adapter",
+        "gpfn.platforms.openwhisk",
+        "gpfn.platforms.openwhisk.adapter",
+    ]

@@ -31,7 +31,7 @@ class Action:
     def __call__(self, value: object, activation: Activation, log: CallLog) -> object:
         """Return what the action gives for its parameters; an async main is awaited."""
         if self.function is not None:
-            from gpfn.platforms.openwhisk.adapter import answer_parameters
+            from gpfn.platforms.openwhisk.answering import answer_parameters
 
             return answer_parameters(self.function, value, activation, log)
         return drive(settle(self._main(value)), activation.deadline)

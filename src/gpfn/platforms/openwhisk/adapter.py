@@ -1,28 +1,20 @@
-"""A function as an OpenWhisk action: parameters in, a dictionary out."""
+"""A function as an OpenWhisk action: ``main = f.openwhisk``.
+
+A function's file makes one whatever platform it runs on: what answers is loaded by the
+first activation, so that a cold start on Fn does not pay for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpfn.events.message import Message
-from gpfn.function.call import Call, Reply
-from gpfn.platforms.openwhisk.activation import Activation
-from gpfn.platforms.openwhisk.log import CallLog
-from gpfn.platforms.openwhisk.webaction import (
-    is_kafka,
-    is_web,
-    kafka_messages,
-    parameters_message,
-    web_reply,
-)
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.function.function import Function
+    from gpfn.platforms.openwhisk.answering import Result
+    from gpfn.platforms.openwhisk.log import CallLog
 
-__all__ = ["OpenWhiskMain", "answer_parameters"]
-
-Result = dict[str, object] | list[object]
+__all__ = ["OpenWhiskMain"]
 
 
 class OpenWhiskMain:
@@ -40,67 +32,11 @@ class OpenWhiskMain:
 
     def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> Result:
         """Answer one activation; never raises."""
+        from gpfn.platforms.openwhisk.activation import Activation
+        from gpfn.platforms.openwhisk.answering import answer_parameters
+        from gpfn.platforms.openwhisk.log import CallLog
+
         if self._log is None:
             self._log = CallLog()
         parameters = {} if args is None else args
         return answer_parameters(self.function, parameters, Activation.from_environ(), self._log)
-
-
-def answer_parameters(
-    function: Function, parameters: object, activation: Activation, log: CallLog
-) -> Result:
-    """Return the action's result for its parameters, an object or an array."""
-    call = Call(activation.id, activation.deadline, "openwhisk")
-    replies: list[Reply] = []
-
-    def answer(message: Message) -> Reply:
-        replies.append(function.answer(message, call))
-        return replies[-1]
-
-    with log.activation(function.name, activation.id, replies):
-        if not isinstance(parameters, Mapping):
-            return _array_result(answer(_array_message(parameters)))
-        if is_kafka(parameters):
-            return {"results": [_result(answer(part)) for part in kafka_messages(parameters)]}
-        reply = answer(parameters_message(parameters))
-        return web_reply(reply) if is_web(parameters) else _result(reply)
-
-
-def _array_message(parameters: object) -> Message:
-    """An array of events is a batch; any other array is plain data."""
-    import orjson
-
-    is_batch = (
-        isinstance(parameters, list)
-        and bool(parameters)
-        and all(isinstance(item, dict) and "specversion" in item for item in parameters)
-    )
-    media_type = "application/cloudevents-batch+json" if is_batch else "application/json"
-    return Message(orjson.dumps(parameters), media_type)
-
-
-def _array_result(reply: Reply) -> Result:
-    """Return an array for an array where the reply is one."""
-    result = _result(reply)
-    inner = result.get("result")
-    return inner if len(result) == 1 and isinstance(inner, list) else result
-
-
-def _result(reply: Reply) -> dict[str, object]:
-    """Return the reply as the dictionary that an action must give; anything else is ``result``.
-
-    An event in binary mode cannot come out of plain parameters, so there are no headers.
-    """
-    import orjson
-
-    body, media_type = reply.message.body, reply.message.content_type.partition(";")[0]
-    if not len(body):
-        return {}
-    if media_type == "application/json" or media_type.endswith("+json"):
-        value = orjson.loads(body)
-        return value if isinstance(value, dict) else {"result": value}
-    if media_type.startswith("text/"):
-        return {"result": str(body, "utf-8", "replace")}
-    from base64 import b64encode
-
-    return {"result": b64encode(body).decode(), "datacontenttype": media_type}
