@@ -1,9 +1,10 @@
 """Every attribute: absent, empty, of another type, of another form; and what extensions may be."""
 
+import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent
@@ -101,6 +102,7 @@ def test_forbidden_characters_name_the_attribute(name: str, bad: str) -> None:
     assert error.detail == f"the character U+{ord(bad[0]):04X} is not allowed in an attribute"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_text_is_let_through_unless_forbidden(text: str) -> None:
     try:
@@ -109,6 +111,13 @@ def test_text_is_let_through_unless_forbidden(text: str) -> None:
     except InvalidEvent:
         accepted = False
     assert accepted == (FORBIDDEN_CHARACTER.search(text) is None)
+
+
+def test_printable_text_holds_no_forbidden_character() -> None:
+    """What the quick way rests on, for every character that there is."""
+    printable = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isprintable())
+    assert len(printable) > 100_000
+    assert FORBIDDEN_CHARACTER.search(printable) is None
 
 
 def test_values_seen_before_are_known_for_their_attribute_only() -> None:

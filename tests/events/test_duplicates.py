@@ -119,7 +119,7 @@ def written(value: Any, *, escape: bool) -> str:
     return json.dumps(value)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(OBJECTS, st.booleans())
 def test_the_scan_finds_what_the_oracle_finds(pairs: list[Any], escape: bool) -> None:
     text = written(tuple(pairs), escape=escape).encode()
@@ -143,7 +143,7 @@ def lost_members(text: bytes) -> list[int]:
     return lost
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(OBJECTS, st.booleans())
 def test_colons_that_add_up_mean_that_nothing_was_lost(pairs: list[Any], escape: bool) -> None:
     """The property that the second way stands on; the other direction is the scan's."""
@@ -161,7 +161,7 @@ ATTRIBUTES = st.lists(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(ATTRIBUTES, st.booleans())
 def test_no_event_with_a_member_twice_is_accepted(pairs: list[Any], escape: bool) -> None:
     """The whole of the ways together, against the oracle."""

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent
@@ -104,6 +104,7 @@ def test_octets_that_are_no_utf8_are_refused(header: str) -> None:
     assert error.detail.isascii()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_encoded_values_are_printable_ascii_and_come_back(text: str) -> None:
     if FORBIDDEN_CHARACTER.search(text) and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -113,6 +114,7 @@ def test_encoded_values_are_printable_ascii_and_come_back(text: str) -> None:
     assert decode_value(encoded, "x") == text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=255), max_size=40))
 def test_any_header_is_decoded_or_refused(value: str) -> None:
     with suppress(InvalidEvent):

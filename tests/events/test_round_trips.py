@@ -13,7 +13,7 @@ from tests.events.asking import one
 from tests.events.events import EVENTS
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_structured(event: Event) -> None:
     again = one(write([event], "structured"))
@@ -21,13 +21,13 @@ def test_structured(event: Event) -> None:
     assert again.datacontenttype == event.datacontenttype
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_structured_is_recognised_without_its_media_type(event: Event) -> None:
     assert one(write([event], "structured")._replace(content_type="text/plain")) == event
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(EVENTS)
 def test_binary(event: Event) -> None:
     """Headers have no types: extensions come back as their canonical strings."""
@@ -40,7 +40,7 @@ def test_binary(event: Event) -> None:
         assert again.attribute(name) == event.attribute(name)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(EVENTS, max_size=4))
 def test_batch(events: Sequence[Event]) -> None:
     received = read(write(events, "batch"))
@@ -48,7 +48,7 @@ def test_batch(events: Sequence[Event]) -> None:
     assert list(received.events) == events
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(EVENTS, st.sampled_from(["structured", "binary"]))
 def test_the_reply_to_any_event_can_be_read(event: Event, mode: str) -> None:
     reply = event.reply({"a": [1]})
@@ -71,7 +71,7 @@ HEADERS = st.lists(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=60), CONTENT_TYPES, HEADERS)
 def test_any_message_is_an_event_or_none_or_refused(
     body: bytes, content_type: str, headers: list[tuple[str, str]]
@@ -83,7 +83,7 @@ def test_any_message_is_an_event_or_none_or_refused(
         assert str(error).isprintable()  # noqa: PT017
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(EVENTS, st.data())
 def test_any_damage_to_an_event_is_harmless(event: Event, draw: st.DataObject) -> None:
     body = bytearray(write([event], "structured").body)

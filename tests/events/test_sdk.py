@@ -94,7 +94,7 @@ def test_we_read_what_the_v1_api_writes(writer: Any) -> None:
     assert event.json() == {"a": 1}
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(EVENTS)
 def test_any_event_through_the_core_api(event: Event) -> None:
     """A datetime cannot hold a leap second; rather than another time none is sent."""
@@ -105,13 +105,13 @@ def test_any_event_through_the_core_api(event: Event) -> None:
     assert Event.from_sdk(event.to_sdk()) == event
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(EVENTS)
 def test_any_event_through_the_v1_api(event: Event) -> None:
     assert Event.from_sdk(event.to_sdk("v1")) == event
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(EVENTS)
 def test_any_event_through_the_core_apis_json(event: Event) -> None:
     if event.time is not None and "60" in event.time:

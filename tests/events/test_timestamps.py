@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.events import timestamps
@@ -12,6 +12,7 @@ from gpfn.events.grammar import TIMESTAMP
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31), timezones=OFFSETS)
 )
@@ -21,6 +22,7 @@ def test_seconds_agree_with_datetime(moment: datetime) -> None:
     assert timestamps.epoch_seconds(moment.isoformat()) == pytest.approx(expected, abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9999), st.integers(0, 13), st.integers(0, 32))
 def test_a_day_is_one_when_the_calendar_has_it(year: int, month: int, day: int) -> None:
     try:
