@@ -12,8 +12,8 @@ import gpfn
 from gpfn.errors import GpfnError, InvalidTensor, ModelUnreadable, SetupError
 from gpfn.events import Event
 from gpfn.events.message import Message
+from gpfn.function.call import Opened
 from gpfn.function.function import Function
-from gpfn.function.opening import Opened
 from gpfn.function.payload import Payload
 from gpfn.tensors import TensorSpec
 

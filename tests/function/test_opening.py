@@ -1,5 +1,7 @@
 """Opening a model once, and feeding it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from gpfn.errors import GpfnError, SetupError
 from gpfn.events.message import Message
 from gpfn.function.function import Function
-from gpfn.function.opening import feed, match_inputs, preload
+from gpfn.function.opening import feed, match_inputs
 from gpfn.models import Model, default_cache, open_model
 from gpfn.tensors import TensorSpec
 
@@ -98,6 +100,21 @@ def test_a_handler_may_use_the_model(uri: str) -> None:
     assert function.answer(Message(b"")).message.body == b"[[2.0,4.0]]"
 
 
-def test_preload_makes_the_first_call_cheap() -> None:
-    assert preload("payload") < 0.001
-    assert preload("arrays") >= 0
+@pytest.mark.parametrize("takes", ["arrays", "event"])
+def test_the_first_call_loads_nothing_that_opening_could_have(takes: str) -> None:
+    code = f"""if True:
+        import sys
+        from gpfn import Function, TensorSpec
+        from gpfn.events.message import Message
+        if {takes!r} == "arrays":
+            function = Function(lambda x: x, inputs={{"x": TensorSpec("float32")}})
+        else:
+            function = Function(lambda event: event.json(), takes="event")
+        assert function.open().warmup_seconds > 0
+        before = set(sys.modules)
+        event = b'{{"specversion":"1.0","id":"1","type":"t","source":"/","data":[1,2]}}'
+        assert function.answer(Message(event)).error is None
+        print(*sorted(set(sys.modules) - before))
+    """
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == []

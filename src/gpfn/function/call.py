@@ -5,7 +5,7 @@ from typing import NamedTuple
 from gpfn.deadline import NEVER, Deadline
 from gpfn.events.message import Message
 
-__all__ = ["Call", "Reply"]
+__all__ = ["Call", "Opened", "Reply"]
 
 
 class Call(NamedTuple):
@@ -30,3 +30,11 @@ class Reply(NamedTuple):
     error: BaseException | None = None
     failures: tuple[BaseException, ...] = ()
     memory: tuple[tuple[str, int], ...] = ()
+
+
+class Opened(NamedTuple):
+    """How long opening took; ``uri`` is the model that was found, empty without one."""
+
+    load_seconds: float = 0.0
+    warmup_seconds: float = 0.0
+    uri: str = ""

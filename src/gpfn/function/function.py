@@ -9,14 +9,11 @@ from typing import Literal
 
 from gpfn.errors import SetupError
 from gpfn.events.message import Message
-from gpfn.function.call import Call, Reply
+from gpfn.function.call import Call, Opened, Reply
 from gpfn.function.drive import drive, drive_async
 from gpfn.function.homes import Homes
-from gpfn.function.locate import find_model
-from gpfn.function.opening import Opened, feed, match_inputs, open_and_warm, preload
 from gpfn.function.parameters import Callback
 from gpfn.function.pipeline import answer_steps
-from gpfn.function.reply import Stamp
 from gpfn.limits import Limits
 
 TYPE_CHECKING = False
@@ -84,7 +81,7 @@ class Function(Homes):
         self.handler = _callback(handler)
         self.before = _callback(before)
         self.after = _callback(after)
-        self.stamp = Stamp(reply_type, reply_source)
+        self.stamp = (reply_type, reply_source)
         self.nonfinite = nonfinite
         self.threads = threads
         self._limits = limits
@@ -133,6 +130,11 @@ class Function(Homes):
         return self._opened
 
     def _open(self) -> Opened:
+        if not self.candidates and self.takes in ("payload", "message"):
+            return Opened()  # such a function may need no codec, and is not kept waiting
+        from gpfn.function.locate import find_model
+        from gpfn.function.opening import match_inputs, open_and_warm, preload
+
         if not self.candidates:
             return Opened(warmup_seconds=preload(self.takes))
         uri = find_model(self.candidates, self.folder)
@@ -145,6 +147,8 @@ class Function(Homes):
     def predict(self, value: object, deadline: Deadline) -> object:
         """Call the model with what was decoded or prepared."""
         assert self.model is not None, "checked at declaration, opened before"  # noqa: S101
+        from gpfn.function.opening import feed
+
         outputs = () if self.output is None else (self.output,)
         return self.model(feed(value, self._feeds), outputs=outputs, deadline=deadline)
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from gpfn.errors import GpfnError, SetupError
+from gpfn.function.call import Opened
 from gpfn.limits import Limits
 
 TYPE_CHECKING = False
@@ -15,15 +16,7 @@ if TYPE_CHECKING:
 
     Threads = int | Literal["auto"]
 
-__all__ = ["Opened", "feed", "match_inputs", "open_and_warm", "preload"]
-
-
-class Opened(NamedTuple):
-    """How long opening took; ``uri`` is the model that was found, empty without one."""
-
-    load_seconds: float = 0.0
-    warmup_seconds: float = 0.0
-    uri: str = ""
+__all__ = ["feed", "match_inputs", "open_and_warm", "preload"]
 
 
 def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model, Opened]":
@@ -49,13 +42,10 @@ def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model,
 
 
 def preload(takes: str) -> float:
-    """Load the codecs that the first call would wait for; returns the seconds that took.
-
-    A function of payloads or messages may never need them, and is not kept waiting.
-    """
+    """Load the codecs that the first call would wait for; returns the seconds that took."""
     began = time.perf_counter()
-    if takes in ("arrays", "event"):
-        from gpfn.events import read, write  # noqa: F401
+    from gpfn.events import read, write  # noqa: F401
+
     if takes == "arrays":
         from gpfn.tensors import decode_json, encode  # noqa: F401
     return time.perf_counter() - began

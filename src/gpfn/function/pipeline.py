@@ -56,22 +56,22 @@ def _reply_steps(function: Function, message: Message, call: Call, stages: Stage
         stages.begin("open")
         function.open()
     stages.begin("decode")
-    received = _received(function, message)
-    if received.form == "batch":
-        return (yield from _batch_steps(function, received.payloads, call, stages))
-    payload = received.payloads[0]
+    payloads, form = _received(function, message)
+    if form == "batch":
+        return (yield from _batch_steps(function, payloads, call, stages))
+    payload = payloads[0]
     body = yield from _body_steps(function, payload, call, stages)
     if isinstance(body, Message):
         return Reply(body)
     if payload.event is None:
         return Reply(to_message(body))
-    return Reply(event_message([to_event(payload.event, body, function.stamp)], received.form))
+    return Reply(event_message([to_event(payload.event, body, function.stamp)], form))
 
 
 def _received(function: Function, message: Message) -> Received:
     if function.takes == "message":
         payload = Payload(message.body, message.content_type, headers=message.headers)
-        return Received((payload,), "plain")
+        return (payload,), "plain"
     return receive(message, function.limits)
 
 

@@ -1,7 +1,5 @@
 """From a transport's message to what the function works on, and the form to answer in."""
 
-from typing import NamedTuple
-
 from gpfn.errors import TooLarge
 from gpfn.events.message import Message
 from gpfn.function.payload import Payload
@@ -12,14 +10,11 @@ __all__ = ["Received", "receive"]
 _MARKS = (b"specversion", b"cloudEventsVersion")
 
 
-class Received(NamedTuple):
-    """The payloads of a message and the form they came in.
+Received = tuple[tuple[Payload, ...], str]
+"""The payloads of a message and the form they came in.
 
-    ``form`` is ``plain`` (no event), ``structured``, ``binary`` or ``batch``.
-    """
-
-    payloads: tuple[Payload, ...]
-    form: str
+The form is ``plain`` (no event), ``structured``, ``binary`` or ``batch``.
+"""
 
 
 def receive(message: Message, limits: Limits) -> Received:
@@ -34,14 +29,14 @@ def receive(message: Message, limits: Limits) -> Received:
         )
     plain = Payload(message.body, message.content_type, headers=message.headers)
     if not _may_be_event(message, plain):
-        return Received((plain,), "plain")
+        return (plain,), "plain"
     from gpfn.events import read
 
     events = read(message, limits)
     if events is None:
-        return Received((plain,), "plain")
+        return (plain,), "plain"
     payloads = tuple(Payload.from_event(event, message.headers) for event in events.events)
-    return Received(payloads, events.mode)
+    return payloads, events.mode
 
 
 def _may_be_event(message: Message, plain: Payload) -> bool:

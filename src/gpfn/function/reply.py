@@ -1,7 +1,7 @@
 """From a result to the message that goes back, in the form the request came in."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gpfn.errors import GpfnError, Overloaded, error_document
 from gpfn.events.message import Message
@@ -25,11 +25,8 @@ PROBLEM = "application/problem+json"
 """The media type of an error document (RFC 9457)."""
 
 
-class Stamp(NamedTuple):
-    """What a function puts on the events it answers with; None is the events' own default."""
-
-    type: str | None = None
-    source: str | None = None
+Stamp = tuple[str | None, str | None]
+"""The type and source of the events a function answers with; None is the events' default."""
 
 
 def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
@@ -39,8 +36,8 @@ def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
     return request.reply(
         body.data,
         datacontenttype=body.media_type or None,
-        type=stamp.type,
-        source=stamp.source,
+        type=stamp[0],
+        source=stamp[1],
         extensions=body.attributes,
         valid_json=body.valid_json,
     )
@@ -73,7 +70,7 @@ def error_event(request: "Event", error: BaseException, stamp: Stamp) -> "Event"
         _document(error),
         datacontenttype=PROBLEM,
         type=f"{request.type}.error",
-        source=stamp.source,
+        source=stamp[1],
         valid_json=True,
     )
 

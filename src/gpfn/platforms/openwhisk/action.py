@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from gpfn.function.call import Opened
 from gpfn.function.drive import drive, settle
 from gpfn.function.function import Function
-from gpfn.function.opening import Opened
 from gpfn.platforms.openwhisk.activation import Activation
 from gpfn.platforms.openwhisk.folder import CodeFolder
 from gpfn.platforms.openwhisk.log import CallLog

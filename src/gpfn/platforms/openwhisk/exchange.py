@@ -31,7 +31,7 @@ from gpfn.platforms.openwhisk.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.function.opening import Opened
+    from gpfn.function.call import Opened
     from gpfn.platforms.openwhisk.action import Action
     from gpfn.platforms.openwhisk.log import CallLog
 

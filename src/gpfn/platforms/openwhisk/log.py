@@ -20,8 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from gpfn.function.call import Reply
-    from gpfn.function.opening import Opened
+    from gpfn.function.call import Opened, Reply
 
 __all__ = ["CallLog", "resident"]
 
