@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def test_an_open_model_and_its_signal_handlers(model: str) -> None:
     opened = open_model(model)
     serve(opened, SETTINGS, on_ready=visitor)
     assert visitor.model is opened
+    assert opened({"series": WINDOW})["forecast"].shape == (1, 20, 1), "it stays open"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -67,6 +69,17 @@ def test_a_plain_function() -> None:
     visitor = Visitor(np.arange(3.0))
     serve(apply, SETTINGS, on_ready=visitor)
     np.testing.assert_array_equal(visitor.answer, [3, 2, 1])
+
+
+def test_a_connection_that_is_kept_does_not_hold_up_the_end(model: str) -> None:
+    """The signal may come between a reply and the wait for the next request."""
+    started = time.monotonic()
+    opened = open_model(model)
+    for _ in range(20):
+        visitor = Visitor(WINDOW)
+        serve(opened, SETTINGS, on_ready=visitor)
+        assert visitor.answer is not None
+    assert time.monotonic() - started < SETTINGS.drain_seconds / 2
 
 
 def test_what_keeps_a_model_from_being_served_is_raised(tmp_path: Path) -> None:

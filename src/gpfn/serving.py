@@ -46,7 +46,8 @@ def serve(
     """Serve a model until SIGTERM or SIGINT, then let running requests finish.
 
     Args:
-        target: A URI for ``open_model``, an open Model, or a plain function of one array.
+        target: A URI for ``open_model``, an open Model (which stays open), or a plain
+            function of one array.
         settings: How to listen; 127.0.0.1:9000 when None.
         threads: For one inference of a model opened here, as ``open_model`` takes them.
         inputs: Names for requests that leave theirs out; the model's own when empty.
@@ -67,7 +68,7 @@ def serve(
         with _stopped_by_signals(server):
             loading.start(on_ready)
             server.serve()
-        loading.finish()
+        loading.finish(close=isinstance(target, str))
     finally:
         if store is not None:
             store.close()
@@ -97,11 +98,11 @@ class _Loading:
     def start(self, on_ready: "Callable[[Model, tuple[str, int]], None]") -> None:
         threading.Thread(target=self._run, args=(on_ready,), name="load", daemon=True).start()
 
-    def finish(self) -> None:
-        """Close the model; raise what kept it from being opened."""
+    def finish(self, *, close: bool) -> None:
+        """Raise what kept the model from being opened; close it if it is ours."""
         if self._error is not None:
             raise self._error
-        if self._model is not None:
+        if self._model is not None and close:
             self._model.close()
 
     def _run(self, on_ready: "Callable[[Model, tuple[str, int]], None]") -> None:

@@ -75,6 +75,8 @@ class Connection:
         request = self._reader.next_request()
         deadline = Deadline.after(self._settings.request_seconds)
         self.idle = request is None and not self._reader.in_request
+        if self.idle and self.draining:  # drain() came between the last reply and this line
+            return None
         continued = False
         while request is None:
             if not self._receive_some(deadline):
