@@ -60,6 +60,7 @@ lock: $(PEERS)/uv/bin/uv ## Resolve the newest versions again into locks/
 	$(UV_COMPILE) pyproject.toml --all-extras -o locks/all.lock
 	$(UV_COMPILE) pyproject.toml -c locks/all.lock -o locks/default.lock
 	printf 'hatchling\neditables\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/build.lock
+	printf 'cyclonedx-bom\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/sbom.lock
 	$(UV_COMPILE) locks/peer-graphpipe.in --override locks/peer-graphpipe.overrides \
 		-o locks/peer-graphpipe.lock
 

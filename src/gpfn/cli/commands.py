@@ -9,6 +9,7 @@ from typing import Protocol, cast
 __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 
 COMMANDS = {
+    "build": "gpfn.cli.build",
     "demo": "gpfn.cli.demo",
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",

@@ -1,0 +1,167 @@
+"""``gpfn build``: the image of a function, for the platform that is to run it."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpfn.errors import SetupError
+
+if TYPE_CHECKING:
+    from gpfn.containers.engine import Engine
+    from gpfn.containers.recipe import Recipe
+    from gpfn.invoke.target import Target
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "build the container image of a function, with its packages and its models"
+EXAMPLES = """\
+gpfn build functions/forecast --platform fn --print
+gpfn build functions/classify --platform openwhisk --tag classify:1
+gpfn build --platform graphpipe --runtime tensorflow --tag gpfn/graphpipe:0.1.0-tensorflow
+gpfn build functions/forecast --platform http --base my/python:3.12 --sbom forecast.cdx.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    from gpfn.containers.engine import ENGINES
+    from gpfn.containers.recipe import BASE, PLATFORMS, RUNTIMES
+
+    flag = parser.add_argument
+    flag("function", nargs="?", help="a folder, a func.py or a func.yaml; a bare runtime without")
+    flag("--platform", choices=tuple(PLATFORMS), default="fn", help="what runs it (default: fn)")
+    flag("--runtime", choices=RUNTIMES, default="litert", help="what computes (default: litert)")
+    flag("--extra", action="append", default=[], help="an extra of gpfn, as requirements.txt "
+         "names them (repeatable)")  # fmt: skip
+    flag("--tag", help="the image's name (default: NAME-PLATFORM:VERSION of func.yaml)")
+    flag("--base", metavar="IMAGE", default=BASE, help="an image with Python (default: %(default)s)")
+    flag("--on", metavar="IMAGE", default="", help="put the function on this image of gpfn")
+    flag("--file", metavar="DOCKERFILE", help="build by this file instead of the generated one")
+    flag("--print", action="store_true", dest="show", help="print the Dockerfile and end")
+    flag("--engine", choices=ENGINES, default="docker", help="(default: docker)")
+    flag("--network", default="", help="the build's network, for instance host")
+    flag("--no-cache", action="store_true", help="do every step again")
+    flag("--sbom", metavar="FILE", help="where the list of packages goes, in CycloneDX (default: "
+         "only in the image, /opt/gpfn/sbom.cdx.json)")  # fmt: skip
+    flag("--json", action="store_true", help="the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, or print the Dockerfile; returns the exit code."""
+    target = _target(args.function)
+    recipe = _recipe(args, target)
+    if args.show:
+        print(recipe.dockerfile(), end="")
+        return 0
+    from gpfn.containers.engine import Engine
+
+    engine = Engine(args.engine)
+    text = _dockerfile(args.file, recipe)
+    engine.check()
+    tag = args.tag or _default_tag(recipe)
+    _build(engine, recipe, text, tag, target, args)
+    if args.sbom:
+        _save_sbom(engine, tag, Path(args.sbom))
+    _tell(engine, recipe, tag, target, as_json=args.json)
+    return 0
+
+
+def _target(function: str | None) -> "Target | None":
+    from gpfn.invoke.target import find_target
+
+    return None if function is None else find_target(function)
+
+
+def _recipe(args: argparse.Namespace, target: "Target | None") -> "Recipe":
+    from gpfn.containers.described import described
+    from gpfn.containers.recipe import Recipe
+
+    if target is None and args.on:
+        raise SetupError("needs a function to put on that image", field="--on")
+    name, version, folder, model = described(target, args.platform)
+    return Recipe(
+        platform=args.platform,
+        function=folder,
+        runtime=args.runtime,
+        base=args.base,
+        extras=tuple(args.extra),
+        model=model,
+        name=name,
+        version=version,
+        on=args.on,
+    )
+
+
+def _dockerfile(file: str | None, recipe: "Recipe") -> str:
+    if file is None:
+        return recipe.dockerfile()
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"no such Dockerfile: {error.strerror}", field=file) from error
+
+
+def _default_tag(recipe: "Recipe") -> str:
+    from gpfn import __version__
+
+    if not recipe.function:
+        return f"gpfn/{recipe.platform}:{__version__}-{recipe.runtime}"
+    return f"{recipe.name}-{recipe.platform}:{recipe.version or __version__}".lower()
+
+
+def _build(
+    engine: "Engine",
+    recipe: "Recipe",
+    text: str,
+    tag: str,
+    target: "Target | None",
+    args: argparse.Namespace,
+) -> None:
+    from gpfn.cli.progress import DownloadProgress
+    from gpfn.containers.context import staged
+    from gpfn.containers.engine import Build
+    from gpfn.containers.onimage import check_runtime
+
+    if recipe.on:
+        check_runtime(engine, recipe.on)
+    arguments = {} if recipe.on else {"BASE": recipe.base}
+    mirror = os.environ.get("GPFN_MODEL_MIRROR", "")
+    if "://" in mirror and not recipe.on:
+        arguments["GPFN_MODEL_MIRROR"] = mirror
+    with staged(target.folder if target else None, DownloadProgress()) as context:
+        place = context / recipe.function if recipe.on else context
+        cache = "" if recipe.on or args.file else f"gpfn/cache:{recipe.platform}-{recipe.runtime}"
+        engine.build(Build(text, place, tag, arguments, args.network, not args.no_cache, cache))
+
+
+def _save_sbom(engine: "Engine", tag: str, file: Path) -> None:
+    from gpfn.containers.sbom import sbom_of
+
+    text = sbom_of(engine, tag)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"cannot be written: {error.strerror}", field=str(file)) from error
+
+
+def _tell(
+    engine: "Engine", recipe: "Recipe", tag: str, target: "Target | None", *, as_json: bool
+) -> None:
+    import json
+
+    from gpfn.cli.progress import size_text
+    from gpfn.containers.described import next_command
+    from gpfn.containers.layers import layers
+
+    rows = layers(engine, tag)
+    following = next_command(recipe, tag, target.memory if target else 0)
+    if as_json:
+        sizes = [{"made_by": row.made_by, "size": row.size} for row in rows]
+        print(json.dumps({"image": tag, "layers": sizes, "next": following}, indent=2))
+        return
+    for row in rows:
+        print(f"{size_text(row.size):>10}  {row.made_by}", file=sys.stderr)
+    print(f"{size_text(sum(row.size for row in rows)):>10}  in all", file=sys.stderr)
+    print(f"built {tag}; next: {following}")

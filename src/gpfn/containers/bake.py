@@ -1,0 +1,99 @@
+"""Putting a function's models beside it: ``python -m gpfn.containers.bake FOLDER``.
+
+Runs where the image is built, so that nothing is downloaded when it starts; loading the
+function also tells at once when a package that it imports is not in the image.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpfn.errors import DownloadFailed, GpfnError, ModelUnreadable, SetupError
+
+if TYPE_CHECKING:
+    from gpfn.function.function import Function
+    from gpfn.models.catalogue import ModelFile
+
+__all__ = ["bake", "main", "needed_files"]
+
+_CATALOGUE = "catalogue:"
+
+
+def needed_files(file: Path) -> "Iterator[ModelFile]":
+    """Yield the catalogue's files that the function in ``file`` may use: models and labels.
+
+    Raises SetupError when the function cannot be loaded.
+    """
+    from gpfn.function.load import load_function
+    from gpfn.models.catalogue import default_catalogue
+
+    function = load_function(str(file))
+    names = [uri.removeprefix(_CATALOGUE) for uri in function.candidates if uri.startswith(_CATALOGUE)]
+    for name in dict.fromkeys((*names, *_classified_by(function))):
+        yield from default_catalogue().get(name).files
+
+
+def _classified_by(function: "Function") -> tuple[str, ...]:
+    """Return the models that a Classifier lets the caller choose from."""
+    from gpfn.classifier import Classifier
+
+    owners = (getattr(step, "__self__", None) for step in _steps(function))
+    return next((owner.names for owner in owners if isinstance(owner, Classifier)), ())
+
+
+def _steps(function: "Function") -> Iterator[object]:
+    for step in (function.before, function.handler, function.after):
+        yield getattr(step, "function", step)
+
+
+def bake(folder: Path) -> list[Path]:
+    """Copy the models that the function in ``folder`` needs into it, hashes checked.
+
+    Returns all of them. Raises SetupError or DownloadFailed; a function whose only model
+    is named by the environment is left to it.
+    """
+    from gpfn.models.atomic import check_file
+    from gpfn.models.store import obtain
+
+    found = []
+    for wanted in dict.fromkeys(needed_files(folder / "func.py")):
+        target = folder / wanted.name
+        if not target.is_file():
+            shutil.copyfile(obtain(wanted), target)
+        wrong = check_file(target, sha256=wanted.sha256, size=wanted.size) if wanted.url else ""
+        if wrong:
+            target.unlink()
+            raise DownloadFailed(f"{wanted.name} {wrong}")
+        found.append(target)
+    _check_found(folder)
+    return found
+
+
+def _check_found(folder: Path) -> None:
+    from gpfn.function.load import load_function
+    from gpfn.function.locate import find_model
+
+    function = load_function(str(folder / "func.py"))
+    fixed = [uri for uri in function.candidates if not uri.startswith("env:")]
+    if fixed:
+        try:
+            find_model(fixed, str(folder))
+        except ModelUnreadable as error:
+            raise SetupError(error.detail, field="model") from error
+
+
+def main() -> int:
+    """Bake the folder that the command line names; returns the exit code."""
+    try:
+        for path in bake(Path(sys.argv[1])):
+            print(f"{path.name}: {path.stat().st_size} bytes")
+    except GpfnError as error:
+        print(f"gpfn: {' '.join(str(error).split())}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

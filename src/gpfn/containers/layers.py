@@ -1,0 +1,54 @@
+"""How large an image is: by layer, and ours by package."""
+
+import json
+from dataclasses import dataclass
+
+from gpfn.containers.engine import Engine
+from gpfn.errors import SetupError
+
+__all__ = ["Layer", "layers", "packages"]
+
+_SIZES = """\
+import json, os, sys
+sizes = {}
+for top in ("/opt/gpfn", "/function"):
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)
+            parts = path.split("/site-packages/")
+            key = parts[1].split("/")[0] if len(parts) > 1 else top
+            sizes[key] = sizes.get(key, 0) + os.lstat(path).st_size
+print(json.dumps(sizes))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: what made it, and its size in bytes."""
+
+    made_by: str
+    size: int
+
+
+def layers(engine: Engine, image: str) -> list[Layer]:
+    """Return the layers of an image that hold anything, the lowest first."""
+    form = '{"size": {{json .Size}}, "by": {{json .CreatedBy}}}'
+    text = engine.run("history", "--no-trunc", "--human=false", "--format", form, image).stdout
+    found = [json.loads(line) for line in text.splitlines()]
+    rows = [Layer(_made_by(row["by"]), int(row["size"])) for row in reversed(found)]
+    return [layer for layer in rows if layer.size]
+
+
+def packages(engine: Engine, image: str) -> dict[str, int]:
+    """Return the bytes of every package in the image's environment, the largest first."""
+    python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-I", "-c", _SIZES)
+    done = engine.run("run", "--rm", "--network", "none", *python, check=False)
+    if done.returncode:
+        raise SetupError("has no /opt/gpfn: it was not built by gpfn", field=image)
+    sizes: dict[str, int] = json.loads(done.stdout)
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def _made_by(text: str) -> str:
+    text = text.replace("/bin/sh -c #(nop) ", "").replace("# buildkit", "").strip()
+    return " ".join(text.split())[:60] or "the base image"
