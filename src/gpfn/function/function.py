@@ -45,6 +45,7 @@ class Function(Homes):
         takes: Literal["arrays", "event", "payload", "message"] = "arrays",
         before: Callable[..., object] | None = None,
         after: Callable[..., object] | None = None,
+        on_open: Callable[[Model | None], object] | None = None,
         reply_type: str | None = None,
         reply_source: str | None = None,
         nonfinite: Literal["null", "refuse"] = "null",
@@ -64,6 +65,8 @@ class Function(Homes):
             takes: What the handler (or ``before``) is given.
             before: Called before the prediction; returns what is predicted from.
             after: Called with what was predicted; returns what is answered.
+            on_open: Called once, by open(), with the opened model: loads and imports what
+                calls would have to wait for. What it raises keeps the function from opening.
             reply_type: The type of the replying event; the request's + ``.response``.
             reply_source: The source of the replying event.
             nonfinite: What becomes of NaN and infinities in a JSON reply.
@@ -81,6 +84,7 @@ class Function(Homes):
         self.handler = _callback(handler)
         self.before = _callback(before)
         self.after = _callback(after)
+        self._on_open = on_open
         self.stamp = (reply_type, reply_source)
         self.nonfinite = nonfinite
         self.threads = threads
@@ -130,19 +134,14 @@ class Function(Homes):
         return self._opened
 
     def _open(self) -> Opened:
-        if not self.candidates and self.takes in ("payload", "message"):
-            return Opened()  # such a function may need no codec, and is not kept waiting
-        from gpfn.function.locate import find_model
-        from gpfn.function.opening import match_inputs, open_and_warm, preload
-
-        if not self.candidates:
-            return Opened(warmup_seconds=preload(self.takes))
-        uri = find_model(self.candidates, self.folder)
-        model, opened = open_and_warm(uri, self.threads, self.limits)
-        if self.handler is None:
-            self._feeds = match_inputs([spec.name for spec in self.declared], model)
-        self.model = model
-        return opened._replace(warmup_seconds=opened.warmup_seconds + preload("arrays"))
+        opened = Opened()
+        if self.candidates:
+            uri = find_model(self.candidates, self.folder)
+            self.model, opened = open_and_warm(uri, self.threads, self.limits)
+            if self.handler is None:
+                self._feeds = match_inputs([spec.name for spec in self.declared], self.model)
+        warmed = preload(self.takes if self.model is None else "arrays", self._on_open, self.model)
+        return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)
 
     def predict(self, value: object, deadline: Deadline) -> object:
         """Call the model with what was decoded or prepared."""

@@ -82,12 +82,12 @@ def _subject(function: Function, payload: Payload) -> object:
 
 def _expiry(event: Event | None) -> Deadline:
     """Return the deadline that an event's ``expirytime`` extension sets."""
-    expiry = None if event is None else event.extensions.get("expirytime")
+    expiry = None if event is None else event.attribute("expirytime")
     if expiry is None:
         return NEVER
-    from datetime import datetime
+    from gpfn.events.timestamps import epoch_seconds
 
     try:
-        return Deadline.at_epoch(datetime.fromisoformat(str(expiry)).timestamp())
+        return Deadline.at_epoch(epoch_seconds(str(expiry)))
     except ValueError:
-        raise InvalidEvent(f"not a time: {expiry!r}", field="expirytime") from None
+        raise InvalidEvent(f"not a time: {expiry!r:.60}", field="expirytime") from None
