@@ -31,6 +31,7 @@ def answer(payload):
 
 function = Function(answer, takes="payload")
 handler = function.fn
+main = function.openwhisk
 app = function.asgi
 """
 
@@ -49,7 +50,7 @@ def invoke(
     )
 
 
-@pytest.mark.parametrize("platform", ["fn", "fdk", "http", "call"])
+@pytest.mark.parametrize("platform", ["fn", "fdk", "http", "openwhisk", "call"])
 def test_an_answer_is_on_stdout_and_nothing_else(folder: Path, platform: str) -> None:
     run = invoke(str(folder), "--platform", platform, stdin=b"hello")
     assert (run.returncode, run.stdout) == (0, b"hello\n")
@@ -57,7 +58,7 @@ def test_an_answer_is_on_stdout_and_nothing_else(folder: Path, platform: str) ->
         assert run.stderr == b""
 
 
-@pytest.mark.parametrize("platform", ["fn", "fdk", "http", "call"])
+@pytest.mark.parametrize("platform", ["fn", "fdk", "http", "openwhisk", "call"])
 def test_a_failure_is_on_stderr_and_exits_1(folder: Path, platform: str) -> None:
     run = invoke(str(folder), "--platform", platform, stdin=b"bad")
     assert (run.returncode, run.stdout) == (1, b"")
@@ -111,6 +112,25 @@ def test_headers_may_repeat(folder: Path, platform: str) -> None:
     assert run.stdout == b'["1","2"]\n'
 
 
+def test_parameters_as_wsk_takes_them(folder: Path) -> None:
+    (folder / "p.json").write_text('{"a": 1, "b": 1}')
+    words = ("-P", str(folder / "p.json"), "-p", "b", "[2]", "--param", "c", 'say "hi"\n')
+    run = invoke(str(folder), "--platform", "openwhisk", *words, stdin=None)
+    assert json.loads(run.stdout) == {"a": 1, "b": [2], "c": 'say "hi"\n'}
+    assert invoke(str(folder), *words, stdin=None).stdout == run.stdout.replace(
+        b",", b", "
+    ).replace(b":", b": ")
+
+
+def test_the_log_of_an_activation(folder: Path) -> None:
+    run = invoke(str(folder), "--platform", "openwhisk", "--logs", stdin=b'{"a": 1}')
+    assert json.loads(run.stdout) == {"a": 1}
+    log = run.stderr.decode()
+    assert "a line of the function's" in log
+    assert "\nmain: " in log
+    assert "XXX_THE_END" not in log
+
+
 @pytest.mark.parametrize("header", ["no colon", "a b: c", "x: a\r\ny: b", "x: \u20ac", ": x"])
 def test_a_header_that_is_none_is_wrong_usage(folder: Path, header: str) -> None:
     run = invoke(str(folder), "--header", header)
@@ -125,6 +145,8 @@ def test_a_header_that_is_none_is_wrong_usage(folder: Path, header: str) -> None
         ["--timeout", "x"],
         ["--platform", "lambda"],
         ["--as-trigger", "--platform", "http"],
+        ["--data", "x", "-p", "a", "1"],
+        ["-p", "a"],
     ],
 )
 def test_wrong_usage(folder: Path, words: list[str]) -> None:
@@ -193,7 +215,7 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("platform", ["fn", "http"])
+@pytest.mark.parametrize("platform", ["fn", "http", "openwhisk"])
 def test_interrupted_it_ends_the_function_and_leaves_nothing(
     folder: Path, temporary: str, number: signal.Signals, platform: str
 ) -> None:

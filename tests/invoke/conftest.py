@@ -20,6 +20,7 @@ def echo(payload):
 
 function = Function(echo, takes="payload")
 handler = function.fn
+main = function.openwhisk
 app = function.asgi
 """
 
@@ -59,6 +60,7 @@ def fail(payload):
 
 function = Function(fail, takes="payload")
 handler = function.fn
+main = function.openwhisk
 app = function.asgi
 """
     (tmp_path / "func.py").write_text(source)

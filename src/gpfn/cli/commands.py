@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 COMMANDS = {
     "build": "gpfn.cli.build",
     "demo": "gpfn.cli.demo",
+    "image": "gpfn.cli.image",
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",
     "predict": "gpfn.cli.predict",

@@ -23,6 +23,7 @@ EXAMPLES = """\
 gpfn invoke functions/forecast < ce_samples/forecast.json
 gpfn invoke functions/forecast --platform http --timings --repeat 100 < ce_samples/forecast.json
 gpfn invoke functions/forecast --as-trigger --header "Ce-Id: 1" --data body.json
+gpfn invoke functions/digits --platform openwhisk --image ce_samples/digit-7.png -p topk 1 --logs
 """
 
 _TRIGGERS = ("fn", "fdk")
@@ -37,9 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--platform",
         choices=tuple(PLATFORMS),
         default="fn",
-        help="fn: gpfn's runner for Fn (default); fdk: Fn's stock FDK; http; call: this process",
+        help="fn: gpfn's runner for Fn (default); fdk: Fn's stock FDK; http; openwhisk; "
+        "call: this process",
     )
     parser.add_argument("--data", metavar="FILE", help="the body; standard input otherwise")
+    parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image")
+    parser.add_argument(
+        "-P", "--param-file", metavar="FILE", action="append", default=[], help="parameters, JSON"
+    )
+    parser.add_argument(
+        "-p",
+        "--param",
+        metavar=("NAME", "VALUE"),
+        nargs=2,
+        action="append",
+        default=[],
+        help="one parameter; the value is JSON or else text",
+    )
     parser.add_argument(
         "--content-type", metavar="TYPE", help="func.yaml's or text/plain otherwise"
     )
@@ -67,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
             f"gpfn invoke: --as-trigger needs --platform {' or '.join(_TRIGGERS)}", file=sys.stderr
         )
         return 2
+    if args.data is not None and _has_parameters(args):
+        print("gpfn invoke: --data is the whole body; it has no parameters", file=sys.stderr)
+        return 2
     target = find_target(args.function)
     session = Session(start_platform(args.platform, target))
     request = _request(args, target)
@@ -89,15 +107,25 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _request(args: argparse.Namespace, target: "Target") -> "Request":
+    from gpfn.invoke.parameters import read_parameters
     from gpfn.invoke.platform import Request
 
+    if _has_parameters(args):
+        parameters = read_parameters(args.param_file, args.param, args.image)
+        body, usual = json.dumps(parameters).encode(), "application/json"
+    else:
+        body, usual = _body(args.data), target.content_type or "text/plain"
     return Request(
-        body=_body(args.data),
-        content_type=args.content_type or target.content_type or "text/plain",
+        body=body,
+        content_type=args.content_type or usual,
         headers=tuple(args.header),
         timeout=target.timeout if args.timeout is None else args.timeout,
         as_trigger=args.as_trigger,
     )
+
+
+def _has_parameters(args: argparse.Namespace) -> bool:
+    return bool(args.param_file or args.param or args.image is not None)
 
 
 def _body(file: str | None) -> bytes:

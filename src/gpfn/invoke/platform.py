@@ -88,6 +88,7 @@ PLATFORMS = {
     "fn": "gpfn.invoke.fn:Fn",
     "fdk": "gpfn.invoke.fn:Fdk",
     "http": "gpfn.invoke.http:Http",
+    "openwhisk": "gpfn.invoke.openwhisk:OpenWhisk",
     "call": "gpfn.invoke.inprocess:InProcess",
 }
 """Names for ``--platform``, and the classes; each is made from a Target and is a Platform."""

@@ -84,6 +84,7 @@ def _stop_on_signals(exchange: Exchange, server: SerialServer) -> None:
 
     def stop(*_: object) -> None:
         if exchange.stopping or not server.serving:
+            exchange.close()
             os._exit(0)  # nobody waits for an answer while it loads
         exchange.stopping = True
         server.stop()
