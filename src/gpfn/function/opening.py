@@ -1,7 +1,7 @@
 """Opening a function's model, once, and warming it up before the first call."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from gpfn.errors import GpfnError, SetupError
@@ -41,13 +41,23 @@ def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model,
     return model, Opened(loaded_at - began, time.perf_counter() - loaded_at, uri)
 
 
-def preload(takes: str) -> float:
-    """Load the codecs that the first call would wait for; returns the seconds that took."""
-    began = time.perf_counter()
-    from gpfn.events import read, write  # noqa: F401
+def preload(
+    takes: str,
+    on_open: "Callable[[Model | None], object] | None" = None,
+    model: "Model | None" = None,
+) -> float:
+    """Load the codecs that the first call would wait for, and let the function do the same.
 
+    A function of payloads or messages may never need a codec, and is not kept waiting.
+    Returns the seconds that took; raises what ``on_open`` raises.
+    """
+    began = time.perf_counter()
+    if takes in ("arrays", "event"):
+        from gpfn.events import read, write  # noqa: F401
     if takes == "arrays":
         from gpfn.tensors import decode_json, encode  # noqa: F401
+    if on_open is not None:
+        on_open(model)
     return time.perf_counter() - began
 
 

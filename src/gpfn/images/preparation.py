@@ -26,14 +26,20 @@ def prepare(
 
 def resize(image: "Image.Image", spec: ImageInput) -> "Image.Image":
     """Return the image in the model's size, stretched or cropped."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     size = (spec.width, spec.height)
     if image.size == size:
         return image
-    if spec.fit == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    box = _middle(image.size, size) if spec.fit == "crop" else None
+    return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def _middle(have: tuple[int, int], want: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the largest box of the proportions ``want`` in the middle of ``have``."""
+    scale = min(have[0] / want[0], have[1] / want[1])
+    left, top = (have[0] - want[0] * scale) / 2, (have[1] - want[1] * scale) / 2
+    return left, top, have[0] - left, have[1] - top
 
 
 def to_tensor(image: "Image.Image", spec: ImageInput) -> "np.ndarray":
