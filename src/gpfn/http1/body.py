@@ -5,6 +5,8 @@ into anonymous private memory, which begins at a page and of which the kernel co
 what is written. There it stays: :meth:`Body.finish` gives a view, not a copy.
 """
 
+from __future__ import annotations
+
 from gpfn.errors import TooLarge
 
 TYPE_CHECKING = False
@@ -64,7 +66,7 @@ class Body:
             self._parts = bytearray(self._parts)
         self._parts += data
 
-    def _room(self, end: int) -> "mmap":
+    def _room(self, end: int) -> mmap:
         if self._aligned is None:
             self._aligned = _anonymous(2 * end)
             self._aligned[: self.size] = bytes(self._parts)
@@ -74,7 +76,7 @@ class Body:
         return self._aligned
 
 
-def _anonymous(size: int) -> "mmap":
+def _anonymous(size: int) -> mmap:
     from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
     try:
@@ -86,7 +88,7 @@ def _anonymous(size: int) -> "mmap":
     return memory
 
 
-def _use_huge_pages(memory: "mmap") -> None:
+def _use_huge_pages(memory: mmap) -> None:
     from contextlib import suppress
     from mmap import MADV_HUGEPAGE
 

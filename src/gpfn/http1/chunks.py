@@ -6,6 +6,8 @@ Both must agree, or the request is refused: a difference in framing is how reque
 smuggled.
 """
 
+from __future__ import annotations
+
 from gpfn.errors import GpfnError, InvalidRequest, TooLarge
 
 __all__ = ["ChunkScanner", "only_chunk"]

@@ -7,6 +7,8 @@ RFC 9110 and 9112 without the leniency that has no honest user: one Host, no oth
 transfer coding than chunked.
 """
 
+from __future__ import annotations
+
 from httptools import (
     HttpParserError,
     HttpParserInvalidMethodError,

@@ -5,6 +5,8 @@ The reader itself only finds where a head and a body end; llhttp parses what is 
 what comes out, errors included: every limit counts bytes of the message, not of pieces.
 """
 
+from __future__ import annotations
+
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http1.body import Body
 from gpfn.http1.chunks import ChunkScanner, only_chunk

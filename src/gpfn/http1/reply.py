@@ -1,5 +1,7 @@
 """The head of a reply, and the one way its parts are sent."""
 
+from __future__ import annotations
+
 from gpfn.http1.reasons import REASONS
 
 TYPE_CHECKING = False
@@ -25,7 +27,7 @@ _IOV_MAX = 1024  # buffers in one sendmsg; Linux
 
 
 def response_head(
-    status: int, headers: "Iterable[tuple[str, str]]", body_length: int, *, close: bool
+    status: int, headers: Iterable[tuple[str, str]], body_length: int, *, close: bool
 ) -> bytes:
     """Return the head of an HTTP/1.1 reply with a Content-Length.
 
@@ -57,7 +59,7 @@ def check_header(name: str, value: str) -> None:
         raise ValueError(f"the header {name} holds a line break or NUL")
 
 
-def send(sock: "Socket", buffers: "Sequence[bytes | memoryview]") -> None:
+def send(sock: Socket, buffers: Sequence[bytes | memoryview]) -> None:
     """Send all ``buffers``, in one system call as long as the kernel takes them.
 
     Raises OSError as the socket does, TimeoutError included.
@@ -77,7 +79,7 @@ def send(sock: "Socket", buffers: "Sequence[bytes | memoryview]") -> None:
         buffers = _behind(buffers, sock.sendmsg(buffers[:_IOV_MAX]))
 
 
-def _behind(buffers: "Sequence[bytes | memoryview]", sent: int) -> list[bytes | memoryview]:
+def _behind(buffers: Sequence[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
     """Return what is left of ``buffers`` after ``sent`` bytes, without the empty ones."""
     left: list[bytes | memoryview] = []
     for buffer in buffers:

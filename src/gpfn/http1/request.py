@@ -1,5 +1,7 @@
 """One HTTP request, complete."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 __all__ = ["Request"]

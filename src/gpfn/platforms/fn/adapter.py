@@ -4,7 +4,10 @@ The replies are those of our own runner, as far as the FDK lets them through: it
 but the last of repeated request headers before anyone sees them.
 """
 
+from __future__ import annotations
+
 from gpfn.function.call import Reply
+from gpfn.platforms.fn.exchange import error_reply
 from gpfn.platforms.fn.incoming import Incoming, read_call
 from gpfn.platforms.fn.log import log_failures
 from gpfn.platforms.fn.outgoing import socket_status
@@ -43,24 +46,31 @@ __all__ = ["FnHandler"]
 class FnHandler:
     """What the FDK calls with its context and the body as a stream."""
 
-    def __init__(self, function: "Function") -> None:
+    def __init__(self, function: Function) -> None:
         self.function = function
 
     def __call__(
-        self, ctx: "InvokeContext", data: "Stream | None" = None
-    ) -> "Response | Coroutine[object, object, Response]":
+        self, ctx: InvokeContext, data: Stream | None = None
+    ) -> Response | Coroutine[object, object, Response]:
         """Answer one call; never raises. An async function gives a coroutine."""
         incoming = _incoming(ctx, b"" if data is None else data.read())
         if self.function.is_async:
             return self._answer_async(ctx, incoming)
-        return _response(ctx, incoming, self.function.answer(incoming.message, incoming.call))
+        try:
+            reply = self.function.answer(incoming.message, incoming.call)
+        except BaseException as error:  # noqa: BLE001 - the FDK would end the process
+            reply = error_reply(error)
+        return _response(ctx, incoming, reply)
 
-    async def _answer_async(self, ctx: "InvokeContext", incoming: Incoming) -> "Response":
-        reply = await self.function.answer_async(incoming.message, incoming.call)
+    async def _answer_async(self, ctx: InvokeContext, incoming: Incoming) -> Response:
+        try:
+            reply = await self.function.answer_async(incoming.message, incoming.call)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - as above
+            reply = error_reply(error)
         return _response(ctx, incoming, reply)
 
 
-def _incoming(ctx: "InvokeContext", body: bytes) -> Incoming:
+def _incoming(ctx: InvokeContext, body: bytes) -> Incoming:
     """Return the call; of names that the FDK has mixed, the caller's header counts."""
     lines: list[tuple[str, str]] = []
     for name, value in {**ctx.Headers(), **ctx.HTTPHeaders()}.items():
@@ -69,7 +79,7 @@ def _incoming(ctx: "InvokeContext", body: bytes) -> Incoming:
     return read_call(tuple(lines), body)
 
 
-def _response(ctx: "InvokeContext", incoming: Incoming, reply: Reply) -> "Response":
+def _response(ctx: InvokeContext, incoming: Incoming, reply: Reply) -> Response:
     from fdk.response import Response
 
     log_failures(incoming.call.id, reply)

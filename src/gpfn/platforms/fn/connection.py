@@ -1,5 +1,7 @@
 """One connection of the agent's: its socket and what was read from it so far."""
 
+from __future__ import annotations
+
 from _socket import socket
 
 from gpfn.errors import GpfnError
@@ -53,7 +55,7 @@ class Connection:
         """Return the next complete request, or None; raises GpfnError like receive()."""
         return None if self._refused else self.reader.next_request()
 
-    def refuse(self, buffers: "list[bytes | memoryview]") -> None:
+    def refuse(self, buffers: list[bytes | memoryview]) -> None:
         """Answer a request that will never be complete, with the last reply there is."""
         self._refused = True
         send(self.socket, buffers)

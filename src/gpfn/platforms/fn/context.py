@@ -5,6 +5,8 @@ does what its documentation promises: repeated headers are lists, lists are sent
 repeated headers, nothing is prefixed twice, and a status that was set stays set.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 

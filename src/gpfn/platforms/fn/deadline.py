@@ -1,5 +1,7 @@
 """Fn-Deadline: when the agent stops waiting, in RFC 3339 and whole seconds."""
 
+from __future__ import annotations
+
 from gpfn.deadline import NEVER, Deadline
 
 __all__ = ["parse_deadline"]

@@ -1,5 +1,7 @@
 """From a request to the bytes of its reply, whatever happens in between."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from gpfn.errors import GpfnError, InvalidRequest

@@ -5,6 +5,8 @@ They run unchanged. Returned may be what the FDK takes (str, bytes, an
 nothing false is mistaken for nothing.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -48,17 +50,16 @@ class FdkStyle:
     def answer(self, incoming: Incoming) -> Reply:
         """Answer one call; what goes wrong is answered with an error document."""
         began = time.perf_counter()
+        failure: BaseException | None = None
         try:
-            reply = self._call(incoming)
+            message, status = self._call(incoming)
         except BaseException as error:  # noqa: BLE001 - sys.exit too is only a failed call here
-            if isinstance(error, TimeoutError):
-                error = _timed_out(error)
-            status = error.status if isinstance(error, GpfnError) else 500
-            reply = Reply(error_message(error), status, (), error)
-        message, status, _, failure, _ = reply
+            failure = _timed_out(error) if isinstance(error, TimeoutError) else error
+            status = failure.status if isinstance(failure, GpfnError) else 500
+            message = error_message(failure)
         return Reply(message, status, (("handler", time.perf_counter() - began),), failure)
 
-    def _call(self, incoming: Incoming) -> Reply:
+    def _call(self, incoming: Incoming) -> tuple[Message, int]:
         message, call, _, _ = incoming
         call.deadline.check("the handler was called")
         context = Context(incoming)
@@ -68,7 +69,9 @@ class FdkStyle:
         status = context.status
         if hasattr(result, "body_bytes") and hasattr(result, "status"):
             result, status = _of_response(result, status)
-        return _reply(result, context.GetResponseHeaders(), status)
+        if not 200 <= status <= 599:
+            raise GpfnError(f"the handler set the status {status}")
+        return _message(result, context.GetResponseHeaders()), status
 
 
 def _timed_out(error: TimeoutError) -> GpfnError:
@@ -78,15 +81,13 @@ def _timed_out(error: TimeoutError) -> GpfnError:
     return late
 
 
-def _of_response(response: "FdkResponse", status: int) -> tuple[object, int]:
+def _of_response(response: FdkResponse, status: int) -> tuple[object, int]:
     """Take the parts of an fdk.response.Response, which has set its headers on the context."""
     given = response.status()
     return response.body_bytes(), status if given == 200 else given
 
 
-def _reply(result: object, headers: Mapping[str, object], status: int) -> Reply:
-    if not 200 <= status <= 599:
-        raise GpfnError(f"the handler set the status {status}")
+def _message(result: object, headers: Mapping[str, object]) -> Message:
     body, media_type = _body(result)
     lines: list[tuple[str, str]] = []
     for name, value in headers.items():
@@ -95,7 +96,7 @@ def _reply(result: object, headers: Mapping[str, object], status: int) -> Reply:
             media_type = str(values[0])
         else:
             lines.extend((name, str(item)) for item in values)
-    return Reply(Message(body, media_type, tuple(lines)), status)
+    return Message(body, media_type, tuple(lines))
 
 
 def _body(result: object) -> tuple[bytes | memoryview, str]:

@@ -5,6 +5,8 @@ comes as ``Fn-Http-H-<Name>``, beside those of the agent itself, and only Conten
 stays where it was.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from gpfn.deadline import NEVER
@@ -76,7 +78,7 @@ def read_call(headers: Headers, body: bytes | memoryview) -> Incoming:
     return Incoming(message, Call(call_id, deadline, "fn"), by_trigger, headers)
 
 
-def unwrap(headers: "list[tuple[str, str]]") -> list[tuple[str, str]]:
+def unwrap(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return what an HTTP trigger wrapped: the caller's headers go before the agent's."""
     inner = [(name[len(PREFIX) :], value) for name, value in headers if name.startswith(PREFIX)]
     inner = [header for header in inner if header[0] not in _OF_THE_CONNECTION]

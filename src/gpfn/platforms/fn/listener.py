@@ -6,6 +6,8 @@ and only then linked to: a relative link without a folder, or the agent refuses 
 Source: fn-format.md of the Fn project.
 """
 
+from __future__ import annotations
+
 import os
 from _socket import AF_UNIX, SOCK_STREAM, socket  # the socket module costs 3 ms of a cold start
 from collections.abc import Mapping
@@ -31,7 +33,7 @@ class Listener:
         self.socket: socket | None = None
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Listener":
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Listener:
         """Return the one that FN_LISTENER and FN_FORMAT ask for; raises SetupError."""
         form = environ.get("FN_FORMAT")
         if form != "http-stream":

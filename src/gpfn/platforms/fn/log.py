@@ -4,6 +4,8 @@ Written with one system call a record and never waited for: a log that cannot be
 must not cost a call. The logging module is the user's.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Mapping

@@ -6,9 +6,12 @@ status from Fn-Http-Status and the headers from Fn-Http-H-*; ``fn invoke`` canno
 docs/errors.md has the table.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from gpfn import __version__
+from gpfn.errors import CallerError
 from gpfn.function.call import Reply
 from gpfn.platforms.fn.incoming import PREFIX
 
@@ -33,9 +36,9 @@ def socket_status(reply: Reply, *, by_trigger: bool) -> int:
         return 200
     if reply.error is None:
         return reply.status if reply.status in (502, 504) else 200
-    if reply.status < 500:
-        return 200
-    return 504 if reply.status == 504 else 502
+    if reply.status == 504:
+        return 504
+    return 200 if isinstance(reply.error, CallerError) else 502
 
 
 def reply_headers(reply: Reply, *, by_trigger: bool) -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ FN_FORMAT say where and how, GPFN_START_WINDOW how many seconds loading may keep
 socket from appearing, GPFN_LOG=quiet that calls are not logged, GPFN_MAX_… the limits.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 

@@ -7,6 +7,8 @@ were complete, so that none waits for another to go away. There are no time-outs
 contract asks: an idle connection is the agent's to close.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from _socket import AF_UNIX, SOCK_STREAM, socket

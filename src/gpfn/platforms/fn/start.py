@@ -8,6 +8,8 @@ Loading runs in the main thread: a module imported elsewhere would take its thre
 main one. The clock is watched by a second thread, which ends with the loading.
 """
 
+from __future__ import annotations
+
 import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
@@ -107,7 +109,7 @@ def _open(function: Function) -> str:
     """Open the model; when that fails, calls are answered with the reason and try again."""
     try:
         opened = function.open()
-    except GpfnError as error:
+    except Exception as error:  # noqa: BLE001 - a function that is broken has to say so too
         log_failure("", error)
         return ", model not opened"
     if function.model is None:
