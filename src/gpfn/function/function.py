@@ -35,6 +35,10 @@ class Function(Homes):
     b'abab'
     """
 
+    model: Model | None = None
+    """The model, once open() has opened it."""
+    _opened: Opened | None = None
+
     def __init__(
         self,
         handler: Callable[..., object] | None = None,
@@ -81,9 +85,7 @@ class Function(Homes):
         self.declared = _named_specs(inputs)
         self.output = output
         self.takes = takes
-        self.handler = _callback(handler)
-        self.before = _callback(before)
-        self.after = _callback(after)
+        self.handler, self.before, self.after = map(_callback, (handler, before, after))
         self._on_open = on_open
         self.stamp = (reply_type, reply_source)
         self.nonfinite = nonfinite
@@ -91,9 +93,6 @@ class Function(Homes):
         self._limits = limits
         self.folder, stem = _home_of_caller()
         self.name = name or _name(handler, self.folder, stem)
-        self.model: Model | None = None
-        self._opened: Opened | None = None
-        self._feeds: dict[str, str] = {}
         self._lock = RLock()
         _check(self)
 
