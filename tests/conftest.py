@@ -49,6 +49,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return _no_skips(report)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name binary parameters by their length.
+
+    Their content may differ from process to process (gzip writes the time into it), and
+    tests that run in several processes must have the same names in all of them.
+    """
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return f"{len(val)} bytes"
+    return None
+
+
 def _no_skips(report: Report) -> Report:
     excused = report.outcome == "skipped" or hasattr(report, "wasxfail")
     if excused and os.environ.get("CI", "").lower() == "true":
