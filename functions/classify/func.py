@@ -11,6 +11,7 @@ classify = Function(
     takes="payload",
     before=classifier.prepare,
     after=classifier.rank,
+    on_open=classifier.open,
     name="classify",
 )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpfn.errors import CallerError, InvalidImage, InvalidRequest, ModelUnreadable, TooLarge
 from gpfn.function.call import Call
 from gpfn.function.payload import Payload
-from gpfn.images.preparation import prepare
+from gpfn.images.preparation import prepare, warm_up
 from gpfn.images.sources import from_text, multipart_fields
 from gpfn.images.spec import ImageInput
 from gpfn.limits import Limits
@@ -53,7 +53,7 @@ class _Known:
 
 
 class Classifier:
-    """Three steps for ``Function(before=…, handler, after=…)``, for one or more models.
+    """The steps of ``Function(handler, before=…, after=…, on_open=…)``, for one or more models.
 
     The first model is the default, the caller may ask for another of ``names``. Model and
     label files are looked for beside the function's file, then where ``gpfn models pull``
@@ -68,20 +68,27 @@ class Classifier:
         self._models: dict[str, Model] = {}
         self._lock = Lock()
 
+    def open(self, model: "Model | None") -> None:
+        """Read the default model's labels and warm the preparation up, before the first call.
+
+        Raises ModelUnreadable when the labels are not there or do not fit the model.
+        """
+        if model is not None:
+            warm_up(self._about(self.names[0], model, model).input)
+
     def prepare(self, payload: Payload, model: "Model", call: Call) -> Order:
         """Read the image and the options, and make the model's input of the image."""
         limits = self._limits = self._limits or Limits.from_env()
         options = _options(payload)
         name = self._chosen(options.get("model"))
-        known = self._about(name, model)
+        known = self._about(name, self._named(name, model), model)
         topk = _whole_number(options.get("topk"), self.topk, len(known.labels))
         data = _image_bytes(options, limits, call)
         return Order(prepare(data, known.input, limits.pixels), topk, name)
 
     def predict(self, order: Order, model: "Model", call: Call) -> Scores:
         """Run the model; ``model`` is the default one, opened before the first call."""
-        if order.model != self.names[0]:
-            model = self._other(order.model, model)
+        model = self._named(order.model, model)
         source, target = model.inputs[0].name, model.outputs[0].name
         scores = model({source: order.tensor}, deadline=call.deadline)[target]
         quantization = getattr(model, "quantization", {}).get(target)
@@ -108,21 +115,23 @@ class Classifier:
         known = ", ".join(self.names)
         raise InvalidRequest(f"unknown model {name!r}; known here: {known}", field="model")
 
-    def _about(self, name: str, default: "Model") -> _Known:
+    def _about(self, name: str, model: "Model", default: "Model") -> _Known:
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = _load_known(name, _folder(default))
+            known = self._known[name] = _load_known(name, model, _folder(default))
         return known
 
-    def _other(self, name: str, default: "Model") -> "Model":
+    def _named(self, name: str, default: "Model") -> "Model":
+        """Return the model that a call has chosen; all but the default open when asked for."""
+        if name == self.names[0]:
+            return default
         with self._lock:
             if name not in self._models:
                 from gpfn.function.locate import find_model
-                from gpfn.models import open_model
+                from gpfn.function.opening import open_and_warm
 
-                self._models[name] = open_model(
-                    find_model((f"catalogue:{name}",), _folder(default))
-                )
+                uri = find_model((f"catalogue:{name}",), _folder(default))
+                self._models[name], _ = open_and_warm(uri, 1, Limits.from_env())
             return self._models[name]
 
 
@@ -131,7 +140,7 @@ def _folder(model: "Model") -> str:
     return os.path.dirname(os.path.abspath(model.name))
 
 
-def _load_known(name: str, folder: str) -> _Known:
+def _load_known(name: str, model: "Model", folder: str) -> _Known:
     from gpfn.models.catalogue import default_catalogue
     from gpfn.models.store import local_path
 
@@ -140,8 +149,16 @@ def _load_known(name: str, folder: str) -> _Known:
         raise ModelUnreadable(f"{name} is no image classifier: no input or labels", field="model")
     beside = Path(folder) / entry.labels.name
     path = beside if beside.is_file() else local_path(name, entry.labels)
-    text = path.read_text(encoding="utf-8")
-    return _Known(entry.input, tuple(text.splitlines()))
+    try:
+        labels = tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise ModelUnreadable(f"{path} cannot be read: {error}", field="model") from error
+    classes = (model.outputs[0].shape or (None,))[-1]
+    if classes is not None and classes != len(labels):
+        raise ModelUnreadable(
+            f"{path} has {len(labels)} labels for {classes} classes", field="model"
+        )
+    return _Known(entry.input, labels)
 
 
 def _rounded(probability: "np.floating") -> float:

@@ -57,6 +57,27 @@ def test_a_model_is_opened_once_and_warmed_up(root: Path) -> None:
     assert [spec.name for spec in first.specs] == ["series"]
 
 
+def test_a_function_warms_up_what_it_needs_itself(uri: str) -> None:
+    """Once, with the opened model; its time is told as warm-up, its failure as one to open."""
+    seen: list[object] = []
+
+    def on_open(model: object) -> None:
+        seen.append(model)
+        if len(seen) == 1:
+            raise SetupError("no labels")
+
+    function = Function(lambda payload: 1, model=uri, takes="payload", on_open=on_open)
+    with pytest.raises(SetupError, match="no labels"):
+        function.open()
+    assert not function.is_open
+    function.open()
+    function.open()
+    assert seen == [function.model, function.model]
+    lonely = Function(lambda payload: 1, takes="payload", on_open=seen.append)
+    assert lonely.open().warmup_seconds > 0
+    assert seen[2:] == [None]
+
+
 def test_inputs_feed_the_model_by_name_or_by_order(two: Model) -> None:
     assert match_inputs(["y", "x"], two) == {"x": "x", "y": "y"}
     assert match_inputs(["a", "b"], two) == {"a": "x", "b": "y"}

@@ -3,6 +3,8 @@
 import base64
 import io
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,47 @@ def test_a_missing_model_is_not_downloaded_but_explained(
     with pytest.raises(ModelUnreadable, match="run: gpfn models pull mobilenet_v2"):
         function.open()
     assert not cache.exists()
+
+
+def test_missing_labels_are_told_before_the_first_call(
+    root: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "classify"
+    shutil.copytree(root / "functions/classify", folder)
+    shutil.copy(shared / "data/models/mobilenet_v2_1.0_224_quant.tflite", folder)
+    monkeypatch.setenv("GPFN_CACHE_DIR", str(tmp_path / "empty"))
+    with pytest.raises(ModelUnreadable, match=r"imagenet_labels\.txt is not on this machine"):
+        load_function(str(folder)).open()
+    (folder / "imagenet_labels.txt").write_text("cat\ndog\n")
+    with pytest.raises(ModelUnreadable, match="has 2 labels for 1001 classes"):
+        load_function(str(folder)).open()
+
+
+AFTER_OPENING = """
+import sys
+from gpfn.events.message import Message
+from gpfn.function.load import load_function
+function = load_function("functions/digits")
+function.open()
+before = set(sys.modules)
+reply = function.answer(Message(sys.stdin.buffer.read(), "application/json"))
+assert reply.status == 200, reply
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_the_first_call_imports_nothing(root: Path) -> None:
+    """Fails when the preparation is not warmed up: who asks first would wait for Pillow."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(buffer, "JPEG")
+    run = subprocess.run(
+        [sys.executable, "-c", AFTER_OPENING],
+        input=orjson.dumps({"image": text(buffer.getvalue())}),
+        stdout=subprocess.PIPE,
+        cwd=root,
+        check=True,
+    )
+    assert run.stdout == b"\n"
 
 
 def png(*size: int, mode: str = "RGB") -> bytes:

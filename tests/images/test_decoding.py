@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -61,6 +63,26 @@ def test_transparent_becomes_white() -> None:
     assert pixels[0, 7].tolist() == [255, 255, 255]
 
 
+def test_a_transparent_colour_becomes_white() -> None:
+    pixels = decoded(encoded(Image.fromarray(RED_LEFT), "PNG", transparency=(0, 0, 0)))
+    assert pixels[0, 0].tolist() == [255, 0, 0]
+    assert pixels[0, 90].tolist() == [255, 255, 255]
+
+
+def test_a_large_transparent_image_is_reduced_first() -> None:
+    """Fails when white is laid under every pixel: that takes twice the picture's memory."""
+    layers = Image.new("RGBA", (1000, 800), (10, 20, 30, 255))
+    image = decode(encoded(layers, "PNG"), (96, 64), LIMIT)
+    assert image.size == (250, 200)
+    assert image.getpixel((9, 9)) == (10, 20, 30)
+
+
+@pytest.mark.filterwarnings(r"ignore:Corrupt EXIF")  # pytest undoes what a process does once
+def test_a_broken_orientation_leaves_the_picture() -> None:
+    exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(8)
+    assert decoded(encoded(Image.fromarray(RED_LEFT), "JPEG", exif=exif)).shape == (64, 96, 3)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
 def test_the_first_frame_of_an_animation_counts(kind: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
@@ -98,7 +120,8 @@ def test_a_jpeg_is_decoded_at_a_reduced_scale(shared: Path) -> None:
         (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "HTML page"),
         (b"%PDF-1.4", "PDF document"),
         (b"just some text", "not an image"),
-        (b"\xff\xd8\xff\xe0nothing more", "not an image|damaged"),
+        (b"\xff\xd8\xff\xe0nothing more", "damaged JPEG file"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "not an image"),
         (b"BM" + bytes(100), "BMP"),
     ],
 )
@@ -126,6 +149,40 @@ def _image_or_error(data: bytes) -> None:
         decode(data, (8, 8), 1_000_000)
     except (InvalidImage, TooLarge) as error:
         assert error.field == "image"  # noqa: PT017 - either outcome is right
+
+
+def test_only_the_plugin_that_is_needed_is_imported() -> None:
+    """Fails when Pillow looks for a reader itself: it imports fifty, for GIF and for no image."""
+    code = (
+        "import io, sys\n"
+        "from gpfn.images.decoding import decode\n"
+        "from gpfn.errors import InvalidImage\n"
+        "for data in (b'GIF89a', b'no image', b'RIFF0000WEBP'):\n"
+        "    try: decode(data, (8, 8), 100)\n"
+        "    except InvalidImage: pass\n"
+        "print(*(name for name in sys.modules if name.endswith('Plugin')))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert set(run.stdout.decode().split()) == {"PIL.GifImagePlugin", "PIL.WebPImagePlugin"}
+
+
+def test_nothing_is_said_or_remembered_of_strange_files() -> None:
+    """Fails when Pillow warns: a text for every damage, kept by Python for ever."""
+    image, exif = Image.fromarray(RED_LEFT), b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(8)
+    code = (
+        "import sys, PIL.TiffImagePlugin\n"
+        "from gpfn.images.decoding import decode\n"
+        "decode(sys.stdin.buffer.read(), (8, 8), 10**6)\n"
+        "kept = getattr(PIL.TiffImagePlugin, '__warningregistry__', {})\n"
+        "assert kept.keys() <= {'version'}, kept\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        input=encoded(image, "JPEG", exif=exif),
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
 
 
 def test_a_truncated_file_says_so(shared: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gpfn.images.preparation import prepare
+from gpfn.images.preparation import prepare, warm_up
 from gpfn.images.spec import ImageInput
 
 LIMIT = 24_000_000
@@ -50,6 +50,18 @@ def test_crop_keeps_proportions_and_stretch_does_not() -> None:
     stretched = prepare(png(pixels), ImageInput(10, 10, fit="stretch"), LIMIT)
     assert (cropped == 255).all()
     assert 0.2 < stretched.mean() / 255 < 0.5
+
+
+def test_crop_cuts_nothing_off_the_middle() -> None:
+    pixels = np.arange(40 * 20, dtype=np.int64).reshape(20, 40) % 256
+    picture = pixels.astype(np.uint8)[..., None].repeat(3, -1)
+    cropped = prepare(png(picture), ImageInput(20, 20, fit="crop"), LIMIT)
+    np.testing.assert_array_equal(cropped[0], picture[:, 10:30])
+
+
+def test_warming_up_runs_the_whole_preparation() -> None:
+    for spec in (ImageInput(224, 224, fit="crop"), ImageInput(8, 8, channels="L")):
+        warm_up(spec)
 
 
 def test_a_real_photo_has_the_models_shape(shared: Path) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import warnings
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -85,12 +87,19 @@ def _opened(
         from PIL.Image import DecompressionBombError
     except ImportError:
         raise MissingExtra("Pillow", "images") from None
+    _keep_pillow_quiet()
     module, _, name = reader.partition(":")
     try:
         made = getattr(import_module(f"PIL.{module}"), name)(io.BytesIO(data))
     except DecompressionBombError:
         raise TooLarge(f"more than {max_pixels} pixels (GPFN_MAX_PIXELS)", field=field) from None
     return cast("ImageFile.ImageFile", made)
+
+
+@cache
+def _keep_pillow_quiet() -> None:
+    """Switch off its warnings on strange files: Python would remember each text for ever."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _check_size(image: "Image.Image", max_pixels: int, field: str) -> None:

@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["prepare", "resize", "to_tensor"]
+__all__ = ["prepare", "resize", "to_tensor", "warm_up"]
+
+_GREY_DOT = bytes.fromhex(
+    "ffd8" + "ffdb004300" + "ff" * 64 + "ffc0000b080001000101011100"
+    "ffc40014000100000000000000000000000000000003ffc4001410010000000000000000000000000000"
+    "0000ffda0008010100003f0037" + "ffd9"
+)
+"""A JPEG of one pixel, as short as may be."""
 
 
 def prepare(
@@ -22,6 +29,11 @@ def prepare(
     """
     image = decode(data, (spec.width, spec.height), max_pixels, field=field)
     return to_tensor(resize(image, spec), spec)
+
+
+def warm_up(spec: ImageInput) -> None:
+    """Prepare a picture of our own: imports Pillow, which the first caller would wait for."""
+    prepare(_GREY_DOT, spec, 1)
 
 
 def resize(image: "Image.Image", spec: ImageInput) -> "Image.Image":
