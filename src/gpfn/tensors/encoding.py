@@ -1,7 +1,7 @@
 """Arrays to data bytes, in the form that the caller used."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
@@ -28,6 +28,11 @@ _SHORT = 2048
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
+# What a NamedTuple's own constructor does, without the Python function around it.
+_encoded: Callable[..., "Encoded"] = tuple.__new__
+_NONE: Mapping[str, str] = {}
+
+
 class Encoded(NamedTuple):
     """Data bytes with their media type.
 
@@ -38,7 +43,7 @@ class Encoded(NamedTuple):
     body: bytes
     media_type: str = JSON
     nonfinite: bool = False
-    attributes: Mapping[str, str] = {}
+    attributes: Mapping[str, str] = _NONE
 
 
 def encode(
@@ -59,6 +64,9 @@ def encode(
     kind = family(media_type)
     if kind == JSON:
         body = _nested(arrays) if form == "nested" else None
+        # orjson writes null for NaN and infinity: in a short text that is found soonest
+        if body is not None and len(body) <= _SHORT and b"null" not in body:
+            return _encoded(Encoded, (body, media_type, False, _NONE))
         return _json(arrays, media_type, form, nonfinite, body)
     if kind is None:
         raise UnsupportedMedia(f"no encoder for {shown(media_type)}")
@@ -108,8 +116,7 @@ def _json(
     if body is None:
         _check_dtypes(arrays)
         body = orjson.dumps(_shaped(arrays, form), option=_NUMPY)
-    # orjson writes null for NaN and infinity: in a short text that is found sooner.
-    fault = _nonfinite(arrays) if len(body) > _SHORT or b"null" in body else None
+    fault = _nonfinite(arrays)
     if fault and nonfinite == "refuse":
         raise fault
     return Encoded(body, media_type, fault is not None)

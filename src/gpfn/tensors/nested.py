@@ -40,9 +40,9 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
         if wanted is not None and len(wanted) != len(shape):
             check_shape(shape, wanted, path)  # no path into the data tells it better
         if wanted is None or allows(wanted, shape):
-            array = pack(flat, KINDS[spec.dtype], limits)
+            array = pack(flat, KINDS[spec.dtype], limits, shape)
             if array is not None:
-                return array.reshape(shape)
+                return array
     return walking.decode_nested(value, spec, limits, path=path)
 
 
@@ -61,7 +61,7 @@ def flatten(value: object, limits: Limits, path: str) -> tuple[list[Any], tuple[
             raise over_limit("rank", limits, path)
         try:
             flat = flat[0] if len(flat) == 1 else _joined(flat, width)
-        except ValueError:
+        except (TypeError, ValueError):  # rows that are no lists, or of other lengths
             return None
     if len(flat) > limits.elements:
         raise over_limit("elements", limits, path)
@@ -73,21 +73,26 @@ _LISTS = {list}
 
 def _joined(rows: list[list[Any]], width: int) -> list[Any]:
     """Return the rows one after another; raise ValueError unless all are lists so wide."""
+    if width == 1:
+        joined = [value for (value,) in rows]  # checks the length and halves the time
+        # a text of one character would pass for a row, and an object for its key
+        if str in {*map(type, joined)} and {*map(type, rows)} != _LISTS:
+            raise ValueError("not lists only")
+        return joined
     if {*map(type, rows)} != _LISTS:
         raise ValueError("not lists only")
-    if width == 1:
-        return [value for (value,) in rows]  # checks the length and halves the time
     if len({*map(len, rows)}) != 1:
         raise ValueError("ragged")
     return list(chain.from_iterable(rows))
 
 
-def pack(flat: list[Any], kind: Kind, limits: Limits) -> _Array | None:
-    """Return a flat read-only array of the values, or None if any is not plainly right."""
+def pack(flat: list[Any], kind: Kind, limits: Limits, shape: tuple[int, ...]) -> _Array | None:
+    """Return a read-only array of the values, or None if any is not plainly right."""
     if not {*map(type, flat)} <= kind.takes:
         return None
     if kind.name == "string":
-        return _strings(flat, limits)
+        texts = _strings(flat, limits)
+        return None if texts is None else texts.reshape(shape)
     try:
         body = _packer(kind.code, len(flat))(*flat)
         if kind.floating:
@@ -96,7 +101,7 @@ def pack(flat: list[Any], kind: Kind, limits: Limits) -> _Array | None:
                 return None
     except (struct.error, OverflowError):  # out of the dtype's range
         return None
-    return np.frombuffer(body, kind.dtype)
+    return np.ndarray(shape, kind.dtype, body)  # read-only, as bytes are
 
 
 @lru_cache(maxsize=64)
