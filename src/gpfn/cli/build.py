@@ -26,7 +26,7 @@ gpfn build functions/forecast --platform http --base my/python:3.12 --sbom forec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from gpfn.containers.engine import ENGINES
+    from gpfn.containers.names import ENGINES
     from gpfn.containers.recipe import BASE, PLATFORMS, RUNTIMES
 
     flag = parser.add_argument
@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--extra", action="append", default=[], help="an extra of gpfn, as requirements.txt "
          "names them (repeatable)")  # fmt: skip
     flag("--tag", help="the image's name (default: NAME-PLATFORM:VERSION of func.yaml)")
-    flag("--base", metavar="IMAGE", default=BASE, help="an image with Python (default: %(default)s)")
+    flag(
+        "--base", metavar="IMAGE", default=BASE, help="an image with Python (default: %(default)s)"
+    )
     flag("--on", metavar="IMAGE", default="", help="put the function on this image of gpfn")
     flag("--file", metavar="DOCKERFILE", help="build by this file instead of the generated one")
     flag("--print", action="store_true", dest="show", help="print the Dockerfile and end")
@@ -55,13 +57,14 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         print(recipe.dockerfile(), end="")
         return 0
+    from gpfn.containers.described import default_tag
     from gpfn.containers.engine import Engine
 
     engine = Engine(args.engine)
-    text = _dockerfile(args.file, recipe)
+    _dockerfile(args.file, recipe)  # is there, before anything else is done
     engine.check()
-    tag = args.tag or _default_tag(recipe)
-    _build(engine, recipe, text, tag, target, args)
+    tag = args.tag or default_tag(target, args.platform, args.runtime)
+    _build(engine, recipe, tag, target, args)
     if args.sbom:
         _save_sbom(engine, tag, Path(args.sbom))
     _tell(engine, recipe, tag, target, as_json=args.json)
@@ -103,21 +106,8 @@ def _dockerfile(file: str | None, recipe: "Recipe") -> str:
         raise SetupError(f"no such Dockerfile: {error.strerror}", field=file) from error
 
 
-def _default_tag(recipe: "Recipe") -> str:
-    from gpfn import __version__
-
-    if not recipe.function:
-        return f"gpfn/{recipe.platform}:{__version__}-{recipe.runtime}"
-    return f"{recipe.name}-{recipe.platform}:{recipe.version or __version__}".lower()
-
-
 def _build(
-    engine: "Engine",
-    recipe: "Recipe",
-    text: str,
-    tag: str,
-    target: "Target | None",
-    args: argparse.Namespace,
+    engine: "Engine", recipe: "Recipe", tag: str, target: "Target | None", args: argparse.Namespace
 ) -> None:
     from gpfn.cli.progress import DownloadProgress
     from gpfn.containers.context import staged
@@ -133,6 +123,7 @@ def _build(
     with staged(target.folder if target else None, DownloadProgress()) as context:
         place = context / recipe.function if recipe.on else context
         cache = "" if recipe.on or args.file else f"gpfn/cache:{recipe.platform}-{recipe.runtime}"
+        text = _dockerfile(args.file, recipe)
         engine.build(Build(text, place, tag, arguments, args.network, not args.no_cache, cache))
 
 

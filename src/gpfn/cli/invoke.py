@@ -12,7 +12,7 @@ from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.invoke.platform import Answer, Request
+    from gpfn.invoke.platform import Answer, Platform, Request
     from gpfn.invoke.session import Session
     from gpfn.invoke.target import Target
 
@@ -23,6 +23,7 @@ EXAMPLES = """\
 gpfn invoke functions/forecast < ce_samples/forecast.json
 gpfn invoke functions/forecast --platform http --timings --repeat 100 < ce_samples/forecast.json
 gpfn invoke functions/forecast --as-trigger --header "Ce-Id: 1" --data body.json
+gpfn invoke functions/forecast --engine docker < ce_samples/forecast.json
 gpfn invoke functions/digits --platform openwhisk --image ce_samples/digit-7.png -p topk 1 --logs
 """
 
@@ -31,6 +32,7 @@ _TRIGGERS = ("fn", "fdk")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from gpfn.containers.names import ENGINES
     from gpfn.invoke.platform import PLATFORMS
 
     parser.add_argument("function", help="a folder, a func.py or a func.yaml")
@@ -40,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fn",
         help="fn: gpfn's runner for Fn (default); fdk: Fn's stock FDK; http; openwhisk; "
         "call: this process",
+    )
+    parser.add_argument(
+        "--engine", choices=ENGINES, help="run its image in the platform's sandbox (gpfn build)"
+    )
+    parser.add_argument(
+        "--container", metavar="IMAGE", help="with --engine: NAME-PLATFORM:VERSION otherwise"
     )
     parser.add_argument("--data", metavar="FILE", help="the body; standard input otherwise")
     parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image")
@@ -73,7 +81,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Invoke the function; 0 when it answered, 1 when it failed."""
-    from gpfn.invoke.platform import start_platform
     from gpfn.invoke.session import Session
     from gpfn.invoke.target import find_target
 
@@ -86,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         print("gpfn invoke: --data is the whole body; it has no parameters", file=sys.stderr)
         return 2
     target = find_target(args.function)
-    session = Session(start_platform(args.platform, target))
+    session = Session(_platform(args, target))
     request = _request(args, target)
     signal.signal(signal.SIGTERM, _leave)
     try:
@@ -99,6 +106,19 @@ def run(args: argparse.Namespace) -> int:
         _show_log(session)
     _show(answer, session, args)
     return 1 if answer.failed else 0
+
+
+def _platform(args: argparse.Namespace, target: "Target") -> "Platform":
+    from gpfn.invoke.platform import start_platform
+
+    if args.engine is None:
+        return start_platform(args.platform, target)
+    from gpfn.containers.described import default_tag
+    from gpfn.containers.engine import Engine
+    from gpfn.containers.invoked import start_image
+
+    image = args.container or default_tag(target, args.platform)
+    return start_image(args.platform, target, Engine(args.engine), image)
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:

@@ -30,7 +30,9 @@ def needed_files(file: Path) -> "Iterator[ModelFile]":
     from gpfn.models.catalogue import default_catalogue
 
     function = load_function(str(file))
-    names = [uri.removeprefix(_CATALOGUE) for uri in function.candidates if uri.startswith(_CATALOGUE)]
+    names = [
+        uri.removeprefix(_CATALOGUE) for uri in function.candidates if uri.startswith(_CATALOGUE)
+    ]
     for name in dict.fromkeys((*names, *_classified_by(function))):
         yield from default_catalogue().get(name).files
 

@@ -10,7 +10,7 @@ from gpfn.errors import SetupError
 if TYPE_CHECKING:
     from gpfn.invoke.target import Target
 
-__all__ = ["described", "func_file", "next_command"]
+__all__ = ["default_tag", "described", "func_file", "next_command"]
 
 _MODELS = (".tflite", ".onnx", ".pb")
 
@@ -34,6 +34,16 @@ def described(target: "Target | None", platform: str) -> tuple[str, str, str, st
     model = _model_of(target.folder) if platform == "graphpipe" else ""
     folder = folder_in_context(target.folder)
     return str(name or target.folder.name).replace("/", "-"), str(version or ""), folder, model
+
+
+def default_tag(target: "Target | None", platform: str, runtime: str = "litert") -> str:
+    """Return what an image is called when nobody says: NAME-PLATFORM:VERSION, never latest."""
+    from gpfn import __version__
+
+    if target is None:
+        return f"gpfn/{platform}:{__version__}-{runtime}"
+    name, version, _, _ = described(target, "")
+    return f"{name}-{platform}:{version or __version__}".lower()
 
 
 def _model_of(folder: Path) -> str:

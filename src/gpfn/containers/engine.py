@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpfn.containers.names import ENGINES
 from gpfn.containers.recipe import STAGE_LABEL
 from gpfn.containers.stage.places import MARK
 from gpfn.errors import SetupError
 
-__all__ = ["ENGINES", "Build", "Engine", "explain"]
-
-ENGINES = ("docker", "podman")
+__all__ = ["Build", "Engine", "explain"]
 
 _START = {
     "docker": "start it with: sudo systemctl start docker (or: sudo dockerd &)",
@@ -47,9 +46,9 @@ class Engine:
     def check(self) -> str:
         """Return the engine's version; say how to get or start one that is not there."""
         if shutil.which(self.name) is None:
+            others = " or ".join(set(ENGINES) - {self.name})
             raise SetupError(
-                f"{self.name} is not installed; install it ({_GET.get(self.name, 'see its site')}), "
-                f"or take --engine {' or '.join(set(ENGINES) - {self.name})}",
+                f"{self.name} is not installed; {_GET[self.name]}, or take --engine {others}",
                 field="--engine",
             )
         field = ".Server.Version" if self.name == "docker" else ".Client.Version"
@@ -62,7 +61,11 @@ class Engine:
         """Run one command of the engine to its end."""
         try:
             done = subprocess.run(
-                [self.name, *arguments], capture_output=True, text=True, errors="replace", check=False
+                [self.name, *arguments],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
             )
         except OSError as error:
             raise SetupError(f"cannot run {self.name}: {error.strerror}") from error
@@ -143,13 +146,22 @@ def _followed(command: Sequence[str], text: str) -> tuple[int, str]:
     return code, "".join(kept)
 
 
+_NO_BASE = (
+    r"pull access denied|manifest.*(?:not found|unknown)|no such host|failed to resolve|dial tcp"
+    r"|Client\.Timeout|repository does not exist|error pinging|invalid reference format"
+)
 _REASONS = (
-    (r"Cannot connect to the Docker daemon|Is the docker daemon running", "{name} is not running; {start}"),
-    (r"permission denied.*(?:docker\.sock|daemon)", "you may not use {name}; join its group (usermod -aG docker $USER) or use sudo"),
+    (
+        r"Cannot connect to the Docker daemon|Is the docker daemon running",
+        "{name} is not running; {start}",
+    ),
+    (
+        r"permission denied.*(?:docker\.sock|daemon)",
+        "you may not use {name}; join its group (usermod -aG docker $USER) or use sudo",
+    ),
     (r"no space left on device", "the disk is full; free some with: {name} system prune"),
     (
-        r"pull access denied|manifest.*(?:not found|unknown)|no such host|failed to resolve"
-        r"|dial tcp|Client\.Timeout|repository does not exist|error pinging|invalid reference format",
+        _NO_BASE,
         "the base image {base} cannot be had: {line}; give another one with --base",
     ),
 )
@@ -162,7 +174,9 @@ def explain(name: str, output: str, *, base: str = "") -> str:
     if marked:
         return marked[-1]
     for pattern, text in _REASONS:
-        found = next((line for line in reversed(lines) if re.search(pattern, line, re.IGNORECASE)), "")
+        found = next(
+            (line for line in reversed(lines) if re.search(pattern, line, re.IGNORECASE)), ""
+        )
         if found:
             return text.format(name=name, start=_START.get(name, ""), base=base, line=_short(found))
     return f"{name}: {_short(lines[-1]) if lines else 'failed and said nothing'}"

@@ -58,7 +58,7 @@ def asked_models(file: Path) -> list[str]:
     return [entry[0] for entry in _asked(file)]
 
 
-def _asked(file: Path) -> list[list[str]]:
+def _asked(file: Path) -> list[tuple[str, str, int, str]]:
     done = subprocess.run(
         [sys.executable, "-c", _ASK, str(file)],
         capture_output=True,
@@ -67,4 +67,4 @@ def _asked(file: Path) -> list[list[str]]:
         check=False,
     )
     answer = done.stdout.rpartition("\x1e")[2]
-    return json.loads(answer) if done.returncode == 0 else []
+    return [tuple(entry) for entry in json.loads(answer)] if done.returncode == 0 else []

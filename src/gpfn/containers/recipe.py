@@ -33,9 +33,7 @@ class Platform:
 
 PLATFORMS = {
     "fn": Platform((_GPFN, "run", "fn"), _FILE, title="Fn function"),
-    "openwhisk": Platform(
-        (_GPFN, "run", "openwhisk"), _FILE, 8080, title="OpenWhisk action"
-    ),
+    "openwhisk": Platform((_GPFN, "run", "openwhisk"), _FILE, 8080, title="OpenWhisk action"),
     "http": Platform(
         (_GPFN, "run", "http", "--host", "0.0.0.0", "--port", "8080"),
         _FILE,
@@ -95,7 +93,8 @@ class Recipe:
         yield f"ARG FUNCTION={self.function}"
         yield from self._labels()
         yield 'LABEL org.opencontainers.image.base.name="${BASE}" \\'
-        yield f'      gpfn.platform="{self.platform}" gpfn.runtime="${{RUNTIME}}" gpfn.function="${{FUNCTION}}"'
+        yield f'      gpfn.platform="{self.platform}" gpfn.runtime="${{RUNTIME}}" \\'
+        yield '      gpfn.function="${FUNCTION}"'
         yield "COPY --from=build /opt/gpfn /opt/gpfn"
         yield "COPY --from=build /function /function"
         yield from self._settings()

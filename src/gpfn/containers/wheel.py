@@ -42,5 +42,10 @@ def repack(name: str, folder: Path) -> Path:
 
 def _belongs(path: str, name: str, info: str) -> bool:
     if path.startswith(f"{info}/"):
-        return path.rpartition("/")[2] not in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+        return path.rpartition("/")[2] not in (
+            "RECORD",
+            "INSTALLER",
+            "REQUESTED",
+            "direct_url.json",
+        )
     return path.startswith(f"{name}/") and not path.endswith(".pyc")

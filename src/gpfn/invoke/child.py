@@ -7,13 +7,32 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from gpfn.errors import BackendTimeout, SetupError
 
-__all__ = ["Child"]
+__all__ = ["Child", "Running"]
 
 _POLL_SECONDS = 0.0005
 _GRACE_SECONDS = 1.0  # a platform gives less: Fn and OpenWhisk kill at once
+
+
+class Running(Protocol):
+    """A started function, whatever it runs in: a Child here, a container elsewhere."""
+
+    started: float
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> float:
+        """Wait until ``ready`` says so; returns the seconds since the start."""
+
+    def log(self) -> str:
+        """Return what it has written so far."""
+
+    def memory(self) -> int:
+        """Return its bytes of memory, 0 when unknown."""
+
+    def stop(self) -> object:
+        """End it and remove what it left; calling it twice is harmless."""
 
 
 class Child:

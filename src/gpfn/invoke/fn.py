@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, BrokenReply, CannotConnect, MissingExtra
-from gpfn.invoke.child import Child
+from gpfn.invoke.child import Child, Running
 from gpfn.invoke.fnwire import call_id, decap, encode_request
 from gpfn.invoke.platform import Answer, Request
 from gpfn.invoke.target import Target
@@ -25,7 +25,7 @@ class Fn:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._folder: str | None = None
-        self._child: Child | None = None
+        self._child: Running | None = None
         self._connection: socket.socket | None = None
 
     def command(self) -> list[str]:
@@ -48,8 +48,11 @@ class Fn:
         """Start the process; it is ready when its socket has appeared."""
         self._folder = _short_folder()
         listener = self._listener()
-        self._child = Child(self.command(), self.target.folder, self.environ(listener))
+        self._child = self._launch(listener)
         return self._child.wait_until(lambda: os.path.exists(listener), _START_SECONDS)
+
+    def _launch(self, listener: str) -> Running:
+        return Child(self.command(), self.target.folder, self.environ(listener))
 
     def _listener(self) -> str:
         return os.path.join(self._folder or "", "lsnr.sock")

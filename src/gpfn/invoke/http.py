@@ -4,7 +4,7 @@ import http.client
 import re
 
 from gpfn.errors import BackendTimeout, BrokenReply
-from gpfn.invoke.child import Child
+from gpfn.invoke.child import Child, Running
 from gpfn.invoke.fn import script
 from gpfn.invoke.fnwire import call_id
 from gpfn.invoke.platform import Answer, Request
@@ -21,21 +21,27 @@ class Http:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._child: Child | None = None
+        self._child: Running | None = None
+        self._host, self._port = "127.0.0.1", 0
         self._connection: http.client.HTTPConnection | None = None
 
     def start(self) -> float:
         """Start the process; it is ready when it says where it listens."""
+        self._child = self._launch()
+        seconds = self._child.wait_until(self._listens, _START_SECONDS)
+        self._connection = http.client.HTTPConnection(self._host, self._port)
+        return seconds
+
+    def _launch(self) -> Running:
         environ = {name: v for name, v in self.target.environ().items() if name != "GPFN_LOG"}
         command = [*script("gpfn"), "run", "http", str(self.target.file), "--port", "0"]
-        self._child = Child(command, self.target.folder, environ)
-        seconds = self._child.wait_until(
-            lambda: bool(_LISTENING.search(self.log())), _START_SECONDS
-        )
+        return Child(command, self.target.folder, environ)
+
+    def _listens(self) -> bool:
         place = _LISTENING.search(self.log())
-        assert place is not None, "it is ready"  # noqa: S101 - for type checkers
-        self._connection = http.client.HTTPConnection(place[1], int(place[2]))
-        return seconds
+        if place is not None:
+            self._host, self._port = place[1], int(place[2])
+        return place is not None
 
     def call(self, request: Request) -> Answer:
         """POST one request."""

@@ -5,7 +5,7 @@ import re
 import time
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.invoke.child import Child
+from gpfn.invoke.child import Child, Running
 from gpfn.invoke.fn import script
 from gpfn.invoke.owwire import SENTINEL, activation_id, from_action, init_body, run_body
 from gpfn.invoke.platform import Answer, Request
@@ -23,22 +23,28 @@ class OpenWhisk:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._child: Child | None = None
+        self._child: Running | None = None
         self._port = 0
 
     def start(self) -> float:
         """Start the process and initialise it; returns the seconds until it can be called."""
-        command = [*script("gpfn"), "run", "openwhisk", str(self.target.file)]
-        command += ["--host", "127.0.0.1", "--port", "0"]
-        self._child = Child(command, self.target.folder, self.target.environ())
-        self._child.wait_until(lambda: bool(_LISTENING.search(self._output())), _START_SECONDS)
-        place = _LISTENING.search(self._output())
-        assert place is not None, "it is ready"  # noqa: S101 - for type checkers
-        self._port = int(place[1])
+        self._child = self._launch()
+        self._child.wait_until(self._listens, _START_SECONDS)
         status, body = self._post("/init", init_body(self._name(), _START_SECONDS), _START_SECONDS)
         if status != 200:
             raise SetupError(f"the action was not initialised: {body.decode(errors='replace')}")
         return time.perf_counter() - self._child.started
+
+    def _launch(self) -> Running:
+        command = [*script("gpfn"), "run", "openwhisk", str(self.target.file)]
+        command += ["--host", "127.0.0.1", "--port", "0"]
+        return Child(command, self.target.folder, self.target.environ())
+
+    def _listens(self) -> bool:
+        place = _LISTENING.search(self._output())
+        if place is not None and not self._port:
+            self._port = int(place[1])
+        return place is not None
 
     def call(self, request: Request) -> Answer:
         """Run one activation. Raises BackendError when no reply comes that OpenWhisk takes."""

@@ -32,7 +32,7 @@ sys.exit(main())
 
 def dependencies(runtime: str) -> None:
     """Make the environments, and install what every platform needs with this runtime."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - the base image may have any
         raise Failed(f"the base image has Python {sys.version.split()[0]}, gpfn needs 3.11")
     if runtime not in RUNTIMES:
         raise Failed(f"no runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
@@ -61,7 +61,8 @@ def package() -> None:
 def function(platform: str, folder: str, extras: str) -> None:
     """Copy the function, install its and the platform's needs, and put its models beside it."""
     FUNCTION.mkdir(exist_ok=True)
-    wanted, others = set(filter(None, extras.split(","))), []
+    wanted = set(filter(None, extras.split(",")))
+    others: list[str] = []
     if folder:
         source = CONTEXT / folder
         if not (source / "func.py").is_file():
@@ -127,7 +128,9 @@ def _uses_fdk(source: Path) -> bool:
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in source.rglob("*.py"))
     nodes = (node for tree in trees for node in ast.walk(tree))
     names = (
-        [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        [alias.name for alias in node.names]
+        if isinstance(node, ast.Import)
+        else [node.module or ""]
         for node in nodes
         if isinstance(node, ast.Import | ast.ImportFrom)
     )

@@ -4,6 +4,8 @@ import fnmatch
 import shutil
 from pathlib import Path
 
+from .elf import cut
+
 __all__ = ["ANYWHERE", "OF_PACKAGES", "UNUSED_FOLDERS", "strip"]
 
 UNUSED_FOLDERS = ("__pycache__", "tests", "include")
@@ -47,6 +49,9 @@ def strip(site: Path) -> None:
         for name in _DIST_INFO:
             (info / name).unlink(missing_ok=True)
     _only_c_library(site / "tensorflow")
+    for library in site.rglob("*.so*"):
+        if library.is_file() and not library.is_symlink():
+            cut(library)
 
 
 def _only_c_library(package: Path) -> None:

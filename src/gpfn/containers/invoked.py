@@ -1,0 +1,114 @@
+"""A function's image as a platform of ``gpfn invoke``: the same calls, in the real sandbox."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gpfn.containers.engine import Engine
+from gpfn.containers.running import Container
+from gpfn.containers.sandbox import fn_flags, openwhisk_flags, server_flags
+from gpfn.errors import SetupError
+from gpfn.invoke.fn import Fn
+from gpfn.invoke.http import Http
+from gpfn.invoke.openwhisk import OpenWhisk
+from gpfn.invoke.platform import Platform
+from gpfn.invoke.target import Target
+
+__all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "listens", "start_image"]
+
+_PEEK_SECONDS = 0.02
+
+
+class FnImage(Fn):
+    """The image in Fn's sandbox: no network either, since only the socket is used."""
+
+    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+        super().__init__(target)
+        self.engine, self.image = engine, image
+
+    def _launch(self, listener: str) -> Container:
+        folder = Path(listener).parent
+        folder.chmod(0o777)
+        flags = [*fn_flags(folder, self.target.memory), *_config(self.target.config)]
+        network = "bridge" if any(self.target.config.values()) else "none"
+        return Container(self.engine, self.image, [*flags, f"--network={network}"])
+
+
+class OpenWhiskImage(OpenWhisk):
+    """The image in OpenWhisk's sandbox, reached by its published port."""
+
+    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+        super().__init__(target)
+        self.engine, self.image = engine, image
+
+    def _launch(self) -> Container:
+        flags = [*openwhisk_flags(max(128, self.target.memory)), "--publish=127.0.0.1::8080"]
+        container = Container(self.engine, self.image, [*flags, *_config(self.target.config)])
+        self._port = container.published(8080)
+        return container
+
+    def _listens(self) -> bool:
+        return listens(self._port)
+
+
+class HttpImage(Http):
+    """The image with nothing to write to but /tmp, reached by its published port."""
+
+    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+        super().__init__(target)
+        self.engine, self.image = engine, image
+
+    def _launch(self) -> Container:
+        flags = [*server_flags(self.target.memory), "--publish=127.0.0.1::8080"]
+        container = Container(self.engine, self.image, [*flags, *_config(self.target.config)])
+        self._port = container.published(8080)
+        return container
+
+    def _listens(self) -> bool:
+        return listens(self._port)
+
+
+IN_CONTAINERS: dict[str, Callable[[Target, Engine, str], Platform]] = {
+    "fn": FnImage,
+    "openwhisk": OpenWhiskImage,
+    "http": HttpImage,
+}
+"""The platforms that an image can be invoked on."""
+
+
+def start_image(name: str, target: Target, engine: Engine, image: str) -> Platform:
+    """Return the platform ``name`` for an image; raises SetupError when there is no such image."""
+    if name not in IN_CONTAINERS:
+        known = ", ".join(IN_CONTAINERS)
+        raise SetupError(f"with --engine it is one of {known}, not {name}", field="--platform")
+    engine.check()
+    if not engine.image_id(image):
+        raise SetupError(
+            f"no image {image} here; build it with: gpfn build {os.path.relpath(target.folder)} "
+            f"--platform {name}",
+            field="--container",
+        )
+    return IN_CONTAINERS[name](target, engine, image)
+
+
+def listens(port: int) -> bool:
+    """Say whether something behind a published port listens.
+
+    The engine's own proxy takes connections before that, and closes them at once.
+    """
+    if not port:
+        return False
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1.0) as connection:
+            connection.settimeout(_PEEK_SECONDS)
+            connection.recv(1)
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _config(values: Mapping[str, str]) -> list[str]:
+    return [f"--env={name}={value}" for name, value in values.items() if value]
