@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "cached"]
 
-Compute = Callable[[InferRequest], InferResponse]
+_Compute = Callable[[InferRequest], InferResponse]
 
 
 class Store(Protocol):
@@ -35,7 +35,7 @@ class Store(Protocol):
         """Keep the values."""
 
 
-def cached(store: Store, request: InferRequest, compute: Compute, limits: Limits) -> InferResponse:
+def cached(store: Store, request: InferRequest, compute: _Compute, limits: Limits) -> InferResponse:
     """Answer a request whose names are complete, computing only rows not in the store.
 
     A request without a common batch dimension, or a model that does not give one row

@@ -23,7 +23,7 @@ from gpfn.graphpipe.server.rowcache import Store, cached
 from gpfn.graphpipe.server.settings import ServerSettings
 from gpfn.http1 import Request
 
-__all__ = ["GRAPHPIPE_MEDIA_TYPE", "Response", "Service"]
+__all__ = ["GRAPHPIPE_MEDIA_TYPE", "Response", "Service", "failure"]
 
 GRAPHPIPE_MEDIA_TYPE = "application/vnd.graphpipe"
 _log = logging.getLogger("gpfn.graphpipe.server")
