@@ -1,10 +1,21 @@
 """What a user calls a model: a name in the catalogue, a file, a folder or a URL."""
 
 import os
+import re
+from collections.abc import Iterator
 
 from gpfn.cli.progress import DownloadProgress
 
-__all__ = ["model_uri"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpfn.models.catalogue import CatalogueEntry
+
+__all__ = ["model_uri", "pull_models"]
+
+_MARK = "catalogue:"
+_QUOTED = re.compile(r"""["'](catalogue:)?([\w.-]+)["']""")
 
 
 def model_uri(name: str) -> str:
@@ -19,3 +30,29 @@ def model_uri(name: str) -> str:
     if os.path.exists(name) or name not in default_catalogue():
         return name
     return str(obtain(default_catalogue().get(name).model, progress=DownloadProgress()))
+
+
+def pull_models(function: "Path", request: bytes = b"") -> None:
+    """Fetch what a function's file needs of the catalogue and is neither here nor beside it.
+
+    A runner never downloads, so this goes before starting one. The file is read, not run:
+    ``"catalogue:NAME"`` is needed, any other name of the catalogue that stands quoted in
+    it when the request names it too. Raises DownloadFailed.
+    """
+    text = function.read_text(encoding="utf-8", errors="replace")
+    if _MARK not in text:
+        return
+    from gpfn.models.store import cached_path, obtain
+
+    for entry in _named(text, request):
+        for file in entry.files:
+            if cached_path(file) is None and not (function.parent / file.name).is_file():
+                obtain(file, progress=DownloadProgress())
+
+
+def _named(text: str, request: bytes) -> "Iterator[CatalogueEntry]":
+    from gpfn.models.catalogue import default_catalogue
+
+    for marked, name in sorted(set(_QUOTED.findall(text)), reverse=True):
+        if (marked or name.encode() in request) and name in default_catalogue():
+            yield default_catalogue().get(name)

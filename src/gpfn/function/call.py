@@ -33,8 +33,12 @@ class Reply(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """How long opening took; ``uri`` is the model that was found, empty without one."""
+    """How long opening took; ``uri`` is the model that was found, empty without one.
+
+    ``loaded_bytes`` is resident memory between loading and warm-up, where the runner asks.
+    """
 
     load_seconds: float = 0.0
     warmup_seconds: float = 0.0
     uri: str = ""
+    loaded_bytes: int = 0

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gpfn.errors import GpfnError, SetupError
 from gpfn.function.call import Opened
+from gpfn.function.stages import Stages
 from gpfn.limits import Limits
 
 TYPE_CHECKING = False
@@ -26,19 +27,21 @@ def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model,
     """
     from gpfn.models import default_cache, open_model
 
-    loaded_at = 0.0
+    loaded_at, loaded_bytes = 0.0, 0
 
     def opener() -> "Model":
-        nonlocal loaded_at
+        nonlocal loaded_at, loaded_bytes
         model = open_model(uri, threads=threads, limits=limits)
         loaded_at = time.perf_counter()
+        loaded_bytes = 0 if Stages.probe is None else Stages.probe()
         return model
 
     began = time.perf_counter()
     model = default_cache().get(uri if threads == 1 else f"{uri} threads={threads}", opener)
     if not loaded_at:
         return model, Opened(uri=uri)
-    return model, Opened(loaded_at - began, time.perf_counter() - loaded_at, uri)
+    warmup_seconds = time.perf_counter() - loaded_at
+    return model, Opened(loaded_at - began, warmup_seconds, uri, loaded_bytes)
 
 
 def preload(

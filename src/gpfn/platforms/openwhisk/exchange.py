@@ -10,6 +10,7 @@ from gpfn.errors import GpfnError, TooLarge
 from gpfn.http1 import Request, response_head
 from gpfn.platforms.openwhisk.activation import Activation, enter
 from gpfn.platforms.openwhisk.code import load_file, load_sent
+from gpfn.platforms.openwhisk.log import resident
 from gpfn.platforms.openwhisk.protocol import (
     ALREADY_INITIALIZED,
     BAD_ARGUMENT,
@@ -139,12 +140,14 @@ class Exchange:
     def _replace(self, load: Callable[[], Action]) -> None:
         """Load an action in the place of the one there is, and open its model."""
         self.close()
+        memory = {"process start": resident()}
         began = time.perf_counter()
         action = load()
         seconds = time.perf_counter() - began
+        memory["import"] = resident()
         self._action = action
         if action.function is not None:
-            self._log.started(action.function.name, seconds, self._opened(action))
+            self._log.started(action.function.name, seconds, self._opened(action), memory)
 
     def _opened(self, action: Action) -> Opened | None:
         """Open the model; when that fails each call says why and tries again."""

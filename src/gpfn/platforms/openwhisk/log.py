@@ -46,20 +46,31 @@ class CallLog:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self.quiet = environ.get("GPFN_LOG") == "quiet"
-        self._start: dict[str, float] = {}  # told with the first activation
+        self._start: dict[str, dict[str, float]] = {}  # told with the first activation
         if not self.quiet:
             from gpfn.function.stages import Stages
 
             Stages.probe = resident
 
-    def started(self, name: str, import_seconds: float, opened: Opened | None) -> None:
-        """Tell how long it took to get ready; ``opened`` is None when the model is not open."""
+    def started(
+        self,
+        name: str,
+        import_seconds: float,
+        opened: Opened | None,
+        memory: Mapping[str, int] | None = None,
+    ) -> None:
+        """Tell how long it took to get ready; ``opened`` is None when the model is not open.
+
+        ``memory`` is resident bytes after the stages before opening.
+        """
         if self.quiet:
             return
-        parts = {"import": import_seconds}
+        parts, sizes = {"import": import_seconds}, dict(memory or {})
         if opened is not None and opened.uri:
             parts |= {"load": opened.load_seconds, "warm-up": opened.warmup_seconds}
-        self._start = {part: _ms(seconds) for part, seconds in parts.items()}
+            sizes |= {"load": opened.loaded_bytes, "warm-up": resident()}
+        times_ms = {part: _ms(seconds) for part, seconds in parts.items()}
+        self._start = {"start_ms": times_ms, "start_rss": {**sizes}}
         times = ", ".join(f"{part} {seconds:.3f} s" for part, seconds in parts.items())
         problem = "" if opened is not None else ", model not opened"
         _say(sys.stdout, f"gpfn: {name}: {times}{problem}; rss={resident() / _MB:.1f} MB")
@@ -99,7 +110,7 @@ class CallLog:
             "rss": memory | {"main": after},
             "rss_change": after - before,
         }
-        record |= {"start_ms": self._start} if self._start else {}
+        record |= self._start
         record |= {"errors": errors} if (errors := _errors(replies)) else {}
         self._start = {}
         lines.append(orjson.dumps({"gpfn": record}).decode())
