@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.function.call import Reply
-from gpfn.function.reply import error_message
 from gpfn.http1 import Request, response_head
 from gpfn.platforms.fn.incoming import Incoming, read_call
 from gpfn.platforms.fn.outgoing import reply_headers, socket_status
@@ -48,6 +47,8 @@ def refusal(
 
 def error_reply(error: BaseException) -> Reply:
     """Return the reply that tells of ``error``."""
+    from gpfn.function.reply import error_message  # good calls do without, for a while
+
     status = error.status if isinstance(error, GpfnError) else 500
     return Reply(error_message(error), status, (), error)
 

@@ -15,8 +15,8 @@ from gpfn.errors import DeadlineExceeded, GpfnError
 from gpfn.events.message import Message
 from gpfn.function.call import Reply
 from gpfn.function.drive import drive, settle
-from gpfn.function.reply import error_message
 from gpfn.platforms.fn.context import Context
+from gpfn.platforms.fn.exchange import error_reply
 from gpfn.platforms.fn.incoming import Incoming
 
 TYPE_CHECKING = False
@@ -55,8 +55,7 @@ class FdkStyle:
             message, status = self._call(incoming)
         except BaseException as error:  # noqa: BLE001 - sys.exit too is only a failed call here
             failure = _timed_out(error) if isinstance(error, TimeoutError) else error
-            status = failure.status if isinstance(failure, GpfnError) else 500
-            message = error_message(failure)
+            message, status, *_ = error_reply(failure)
         return Reply(message, status, (("handler", time.perf_counter() - began),), failure)
 
     def _call(self, incoming: Incoming) -> tuple[Message, int]:

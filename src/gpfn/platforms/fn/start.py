@@ -16,13 +16,16 @@ from collections.abc import Callable
 
 from gpfn.errors import GpfnError, SetupError
 from gpfn.function.call import Reply
-from gpfn.function.function import Function
-from gpfn.function.load import load_target
+from gpfn.function.load import function_of, load_target
 from gpfn.platforms.fn.exchange import Answer
 from gpfn.platforms.fn.incoming import Incoming
 from gpfn.platforms.fn.listener import Listener
 from gpfn.platforms.fn.log import log_failure, say
 from gpfn.platforms.fn.server import Server
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.function.function import Function
 
 __all__ = ["Start"]
 
@@ -87,8 +90,8 @@ class Start:
         began = time.perf_counter()
         target = load_target(path, (handler,))
         imported = f"import {time.perf_counter() - began:.3f} s"
-        function = getattr(target, "function", target)
-        if isinstance(function, Function):
+        function = function_of(target)
+        if function is not None:
             return _of_function(function), f"{function.name}: {imported}{_open(function)}"
         if not callable(target):
             kind = type(target).__name__
