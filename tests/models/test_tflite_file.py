@@ -3,11 +3,14 @@
 import random
 from pathlib import Path
 
+import flatbuffers
 import pytest
+from ai_edge_litert.schema_py_generated import ModelT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpfn.errors import ModelUnreadable
+from gpfn.models import open_model
 from gpfn.models.tflite_file import signature_subgraphs
 
 
@@ -19,6 +22,33 @@ def test_signatures_and_their_subgraphs(made: Path, shared: Path) -> None:
     assert one == {"serving_default": 0}
     old = shared / "data" / "models" / "mobilenet_v1_0.25_128_quant.tflite"
     assert signature_subgraphs(old.read_bytes(), "old") == {}
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero_point", "told"),
+    [
+        (float("nan"), 0, "a scale of nan"),
+        (float("inf"), 0, "a scale of inf"),
+        (-0.5, 0, "a scale of -0.5"),
+        (0.5, 256, "a zero point of 256"),
+        (0.5, -1, "a zero point of -1"),
+        (0.5, 2**62, "a zero point of 4"),
+    ],
+)
+def test_quantisation_that_litert_would_crash_on(
+    made: Path, tmp_path: Path, scale: float, zero_point: int, told: str
+) -> None:
+    whole = (made / "quantised.tflite").read_bytes()
+    model = ModelT.InitFromPackedBuf(whole, 0)
+    quantization = model.subgraphs[0].tensors[0].quantization
+    quantization.scale, quantization.zeroPoint = [scale], [zero_point]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path = tmp_path / "m.tflite"
+    path.write_bytes(builder.Output())
+    with pytest.raises(ModelUnreadable, match=told) as caught:
+        open_model(path)
+    assert str(path) in caught.value.detail
 
 
 def test_cuts_and_flips_never_escape(made: Path) -> None:

@@ -125,7 +125,7 @@ class LiteRTModel:
             given = engine.run(arrays, names)
         except BaseException as error:
             self._pool.drop()
-            if isinstance(error, RuntimeError | ValueError):
+            if isinstance(error, RuntimeError | ValueError | MemoryError):
                 raise ModelFailed(f"{self.name}: {error}") from error
             raise
         self._pool.give(engine)

@@ -76,7 +76,9 @@ def read_graph(
     try:
         interpreter = new_interpreter(content, threads)
         takes, gives = _details(interpreter, key)
-    except (ValueError, RuntimeError) as error:
+    except SetupError:
+        raise
+    except Exception as error:  # its binding raises whatever the damage leads to
         told = f"a LiteRT model that is cut off or damaged ({error}): {path}"
         raise ModelUnreadable(told) from error
     single = _made_for_one(takes, gives)

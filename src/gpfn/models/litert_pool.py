@@ -48,6 +48,8 @@ class Engine:
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError, OverflowError) as error:
             raise ResizeError(str(error)) from None
+        except MemoryError as error:
+            raise ModelFailed(f"no memory for inputs of the shapes {shapes}") from error
         self.shapes = shapes
 
     def run(self, arrays: Sequence[Array], names: Sequence[str]) -> list[Array]:

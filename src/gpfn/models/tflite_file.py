@@ -1,10 +1,12 @@
 """The frame of a .tflite file: is it whole, and which subgraph does a signature run?
 
 LiteRT verifies the flatbuffer itself when it is opened from memory; what is checked
-here first gives an error that names the file. Source: schema.fbs of TensorFlow Lite,
-version 3; tables as in flatbuffers' internals document.
+here gives an error that names the file, and keeps from LiteRT what it would crash on:
+quantisation that no converter writes. Source: schema.fbs of TensorFlow Lite, version 3;
+tables as in flatbuffers' internals document.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -14,6 +16,12 @@ __all__ = ["signature_subgraphs"]
 
 _VERSION, _SUBGRAPHS, _SIGNATURES = 0, 2, 7  # fields of the table Model
 _KEY, _SUBGRAPH = 2, 4  # fields of the table SignatureDef
+_TENSORS = 0  # field of the table SubGraph
+_TYPE, _QUANTIZATION = 1, 4  # fields of the table Tensor
+_SCALE, _ZERO_POINT = 2, 3  # fields of the table QuantizationParameters
+
+_RANGES = {2: 31, 3: -8, 7: 15, 9: 7, 17: 3}
+"""TensorType's numbers of the quantised types: bits of the number, negative if unsigned."""
 
 
 def signature_subgraphs(data: bytes, path: str) -> dict[str, int]:
@@ -36,7 +44,10 @@ def _read(data: bytes) -> dict[str, int]:
     version = _field(data, model, _VERSION)
     if not version or struct.unpack_from("<I", data, version)[0] != 3:
         raise ValueError("not version 3 of the format")
-    subgraphs = len(list(_tables(data, model, _SUBGRAPHS)))
+    subgraphs = 0
+    for subgraphs, graph in enumerate(_tables(data, model, _SUBGRAPHS), 1):  # noqa: B007
+        for tensor in _tables(data, graph, _TENSORS):
+            _check_quantization(data, tensor)
     if not subgraphs:
         raise ValueError("no subgraph")
     found = {}
@@ -47,6 +58,32 @@ def _read(data: bytes) -> dict[str, int]:
             raise ValueError(f"signature of subgraph {index} of {subgraphs}")
         found[_text(data, _field(data, table, _KEY))] = index
     return found
+
+
+def _check_quantization(data: bytes, tensor: int) -> None:
+    at = _field(data, tensor, _QUANTIZATION)
+    kind = _field(data, tensor, _TYPE)
+    bits = _RANGES.get(struct.unpack_from("<B", data, kind)[0]) if kind else None
+    if not at or bits is None:
+        return
+    parameters = _follow(data, at)
+    low, high = (0, (1 << -bits) - 1) if bits < 0 else (-(1 << bits), (1 << bits) - 1)
+    for scale in _numbers(data, _field(data, parameters, _SCALE), "f", 4):
+        if not (math.isfinite(scale) and scale >= 0):
+            raise ValueError(f"a scale of {scale}")
+    for point in _numbers(data, _field(data, parameters, _ZERO_POINT), "q", 8):
+        if not low <= point <= high:
+            raise ValueError(f"a zero point of {point:g}")
+
+
+def _numbers(data: bytes, at: int, code: str, size: int) -> tuple[float, ...]:
+    if not at:
+        return ()
+    vector = _follow(data, at)
+    count = struct.unpack_from("<I", data, vector)[0]
+    if count * size > len(data) - vector - 4:
+        raise ValueError(f"a vector of {count} at byte {vector} of {len(data)}")
+    return struct.unpack_from(f"<{count}{code}", data, vector + 4)
 
 
 def _tables(data: bytes, table: int, field: int) -> Iterator[int]:
