@@ -10,6 +10,7 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 
 COMMANDS = {
     "build": "gpfn.cli.build",
+    "coldstart": "gpfn.cli.coldstart",
     "demo": "gpfn.cli.demo",
     "image": "gpfn.cli.image",
     "invoke": "gpfn.cli.invoke",

@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Invoke the function; 0 when it answered, 1 when it failed."""
+    from gpfn.cli.resolve import pull_models
     from gpfn.invoke.session import Session
     from gpfn.invoke.target import find_target
 
@@ -95,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     target = find_target(args.function)
     session = Session(_platform(args, target))
     request = _request(args, target)
+    if args.engine is None:  # an image has its models
+        pull_models(target.file, request.body)
     signal.signal(signal.SIGTERM, _leave)
     try:
         with session:

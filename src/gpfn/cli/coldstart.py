@@ -1,0 +1,121 @@
+"""``gpfn coldstart``: what cold and warm calls of a function cost, stage by stage."""
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+from gpfn.errors import SetupError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gpfn.invoke.platform import Request
+    from gpfn.invoke.target import Target
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "measure cold and warm calls of a function, and what they cost"
+EXAMPLES = """\
+gpfn coldstart functions/digits
+gpfn coldstart functions/classify --calls 1000 --picture coldstart.png
+gpfn coldstart functions/classify --image photo.jpg -p model mobilenet_v1 --cold 20 --json
+"""
+
+_SAMPLE = "sample.json"
+_PRICE = 0.000017  # what IBM Cloud Functions asked for a GB-second in 2023, in US dollars
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("function", help="a folder, a func.py or a func.yaml")
+    parser.add_argument(
+        "-P",
+        "--param-file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help=f"a JSON object of parameters, repeatable; {_SAMPLE} beside the function otherwise",
+    )
+    parser.add_argument(
+        "-p",
+        "--param",
+        metavar=("NAME", "VALUE"),
+        action="append",
+        default=[],
+        nargs=2,
+        help="a parameter over those, repeatable",
+    )
+    parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image")
+    parser.add_argument("--calls", type=_count, default=1000, help="warm calls (%(default)s)")
+    parser.add_argument("--cold", type=_count, default=10, help="cold starts (%(default)s)")
+    parser.add_argument("--price", type=_price, default=_PRICE, help="of a GB-second (%(default)s)")
+    parser.add_argument("--picture", metavar="FILE", help="draw the stages into a .png or .svg")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the experiment and print its table."""
+    from gpfn.cli.resolve import pull_models
+    from gpfn.coldstart.experiment import cold_calls, warm_calls
+    from gpfn.coldstart.summary import Summary
+    from gpfn.invoke.target import find_target
+
+    target = find_target(args.function)
+    request = _request(args, target)
+    pull_models(target.file, request.body)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    summary = Summary(
+        cold=cold_calls(target, request, args.cold, _progress("cold")),
+        warm=warm_calls(target, request, args.calls, _progress("warm")),
+        price=args.price,
+    )
+    if args.picture:
+        from gpfn.coldstart.picture import draw
+
+        draw(summary, f"{target.folder.name}: a call, stage by stage", Path(args.picture))
+    print(json.dumps(summary.shown(), indent=2) if args.json else summary.table())
+    return 0
+
+
+def _request(args: argparse.Namespace, target: "Target") -> "Request":
+    from gpfn.invoke.parameters import read_parameters
+    from gpfn.invoke.platform import Request
+
+    sample = target.folder / _SAMPLE
+    files = args.param_file or ([] if args.image or not sample.is_file() else [str(sample)])
+    parameters = read_parameters(files, args.param, args.image)
+    if not parameters:
+        raise SetupError(f"no {_SAMPLE} in {target.folder}; give -P, -p or --image")
+    return Request(json.dumps(parameters).encode(), "application/json", timeout=target.timeout)
+
+
+def _progress(kind: str) -> "Callable[[int, int], None]":
+    """Show how far it is on a terminal; elsewhere say nothing."""
+    if not sys.stderr.isatty():
+        return lambda _done, _all: None
+
+    def show(done: int, of: int) -> None:
+        width = 30 * done // of
+        end = "\n" if done == of else ""
+        print(f"\r{kind} [{'#' * width:30}] {done}/{of}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a price, got {text!r}")
+    return price
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"expected 1 to 1000000, got {text!r}")
+    return int(text)

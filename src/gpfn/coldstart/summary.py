@@ -1,0 +1,147 @@
+"""What the samples say: statistics by stage, the memory to ask for, and the price."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpfn.coldstart.experiment import STAGES, Sample
+
+__all__ = ["Spread", "Summary", "billed_seconds", "cost_per_million", "suggested_memory"]
+
+_MEMORY_STEPS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+_HEADROOM = 1.25
+_BILLED_STEP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean, median and 99th percentile of some seconds."""
+
+    mean: float
+    median: float
+    p99: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Return the spread; the percentile is the smallest value that 99 % do not exceed."""
+        ordered = sorted(values)
+        rank = math.ceil(0.99 * len(ordered)) - 1
+        return cls(statistics.fmean(ordered), statistics.median(ordered), ordered[rank])
+
+    def shown(self) -> dict[str, float]:
+        """Return it in milliseconds."""
+        return {
+            "mean_ms": round(self.mean * 1e3, 3),
+            "median_ms": round(self.median * 1e3, 3),
+            "p99_ms": round(self.p99 * 1e3, 3),
+        }
+
+
+def suggested_memory(peak_bytes: int) -> int:
+    """Return the megabytes to give the container: the peak and a quarter, on the next step."""
+    wanted = peak_bytes * _HEADROOM / 2**20
+    return next((step for step in _MEMORY_STEPS if step >= wanted), math.ceil(wanted))
+
+
+def billed_seconds(seconds: float) -> float:
+    """Return the seconds that are paid for: started tenths count as whole ones."""
+    return max(1, math.ceil(round(seconds / _BILLED_STEP, 9))) * _BILLED_STEP
+
+
+def cost_per_million(seconds: float, memory_mb: int, price: float) -> float:
+    """Return the price of a million calls, ``price`` being that of a GB-second."""
+    return 1e6 * billed_seconds(seconds) * (memory_mb / 1024) * price
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The experiment's result; ``price`` is for a GB-second."""
+
+    cold: Sequence[Sample]
+    warm: Sequence[Sample]
+    price: float
+
+    def stage(self, samples: Sequence[Sample], name: str) -> Spread | None:
+        """Return a stage's spread, None when no sample has it."""
+        values = [sample.seconds[name] for sample in samples if name in sample.seconds]
+        return Spread.of(values) if values else None
+
+    def total(self, samples: Sequence[Sample]) -> Spread:
+        """Return the spread of what a caller waits."""
+        return Spread.of([sample.total for sample in samples])
+
+    def memory(self, name: str) -> int:
+        """Return the largest resident size after a stage, in bytes; 0 when unknown."""
+        return max((s.memory.get(name, 0) for s in (*self.cold, *self.warm)), default=0)
+
+    @property
+    def peak(self) -> int:
+        """The largest resident size seen after any stage, in bytes."""
+        return max(max(s.memory.values(), default=0) for s in (*self.cold, *self.warm))
+
+    def costs(self) -> dict[str, float]:
+        """Return the price of a million cold and of a million warm calls, by their medians."""
+        memory = suggested_memory(self.peak)
+        return {
+            kind: round(cost_per_million(self.total(samples).median, memory, self.price), 4)
+            for kind, samples in (("cold", self.cold), ("warm", self.warm))
+        }
+
+    def shown(self) -> dict[str, object]:
+        """Return all of it for ``--json``."""
+        return {
+            "calls": {"cold": len(self.cold), "warm": len(self.warm)},
+            "stages": {name: self._stage_shown(name) for name in self._names()},
+            "total": {
+                "cold": self.total(self.cold).shown(),
+                "warm": self.total(self.warm).shown(),
+            },
+            "peak_bytes": self.peak,
+            "suggested_memory_mb": suggested_memory(self.peak),
+            "price_per_gb_second": self.price,
+            "cost_per_million": self.costs(),
+        }
+
+    def _names(self) -> list[str]:
+        return [name for name in STAGES if self.stage(self.cold, name) is not None]
+
+    def _stage_shown(self, name: str) -> dict[str, object]:
+        cold, warm = self.stage(self.cold, name), self.stage(self.warm, name)
+        return {
+            "cold": cold and cold.shown(),
+            "warm": warm and warm.shown(),
+            "memory_bytes": self.memory(name) or None,
+        }
+
+    def table(self) -> str:
+        """Return the statistics as text, times in milliseconds and memory in MB."""
+        head = f"{'':15}{'cold: mean':>12}{'median':>10}{'p99':>10}"
+        head += f"{'warm: mean':>14}{'median':>10}{'p99':>10}{'memory':>10}"
+        lines = [head]
+        for name in self._names():
+            cold, warm = self.stage(self.cold, name), self.stage(self.warm, name)
+            lines.append(_row(name, cold, warm, self.memory(name)))
+        lines.append(_row("all", self.total(self.cold), self.total(self.warm), self.peak))
+        return "\n".join([*lines, "", *self._advice()])
+
+    def _advice(self) -> list[str]:
+        memory, costs = suggested_memory(self.peak), self.costs()
+        price = f"A million calls at {self.price:g} per GB-second, billed in steps of 100 ms:"
+        return [
+            f"{len(self.cold)} cold and {len(self.warm)} warm calls; ms, and MB after the stage.",
+            f"Give the container {memory} MB: {self.peak / 1e6:.1f} MB were used at the most.",
+            f"{price} {costs['warm']:.2f} warm, {costs['cold']:.2f} cold.",
+        ]
+
+
+def _row(name: str, cold: Spread | None, warm: Spread | None, memory: int) -> str:
+    size = f"{memory / 1e6:.1f}" if memory else ""
+    return f"{name:15}{_cells(cold, 12)}{_cells(warm, 14)}{size:>10}".rstrip()
+
+
+def _cells(spread: Spread | None, first: int) -> str:
+    if spread is None:
+        return " " * (first + 20)
+    mean, median, p99 = (value * 1e3 for value in (spread.mean, spread.median, spread.p99))
+    return f"{mean:>{first}.3f}{median:>10.3f}{p99:>10.3f}"
