@@ -68,8 +68,9 @@ def _place(init: Init, folder: str) -> str:
 
     if is_archive(code):
         return _unpack(code, folder)
-    if init.binary and not _is_text(code):
-        kind = "an executable for Linux" if code.startswith(_ELF) else "no zip and no tar archive"
+    is_elf = code.startswith(_ELF)
+    if init.binary and (is_elf or not _is_text(code)):
+        kind = "an executable for Linux" if is_elf else "no zip and no tar archive"
         raise Refusal(502, NO_BINARY, log=f"The code is {kind}; this runtime takes Python.")
     file = os.path.join(folder, _ENTRIES[0])
     with open(file, "wb") as target:

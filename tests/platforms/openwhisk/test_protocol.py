@@ -1,0 +1,68 @@
+"""Bodies of /init and replies."""
+
+import json
+
+import pytest
+
+from gpfn.errors import InvalidTensor
+from gpfn.platforms.openwhisk.protocol import (
+    Init,
+    Refusal,
+    application_error,
+    failure,
+    parse_body,
+)
+
+
+def init(**members: object) -> Init:
+    return Init.from_body(json.dumps({"value": members}).encode())
+
+
+def test_an_init_as_the_controller_sends_it() -> None:
+    found = init(name="f", main="go", binary=True, code="YWJj", env={"A": "b"})
+    assert found == Init("YWJj", True, "go", {"A": "b"})
+    assert found.decoded() == b"abc"
+    assert init(code="❄").decoded() == "❄".encode()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"{}", b'{"value":null}', b'{"value":{"env":null}}']
+)
+def test_an_init_of_nothing(body: bytes) -> None:
+    assert Init.from_body(body) == Init("", False, "main", {})
+
+
+def test_variables_are_text_as_the_controller_makes_them() -> None:
+    env = {"s": "x", "n": None, "b": True, "i": 5, "f": 1.5, "o": {"a": [1]}}
+    assert init(env=env).env == {
+        "s": "x",
+        "n": "",
+        "b": "true",
+        "i": "5",
+        "f": "1.5",
+        "o": '{"a":[1]}',
+    }
+
+
+@pytest.mark.parametrize("code", ["a", "not base64!", "ab=cd", "❄"])
+def test_base64_that_is_none(code: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        init(code=code, binary=True).decoded()
+    assert caught.value.answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[1]", 404), (b'"a"', 404), (b"{", 400), (b"\xff", 400)]
+)
+def test_a_body_that_is_no_object(body: bytes, status: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        parse_body(body)
+    assert caught.value.answer.status == status
+
+
+def test_errors_as_replies() -> None:
+    assert failure(502, "a \ud800") == (502, b'{"error":"a \\\\ud800"}')
+    status, body = application_error(InvalidTensor("wrong", field="data"))
+    assert status == 200
+    assert json.loads(body)["error"]["type"] == "invalid-tensor"
+    assert b"secret" not in application_error(KeyError("secret")).body
