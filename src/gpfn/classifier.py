@@ -127,11 +127,11 @@ class Classifier:
             return default
         with self._lock:
             if name not in self._models:
-                from gpfn.function.locate import find_model
                 from gpfn.function.opening import open_and_warm
 
-                uri = find_model((f"catalogue:{name}",), _folder(default))
-                self._models[name], _ = open_and_warm(uri, 1, Limits.from_env())
+                self._models[name], _ = open_and_warm(
+                    (f"catalogue:{name}",), _folder(default), 1, Limits.from_env()
+                )
             return self._models[name]
 
 

@@ -135,16 +135,16 @@ class Function(Homes):
     def _open(self) -> Opened:
         if not self.candidates and not self._on_open and self.takes in ("payload", "message"):
             return Opened()  # such a function may need no codec, and is not kept waiting
-        from gpfn.function.locate import find_model
         from gpfn.function.opening import match_inputs, open_and_warm, preload
 
-        opened, takes = Opened(), self.takes
+        opened = Opened()
         if self.candidates:
-            uri, takes = find_model(self.candidates, self.folder), "arrays"
-            self.model, opened = open_and_warm(uri, self.threads, self.limits)
+            self.model, opened = open_and_warm(
+                self.candidates, self.folder, self.threads, self.limits
+            )
             if self.handler is None:
                 self._feeds = match_inputs([spec.name for spec in self.declared], self.model)
-        warmed = preload(takes, self._on_open, self.model)
+        warmed = preload(self.takes, self._on_open, self.model)
         return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)
 
     def predict(self, value: object, deadline: Deadline) -> object:

@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["feed", "match_inputs", "open_and_warm", "preload"]
 
 
-def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model, Opened]":
-    """Return the model at ``uri`` from the process-wide cache, opened and warmed up.
+def open_and_warm(
+    candidates: Sequence[str], folder: str, threads: "Threads", limits: Limits
+) -> "tuple[Model, Opened]":
+    """Find a model as find_model does; return it from the process-wide cache, open and warm.
 
-    One that is there already costs no time. Raises SetupError or BackendError.
+    Loading is all of it but the first call: finding the file and importing the backend and
+    numpy count. One that is there already costs no time. Raises SetupError or BackendError.
     """
+    began = time.perf_counter()
+    from gpfn.function.locate import find_model
     from gpfn.models import default_cache, open_model
 
+    uri = find_model(candidates, folder)
     loaded_at, loaded_bytes = 0.0, 0
 
     def opener() -> "Model":
@@ -36,7 +42,6 @@ def open_and_warm(uri: str, threads: "Threads", limits: Limits) -> "tuple[Model,
         loaded_bytes = 0 if Stages.probe is None else Stages.probe()
         return model
 
-    began = time.perf_counter()
     model = default_cache().get(uri if threads == 1 else f"{uri} threads={threads}", opener)
     if not loaded_at:
         return model, Opened(uri=uri)
@@ -51,10 +56,13 @@ def preload(
 ) -> float:
     """Load the codecs that the first call would wait for, and let the function do the same.
 
-    A function of payloads or messages may never need a codec, and is not kept waiting.
-    Returns the seconds that took; raises what ``on_open`` raises.
+    Whatever is taken, the answer is JSON. A function of payloads or messages may never need
+    another codec, and is not kept waiting. Returns the seconds that took; raises what
+    ``on_open`` raises.
     """
     began = time.perf_counter()
+    import orjson  # noqa: F401
+
     if takes in ("arrays", "event"):
         from gpfn.events import read, write  # noqa: F401
     if takes == "arrays":
