@@ -178,8 +178,7 @@ def _silence() -> Iterator[None]:
     TF_CPP_MIN_LOG_LEVEL is not yet obeyed at that time. On a processor without AVX the
     library ends the process with a message: there it is left to speak.
     """
-    quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") not in ("0", "1")
     if not (quiet and os.path.exists("/proc/self/fd/2") and _has_avx()):
         yield
         return
