@@ -1,8 +1,7 @@
 """What a .tflite file holds, read once: the ends of its graph, with names, dtypes, shapes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models.arguments import bare, selected, shape_spec
@@ -16,17 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["End", "Graph", "new_interpreter", "read_graph"]
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """An input or output: its spec, its tensor's number, its quantisation if it has any."""
 
     spec: TensorSpec
-    index: int
+    tensor: int
     quantization: Quantization | None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """The part of the file that is run.
 
     ``signature`` is empty, or names the subgraph to run when that is not the first.

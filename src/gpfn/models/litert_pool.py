@@ -32,7 +32,7 @@ class Engine:
 
     def __init__(self, graph: Graph, interpreter: "Interpreter") -> None:
         self._graph = graph
-        self._index = {end.spec.name: end.index for end in graph.outputs}
+        self._index = {end.spec.name: end.tensor for end in graph.outputs}
         self._interpreter = interpreter
         self._runner = (
             self._interpreter.get_signature_runner(graph.signature) if graph.signature else None
@@ -44,7 +44,7 @@ class Engine:
         try:
             if self._runner is None:
                 for end, shape in zip(self._graph.inputs, shapes, strict=True):
-                    self._interpreter.resize_tensor_input(end.index, shape)
+                    self._interpreter.resize_tensor_input(end.tensor, shape)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError, OverflowError) as error:
             raise ResizeError(str(error)) from None
@@ -61,7 +61,7 @@ class Engine:
         interpreter = self._interpreter
         interpreter.reset_all_variables()  # a call owes nothing to the one before it
         for end, array in zip(self._graph.inputs, arrays, strict=True):
-            interpreter.set_tensor(end.index, array)
+            interpreter.set_tensor(end.tensor, array)
         interpreter.invoke()
         return [interpreter.get_tensor(self._index[name]) for name in names]
 

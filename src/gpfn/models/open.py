@@ -1,6 +1,5 @@
 """Opening a model by what it is called: an address, a file, a folder, or a function."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -109,6 +108,8 @@ def _file(path: str, digest: str, options: _Options) -> Model:
 
 
 def _check_hash(path: str, wanted: str) -> None:
+    import hashlib  # only where it is used: loading OpenSSL costs 3 ms
+
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wanted.lower():

@@ -1,6 +1,6 @@
 """Quantised tensors: small integers that stand for real numbers."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,8 +9,7 @@ from gpfn.models.arguments import Array
 __all__ = ["Quantization"]
 
 
-@dataclass(frozen=True, slots=True)
-class Quantization:
+class Quantization(NamedTuple):
     """real = (integer - zero_point) * scale, for the whole tensor or per slice of ``axis``.
 
     ``scale`` and ``zero_point`` have one entry, or one per slice.
