@@ -70,8 +70,12 @@ def test_arrays_answer_in_the_media_type_they_came_in() -> None:
         "application/octet-stream",
         {"dtype": "float32", "shape": "1,2"},
     )
-    npy = encoded(np.ones((1, 2), np.float32), Payload(b"", "application/x-npy; a=b"))
-    assert (npy.data or b"").startswith(b"\x93NUMPY")
+    for name in ("application/x-npy", "application/npy", "application/vnd.numpy"):
+        npy = encoded(np.ones((1, 2), np.float32), Payload(b"", f"{name}; a=b"))
+        assert (npy.data or b"").startswith(b"\x93NUMPY")
+        assert npy.media_type == name
+    other = encoded(np.ones((1, 2), np.float32), Payload(b"", "application/x+json"))
+    assert (other.data, other.media_type) == (b"[[1.0,1.0]]", "application/json")
 
 
 def test_several_arrays_do_not_fit_one_npy() -> None:
@@ -87,20 +91,21 @@ def test_arrays_answer_in_the_json_form_of_the_request() -> None:
 
 
 @pytest.mark.parametrize(
-    "result",
+    ("result", "place"),
     [
-        np.array([1.0, math.nan]),
-        {"a": [1.0, math.inf]},
-        [np.float32("nan")],
-        {"a": {"b": np.array([-np.inf]), "c": None}},
+        (np.array([1.0, math.nan]), "y[1]"),
+        ({"a": [1.0, math.inf]}, "result.a[1]"),
+        ([np.float32("nan")], "result[0]"),
+        ({"a": {"b": np.array([[0.0], [-np.inf]]), "c": None}}, "result.a.b[1][0]"),
     ],
 )
-def test_nonfinite_is_null_and_said_so(result: object) -> None:
+def test_nonfinite_is_null_and_said_so(result: object, place: str) -> None:
     body = encoded(result)
     assert b"null" in (body.data or b"")
     assert body.attributes == {"nonfinite": True}
-    with pytest.raises((GpfnError, BackendError)):
+    with pytest.raises(BackendError, match="JSON cannot hold") as caught:
         encoded(result, nonfinite="refuse")
+    assert caught.value.field == place
 
 
 def test_null_alone_is_not_nonfinite() -> None:

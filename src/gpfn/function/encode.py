@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gpfn.errors import GpfnError, InvalidMessage
+from gpfn.errors import BackendError, GpfnError, InvalidMessage
 from gpfn.events.message import Message
 from gpfn.function.arrays import GRAPHPIPE
 from gpfn.function.payload import Payload
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Body", "as_arrays", "encode_result", "is_event"]
 
 _JSON = "application/json"
-_TENSOR_TYPES = frozenset([GRAPHPIPE, "application/octet-stream", "application/x-npy"])
 
 
 class Body(NamedTuple):
@@ -80,11 +79,13 @@ def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
 
 
 def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
-    media_type = asked.base_type if asked.base_type in _TENSOR_TYPES else _JSON
-    if media_type == GRAPHPIPE:
+    if asked.base_type == GRAPHPIPE:
         return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     from gpfn.tensors import encode
+    from gpfn.tensors.media import JSON, family
 
+    kind = family(asked.base_type)
+    media_type = _JSON if kind in (JSON, None) else asked.base_type
     done = encode(arrays, media_type, form=asked.form, nonfinite=nonfinite)  # type: ignore[arg-type]
     attributes: dict[str, str | bool] = dict(done.attributes)
     if done.nonfinite:
@@ -111,11 +112,12 @@ def _encode_json(value: object, nonfinite: str) -> Body:
     except orjson.JSONEncodeError as error:
         kind = type(value).__name__
         raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
-    if b"null" in data and _has_nonfinite(value):
-        if nonfinite == "refuse":
-            raise GpfnError("the function returned a number that is not finite")
-        return Body(data, _JSON, {"nonfinite": True}, valid_json=True)
-    return Body(data, _JSON, valid_json=True)
+    place = _nonfinite_place(value) if b"null" in data else None
+    if place is None:
+        return Body(data, _JSON, valid_json=True)
+    if nonfinite == "refuse":
+        raise BackendError("the result is not finite, which JSON cannot hold", field=place)
+    return Body(data, _JSON, {"nonfinite": True}, valid_json=True)
 
 
 def _plain(value: object) -> object:
@@ -125,11 +127,17 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _has_nonfinite(value: object) -> bool:
+def _nonfinite_place(value: object, place: str = "result") -> str | None:
+    """Return the path of the first number that is NaN or infinite."""
     if isinstance(value, float):
-        return value - value != 0  # only of NaN and infinities
+        return place if value - value != 0 else None  # only of NaN and infinities
+    if hasattr(value, "tolist"):
+        return _nonfinite_place(value.tolist(), place)
     if isinstance(value, Mapping):
-        return any(_has_nonfinite(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_nonfinite(item) for item in value)
-    return hasattr(value, "tolist") and _has_nonfinite(value.tolist())
+        items = [(f"{place}.{name}", item) for name, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return None
+    found = (_nonfinite_place(item, where) for where, item in items)
+    return next((where for where in found if where is not None), None)

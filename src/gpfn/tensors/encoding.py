@@ -77,7 +77,7 @@ def encode(
         )
     [array] = arrays.values()
     if kind == NPY:
-        return Encoded(encode_npy(array), NPY)
+        return Encoded(encode_npy(array), media_type)
     body, attributes = encode_octets(array)
     return Encoded(body, OCTETS, attributes=attributes)
 
