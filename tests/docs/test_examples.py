@@ -1,6 +1,7 @@
 """Every example in README.md, in docs/ and beside functions and samples runs as it stands."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -53,6 +54,22 @@ def test_a_page_begins_with_a_runnable_example(page: Path) -> None:
     assert blocks[0].language in RUN, f"{page} begins with {blocks[0].language}"
     before = page.read_text().splitlines()[: blocks[0].line]
     assert not [line for line in before if line.startswith("## ")], f"{page}: example too late"
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name_of)
+def test_the_readme_leads_to_every_page(page: Path) -> None:
+    assert f"]({page.relative_to(ROOT)})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    missing = [
+        target
+        for target in targets
+        if "://" not in target and not (page.parent / target).resolve().exists()
+    ]
+    assert not missing, f"{page}: {missing}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
