@@ -183,4 +183,4 @@ def explain(name: str, output: str, *, base: str = "") -> str:
 
 
 def _short(line: str) -> str:
-    return re.sub(r"^(?:ERROR:?|Error:?|error:?|Error response from daemon:)\s*", "", line)[:300]
+    return re.sub(r"^(?:Error response from daemon:|(?:ERROR|Error|error):?)\s*", "", line)[:300]

@@ -2,17 +2,18 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gpfn.containers.engine import Engine
 from gpfn.containers.running import Container
 from gpfn.containers.sandbox import fn_flags, openwhisk_flags, server_flags
-from gpfn.errors import SetupError
+from gpfn.errors import BackendError, BrokenReply, SetupError
 from gpfn.invoke.fn import Fn
 from gpfn.invoke.http import Http
 from gpfn.invoke.openwhisk import OpenWhisk
-from gpfn.invoke.platform import Platform
+from gpfn.invoke.platform import Answer, Platform, Request
 from gpfn.invoke.target import Target
 
 __all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "listens", "start_image"]
@@ -20,31 +21,65 @@ __all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "listens",
 _PEEK_SECONDS = 0.02
 
 
-class FnImage(Fn):
+class _InContainer:
+    """What the three have in common: a container that may end, and the limit it ran into."""
+
+    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+        self.target, self.engine, self.image = target, engine, image
+        self._container: Container | None = None
+
+    def _run(self, flags: list[str]) -> Container:
+        config = [f"--env={name}={value}" for name, value in self.target.config.items() if value]
+        self._container = Container(self.engine, self.image, [*flags, *config])
+        return self._container
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say of a call that got no answer how the container ended, if it has."""
+        try:
+            yield
+        except BackendError as error:
+            state = None if self._container is None else self._container.state()
+            if state is None or state.running:
+                raise
+            limit = f"; its limit is {self.target.memory} MB" if state.killed else ""
+            raise BrokenReply(f"the container ended: {state}{limit}") from error
+
+
+class FnImage(_InContainer, Fn):
     """The image in Fn's sandbox: no network either, since only the socket is used."""
 
     def __init__(self, target: Target, engine: Engine, image: str) -> None:
-        super().__init__(target)
-        self.engine, self.image = engine, image
+        _InContainer.__init__(self, target, engine, image)
+        Fn.__init__(self, target)
+
+    def call(self, request: Request) -> Answer:
+        """Call it once; when no answer comes, say how the container ended."""
+        with self._explained():
+            return super().call(request)
 
     def _launch(self, listener: str) -> Container:
         folder = Path(listener).parent
         folder.chmod(0o777)
-        flags = [*fn_flags(folder, self.target.memory), *_config(self.target.config)]
         network = "bridge" if any(self.target.config.values()) else "none"
-        return Container(self.engine, self.image, [*flags, f"--network={network}"])
+        return self._run([*fn_flags(folder, self.target.memory), f"--network={network}"])
 
 
-class OpenWhiskImage(OpenWhisk):
+class OpenWhiskImage(_InContainer, OpenWhisk):
     """The image in OpenWhisk's sandbox, reached by its published port."""
 
     def __init__(self, target: Target, engine: Engine, image: str) -> None:
-        super().__init__(target)
-        self.engine, self.image = engine, image
+        _InContainer.__init__(self, target, engine, image)
+        OpenWhisk.__init__(self, target)
+
+    def call(self, request: Request) -> Answer:
+        """Call it once; when no answer comes, say how the container ended."""
+        with self._explained():
+            return super().call(request)
 
     def _launch(self) -> Container:
         flags = [*openwhisk_flags(max(128, self.target.memory)), "--publish=127.0.0.1::8080"]
-        container = Container(self.engine, self.image, [*flags, *_config(self.target.config)])
+        container = self._run(flags)
         self._port = container.published(8080)
         return container
 
@@ -52,16 +87,21 @@ class OpenWhiskImage(OpenWhisk):
         return listens(self._port)
 
 
-class HttpImage(Http):
+class HttpImage(_InContainer, Http):
     """The image with nothing to write to but /tmp, reached by its published port."""
 
     def __init__(self, target: Target, engine: Engine, image: str) -> None:
-        super().__init__(target)
-        self.engine, self.image = engine, image
+        _InContainer.__init__(self, target, engine, image)
+        Http.__init__(self, target)
+
+    def call(self, request: Request) -> Answer:
+        """Call it once; when no answer comes, say how the container ended."""
+        with self._explained():
+            return super().call(request)
 
     def _launch(self) -> Container:
         flags = [*server_flags(self.target.memory), "--publish=127.0.0.1::8080"]
-        container = Container(self.engine, self.image, [*flags, *_config(self.target.config)])
+        container = self._run(flags)
         self._port = container.published(8080)
         return container
 
@@ -108,7 +148,3 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return False
-
-
-def _config(values: Mapping[str, str]) -> list[str]:
-    return [f"--env={name}={value}" for name, value in values.items() if value]

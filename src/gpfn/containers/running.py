@@ -14,6 +14,7 @@ LABEL = "gpfn.run"
 """The label of every container that is started here."""
 
 _POLL_SECONDS = 0.002
+_SIGKILLED = 137
 
 
 class State:
@@ -25,16 +26,17 @@ class State:
         self.out_of_memory = bool(document.get("OOMKilled"))
         self.health = str((document.get("Health") or {}).get("Status", ""))  # type: ignore[attr-defined]
 
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended by SIGKILL, which is also what a full memory does."""
+        return not self.running and (self.out_of_memory or self.exit_code == _SIGKILLED)
+
     def __str__(self) -> str:
         if self.running:
             return "it runs"
-        if self.out_of_memory or self.exit_code == 137:
-            return (
-                "out of memory: the engine killed it (exit code 137)"
-                if self.out_of_memory
-                else ("it was killed (exit code 137), by hand or out of memory")
-            )
-        return f"it ended with exit code {self.exit_code}"
+        if self.out_of_memory:
+            return f"out of memory, the kernel killed it (exit code {self.exit_code})"
+        return f"exit code {self.exit_code}{' (SIGKILL)' if self.killed else ''}"
 
 
 class Container:

@@ -24,7 +24,7 @@ def repack(name: str, folder: Path) -> Path:
         raise SetupError(f"{name} is not installed here as a package") from error
     info = f"{name}-{found.version}.dist-info"
     wanted = [path for path in found.files or () if _belongs(path.as_posix(), name, info)]
-    if not any(path.as_posix().startswith(f"{name}/") for path in wanted):
+    if not any(path.as_posix() == f"{name}/__init__.py" for path in wanted):
         raise SetupError(f"{name} is installed from a folder that is no checkout of it")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}-{found.version}-py3-none-any.whl"

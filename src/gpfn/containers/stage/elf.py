@@ -34,7 +34,7 @@ def cut(path: Path) -> int:
         file.seek(segments)
         table = file.read(entry * count)
         ends = [offset + length for _, _, offset, _, _, length, *_ in _SEGMENT.iter_unpack(table)]
-        end = max([*ends, segments + len(table)])
+        end = int(max([*ends, segments + len(table)]))
         if end >= size:
             return 0
         head[6], head[12], head[13] = 0, 0, 0  # e_shoff, e_shnum, e_shstrndx: no sections

@@ -1,6 +1,5 @@
 """Removing from the image's packages what no prediction reads."""
 
-import fnmatch
 import shutil
 from pathlib import Path
 
@@ -36,22 +35,27 @@ _TENSORFLOW = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 
 def strip(site: Path) -> None:
     """Strip every package in a site-packages folder."""
-    for folder in sorted(site.rglob("*"), reverse=True):
-        if folder.is_dir() and not folder.is_symlink() and folder.name in UNUSED_FOLDERS:
-            shutil.rmtree(folder)
-    for file in list(site.rglob("*")):
-        if file.is_file() and any(fnmatch.fnmatch(file.name, mask) for mask in ANYWHERE):
-            file.unlink()
-    for package, masks in OF_PACKAGES.items():
-        for path in [found for mask in masks for found in (site / package).glob(mask)]:
-            _remove(path)
-    for info in site.glob("*.dist-info"):
-        for name in _DIST_INFO:
-            (info / name).unlink(missing_ok=True)
+    for path in [*_unused_folders(site), *_unused_files(site)]:
+        _remove(path)
     _only_c_library(site / "tensorflow")
     for library in site.rglob("*.so*"):
         if library.is_file() and not library.is_symlink():
             cut(library)
+
+
+def _unused_folders(site: Path) -> list[Path]:
+    """Return the folders to remove, inner ones first."""
+    folders = (path for path in site.rglob("*") if path.name in UNUSED_FOLDERS)
+    return sorted((path for path in folders if path.is_dir()), reverse=True)
+
+
+def _unused_files(site: Path) -> list[Path]:
+    """Return what else is to be removed, as far as no folder to be removed has it."""
+    masks = [f"**/{mask}" for mask in ANYWHERE]
+    masks += [f"{package}/{part}" for package, parts in OF_PACKAGES.items() for part in parts]
+    masks += [f"*.dist-info/{name}" for name in _DIST_INFO]
+    found = {path for mask in masks for path in site.glob(mask)}
+    return sorted(path for path in found if not found.intersection(path.parents))
 
 
 def _only_c_library(package: Path) -> None:
@@ -67,4 +71,4 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+# Made by: gpfn build functions/forecast --platform fn --print
+ARG BASE=python:3.12-slim-bookworm
+FROM ${BASE} AS build
+LABEL gpfn.stage="build"
+ENV PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 TMPDIR=/build
+WORKDIR /build
+COPY src/gpfn/containers/stage /build/stage
+COPY locks/all.lock locks/build.lock locks/sbom.lock /build/locks/
+ARG RUNTIME=litert
+RUN python3 -m stage dependencies "$RUNTIME"
+COPY . /build/context
+RUN python3 -m stage package
+ARG FUNCTION=functions/forecast
+ARG EXTRAS=
+ARG GPFN_MODEL_MIRROR=
+RUN python3 -m stage function fn "$FUNCTION" "$EXTRAS"
+RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"
+
+FROM ${BASE}
+ARG BASE=python:3.12-slim-bookworm
+ARG RUNTIME=litert
+ARG FUNCTION=functions/forecast
+LABEL org.opencontainers.image.title="forecast" \
+      org.opencontainers.image.description="Fn function on gpfn" \
+      org.opencontainers.image.version="0.0.1" \
+      org.opencontainers.image.licenses="Apache-2.0"
+LABEL org.opencontainers.image.base.name="${BASE}" \
+      gpfn.platform="fn" gpfn.runtime="${RUNTIME}" \
+      gpfn.function="${FUNCTION}"
+COPY --from=build /opt/gpfn /opt/gpfn
+COPY --from=build /function /function
+ENV PATH=/opt/gpfn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+WORKDIR /function
+USER 1000:1000
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/opt/gpfn/bin/gpfn", "run", "fn", "/function/func.py"]

@@ -1,0 +1,130 @@
+"""Images, built once a session, and containers that never outlive their test.
+
+``GPFN_TEST_BASE`` names the base image, ``GPFN_TEST_NETWORK`` the network of builds.
+"""
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+
+from gpfn.containers.engine import Engine
+from gpfn.containers.recipe import BASE
+from gpfn.containers.running import LABEL, Container
+from tests.conftest import ROOT
+
+__all__ = ["PREFIX", "Census", "census", "gpfn"]
+
+PREFIX = "gpfn-test"
+NETWORK = os.environ.get("GPFN_TEST_NETWORK", "host")
+
+Build = Callable[..., str]
+Start = Callable[..., Container]
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """The base image: the public one, or one made here where no registry can be reached."""
+    return os.environ.get("GPFN_TEST_BASE", BASE)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """Docker, which has to run."""
+    found = Engine("docker")
+    found.check()
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models(shared: Path) -> Iterator[str]:
+    """The catalogue's files at a URL that builds reach; returns it."""
+    handler = partial(_Quiet, directory=str(shared / "data" / "models"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GPFN_MODEL_MIRROR", url := f"http://127.0.0.1:{server.server_port}")
+            yield url
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: requests are not what the tests are about."""
+
+
+@pytest.fixture(scope="session")
+def build(engine: Engine, base: str) -> Build:
+    """Build ``gpfn build FUNCTION …`` once; returns the image's name."""
+
+    @cache
+    def built(function: str, platform: str, *options: str) -> str:
+        words = "-".join([Path(function).name, platform, *options]).lower().replace("--", "")
+        tag = f"{PREFIX}/{words.strip('-').replace('/', '-') or 'bare'}:1"
+        where = ["--base", base, "--network", NETWORK, "--tag", tag]
+        run = gpfn("build", *filter(None, [function]), "--platform", platform, *where, *options)
+        assert run.returncode == 0, run.stderr[-3000:]
+        return tag
+
+    return built
+
+
+@pytest.fixture
+def start(engine: Engine) -> Iterator[Start]:
+    """Start containers that are removed after the test."""
+    started: list[Container] = []
+
+    def run(image: str, flags: list[str], *command: str) -> Container:
+        started.append(Container(engine, image, flags, command))
+        return started[-1]
+
+    yield run
+    for container in started:
+        container.stop()
+
+
+def gpfn(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gpfn", *arguments],
+        cwd=ROOT,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        timeout=900,
+        check=False,
+    )
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+
+Census = tuple[frozenset[str], frozenset[str], frozenset[Path]]
+
+
+def census(engine: Engine) -> Census:
+    """Count what could be left behind: containers, images (dangling ones too), folders."""
+    containers = engine.run("ps", "--all", "--quiet", "--no-trunc").stdout.split()
+    images = engine.run("images", "--quiet", "--no-trunc").stdout.split()
+    folders = [*Path("/tmp").glob("gpfn-*"), *Path("/tmp").glob("iofs*")]
+    return frozenset(containers), frozenset(images), frozenset(folders)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_runs_in_the_end(engine: Engine) -> Iterator[None]:
+    """After all tests there is no container of ours."""
+    yield
+    assert engine.run("ps", "--all", "--quiet", "--filter", f"label={LABEL}").stdout == ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the engine."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.engine)
+            item.add_marker(pytest.mark.timeout(900))

@@ -1,0 +1,145 @@
+"""What is in the images: reproducible, small, honest about it, and no more."""
+
+import hashlib
+import io
+import json
+import tarfile
+from typing import Any
+
+import pytest
+
+from gpfn.containers.engine import Engine
+from gpfn.containers.layers import layers, packages
+from gpfn.containers.recipe import PLATFORMS
+from tests.conftest import ROOT
+from tests.images_engine.conftest import NETWORK, Build, census, gpfn
+
+FUNCTIONS = {
+    "fn": "functions/forecast",
+    "openwhisk": "functions/classify",
+    "http": "functions/forecast",
+    "graphpipe": "functions/forecast",
+}
+MEGABYTES = 1_000_000
+
+
+def config(engine: Engine, image: str) -> dict[str, Any]:
+    """Return an image's settings."""
+    form = "{{json .Config}}"
+    return dict(json.loads(engine.run("image", "inspect", "--format", form, image).stdout))
+
+
+def entries(engine: Engine, image: str, base: str) -> dict[str, tuple[object, ...]]:
+    """Return what the layers above the base hold: kind, mode, owner, time and content."""
+    form = "{{json .RootFS.Layers}}"
+    below = json.loads(engine.run("image", "inspect", "--format", form, base).stdout)
+    import subprocess
+
+    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
+    found: dict[str, tuple[object, ...]] = {}
+    with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
+        manifest = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        for name in manifest[0]["Layers"][len(below) :]:
+            with tarfile.open(fileobj=archive.extractfile(name)) as layer:
+                for entry in layer:
+                    file = layer.extractfile(entry) if entry.isfile() else None
+                    digest = hashlib.sha256(file.read()).hexdigest() if file else entry.linkname
+                    owner = (entry.uid, entry.gid)
+                    found[entry.name] = (entry.type, entry.mode, owner, entry.mtime, digest)
+    return found
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_settings(engine: Engine, build: Build, platform: str) -> None:
+    found = config(engine, build(FUNCTIONS[platform], platform))
+    assert found["User"] == "1000:1000"
+    assert not found.get("Volumes")
+    assert found["StopSignal"] == "SIGTERM"
+    assert found["Labels"]["org.opencontainers.image.title"]
+    assert found["Labels"]["gpfn.platform"] == platform
+    assert ("Healthcheck" in found) == (platform in ("http", "graphpipe"))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_litert_function_is_small(engine: Engine, build: Build, platform: str) -> None:
+    rows = layers(engine, build(FUNCTIONS[platform], platform))
+    ours = sum(row.size for row in rows if "COPY dir" in row.made_by)
+    assert 0 < ours <= 120 * MEGABYTES
+
+
+def test_tensorflow_is_its_c_library_only(engine: Engine, build: Build) -> None:
+    sizes = packages(engine, build("", "graphpipe", "--runtime", "tensorflow"))
+    assert 0 < sizes["tensorflow"] < 700 * MEGABYTES
+    assert "ai_edge_litert" not in sizes
+    assert sum(sizes.values()) - sizes["tensorflow"] < 80 * MEGABYTES
+
+
+def test_no_tools_and_no_leavings_in_an_image(engine: Engine, build: Build, base: str) -> None:
+    image = build("functions/forecast", "fn")
+    names = entries(engine, image, base)
+    assert not [name for name in names if "/pip/" in name or "/setuptools/" in name]
+    assert not [name for name in names if name.endswith((".h", ".a", ".pyi", "direct_url.json"))]
+    assert not [name for name in names if "/tests/" in name or "/.cache/" in name]
+    assert {name.split("/")[0] for name in names} <= {"opt", "function"}
+    compiled = [name for name in names if name.endswith(".pyc")]
+    assert any("gpfn/cli/main" in name for name in compiled)
+    assert any("function/__pycache__/func." in name for name in compiled)
+
+
+def test_two_builds_have_the_same_files(engine: Engine, build: Build, base: str) -> None:
+    image = build("functions/forecast", "fn")
+    again = "gpfn-test/again:1"
+    where = ["--base", base, "--network", NETWORK, "--tag", again, "--no-cache"]
+    run = gpfn("build", "functions/forecast", "--platform", "fn", *where)
+    assert run.returncode == 0, run.stderr[-2000:]
+    first, second = entries(engine, image, base), entries(engine, again, base)
+    assert set(first) == set(second)
+    assert {
+        name: (first[name], second[name]) for name in first if first[name] != second[name]
+    } == {}
+    assert len(first) > 1000
+    owners = {entry[2] for entry in first.values()}
+    assert owners == {(0, 0)}
+    engine.run("image", "rm", again)
+
+
+def test_the_sbom_lists_what_is_there(engine: Engine, build: Build, tmp_path, base: str) -> None:
+    image = build("functions/forecast", "fn")
+    file = tmp_path / "forecast.cdx.json"
+    where = ["--base", base, "--network", NETWORK, "--tag", image, "--sbom", str(file)]
+    assert gpfn("build", "functions/forecast", "--platform", "fn", *where).returncode == 0
+    document = json.loads(file.read_text())
+    assert document["bomFormat"] == "CycloneDX"
+    listed = {entry["name"].lower().replace("_", "-") for entry in document["components"]}
+    assert {"gpfn", "numpy", "ai-edge-litert", "orjson", "httptools"} <= listed
+    code = "from importlib.metadata import distributions as d; print(*[x.name for x in d()])"
+    python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-c", code)
+    there = engine.run("run", "--rm", *python).stdout.lower().replace("_", "-").split()
+    assert set(there) == listed
+
+
+def test_the_build_tells_sizes_and_what_comes_next(build: Build, base: str) -> None:
+    image = build("functions/forecast", "fn")
+    where = ["--base", base, "--network", NETWORK, "--tag", image]
+    run = gpfn("build", "functions/forecast", "--platform", "fn", *where)
+    assert run.stdout.strip().endswith(f"fn create function APP forecast {image} --memory 128")
+    assert "in all" in run.stderr
+    assert "Step " in run.stderr, "progress"
+
+
+def test_a_plain_docker_build_of_every_runtime(engine: Engine, base: str, models: str) -> None:
+    """What the README says for people without gpfn on their machine."""
+    import subprocess
+
+    before = census(engine)
+    for platform in PLATFORMS:
+        command = ["docker", "build", "--quiet", "--force-rm", "--network", NETWORK]
+        command += ["--build-arg", f"BASE={base}", "--build-arg", f"GPFN_MODEL_MIRROR={models}"]
+        command += ["--file", f"runtimes/{platform}/Dockerfile", "--tag", f"gpfn-test/{platform}:0"]
+        run = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+        engine.run("image", "rm", f"gpfn-test/{platform}:0")
+    stages = engine.run("images", "--quiet", "--filter", "dangling=true").stdout.split()
+    for image in stages:  # the engine's own: its old builder leaves a stage without a name
+        engine.run("image", "rm", image, check=False)
+    assert census(engine)[0] == before[0]

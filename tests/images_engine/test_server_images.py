@@ -1,0 +1,107 @@
+"""The HTTP image and the model server's, in what a careful cluster gives them."""
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpfn.containers.running import Container
+from gpfn.containers.sandbox import server_flags
+from gpfn.graphpipe.client import Client
+from tests.conftest import ROOT
+from tests.images_engine.conftest import Build, Start
+from tests.images_engine.wire import post
+
+EVENT = json.loads((ROOT / "ce_samples" / "forecast.json").read_text())
+SECONDS = 60.0
+WINDOW = np.arange(20, dtype=np.float32).reshape(1, 20, 1)
+
+MODELS = {"litert": "forecast.tflite", "tensorflow": "rnn_ts_model.pb", "onnx": "forecast.onnx"}
+
+
+def healthy(container: Container) -> None:
+    """Wait until the image's own HEALTHCHECK says that it is well."""
+    container.wait_until(lambda: container.state().health == "healthy", SECONDS)
+
+
+def get(url: str) -> bytes:
+    """GET, for a few seconds until it is answered."""
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return bytes(response.read())
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def test_the_http_image_answers_and_is_healthy(build: Build, start: Start) -> None:
+    container = start(build("functions/forecast", "http"), server_flags(128))
+    address = container.address()
+    get(f"http://{address}:8080/health/ready")
+    reply = post(address, "/", EVENT)
+    assert reply.status == 200
+    assert np.array(reply.json()["data"]).size == 20
+    healthy(container)
+    assert container.threads() <= 20
+    ended = container.stop(grace=10)
+    assert ended is not None
+    assert (ended.exit_code, ended.killed) == (0, False), "SIGTERM drains and ends"
+
+
+@pytest.mark.parametrize("runtime", MODELS)
+def test_the_model_server_has_graphpipe_tfs_flags(build: Build, start: Start, runtime: str) -> None:
+    """An old command line, with the image's name changed, on a model file of every kind."""
+    image = build("", "graphpipe", "--runtime", runtime)
+    flags = [*server_flags(512), f"--volume={ROOT / 'models'}:/models:ro"]
+    container = start(image, flags, "--model", f"/models/{MODELS[runtime]}", "-v")
+    address = container.address()
+    get(f"http://{address}:9000/control/is_ready")
+    with Client(f"http://{address}:9000") as client:
+        (answer,) = client.infer([WINDOW])
+    assert answer.shape == (1, 20, 1)
+    assert answer.ravel()[0] == pytest.approx(expected()[0], abs=1e-3)
+    assert container.threads() <= 30
+    ended = container.stop(grace=10)
+    assert ended is not None
+    assert ended.exit_code == 0
+
+
+def test_the_model_server_takes_its_settings_from_the_environment(
+    build: Build, start: Start
+) -> None:
+    image = build("", "graphpipe", "--runtime", "litert")
+    flags = [*server_flags(256), f"--volume={ROOT / 'models'}:/models:ro"]
+    container = start(image, [*flags, "--env=GP_MODEL=/models/forecast.tflite"])
+    healthy(container)
+
+
+def test_a_function_s_model_is_in_its_servers_image(build: Build, start: Start) -> None:
+    container = start(
+        build("functions/forecast", "graphpipe"), [*server_flags(128), "--publish=127.0.0.1::9000"]
+    )
+    get(f"http://{container.address()}:9000/control/is_ready")
+    with Client(f"http://{container.address()}:9000") as client:
+        assert client.infer([WINDOW])[0].shape == (1, 20, 1)
+
+
+def test_a_server_without_a_model_says_so(build: Build, start: Start) -> None:
+    container = start(build("", "graphpipe", "--runtime", "litert"), server_flags(128))
+    end = time.monotonic() + SECONDS
+    while container.state().running and time.monotonic() < end:
+        time.sleep(0.05)
+    assert container.state().exit_code == 1
+    assert "--model is required" in container.log()
+
+
+def expected() -> np.ndarray:
+    """Return what the model computes in this process."""
+    from gpfn.models import open_model
+
+    model = open_model(str(Path(ROOT) / "models" / "forecast.tflite"))
+    return model({model.inputs[0].name: WINDOW})[model.outputs[0].name].ravel()
