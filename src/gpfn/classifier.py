@@ -7,7 +7,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from gpfn.errors import CallerError, InvalidImage, InvalidRequest, ModelUnreadable, TooLarge
+from gpfn.errors import (
+    CallerError,
+    InvalidImage,
+    InvalidRequest,
+    ModelUnreadable,
+    TooLarge,
+    UnsupportedMedia,
+)
 from gpfn.function.call import Call
 from gpfn.function.payload import Payload
 from gpfn.images.preparation import prepare, warm_up
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Classifier", "Order", "Scores"]
 
 URLS_SWITCH = "GPFN_IMAGE_URLS"
+_BASE64_STARTS = (b"/9j/", b"iVBORw0K", b"R0lGOD", b"UklGR", b"data:image/")
+"""How a JPEG, PNG, GIF or WebP file begins as base64, or as a data URL."""
+
 _RAW_TYPES = ("application/octet-stream", "text/plain", "", "application/x-www-form-urlencoded")
 
 
@@ -168,14 +178,16 @@ def _rounded(probability: "np.floating") -> float:
 
 def _options(payload: Payload) -> Mapping[str, object]:
     """Return image, topk and model, whichever way they came."""
-    if payload.base_type.startswith("image/"):
-        return {"image": payload.data}
     if payload.base_type == "multipart/form-data":
         return multipart_fields(payload.data, payload.media_type)
-    if payload.event is None and payload.base_type in _RAW_TYPES and not _looks_like_json(payload):
-        return {"image": payload.data}
-    if payload.event is not None and not payload.is_json:
-        return {"image": payload.data}
+    if _is_file(payload):
+        data = payload.data
+        return {"image": data.decode("latin-1") if data.startswith(_BASE64_STARTS) else data}
+    if not payload.is_json:
+        raise UnsupportedMedia(
+            f"{payload.base_type}: send image/…, application/json or multipart/form-data",
+            field="content-type",
+        )
     options = payload.json()
     if isinstance(options, Mapping):
         return options
@@ -183,12 +195,16 @@ def _options(payload: Payload) -> Mapping[str, object]:
     raise InvalidRequest(f"expected an object with an image, got {kind}", field=payload.field)
 
 
-def _looks_like_json(payload: Payload) -> bool:
+def _is_file(payload: Payload) -> bool:
     """Tell a photo sent as it is from parameters, where the media type does not.
 
     ``fn invoke`` says text/plain and curl a form whatever they are given.
     """
-    return payload.data[:64].lstrip()[:1] in (b"{", b"")
+    if payload.base_type.startswith("image/"):
+        return True
+    if payload.event is not None:
+        return not payload.is_json
+    return payload.base_type in _RAW_TYPES and payload.data[:64].lstrip()[:1] not in (b"{", b"")
 
 
 def _image_bytes(options: Mapping[str, object], limits: Limits, call: Call) -> bytes:

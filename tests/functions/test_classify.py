@@ -95,6 +95,8 @@ def test_the_image_may_be_the_body_a_form_or_an_events_data(
         Message(data, "image/jpeg"),
         Message(data, "application/octet-stream"),
         Message(data, "text/plain"),  # what `cat photo.jpg | fn invoke` says
+        Message(text(data).encode(), "text/plain"),  # and `base64 photo.jpg | fn invoke`
+        Message(f"data:image/jpeg;base64,{text(data)}".encode(), "text/plain"),
         Message(form, "multipart/form-data; boundary=x"),
     ):
         reply = classify.answer(message)
@@ -102,6 +104,7 @@ def test_the_image_may_be_the_body_a_form_or_an_events_data(
         assert orjson.loads(reply.message.body)["results"][0]["className"] == "cheeseburger"
     for content, media_type in (
         (data, "image/jpeg"),
+        (text(data), "image/jpeg"),
         (orjson.dumps({"image": text(data)}), "application/json"),
     ):
         event = Event(
@@ -221,6 +224,15 @@ def test_bad_input_is_named(
         assert answer["error"]["field"] == field
     assert detail in answer["error"]["detail"]
     assert ask(digits, {"image": text(png(8, 8))})[0] == 200
+
+
+def test_other_media_types_are_refused_by_name(digits: Function) -> None:
+    for media_type in ("application/pdf", "text/html", "application/x-npy"):
+        reply = digits.answer(Message(png(8, 8), media_type))
+        assert reply.status == 415
+        error = orjson.loads(reply.message.body)["error"]
+        assert (error["type"], error["field"]) == ("unsupported-media", "content-type")
+        assert media_type in error["detail"]
 
 
 def test_an_image_url_is_fetched_only_when_switched_on_and_public(
