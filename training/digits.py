@@ -5,7 +5,6 @@ image of 8 by 8 pixels, so that it needs no preparation but resizing.
 """
 
 import json
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 import digits_card
 import numpy as np
 from handwriting import SIDE, Part, digits
+from outcome import ROOT, Outcome, outcome
 from staging import staging
 
-__all__ = ["LITE", "ROOT", "Outcome", "Settings", "train"]
+__all__ = ["EXPORTS", "LITE", "Settings", "train"]
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCE, RESULT = "image", "probabilities"
-LITE, LABELS = "digits.tflite", "digits_labels.txt"
+EXPORTS = LITE, LABELS = "digits.tflite", "digits_labels.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +31,6 @@ class Settings:
     epochs: int = 120
     seed: int = 7
     out: Path = ROOT / "models"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run made: ``facts`` are in digits.json, ``history`` is the loss by epoch."""
-
-    summary: str
-    facts: dict[str, Any]
-    history: list[float]
-    files: tuple[Path, ...]
-    plots: tuple[Path, ...]
 
 
 def train(settings: Settings) -> Outcome:
@@ -72,9 +60,7 @@ def train(settings: Settings) -> Outcome:
         (folder / LABELS).write_text("".join(f"{digit}\n" for digit in range(10)))
         (folder / "digits.json").write_text(json.dumps(facts, indent=2) + "\n")
         (folder / "digits.md").write_text(digits_card.card(facts))
-    if settings.out.resolve() == ROOT / "models":
-        shutil.copyfile(settings.out / LITE, ROOT / "functions" / "digits" / LITE)
-    return _outcome(settings.out, facts, history)
+    return outcome(settings.out, EXPORTS, facts, history, digits_card.summary(facts))
 
 
 def _export(network: Any, folder: Path, test: Part) -> float:
@@ -99,12 +85,6 @@ def _plot(folder: Path, history: list[float], test: Part, probabilities: np.ndar
     plots.images_with_answers(
         folder / "digits-test.png", test.images, test.digits, probabilities.argmax(axis=1)
     )
-
-
-def _outcome(out: Path, facts: dict[str, Any], history: list[float]) -> Outcome:
-    files = tuple(out / name for name in (LITE, LABELS, "digits.json", "digits.md"))
-    plots = tuple(sorted((out / "plots").glob("digits-*.png")))
-    return Outcome(digits_card.summary(facts), facts, history, files, plots)
 
 
 if __name__ == "__main__":

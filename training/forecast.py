@@ -5,19 +5,18 @@ months and says after every month what the next one will be.
 """
 
 import json
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import forecast_card
+from outcome import ROOT, Outcome, outcome
 from series import STEPS, Forecast, month_name, split, windows
 from staging import staging
 
-__all__ = ["EXPORTS", "ROOT", "Outcome", "Settings", "train"]
+__all__ = ["EXPORTS", "Settings", "train"]
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCE, RESULT = "series", "forecast"
 LITE = "forecast.tflite"
 EXPORTS = (LITE, "rnn_ts_model.pb", "forecast.onnx", "forecast_savedmodel")
@@ -35,17 +34,6 @@ class Settings:
     """Length of the series in windows of 20 months; the last fifth of them is held out."""
     seed: int = 7
     out: Path = ROOT / "models"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run made: ``facts`` are in forecast.json, ``history`` is the MSE by epoch."""
-
-    summary: str
-    facts: dict[str, Any]
-    history: list[float]
-    files: tuple[Path, ...]
-    plots: tuple[Path, ...]
 
 
 def train(settings: Settings) -> Outcome:
@@ -71,9 +59,7 @@ def train(settings: Settings) -> Outcome:
         _plot(folder / "plots", facts, history, forecast, settings)
         (folder / "forecast.json").write_text(json.dumps(facts, indent=2) + "\n")
         (folder / "forecast.md").write_text(forecast_card.card(facts))
-    if settings.out.resolve() == ROOT / "models":
-        shutil.copyfile(settings.out / LITE, ROOT / "functions" / "forecast" / LITE)
-    return _outcome(settings.out, facts, history)
+    return outcome(settings.out, EXPORTS, facts, history, forecast_card.summary(facts))
 
 
 def _fit(network: Any, settings: Settings) -> list[float]:
@@ -127,12 +113,6 @@ def _plot(
     plots.actual_and_forecast(
         folder / "forecast-actual.png", first, targets[-1].ravel(), forecast(inputs[-1:]).ravel()
     )
-
-
-def _outcome(out: Path, facts: dict[str, Any], history: list[float]) -> Outcome:
-    files = tuple(out / name for name in (*EXPORTS, "forecast.json", "forecast.md"))
-    plots = tuple(sorted((out / "plots").glob("forecast-*.png")))
-    return Outcome(forecast_card.summary(facts), facts, history, files, plots)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""What a training run made and where it lies: the same for every model."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ROOT", "Outcome", "outcome"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``facts`` are in the model's .json, ``history`` is the loss by epoch."""
+
+    summary: str
+    facts: dict[str, Any]
+    history: list[float]
+    files: tuple[Path, ...]
+    plots: tuple[Path, ...]
+
+
+def outcome(
+    out: Path, exports: Sequence[str], facts: dict[str, Any], history: list[float], summary: str
+) -> Outcome:
+    """Return what was written to ``out``: the exports, facts and card, and the pictures.
+
+    Training into the checkout's ``models`` also renews the function's own copy of the
+    LiteRT file, which is the first of ``exports``.
+    """
+    model, lite = facts["model"], exports[0]
+    if out.resolve() == ROOT / "models":
+        shutil.copyfile(out / lite, ROOT / "functions" / model / lite)
+    files = tuple(out / name for name in (*exports, f"{model}.json", f"{model}.md"))
+    plots = tuple(sorted((out / "plots").glob(f"{model}-*.png")))
+    return Outcome(summary, facts, history, files, plots)
