@@ -195,5 +195,8 @@ def _silence() -> Iterator[None]:
 
 
 def _has_avx() -> bool:
-    with open("/proc/cpuinfo", "rb") as file:
-        return any(b" avx " in line for line in file if line.startswith(b"flags"))
+    try:
+        with open("/proc/cpuinfo", "rb") as file:
+            return any(b" avx " in line for line in file if line.startswith(b"flags"))
+    except OSError:
+        return False
