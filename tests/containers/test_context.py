@@ -52,7 +52,6 @@ def test_the_models_of_a_function() -> None:
         "mobilenet_v2_1.0_224_quant.tflite",
         "imagenet_labels.txt",
         "mobilenet_v1_0.25_128_quant.tflite",
-        "imagenet_labels.txt",
     ]
     assert asked_models(ROOT / "functions" / "forecast" / "func.py") == []
 

@@ -10,8 +10,10 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
 
 COMMANDS = {
     "build": "gpfn.cli.build",
+    "certify": "gpfn.cli.certify",
     "coldstart": "gpfn.cli.coldstart",
     "demo": "gpfn.cli.demo",
+    "doctor": "gpfn.cli.doctor",
     "image": "gpfn.cli.image",
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",

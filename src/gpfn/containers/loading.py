@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from gpfn.errors import DownloadFailed
 
 if TYPE_CHECKING:
+    from gpfn.models.catalogue import ModelFile
     from gpfn.models.download import Progress
 
-__all__ = ["asked_models", "models_of"]
+__all__ = ["asked_files", "asked_models", "models_of"]
 
 _ASK = """\
 import json, sys
@@ -39,12 +40,10 @@ def models_of(folder: Path, progress: "Progress | None" = None) -> list[Path]:
     cannot be had or its hash is wrong.
     """
     from gpfn.models.atomic import check_file
-    from gpfn.models.catalogue import ModelFile
     from gpfn.models.store import obtain
 
     found = []
-    for entry in _asked(folder / "func.py"):
-        file = ModelFile(*entry)
+    for file in asked_files(folder / "func.py"):
         path = obtain(file, progress=progress)
         wrong = check_file(path, sha256=file.sha256, size=file.size) if file.url else ""
         if wrong:
@@ -53,9 +52,16 @@ def models_of(folder: Path, progress: "Progress | None" = None) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def asked_files(file: Path) -> "list[ModelFile]":
+    """Return the catalogue's files that a function may use; none when it cannot be loaded."""
+    from gpfn.models.catalogue import ModelFile
+
+    return list(dict.fromkeys(ModelFile(*entry) for entry in _asked(file)))
+
+
 def asked_models(file: Path) -> list[str]:
     """Return the names of the catalogue's files that a function may use."""
-    return [entry[0] for entry in _asked(file)]
+    return [found.name for found in asked_files(file)]
 
 
 def _asked(file: Path) -> list[tuple[str, str, int, str]]:

@@ -102,8 +102,9 @@ class Container:
         done = self._engine.run("logs", self.id, check=False)
         return done.stdout + done.stderr
 
+    @property
     def pid(self) -> int:
-        """Return the id of its first process on this machine; 0 when it does not run."""
+        """The id of its first process on this machine; 0 when it does not run."""
         form = "{{.State.Pid}}"
         return int(self._engine.run("inspect", "--format", form, self.id).stdout)
 
@@ -135,7 +136,7 @@ class Container:
         """Read one file of the container's cgroup, of version 2, or of 1 as CONTROLLER/FILE."""
         controller, slash, file = name.rpartition("/")
         try:
-            lines = Path(f"/proc/{self.pid()}/cgroup").read_text().splitlines()
+            lines = Path(f"/proc/{self.pid}/cgroup").read_text().splitlines()
             for line in lines:
                 _, controllers, path = line.split(":", 2)
                 if slash and controller in controllers.split(","):

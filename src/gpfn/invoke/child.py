@@ -25,6 +25,10 @@ class Running(Protocol):
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> float:
         """Wait until ``ready`` says so; returns the seconds since the start."""
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
     def log(self) -> str:
         """Return what it has written so far."""
 

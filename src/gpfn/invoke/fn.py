@@ -108,6 +108,10 @@ class Fn:
         """Return the process's resident bytes."""
         return 0 if self._child is None else self._child.memory()
 
+    def pid(self) -> int:
+        """Return the id of its process; 0 before it is started."""
+        return 0 if self._child is None else self._child.pid
+
 
 class Fdk(Fn):
     """The function under the stock FDK, as ``runtime: python`` images start it."""

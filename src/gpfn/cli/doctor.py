@@ -1,0 +1,80 @@
+"""``gpfn doctor``: what will fail on which platform, before it is deployed."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpfn.containers.facts import Facts, ImageFacts
+    from gpfn.invoke.target import Target
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "say what of a function will fail on which platform: limits, files, image"
+EXAMPLES = """\
+gpfn doctor functions/digits
+gpfn doctor functions/classify --image classify-openwhisk:0.0.1
+gpfn doctor functions/forecast --no-start --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    from gpfn.containers.names import ENGINES
+
+    parser.add_argument("function", help="a folder, a func.py or a func.yaml")
+    parser.add_argument("--image", help="look at this image of it as well")
+    parser.add_argument("--engine", choices=ENGINES, default="docker", help="(default: docker)")
+    parser.add_argument(
+        "--no-start", action="store_true", help="do not start the function to measure it"
+    )
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine the function; 0 when nothing fails, 1 when something does."""
+    from gpfn.containers.doctor import examine
+    from gpfn.containers.facts import gather
+    from gpfn.containers.measured import measure
+    from gpfn.invoke.target import find_target
+
+    target = find_target(args.function)
+    image = _image(args.engine, args.image) if args.image else None
+    measured = None if args.no_start else measure(target)
+    facts = gather(target, measured=measured, image=image)
+    findings = examine(facts)
+    if args.json:
+        shown = {
+            "findings": [asdict(finding) for finding in findings],
+            "measured": asdict(measured) if measured else None,
+        }
+        print(json.dumps(shown, indent=2))
+    else:
+        _tell(target, facts)
+        for finding in findings:
+            words = f"{finding.level}  {finding.platform:9}  {finding.rule:12}  {finding.text}"
+            print(words)
+        if not findings:
+            print("nothing to say")
+    return 1 if any(finding.level == "fails" for finding in findings) else 0
+
+
+def _tell(target: "Target", facts: "Facts") -> None:
+    measured = facts.measured
+    if measured is not None and not measured.problem:
+        print(
+            f"measured: listens after {measured.start * 1000:.0f} ms, "
+            f"{measured.memory / 2**20:.0f} MiB of {target.memory}, {measured.threads} threads",
+            file=sys.stderr,
+        )
+
+
+def _image(engine_name: str, name: str) -> "ImageFacts":
+    from gpfn.containers.engine import Engine
+    from gpfn.containers.inspected import inspect_image
+
+    engine = Engine(engine_name)
+    engine.check()
+    return inspect_image(engine, name)
