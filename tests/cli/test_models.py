@@ -8,6 +8,7 @@ import pytest
 
 from gpfn.cli.main import main
 from gpfn.cli.progress import DownloadProgress, size_text
+from tests.models.fileserver import file_server
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +99,32 @@ def test_show_as_text(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "  series  float32  (n, 20, 1)",
         "outputs:",
         "  forecast  float32  (n, 20, 1)",
+    ]
+
+
+def test_show_of_a_model_files_address(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = (root / "models" / "forecast.tflite").read_bytes()
+    with file_server() as server:
+        url = server.put("/forecast.tflite", model) + "?version=1"
+        assert main(["models", "show", url]) == 0
+        assert "  series  float32  (n, 20, 1)" in capsys.readouterr().out
+        window = str(root / "ce_samples" / "window.json")
+        assert main(["predict", url, "--input", window]) == 0
+        assert capsys.readouterr().out.startswith("[[[")
+        assert main(["models", "show", f"{url}#sha256={'0' * 64}"]) == 1
+        assert "sha256" in capsys.readouterr().err
+
+
+def test_show_of_a_server_that_does_not_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    with file_server() as server:
+        url = server.put("/", b"<html>")
+        assert main(["models", "show", url]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "backend  graphpipe",
+        "inputs:",
+        "  not told",
+        "outputs:",
+        "  not told",
     ]
 
 

@@ -21,6 +21,7 @@ gpfn models list
 gpfn models pull mobilenet_v1
 gpfn models show models/forecast.tflite
 gpfn models show http://127.0.0.1:9000
+gpfn models show https://example.com/model.tflite
 """
 
 
@@ -138,14 +139,15 @@ def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
 
 def _print_description(found: dict[str, Any]) -> None:
     size = found["size"]
-    rows = [("model", found["name"]), ("backend", found["backend"])]
-    rows += [("size", size_text(size))] if size is not None else []
-    _table(rows)
+    facts = [("model", found["name"]), ("backend", found["backend"])]
+    facts += [("size", size_text(size))] if size is not None else []
+    _table(facts)
     for side in ("inputs", "outputs"):
         print(f"{side}:")
-        _table(
-            [("  " + row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]]
-        )
+        rows: list[tuple[str, ...]] = [
+            ("  " + row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]
+        ]
+        _table(rows or [("  not told",)])
 
 
 def _shape_text(shape: list[int | None] | None) -> str:

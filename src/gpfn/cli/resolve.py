@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from gpfn.models.catalogue import CatalogueEntry
 
-__all__ = ["model_uri", "pull_models"]
+__all__ = ["fetched", "is_address", "model_uri", "pull_models"]
 
+_FETCH_SECONDS = 60.0  # as long as graphpipe-tf gives a model's address
 _MARK = "catalogue:"
 _QUOTED = re.compile(r"""["'](catalogue:)?([\w.-]+)["']""")
 
@@ -22,14 +23,39 @@ def model_uri(name: str) -> str:
     """Return what `gpfn.models.open_model` opens for a user's word.
 
     A file or folder comes before a name of the catalogue; the catalogue's file is fetched
-    when it is not on this machine yet.
+    when it is not on this machine yet, and so is the address of a model file. Any other
+    address is a GraphPipe server's.
     """
     from gpfn.models.catalogue import default_catalogue
     from gpfn.models.store import obtain
 
+    if is_address(name):
+        return fetched(name) if _ends_like_a_model(name) else name
     if os.path.exists(name) or name not in default_catalogue():
         return name
     return str(obtain(default_catalogue().get(name).model, progress=DownloadProgress()))
+
+
+def is_address(name: str) -> bool:
+    """Say whether it begins as an http(s) URL does."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+def fetched(url: str) -> str:
+    """Return the file at an address, which may end in ``#sha256=``. Raises DownloadFailed."""
+    from gpfn.models.download import Terms
+    from gpfn.models.store import fetch_url
+
+    terms = Terms.from_env(total=_FETCH_SECONDS)
+    return str(fetch_url(url, terms=terms, progress=DownloadProgress()))
+
+
+def _ends_like_a_model(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    from gpfn.models.filekind import SUFFIXES
+
+    return urlsplit(url).path.lower().endswith(tuple(SUFFIXES))
 
 
 def pull_models(function: "Path", request: bytes = b"") -> None:

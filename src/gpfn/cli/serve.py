@@ -27,7 +27,6 @@ gpfn serve --model https://example.com/model.onnx#sha256=HEX
 GP_MODEL=mobilenet_v1 gpfn serve
 """
 
-_FETCH_SECONDS = 60.0
 _GIB = 1 << 30
 
 
@@ -116,15 +115,9 @@ def _say_ready(model: "Model", address: tuple[str, int]) -> None:
 
 
 def _model_file(name: str) -> str:
-    from gpfn.cli.progress import DownloadProgress
-    from gpfn.cli.resolve import model_uri
-    from gpfn.models.download import Terms
-    from gpfn.models.store import fetch_url
+    from gpfn.cli.resolve import fetched, is_address, model_uri
 
-    if name.startswith(("http://", "https://")):
-        terms = Terms.from_env(total=_FETCH_SECONDS)
-        return str(fetch_url(name, terms=terms, progress=DownloadProgress()))
-    return model_uri(name)
+    return fetched(name) if is_address(name) else model_uri(name)
 
 
 def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
