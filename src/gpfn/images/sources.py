@@ -7,7 +7,7 @@ from gpfn.errors import InvalidImage, InvalidRequest, TooLarge
 
 __all__ = ["from_text", "multipart_fields"]
 
-_BASE64_SPACE = bytes.maketrans(b"-_", b"+/")
+_ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _SHOWN = 24
 
 
@@ -42,9 +42,17 @@ def _data_url_content(text: str, field: str) -> str:
 
 def _decode(text: str, field: str) -> bytes:
     try:
-        plain = b"".join(text.encode("ascii").split()).translate(_BASE64_SPACE).rstrip(b"=")
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return _decode_loosely(text, field)
+
+
+def _decode_loosely(text: str, field: str) -> bytes:
+    """Decode it without its white space and padding; either alphabet will do."""
+    try:
+        plain = b"".join(text.encode("ascii").split()).translate(_ONE_ALPHABET).rstrip(b"=")
         return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
-    except (UnicodeEncodeError, binascii.Error):
+    except ValueError:
         shown = text[:_SHOWN] + ("…" if len(text) > _SHOWN else "")
         raise InvalidImage(f"not base64: {shown!r}", field=field) from None
 
