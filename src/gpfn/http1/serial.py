@@ -9,7 +9,7 @@ another to go away. There are no time-outs: whoever calls us decides when to giv
 from __future__ import annotations
 
 import os
-from _socket import AF_INET, SHUT_WR, SOCK_STREAM, socket
+from _socket import SHUT_WR, SOCK_STREAM, socket  # the socket module costs 3 ms of a cold start
 from collections import deque
 from select import POLLIN, poll
 
@@ -39,32 +39,50 @@ if TYPE_CHECKING:
 __all__ = ["SerialServer"]
 
 _PIECE = 1 << 16
-_CONNECTIONS = 256
+_CONNECTIONS = 64  # of the 350 files that Fn lets a container have open
 _LAST_TURNS = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class SerialServer:
-    """Reads connections and answers their requests until :meth:`stop`."""
+    """Reads connections and answers their requests until :meth:`stop`.
 
-    def __init__(self, listening: socket, exchange: Exchange, limits: Limits) -> None:
-        self._listening = listening
+    ``listening`` may also be given later, to :meth:`listen`. What becomes of a request is
+    the exchange's to say; ``_sent`` and ``_lost`` are there to be overridden.
+    """
+
+    def __init__(self, listening: socket | None, exchange: Exchange, limits: Limits) -> None:
+        self._listening: socket | None = None
         self._exchange = exchange
         self._limits = limits
         self._connections: dict[int, _Connection] = {}
         self._complete: deque[tuple[_Connection, Request]] = deque()
         self.serving = False
         self._stopping = False
-        self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = poll()
         self._poll.register(self._woken, POLLIN)
+        if listening is not None:
+            self.listen(listening)
+
+    def listen(self, listening: socket) -> None:
+        """Accept the connections of this socket from now on."""
         listening.setblocking(False)
+        self._listening = listening
         self._poll.register(listening, POLLIN)
 
     def stop(self) -> None:
-        """End :meth:`serve` once the running request is answered; for signal handlers."""
+        """End :meth:`serve` once the running request is answered; for signal handlers.
+
+        ``signal.set_wakeup_fd(server.wakeup_fd)`` sees to it that a signal that comes just
+        before the waiting begins is not overslept.
+        """
         self._stopping = True
-        os.write(self._wake, b"\0")
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the thread that waits look around."""
+        os.write(self.wakeup_fd, b"\0")
 
     def serve(self) -> None:
         """Answer requests until told to stop, then those that have come meanwhile."""
@@ -76,10 +94,18 @@ class SerialServer:
                 break
         for connection in list(self._connections.values()):
             self._drop(connection)
-        self._listening.close()
+        if self._listening is not None:
+            self._listening.close()
 
     def _turn(self, milliseconds: int | None) -> bool:
-        """Wait until something comes, take it, and answer what is complete."""
+        """Answer what is complete, wait until something comes, take it and answer that."""
+        ready = self._take(milliseconds) if not self._complete else True
+        while self._complete:
+            self._answer(*self._complete.popleft())
+        return ready
+
+    def _take(self, milliseconds: int | None) -> bool:
+        """Wait until something comes, and take it; returns whether anything came."""
         ready = self._poll.poll(milliseconds)
         for descriptor, _ in ready:
             connection = self._connections.get(descriptor)
@@ -89,18 +115,18 @@ class SerialServer:
                 os.read(self._woken, 64)
             else:
                 self._accept()
-        while self._complete:
-            self._answer(*self._complete.popleft())
         return bool(ready)
 
     def _accept(self) -> None:
+        listening = self._listening
+        assert listening is not None, "it was registered"  # noqa: S101
         try:
-            descriptor, _ = self._listening._accept()  # type: ignore[attr-defined] # no stub has it
+            descriptor, _ = listening._accept()  # type: ignore[attr-defined] # no stub has it
         except OSError:  # whoever knocked has gone again
             return
         if len(self._connections) >= _CONNECTIONS:
             self._make_room()
-        accepted = socket(AF_INET, SOCK_STREAM, 0, descriptor)
+        accepted = socket(listening.family, SOCK_STREAM, 0, descriptor)
         accepted.setblocking(True)
         self._connections[descriptor] = _Connection(accepted, self._limits)
         self._poll.register(descriptor, POLLIN)
@@ -115,8 +141,8 @@ class SerialServer:
             request = connection.next_request()
         except GpfnError as error:
             self._refuse(connection, error)
-        except OSError:
-            self._drop(connection)
+        except OSError as error:
+            self._lose(connection, error)
         else:
             if request is not None:
                 self._complete.append((connection, request))
@@ -127,12 +153,13 @@ class SerialServer:
         buffers = self._exchange.answer(request)
         try:
             send(connection.socket, buffers)
+            self._sent()
             following = connection.next_request() if request.keep_alive else None
         except GpfnError as error:
             self._refuse(connection, error)
             return
-        except OSError:
-            self._drop(connection)
+        except OSError as error:
+            self._lose(connection, error)
             return
         if following is not None:
             self._complete.append((connection, following))
@@ -141,9 +168,24 @@ class SerialServer:
 
     def _refuse(self, connection: _Connection, error: GpfnError) -> None:
         try:
-            connection.refuse(self._exchange.refuse(error))
-        except OSError:
-            self._drop(connection)
+            connection.refuse(self._refusal(connection.reader.headers, error))
+            self._sent()
+        except OSError as lost:
+            self._lose(connection, lost)
+
+    def _refusal(self, headers: tuple[tuple[str, str], ...], error: GpfnError) -> Buffers:  # noqa: ARG002
+        """Return the answer to a request of which only ``headers`` have come."""
+        return self._exchange.refuse(error)
+
+    def _sent(self) -> None:
+        """Do what can wait until an answer has gone out."""
+
+    def _lost(self, error: OSError) -> None:
+        """Take note of a connection that broke."""
+
+    def _lose(self, connection: _Connection, error: OSError) -> None:
+        self._lost(error)
+        self._drop(connection)
 
     def _drop(self, connection: _Connection) -> None:
         # one that was dropped before may have left its descriptor's number to another

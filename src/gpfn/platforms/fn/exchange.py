@@ -2,47 +2,76 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.errors import DeadlineExceeded, GpfnError, InvalidRequest
 from gpfn.function.call import Reply
 from gpfn.http1 import Request, response_head
-from gpfn.platforms.fn.incoming import Incoming, read_call
+from gpfn.platforms.fn.incoming import Headers, Incoming, read_call
+from gpfn.platforms.fn.log import CallLog, say
 from gpfn.platforms.fn.outgoing import reply_headers, socket_status
 
-__all__ = ["Answer", "error_reply", "exchange", "refusal", "reply_bytes"]
+__all__ = ["Answer", "Buffers", "Exchange", "Headers", "error_reply"]
 
 Answer = Callable[[Incoming], Reply]
 """What answers a call: a Function's adapter or a handler of the FDK's kind."""
 
-_SMALL = 1 << 13
-
 Buffers = list[bytes | memoryview]
 
-
-def exchange(request: Request, answer: Answer) -> tuple[Incoming, Reply, Buffers]:
-    """Answer one request; returns the call it was, its reply and that reply's bytes."""
-    incoming = read_call(request.headers, request.body)
-    try:
-        _check_target(request)
-        reply = answer(incoming)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the process outlives it
-        reply = error_reply(error)
-    try:
-        buffers = reply_bytes(reply, by_trigger=incoming.by_trigger, close=not request.keep_alive)
-    except ValueError as error:  # a header that would break out of its line
-        reply = error_reply(GpfnError(f"the reply cannot be sent: {error}"))
-        buffers = reply_bytes(reply, by_trigger=incoming.by_trigger, close=not request.keep_alive)
-    return incoming, reply, buffers
+_SMALL = 1 << 13
 
 
-def refusal(
-    headers: tuple[tuple[str, str], ...], error: GpfnError
-) -> tuple[Incoming, Reply, Buffers]:
-    """Answer what is no complete request, as far as its ``headers`` are known."""
-    incoming = read_call(headers, b"")
-    reply = error_reply(error)
-    return incoming, reply, reply_bytes(reply, by_trigger=incoming.by_trigger, close=True)
+class Exchange:
+    """Answers requests with what ``answers`` is set to, and logs what went out.
+
+    Until then nothing is loaded, and no answer can be given in time.
+    """
+
+    __slots__ = ("_began", "_log", "_out", "answers")
+
+    def __init__(self, log: CallLog) -> None:
+        self.answers: Answer = _too_late
+        self._log = log
+        self._began = 0.0
+        self._out: tuple[str, Reply, int] | None = None
+
+    def answer(self, request: Request) -> Buffers:
+        """Answer one request; never raises."""
+        self._began = time.perf_counter()
+        incoming = read_call(request.headers, request.body)
+        try:
+            _check_target(request)
+            reply = self.answers(incoming)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the process outlives it
+            reply = error_reply(error)
+        return self._bytes(incoming, reply, close=not request.keep_alive)
+
+    def refuse(self, error: GpfnError, headers: Headers = ()) -> Buffers:
+        """Answer a request of which no more than ``headers`` will come."""
+        self._began = time.perf_counter()
+        return self._bytes(read_call(headers, b""), error_reply(error), close=True)
+
+    def sent(self) -> None:
+        """Log what was answered last, now that nobody waits for it."""
+        if self._out is not None:
+            self._log.call(*self._out, time.perf_counter() - self._began)
+            self._out = None
+
+    def lost(self, error: OSError) -> None:
+        """Log that the agent went away before it had its answer."""
+        call_id = "-" if self._out is None else self._out[0]
+        self._out = None
+        say(f"call {call_id}: the agent went away: {error}")
+
+    def _bytes(self, incoming: Incoming, reply: Reply, *, close: bool) -> Buffers:
+        try:
+            buffers = _reply_bytes(reply, by_trigger=incoming.by_trigger, close=close)
+        except ValueError as error:  # a header that would break out of its line
+            reply = error_reply(GpfnError(f"the reply cannot be sent: {error}"))
+            buffers = _reply_bytes(reply, by_trigger=incoming.by_trigger, close=close)
+        self._out = (incoming.call.id, reply, len(incoming.message.body))
+        return buffers
 
 
 def error_reply(error: BaseException) -> Reply:
@@ -53,7 +82,7 @@ def error_reply(error: BaseException) -> Reply:
     return Reply(error_message(error), status, (), error)
 
 
-def reply_bytes(reply: Reply, *, by_trigger: bool, close: bool) -> Buffers:
+def _reply_bytes(reply: Reply, *, by_trigger: bool, close: bool) -> Buffers:
     """Return a reply as it goes down the socket; raises ValueError for a bad header."""
     body = reply.message.body
     size = body.nbytes if isinstance(body, memoryview) else len(body)
@@ -69,3 +98,7 @@ def _check_target(request: Request) -> None:
         raise InvalidRequest("only /call is served", field="target", status=404)
     if request.method != "POST":
         raise InvalidRequest("only POST is served", field="method", status=405)
+
+
+def _too_late(_: Incoming) -> Reply:
+    return error_reply(DeadlineExceeded("the deadline passed while the function was loading"))

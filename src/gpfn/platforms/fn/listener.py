@@ -59,7 +59,6 @@ class Listener:
             raise SetupError(
                 f"cannot listen on {self.path}: {error}", field="FN_LISTENER"
             ) from error
-        listening.setblocking(False)
         self.socket = listening
         return listening
 

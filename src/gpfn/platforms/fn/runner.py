@@ -12,6 +12,7 @@ import signal
 
 from gpfn.errors import SetupError
 from gpfn.limits import Limits
+from gpfn.platforms.fn.exchange import Exchange
 from gpfn.platforms.fn.listener import Listener
 from gpfn.platforms.fn.log import CallLog, log_failure
 from gpfn.platforms.fn.server import Server
@@ -30,13 +31,14 @@ def main(path: str, handler: str = "handler") -> int:
     """
     listener = Listener.from_env()
     log = CallLog()
-    server = Server(Limits.from_env(), log)
+    exchange = Exchange(log)
+    server = Server(exchange, Limits.from_env())
     start = Start(listener, server, _window(), quiet=log.quiet)
     _stop_on_signals(start, server, listener)
     try:
-        answer = start.load(path, handler)
+        exchange.answers = start.load(path, handler)
         log.ready()
-        server.serve(answer)
+        server.serve()
     except SetupError as error:
         if error.__cause__ is not None:
             log_failure("", error)
