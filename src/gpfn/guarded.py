@@ -27,7 +27,7 @@ _PIECE = 64 << 10
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 
 
-class UrlRefused(CallerError):  # noqa: N818 - named for what happened, as all our errors
+class UrlRefused(CallerError):
     """A URL that is not fetched, or that did not give what was asked for."""
 
     type = "url-refused"

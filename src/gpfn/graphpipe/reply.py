@@ -31,7 +31,7 @@ class Reply(NamedTuple):
     reusable: bool
 
 
-class Closed(Exception):  # noqa: N818
+class Closed(Exception):
     """The other side closed the connection before a byte of its reply."""
 
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-from gpfn.graphpipe.encode import encode_request
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.graphpipe import InferRequest, InferResponse
 from gpfn.graphpipe.decode import decode_response
+from gpfn.graphpipe.encode import encode_request
 from gpfn.graphpipe.server import Server, ServerSettings, Service
 from gpfn.graphpipe.server.rowcache import Store
 from gpfn.limits import Limits

@@ -30,7 +30,7 @@ MARK = "gpfn build: "
 """What the line begins with that says why a step failed; the engine's output has it."""
 
 
-class Failed(Exception):  # noqa: N818 - reads as what it says
+class Failed(Exception):
     """A step cannot be done; the text says why in one line."""
 
 

@@ -21,7 +21,7 @@ __all__ = ["BoundedProtocol"]
 _LINGER_SECONDS = 2.0
 
 
-class _HeadTooLarge(Exception):  # noqa: N818 - stops the parser, is seen by nobody
+class _HeadTooLarge(Exception):
     """The head is over a limit."""
 
 

@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Refusal(Exception):  # noqa: N818 - the platform's word is error, ours is not to add one
+class Refusal(Exception):
     """A reply that ends the handling of a request; ``log`` goes to the activation's log.
 
     Most have none: the platform's tests want the streams empty but for the action's text.
