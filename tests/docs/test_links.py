@@ -50,17 +50,3 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A `b` c\n[x](page.md) [y](gone.md) [z](#a-b-c) [w](page.md#no)\n")
     assert broken_links(page) == ["](gone.md)", "](page.md#no)"]
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_every_page_of_the_documentation_can_be_found(page: Path) -> None:
-    """From the README by links, however many."""
-    reached, waiting = set(), [ROOT / "README.md"]
-    while waiting:
-        here = waiting.pop()
-        if here in reached or here.suffix != ".md" or not here.exists():
-            continue
-        reached.add(here)
-        links = LINK.finditer(here.read_text(encoding="utf-8"))
-        waiting += [(here.parent / link["path"]).resolve() for link in links if link["path"]]
-    assert page in reached, f"no page links to {page.name}"
