@@ -138,9 +138,12 @@ def test_the_root_function_is_the_same() -> None:
     assert (own["GP_SERVER_URL"], own["type"], own["source"]) == ('""', "http", "/forecast")
 
 
-def test_what_fn_needs_to_build_the_root_is_there() -> None:
-    """Fn installs the package only when it sees a setup.py, and fdk only when it is required."""
-    assert (ROOT / "setup.py").is_file()
-    assert not (ROOT / "Dockerfile").exists(), "a Dockerfile would win over func.yaml"
+def test_fn_builds_the_same_function_with_a_dockerfile_and_without() -> None:
+    """A Dockerfile wins; without one Fn needs a setup.py, and fdk among the requirements."""
     for folder in (ROOT, FOLDER):
+        first, *lines = (folder / "Dockerfile").read_text().splitlines()
+        assert first.startswith("# Made by: gpfn build functions/forecast --platform fn ")
+        assert lines[-1] == 'ENTRYPOINT ["/opt/gpfn/bin/gpfn", "run", "fn", "/function/func.py"]'
         assert "fdk" in (folder / "requirements.txt").read_text()
+    assert "ARG FUNCTION=functions/forecast" in (ROOT / "Dockerfile").read_text().splitlines()
+    assert (ROOT / "setup.py").is_file()
