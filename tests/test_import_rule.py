@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "platforms.http": BELOW_PLATFORMS,
     "platforms.openwhisk": BELOW_PLATFORMS,
     "invoke": BELOW_PLATFORMS,
+    "certify": BASE | {"invoke"},
+    "packaging": BELOW_PLATFORMS | {"invoke"},
     "containers": BELOW_PLATFORMS | {"classifier", "images", "invoke"},
     "coldstart": BELOW_PLATFORMS | {"containers", "invoke"},
     "cli": BASE,

@@ -37,6 +37,10 @@ def _run(words: list[str]) -> int:
         from gpfn.platforms.fn.runner import main as serve
 
         return serve(*words[2:])
+    if words[:2] == ["run", "openwhisk"] and len(words) <= 4 and not _has_option(words):
+        from gpfn.platforms.openwhisk.runner import main as serve_action
+
+        return serve_action(*words[2:])
     if words[:1] in (["--version"], ["-V"]):
         print(f"gpfn {__version__}")
         return 0

@@ -1,0 +1,97 @@
+"""A check, a list of them, and what came of one."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NoReturn, TypeVar
+
+from gpfn.errors import GpfnError
+
+__all__ = ["Check", "Checklist", "Outcome", "Result", "expect", "not_applicable", "run_checks"]
+
+Result = Literal["pass", "fail", "not applicable"]
+S = TypeVar("S")
+
+
+class _Failed(Exception):
+    pass
+
+
+class _NotApplicable(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Generic[S]):
+    """One thing that a platform relies on.
+
+    ``source`` says where that is written: a file and line of the platform's, or a section
+    of its documentation.
+    """
+
+    id: str
+    title: str
+    source: str
+    run: Callable[[S], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a check; ``reason`` is empty when it passed."""
+
+    id: str
+    title: str
+    source: str
+    result: Result
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Checklist(Generic[S]):
+    """The checks of one module, in the order they are written."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check[S]] = []
+
+    def __call__(
+        self, identifier: str, title: str, source: str
+    ) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
+        """Add a function to the list; it raises through expect() and not_applicable()."""
+
+        def add(function: Callable[[S], None]) -> Callable[[S], None]:
+            self.checks.append(Check(identifier, title, source, function))
+            return function
+
+        return add
+
+
+def expect(condition: object, problem: str) -> None:
+    """End the running check as failed unless ``condition`` holds."""
+    if not condition:
+        raise _Failed(problem)
+
+
+def not_applicable(reason: str) -> NoReturn:
+    """End the running check as not applicable."""
+    raise _NotApplicable(reason)
+
+
+def run_checks(checks: Sequence[Check[S]], subject: S) -> Iterator[Outcome]:
+    """Run the checks one after the other; each outcome comes as soon as it is known."""
+    for check in checks:
+        began = time.monotonic()
+        result, reason = _run(check, subject)
+        seconds = time.monotonic() - began
+        yield Outcome(check.id, check.title, check.source, result, reason, seconds)
+
+
+def _run(check: Check[S], subject: S) -> tuple[Result, str]:
+    try:
+        check.run(subject)
+    except _NotApplicable as reason:
+        return "not applicable", str(reason)
+    except _Failed as problem:
+        return "fail", str(problem)
+    except GpfnError as problem:  # it did not start, broke off, or did not answer
+        return "fail", str(problem)
+    return "pass", ""

@@ -1,0 +1,183 @@
+"""An Fn container under test: started, and called through its socket as the agent calls."""
+
+import os
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpfn.certify.check import expect, not_applicable
+from gpfn.certify.running import Container, Process, Remote, Running
+from gpfn.certify.subject import Subject
+from gpfn.certify.wire import Connection, Reply
+from gpfn.errors import BackendTimeout, BrokenReply, SetupError
+from gpfn.invoke.fnwire import call_id, encode_request
+from gpfn.invoke.platform import Request
+
+__all__ = [
+    "START_SECONDS",
+    "STATUSES",
+    "Called",
+    "Containers",
+    "appear",
+    "connects",
+    "is_socket",
+]
+
+START_SECONDS = 5.0
+"""How long the agent waits for the socket (FN_HOT_START_TIMEOUT_MSECS)."""
+
+STATUSES = (200, 502, 504)
+"""What the agent knows; over any other it kills the container."""
+
+_NAME = "lsnr.sock"
+_INSIDE = "/tmp/iofs"  # noqa: S108 - where the agent mounts the folder
+
+
+class Called:
+    """A running container, and the one connection that the agent keeps to it."""
+
+    def __init__(self, running: Running, path: str, timeout: float) -> None:
+        self.running = running
+        self.path = path
+        self.timeout = timeout
+        self._connection: Connection | None = None
+
+    def call(self, request: Request) -> Reply:
+        """Send a request as the agent does; raises BackendError when no reply comes."""
+        connection = self.connection()
+        try:
+            connection.sock.sendall(encode_request(request, call_id()))
+        except OSError as error:
+            raise BrokenReply(f"the request was not taken: {error!r}") from None
+        return connection.raw_reply()
+
+    def connection(self) -> Connection:
+        """Return the kept connection, connected."""
+        if self._connection is None:
+            self._connection = Connection(self.path, self.timeout)
+            self._connection.connect()
+        return self._connection
+
+    def hang_up(self) -> None:
+        """Close the kept connection, as the agent does after a second without calls."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def expect_known(self, what: str, request: Request) -> Reply:
+        """Send a request, whose status the agent has to know."""
+        reply = self.call(request)
+        expect(
+            reply.status in STATUSES,
+            f"{what} was answered {reply.shown()}; the agent would kill it",
+        )
+        return reply
+
+
+class Containers:
+    """Makes containers of a subject, fresh for each check where that can be."""
+
+    def __init__(self, subject: Subject, timeout: float = 30.0) -> None:
+        self.subject = subject
+        self._timeout = timeout
+
+    @contextmanager
+    def starting(self) -> Iterator[tuple[Running, Path]]:
+        """Start one that nobody has waited for; not applicable to one that runs already."""
+        if self.subject.kind == "url":
+            not_applicable("needs a fresh process, and this server runs already")
+        with tempfile.TemporaryDirectory(prefix="fn-", dir=_short()) as folder:
+            os.chmod(folder, 0o777)  # noqa: S103 - as the agent makes it: another user writes
+            running = self._start(folder)
+            try:
+                yield running, Path(folder) / _NAME
+            finally:
+                running.stop()
+
+    @contextmanager
+    def ready(self) -> Iterator[Called]:
+        """Give a container whose socket has appeared."""
+        if self.subject.kind == "url":
+            yield Called(Remote(), self.subject.text.removeprefix("unix:"), self._timeout)
+            return
+        with self.starting() as (running, path):
+            appear(running, path)
+            called = Called(running, str(path), self._timeout)
+            try:
+                yield called
+            finally:
+                called.hang_up()
+
+    def _start(self, folder: str) -> Running:
+        environ = {
+            "FN_FORMAT": "http-stream",
+            "FN_TYPE": "sync",
+            "FN_MEMORY": "128",
+            "FN_FN_ID": call_id(),
+            "FN_APP_ID": call_id(),
+        }
+        if self.subject.kind == "command":
+            listener = {"FN_LISTENER": f"unix:{folder}/{_NAME}"}
+            return Process(self.subject.words, environ | listener)
+        environ["FN_LISTENER"] = f"unix:{_INSIDE}/{_NAME}"
+        variables = [f"--env={name}={value}" for name, value in environ.items()]
+        return Container([*_options(folder), *variables], self.subject.text)
+
+
+def _options(folder: str) -> list[str]:
+    """Return what Fn's agent runs a container with (cookie.go, config.go)."""
+    return [
+        f"--volume={folder}:{_INSIDE}",
+        "--user=1000:1000",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--read-only",
+        "--tmpfs=/tmp",
+        "--memory=128m",
+        "--memory-swap=128m",
+        "--pids-limit=50",
+        "--ulimit=nofile=350:350",
+        "--init",
+    ]
+
+
+def appear(running: Running, path: Path) -> float:
+    """Wait until the socket's name appears, as closely as can be; returns the seconds.
+
+    Raises SetupError when it ends before that, BackendTimeout when the agent would give up.
+    """
+    began = time.monotonic()
+    while not os.path.lexists(path):
+        if not running.alive():
+            _, err = running.streams()
+            raise SetupError(f"it ended before its socket appeared: {err[-300:].strip()}")
+        if time.monotonic() - began > START_SECONDS:
+            raise BackendTimeout(f"no socket within {START_SECONDS:g} s; the agent gives up")
+        time.sleep(0.0005)
+    return time.monotonic() - began
+
+
+def is_socket(path: Path) -> bool:
+    """Say whether the path leads to a socket."""
+    return stat.S_ISSOCK(path.stat().st_mode)
+
+
+def connects(path: Path) -> bool:
+    """Say whether a connection is accepted at once."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def _short() -> str:
+    """Return a folder in which a socket's path keeps to the system's 107 bytes."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= 60 else "/tmp"  # noqa: S108

@@ -1,0 +1,198 @@
+"""An action's server under test: started, initialised, called, its streams read."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from gpfn.certify.check import expect, not_applicable
+from gpfn.certify.openwhisk.samples import ECHO
+from gpfn.certify.running import Container, Process, Remote, Running, docker
+from gpfn.certify.subject import Subject
+from gpfn.certify.wire import Connection, Reply
+from gpfn.errors import BackendTimeout, SetupError
+
+__all__ = ["HEADERS", "SENTINEL", "Action", "Actions"]
+
+SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+_START_SECONDS = 60.0
+_SETTLE_SECONDS = 0.1  # OpenWhisk's own suite gives the streams that long
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+"""What the invoker sends with every request."""
+
+_MEMORY = "256m"
+
+
+class Action:
+    """One running server; every request goes over a connection of its own, as the invoker's."""
+
+    def __init__(self, running: Running, address: tuple[str, int], timeout: float) -> None:
+        self.running = running
+        self.address = address
+        self.timeout = timeout
+        self._before = ("", "")  # what it had written when it was initialised
+
+    def post(self, path: str, body: object, **headers: str) -> Reply:
+        """POST a body: as JSON, unless it is bytes."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = self.connect()
+        try:
+            return connection.ask(path, data, {**HEADERS, **headers})
+        finally:
+            connection.close()
+
+    def connect(self) -> Connection:
+        """Return a connection that is not open yet."""
+        return Connection(self.address, self.timeout)
+
+    def init(self, code: str | None = ECHO, **members: object) -> Reply:
+        """Send /init, with members of its ``value`` besides the code."""
+        value = {"name": "certify", "main": "main", "binary": False, "code": code, **members}
+        return self.post("/init", {"value": value})
+
+    def initialised(self, code: str = ECHO, **members: object) -> "Action":
+        """Send /init, which has to succeed."""
+        reply = self.init(code, **members)
+        expect(reply.status == 200, f"/init answered {reply.shown()}")
+        if not isinstance(self.running, Remote):
+            self._before = self.running.streams()
+        return self
+
+    def run(self, value: object, **context: object) -> Reply:
+        """Send /run."""
+        return self.post("/run", {"value": value, **context})
+
+    def result(self, value: object, **context: object) -> object:
+        """Send /run, which has to succeed, and return its result."""
+        reply = self.run(value, **context)
+        expect(reply.status == 200, f"/run answered {reply.shown()}")
+        return reply.json()
+
+    def streams(self) -> tuple[str, str]:
+        """Return both streams, after the time that OpenWhisk's suite leaves them."""
+        time.sleep(_SETTLE_SECONDS)
+        return self.running.streams()
+
+    def text(self) -> tuple[str, str]:
+        """Return what came on both streams since /init, without the sentinels."""
+        new = zip(self.streams(), self._before, strict=True)
+        out, err = (now.removeprefix(old).replace(SENTINEL, "").strip() for now, old in new)
+        return out, err
+
+    def expect_sentinels(self, count: int) -> None:
+        """Fail unless each stream has so many sentinels, each on a line of its own."""
+        for name, text in zip(("stdout", "stderr"), self.streams(), strict=True):
+            found = text.count(SENTINEL)
+            expect(
+                found == count, f"{found} sentinels on {name}, expected {count}: {text[-300:]!r}"
+            )
+            lines = sum(line == SENTINEL for line in text.split("\n"))
+            expect(lines == count, f"a sentinel on {name} shares its line: {text[-300:]!r}")
+
+    def expect_alive(self) -> None:
+        """Fail unless it answers a call, after whatever it was sent before."""
+        expect(self.running.alive(), "the process has ended")
+        reply = self.run({})
+        expect(reply.status != 500, f"the next call was answered {reply.shown()}")
+
+
+class Actions:
+    """Makes actions of a subject, fresh for each check where that can be."""
+
+    def __init__(self, subject: Subject, timeout: float = 30.0) -> None:
+        self.subject = subject
+        self._timeout = timeout
+        self._initialised = False
+
+    @contextmanager
+    def fresh(self, environ: Mapping[str, str] | None = None) -> Iterator[Action]:
+        """Start a server of its own; not applicable to one that runs already."""
+        if self.subject.kind == "url":
+            not_applicable("needs a fresh process, and this server runs already")
+        running, address = self._start(environ or {})
+        try:
+            _wait(running, address)
+            yield Action(running, address, self._timeout)
+        finally:
+            running.stop()
+
+    @contextmanager
+    def echoing(self) -> Iterator[Action]:
+        """Give a server that was sent the echo action, or has one of its own.
+
+        One that runs already is sent it once; it may have been initialised before.
+        """
+        if self.subject.kind != "url":
+            with self.fresh() as action:
+                yield action.initialised()
+            return
+        action = Action(Remote(), _host_and_port(self.subject.text), self._timeout)
+        if not self._initialised:
+            action.init()
+            self._initialised = True
+        yield action
+
+    def _start(self, environ: Mapping[str, str]) -> tuple[Running, tuple[str, int]]:
+        if self.subject.kind == "command":
+            port = _free_port()
+            environ = {**environ, "PORT": str(port)}
+            return Process(self.subject.words, environ), ("127.0.0.1", port)
+        variables = [f"--env={name}={value}" for name, value in environ.items()]
+        container = Container([*_container_options(), *variables], self.subject.text)
+        place = docker("port", container.name, "8080/tcp").split()[0]
+        return container, ("127.0.0.1", int(place.rpartition(":")[2]))
+
+
+def _container_options() -> list[str]:
+    """Return what OpenWhisk's invoker runs a container with (DockerContainer.scala:91-106)."""
+    return [
+        f"--memory={_MEMORY}",
+        f"--memory-swap={_MEMORY}",
+        "--cap-drop=NET_RAW",
+        "--cap-drop=NET_ADMIN",
+        "--ulimit=nofile=1024:1024",
+        "--pids-limit=1024",
+        "--publish=127.0.0.1::8080",
+    ]
+
+
+def _wait(running: Running, address: tuple[str, int]) -> None:
+    """Wait until something listens, as the invoker does: by trying again and again."""
+    end = time.monotonic() + _START_SECONDS
+    while not _listens(address, through_proxy=isinstance(running, Container)):
+        if not running.alive():
+            _, err = running.streams()
+            raise SetupError(f"it ended before it listened on PORT: {err[-300:].strip()}")
+        if time.monotonic() > end:
+            raise BackendTimeout(f"it did not listen on PORT within {_START_SECONDS:g} s")
+        time.sleep(0.02)
+
+
+def _listens(address: tuple[str, int], *, through_proxy: bool) -> bool:
+    """Try to connect; docker's proxy always accepts, and hangs up when nobody is behind it."""
+    try:
+        with socket.create_connection(address, 1.0) as connection:
+            if not through_proxy:
+                return True
+            connection.settimeout(0.1)
+            return bool(connection.recv(1))
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        raise SetupError(f"no host in {url!r}", field="subject")
+    return parts.hostname, parts.port or 8080

@@ -1,0 +1,71 @@
+"""``gpfn certify``: check a server against the contract of its platform."""
+
+import argparse
+import json
+import sys
+
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "check any server or image against the contract of OpenWhisk or Fn"
+EXAMPLES = """\
+gpfn certify "gpfn run openwhisk"
+gpfn certify "gpfn run fn functions/forecast/func.py" --suite fn
+gpfn certify docker:me/classify:1 --json
+gpfn certify http://127.0.0.1:8080
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "subject",
+        help="a command, started with PORT (openwhisk) or FN_LISTENER (fn) in its environment; "
+        "docker:IMAGE; or http://HOST:PORT or unix:PATH of a server that runs already",
+    )
+    parser.add_argument(
+        "--suite",
+        choices=("openwhisk", "fn"),
+        default="openwhisk",
+        help="whose contract (%(default)s)",
+    )
+    parser.add_argument(
+        "--only", metavar="IDS", default="", help="checks whose ids begin so: A4,B,F1"
+    )
+    parser.add_argument(
+        "--timeout", type=_seconds, default=30.0, metavar="S", help="for an answer (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the outcomes as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the checks; 0 when none failed."""
+    from importlib import import_module
+
+    from gpfn.certify.report import line, shown, summary
+    from gpfn.certify.subject import parse_subject
+
+    suite = import_module(f"gpfn.certify.{args.suite}.suite")
+    only = tuple(word.strip() for word in args.only.split(",") if word.strip())
+    outcomes = []
+    for outcome in suite.certify(parse_subject(args.subject), args.timeout, only):
+        outcomes.append(outcome)
+        if not args.json:
+            print(line(outcome), flush=True)
+    if not outcomes:
+        print(f"gpfn certify: no check begins with {args.only}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(shown(args.subject, args.suite, outcomes), indent=2, ensure_ascii=False))
+    else:
+        print(summary(outcomes))
+    return 1 if any(outcome.result == "fail" for outcome in outcomes) else 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}")
+    return seconds
