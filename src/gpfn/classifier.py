@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import (
     CallerError,
@@ -29,15 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Order", "Scores"]
 
-URLS_SWITCH = "GPFN_IMAGE_URLS"
+_URLS_SWITCH = "GPFN_IMAGE_URLS"
 _BASE64_STARTS = (b"/9j/", b"iVBORw0K", b"R0lGOD", b"UklGR", b"data:image/")
 """How a JPEG, PNG, GIF or WebP file begins as base64, or as a data URL."""
 
 _RAW_TYPES = ("application/octet-stream", "text/plain", "", "application/x-www-form-urlencoded")
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What one call asks for: the model's input, how many classes, by which model."""
 
     tensor: "np.ndarray"
@@ -45,8 +43,7 @@ class Order:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(NamedTuple):
     """Probabilities of all classes in the model's order, and how many to tell."""
 
     probabilities: "np.ndarray"
@@ -54,8 +51,7 @@ class Scores:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """What a model of the catalogue needs besides its file."""
 
     input: ImageInput
@@ -152,7 +148,7 @@ def _folder(model: "Model") -> str:
 
 def _load_known(name: str, model: "Model", folder: str) -> _Known:
     from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.store import local_path
+    from gpfn.models.places import local_path
 
     entry = default_catalogue().get(name)
     if entry.input is None or entry.labels is None:
@@ -219,9 +215,9 @@ def _image_bytes(options: Mapping[str, object], limits: Limits, call: Call) -> b
 
 
 def _fetched(url: str, limits: Limits, call: Call) -> bytes:
-    if os.environ.get(URLS_SWITCH) != "on":
+    if os.environ.get(_URLS_SWITCH) != "on":
         raise InvalidImage(
-            f"image URLs are off; send the image itself, or set {URLS_SWITCH}=on", field="image"
+            f"image URLs are off; send the image itself, or set {_URLS_SWITCH}=on", field="image"
         )
     from gpfn.guarded import FetchPolicy, fetch
 

@@ -15,7 +15,8 @@ from gpfn.errors import DownloadFailed
 from gpfn.models.atomic import only_one
 from gpfn.models.catalogue import ModelFile, default_catalogue
 from gpfn.models.download import Terms
-from gpfn.models.store import cache_folder, cached_path, fetch_url, obtain
+from gpfn.models.places import cache_folder, cached_path
+from gpfn.models.store import fetch_url, obtain
 from tests.models.fileserver import FileServer, file_server
 
 BODY = b"a model" * 500

@@ -69,7 +69,7 @@ def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _entry_row(entry: "CatalogueEntry") -> dict[str, Any]:
-    from gpfn.models.store import cached_path
+    from gpfn.models.places import cached_path
 
     places = {file.name: cached_path(file) for file in entry.files}
     return {

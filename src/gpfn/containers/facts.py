@@ -78,7 +78,7 @@ def _read(path: Path) -> str:
 def _models(folder: Path) -> dict[str, int]:
     """Return the catalogue's files that the function wants, and their bytes; 0: not here."""
     from gpfn.containers.loading import asked_files
-    from gpfn.models.store import cached_path
+    from gpfn.models.places import cached_path
 
     found = {}
     for file in asked_files(folder / "func.py"):

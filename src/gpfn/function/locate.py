@@ -44,7 +44,7 @@ def _resolve(candidate: str, folder: str) -> tuple[str | None, str]:
 
 def _from_catalogue(name: str, folder: str) -> tuple[str | None, str]:
     from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.store import local_path
+    from gpfn.models.places import local_path
 
     file = default_catalogue().get(name).model
     beside = _located(file.name, folder)

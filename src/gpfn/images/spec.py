@@ -1,12 +1,11 @@
 """How an image becomes a model's input; data of the model catalogue."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ImageInput"]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageInput:
+class ImageInput(NamedTuple):
     """A tensor of one image: ``height`` by ``width`` pixels, ``channels`` RGB, BGR or L.
 
     ``fit`` "stretch" resizes both sides on their own, "crop" keeps the proportions and

@@ -1,4 +1,4 @@
-"""Where model files lie on this machine, and how they get there.
+"""How model files get on this machine.
 
 A file is looked for in the cache folder, then in the mirror (``GPFN_MODEL_MIRROR``, a
 folder or a URL), and is then fetched from its own address. Only a file whose hash is right
@@ -14,40 +14,15 @@ from hashlib import sha256 as sha256_of
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from gpfn.errors import DownloadFailed, ModelUnreadable
+from gpfn.errors import DownloadFailed
 from gpfn.models.atomic import check_file, only_one, publish
-from gpfn.models.catalogue import ModelFile, bundled_folder
+from gpfn.models.catalogue import ModelFile
 from gpfn.models.download import Progress, Terms, download, shown
+from gpfn.models.places import CACHE_VARIABLE, cache_folder, cached_path, place_of
 
-__all__ = ["cache_folder", "cached_path", "fetch_url", "local_path", "obtain"]
+__all__ = ["fetch_url", "obtain"]
 
 _MIRROR = "GPFN_MODEL_MIRROR"
-_CACHE = "GPFN_CACHE_DIR"
-
-
-def cache_folder() -> Path:
-    """Return ``GPFN_CACHE_DIR`` or ``~/.cache/gpfn``; it need not exist yet."""
-    named = os.environ.get(_CACHE)
-    return Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "gpfn"
-
-
-def cached_path(file: ModelFile) -> Path | None:
-    """Return where a file lies on this machine, or None when it has to be fetched."""
-    path = bundled_folder() / file.name if not file.url else _place(file)
-    return path if path.is_file() else None
-
-
-def local_path(name: str, file: ModelFile) -> Path:
-    """Return where a file of the model ``name`` lies; nothing is fetched.
-
-    Raises ModelUnreadable, which says how to get it.
-    """
-    path = cached_path(file)
-    if path is not None:
-        return path
-    raise ModelUnreadable(
-        f"{file.name} is not on this machine; run: gpfn models pull {name}", field="model"
-    )
 
 
 def obtain(
@@ -63,7 +38,7 @@ def obtain(
     if not file.url:
         raise DownloadFailed(f"{file.name} should have come with gpfn; install it again")
     order = _Order(file.name, file.url, file.sha256, file.size)
-    return _fetch(order, _place(file), terms or Terms.from_env(), progress)
+    return _fetch(order, place_of(file), terms or Terms.from_env(), progress)
 
 
 def fetch_url(
@@ -98,10 +73,6 @@ class _Order:
     size: int | None
 
 
-def _place(file: ModelFile) -> Path:
-    return cache_folder() / "models" / file.sha256 / file.name
-
-
 def _name_in(url: str) -> str:
     path = re.sub(r"^[^:]*://[^/]*", "", url).partition("?")[0]
     last = unquote(path).rstrip("/").rpartition("/")[2]
@@ -117,7 +88,7 @@ def _fetch(order: _Order, place: Path, terms: Terms, progress: Progress | None) 
     except OSError as error:
         raise DownloadFailed(
             f"cannot use the cache folder {cache_folder()}: {error.strerror}; "
-            f"{_CACHE} names another one"
+            f"{CACHE_VARIABLE} names another one"
         ) from error
     return place
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -142,12 +143,16 @@ class Exchange:
         self.close()
         memory = {"process start": resident()}
         began = time.perf_counter()
-        action = load()
-        seconds = time.perf_counter() - began
-        memory["import"] = resident()
-        self._action = action
-        if action.function is not None:
-            self._log.started(action.function.name, seconds, self._opened(action), memory)
+        gc.disable()  # imports make much to look through and nothing to collect
+        try:
+            action = load()
+            seconds = time.perf_counter() - began
+            memory["import"] = resident()
+            self._action = action
+            if action.function is not None:
+                self._log.started(action.function.name, seconds, self._opened(action), memory)
+        finally:
+            gc.enable()
 
     def _opened(self, action: Action) -> Opened | None:
         """Open the model; when that fails each call says why and tries again."""
