@@ -82,6 +82,18 @@ def test_a_connection_that_is_kept_does_not_hold_up_the_end(model: str) -> None:
     assert time.monotonic() - started < SETTINGS.drain_seconds / 2
 
 
+@pytest.mark.timeout(30)
+def test_a_signal_that_another_thread_gets_ends_it_too(model: str) -> None:
+    """As does one that comes just before the wait: neither interrupts the main thread."""
+
+    def interrupt() -> None:
+        time.sleep(0.2)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    serve(model, SETTINGS, on_ready=lambda *_: threading.Thread(target=interrupt).start())
+    assert signal.set_wakeup_fd(-1) == -1, "as it was before"
+
+
 def test_what_keeps_a_model_from_being_served_is_raised(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(b"no model")
     with pytest.raises(ModelUnreadable, match=r"m\.tflite"):

@@ -77,12 +77,15 @@ def serve(
 @contextmanager
 def _stopped_by_signals(server: Server) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT)
+    woken = signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
     handlers = [signal.signal(number, lambda *_: server.stop()) for number in numbers]
     try:
         yield
     finally:
+        signal.set_wakeup_fd(woken)
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
+        server.close()
 
 
 class _Loading:

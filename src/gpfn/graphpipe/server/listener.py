@@ -2,11 +2,11 @@
 
 import ipaddress
 import logging
-import os
 import selectors
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from gpfn.deadline import Deadline
 from gpfn.errors import Overloaded, SetupError
@@ -19,6 +19,7 @@ __all__ = ["Server"]
 
 _log = logging.getLogger("gpfn.graphpipe.server")
 _BACKLOG = 512
+_WAKE_BYTES = 4096
 
 
 class Server:
@@ -34,7 +35,9 @@ class Server:
         self._connections: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._socket = _listen(settings)
-        self._wake_reader, self._wake_writer = os.pipe()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
         service.client_count = lambda: len(self._connections)
         if settings.allow_shutdown:
             service.shutdown = self.stop
@@ -45,6 +48,16 @@ class Server:
         host, port = self._socket.getsockname()[:2]
         return host, port
 
+    @property
+    def wakeup_fd(self) -> int:
+        """For ``signal.set_wakeup_fd``; open until :meth:`close`.
+
+        Without it a signal that comes just before the wait for connections is not
+        handled before the next one comes, because Python runs handlers between
+        instructions only.
+        """
+        return self._wake_writer.fileno()
+
     def serve(self) -> None:
         """Accept until :meth:`stop`, then let running requests finish."""
         with selectors.DefaultSelector() as selector:
@@ -54,12 +67,20 @@ class Server:
                 for key, _ in selector.select():
                     if key.fileobj is self._socket:
                         self._accept()
+                    else:
+                        self._wake_reader.recv(_WAKE_BYTES)
         self._drain()
 
     def stop(self) -> None:
         """Make :meth:`serve` return; may be called from a signal handler or a thread."""
         self._service.alive = False
-        os.write(self._wake_writer, b"x")
+        with suppress(OSError):  # full, so it wakes anyway; or closed, and nobody waits
+            self._wake_writer.send(b"x")
+
+    def close(self) -> None:
+        """Free what :meth:`stop` needs, once nobody calls it any more."""
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     def _accept(self) -> None:
         try:
@@ -106,8 +127,6 @@ class Server:
         left = sum(thread.is_alive() for _, thread in running)
         if left:
             _log.warning("%d requests were still running after the drain time", left)
-        os.close(self._wake_reader)
-        os.close(self._wake_writer)
 
 
 def _listen(settings: ServerSettings) -> socket.socket:
