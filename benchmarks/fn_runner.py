@@ -51,22 +51,28 @@ handler = Function(echo, takes="payload").fn
 """
 
 
-def request(size: int) -> bytes:
-    """Return a call with a body of ``size`` bytes, as the agent sends it."""
-    event = {"specversion": "1.0", "id": "1", "source": "/benchmark", "type": "echo", "data": ""}
-    event["data"] = "x" * (size - len(json.dumps(event)))
-    body = json.dumps(event).encode()
+def event(size: int) -> bytes:
+    """Return a structured CloudEvent of ``size`` bytes."""
+    members = {"specversion": "1.0", "id": "1", "source": "/benchmark", "type": "echo", "data": ""}
+    members["data"] = "x" * (size - len(json.dumps(members)))
+    return json.dumps(members).encode()
+
+
+def request(body: bytes) -> bytes:
+    """Return a call as the agent sends it; ``fn invoke`` calls everything text."""
     head = (
         "POST /call HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Go-http-client/1.1\r\n"
         "Transfer-Encoding: chunked\r\nAccept-Encoding: gzip\r\n"
-        "Content-Type: application/json\r\nFn-Call-Id: 01M7YJCV41R00040J6M000001T\r\n"
+        "Content-Type: text/plain\r\nFn-Call-Id: 01M7YJCV41R00040J6M000001T\r\n"
         "Fn-Deadline: 2099-11-21T08:09:06Z\r\n\r\n"
     )
     return head.encode() + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
 @contextmanager
-def served(command: Sequence[str], source: str) -> Iterator[tuple[socket.socket, int, float]]:
+def served(
+    command: Sequence[str], source: str, first: bytes
+) -> Iterator[tuple[socket.socket, int, float]]:
     """Start a server; gives a connection, its process id and the seconds to its first reply."""
     with tempfile.TemporaryDirectory() as folder:
         file, listener = Path(folder) / "func.py", os.path.join(folder, "lsnr.sock")
@@ -78,7 +84,7 @@ def served(command: Sequence[str], source: str) -> Iterator[tuple[socket.socket,
                 [*command, str(file), "handler"], stderr=log, env={**os.environ, **variables}
             )
         connection = connected(listener, process)
-        call(connection, request(BODY))
+        call(connection, first)
         yield connection, process.pid, time.perf_counter() - started
         connection.close()
         process.terminate()
@@ -117,8 +123,8 @@ def echo(
     command: Sequence[str], source: str, calls: int, cores: tuple[int, int], size: int
 ) -> float:
     """Return the median microseconds of a call, with client and server on these cores."""
-    data = request(size)
-    with served(command, source) as (connection, process, _):
+    data = request(event(size))
+    with served(command, source, data) as (connection, process, _):
         os.sched_setaffinity(process, {cores[0]})
         os.sched_setaffinity(0, {cores[1]})
         expected = call(connection, data)
@@ -134,16 +140,16 @@ def echo(
     return statistics.median(taken) * 1e6
 
 
-def cold(command: Sequence[str], source: str) -> float:
+def cold(command: Sequence[str], source: str, data: bytes) -> float:
     """Return the milliseconds from starting the process to its first reply."""
-    with served(command, source) as (_, _, seconds):
+    with served(command, source, data) as (_, _, seconds):
         return seconds * 1e3
 
 
 def growth(command: Sequence[str], source: str, calls: int) -> float:
     """Return by how many megabytes memory grows over ``calls``, after 500."""
-    data = request(BODY)
-    with served(command, source) as (connection, process, _):
+    data = request(event(BODY))
+    with served(command, source, data) as (connection, process, _):
         sizes = []
         for number in (500, calls):
             for _ in range(number):
@@ -193,6 +199,19 @@ def echoes(rounds: int, calls: int) -> list[dict[str, Any]]:
     return found
 
 
+def starts(rounds: int) -> list[dict[str, Any]]:
+    """Measure cold starts; the peer is always the plain handler under the stock FDK."""
+    text, structured = request(b"hello"), request(event(BODY))
+    what = "Fn runner, process start to first reply, no model"
+    rows = {
+        f"{what}, plain handler": lambda: cold(OURS, PLAIN, structured),
+        f"{what}, gpfn.Function, text": lambda: cold(OURS, FUNCTION, text),
+        f"{what}, gpfn.Function, a CloudEvent": lambda: cold(OURS, FUNCTION, structured),
+    }
+    stock, *ours = alternate([lambda: cold(FDK, PLAIN, structured), *rows.values()], rounds)
+    return [figure(row, "ms", value, stock, 0.5) for row, value in zip(rows, ours, strict=True)]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure everything and print or write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
@@ -202,13 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     compileall.compile_dir(ROOT / "src", quiet=1)
     rounds, calls = (1, 200) if args.quick else (9, 4000)
     figures = echoes(rounds, calls)
-    stock, plain, function = alternate(
-        [lambda: cold(FDK, PLAIN), lambda: cold(OURS, PLAIN), lambda: cold(OURS, FUNCTION)],
-        2 if args.quick else 31,
-    )
-    what = "Fn runner, process start to first reply, no model"
-    figures.append(figure(f"{what}, plain handler", "ms", plain, stock, 0.5))
-    figures.append(figure(f"{what}, gpfn.Function", "ms", function, stock, 0.5))
+    figures += starts(2 if args.quick else 31)
     grown = growth(OURS, FUNCTION, 200 if args.quick else 10_000)
     figures.append(
         {

@@ -1,11 +1,12 @@
-"""The server of one thread: many connections, one request at a time, an orderly end."""
+"""The server of one thread, with a real socket and nothing of any platform."""
 
-import http.client
+import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from _socket import AF_INET, SOCK_STREAM
+from _socket import socket as RawSocket
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,215 +14,144 @@ from gpfn.errors import GpfnError
 from gpfn.http1 import Request, response_head
 from gpfn.http1.serial import SerialServer
 from gpfn.limits import Limits
+from tests.http1.feeding import head
 
 
 class Echo:
-    """Answers with what it was sent; a body ``sleep`` takes its time."""
+    """Answers with what it got; knows when it was called."""
 
     def __init__(self) -> None:
-        self.seen: list[bytes] = []
-        self.running = 0
-        self.most = 0
+        self.running = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
 
-    def answer(self, request: Request) -> Sequence[bytes | memoryview]:
-        self.running += 1
-        self.most = max(self.most, self.running)
-        self.seen.append(bytes(request.body))
-        if request.body == b"sleep":
-            time.sleep(0.3)
-        self.running -= 1
-        head = response_head(200, (), len(request.body), close=not request.keep_alive)
-        return [head, request.body]
+    def answer(self, request: Request) -> list[bytes | memoryview]:
+        self.running.set()
+        assert self.go_on.wait(20)
+        body = request.body
+        return [response_head(200, (), len(body), close=not request.keep_alive), body]
 
-    def refuse(self, error: GpfnError) -> Sequence[bytes | memoryview]:
-        text = str(error).encode()
-        return [response_head(error.status, (), len(text), close=True), text]
+    def refuse(self, error: GpfnError) -> list[bytes | memoryview]:
+        return [response_head(error.status, (), 0, close=True)]
 
 
-class Running:
-    """A server in a thread of its own."""
+class Served:
+    """A server on a thread, and its address."""
 
-    def __init__(self, limits: Limits) -> None:
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = listening.getsockname()[1]
+    def __init__(self) -> None:
+        listening = RawSocket(AF_INET, SOCK_STREAM)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(100)
+        self.address = listening.getsockname()
         self.echo = Echo()
-        self.server = SerialServer(listening, self.echo, limits)
+        self.server = SerialServer(listening, self.echo, Limits(body_bytes=1000))
         self.thread = threading.Thread(target=self.server.serve)
         self.thread.start()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 10)
-
-    def post(self, body: bytes) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request("POST", "/", body)
-        try:
-            return connection.getresponse().read()
-        finally:
-            connection.close()
+        return socket.create_connection(self.address, timeout=20)
 
 
-@contextmanager
-def running(limits: Limits = Limits()) -> Iterator[Running]:  # noqa: B008 - immutable
-    server = Running(limits)
-    try:
-        yield server
-    finally:
-        server.server.stop()
-        server.thread.join(10)
-        assert not server.thread.is_alive()
+@pytest.fixture
+def served() -> Iterator[Served]:
+    running = Served()
+    yield running
+    running.echo.go_on.set()
+    running.server.stop()
+    running.thread.join(20)
+    assert not running.thread.is_alive()
 
 
-def request(body: bytes, *lines: str) -> bytes:
-    head = "".join(f"{line}\r\n" for line in ("POST / HTTP/1.1", "Host: x", *lines))
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+def call(body: bytes, *lines: str) -> bytes:
+    """Return a request."""
+    return head(f"Content-Length: {len(body)}", *lines) + body
 
 
-def read(connection: socket.socket, count: int = 1) -> list[bytes]:
-    """Return the bodies of so many responses."""
-    stream = connection.makefile("rb")
-    bodies = []
-    for _ in range(count):
-        assert stream.readline().startswith(b"HTTP/1.1 ")
-        length = 0
-        while (line := stream.readline()) not in (b"\r\n", b""):
-            name, _, value = line.partition(b":")
-            length = int(value) if name.lower() == b"content-length" else length
-        bodies.append(stream.read(length))
-    return bodies
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the other side closes."""
+    data = b""
+    while part := connection.recv(65536):
+        data += part
+    return data
 
 
-def test_a_kept_connection_and_a_silent_one() -> None:
-    with running() as server, server.connect() as silent, server.connect() as kept:
-        for number in range(3):
-            kept.sendall(request(b"%d" % number))
-            assert read(kept) == [b"%d" % number]
-        silent.sendall(request(b"at last"))
-        assert read(silent) == [b"at last"]
+def test_requests_of_several_connections(served: Served) -> None:
+    connections = [served.connect() for _ in range(5)]
+    for number, connection in enumerate(connections):
+        connection.sendall(call(b"%d" % number)[:-1])
+    for number, connection in reversed(list(enumerate(connections))):
+        connection.sendall(b"%d" % number)
+        assert connection.recv(65536).endswith(b"\r\n\r\n%d" % number)
+        connection.close()
 
 
-def test_pipelined_requests_are_answered_in_order() -> None:
-    with running() as server, server.connect() as connection:
-        connection.sendall(b"".join(request(b"%d" % number) for number in range(20)))
-        assert read(connection, 20) == [b"%d" % number for number in range(20)]
+def test_pipelined_requests_and_the_end(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(call(b"a") + call(b"b") + call(b"c", "Connection: close"))
+        bodies = read_all(connection).split(b"HTTP/1.1 200 OK")
+    assert [body[-1:] for body in bodies[1:]] == [b"a", b"b", b"c"]
 
 
-def test_a_request_in_small_pieces_holds_nobody_up() -> None:
-    with running() as server, server.connect() as slow:
-        data = request(b"slow")
-        for position in range(0, len(data), 7):
-            slow.sendall(data[position : position + 7])
-            assert server.post(b"quick") == b"quick"
-        assert read(slow) == [b"slow"]
+def test_what_is_refused_ends_its_connection_and_no_other(served: Served) -> None:
+    with served.connect() as good, served.connect() as bad:
+        bad.sendall(call(b"a") + b"\x16\x03\x01" + bytes(100_000))
+        assert b" 501 Not Implemented\r\n" in read_all(bad)
+        good.sendall(call(b"x"))
+        assert good.recv(65536).endswith(b"x")
 
 
-def test_only_one_at_a_time() -> None:
-    with running() as server:
-        threads = [threading.Thread(target=server.post, args=(b"sleep",)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert (server.echo.most, len(server.echo.seen)) == (1, 4)
+def test_a_body_over_the_limit_is_answered_although_it_still_comes(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(head("Content-Length: 5000000") + bytes(5_000_000))
+        assert b" 413 Content Too Large\r\n" in read_all(connection)
 
 
-def test_a_large_body_is_received_whole() -> None:
-    body = bytes(range(256)) * 20_000
-    with running() as server:
-        assert server.post(body) == body
-
-
-def test_what_is_no_request_is_refused_and_its_reply_arrives() -> None:
-    with running() as server, server.connect() as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nno colon\r\n\r\n" + b"x" * 100_000)
-        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 400 ")
-        assert server.post(b"next") == b"next"
-
-
-def test_a_body_over_the_limit_is_refused_and_its_reply_arrives() -> None:
-    with running(Limits(body_bytes=1000)) as server, server.connect() as connection:
-        connection.sendall(request(bytes(3_000_000))[:2_000_000])
-        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 413 ")
-        assert server.post(b"next") == b"next"
-
-
-def test_a_connection_that_ends_inside_a_request() -> None:
-    with running() as server, server.connect() as connection:
-        connection.sendall(request(b"whole")[:-2])
+def test_a_request_that_breaks_off_is_refused(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(call(b"abc")[:-1])
         connection.shutdown(socket.SHUT_WR)
-        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 400 ")
-        assert server.post(b"next") == b"next"
-        assert server.echo.seen == [b"next"]
+        assert b" 400 Bad Request\r\n" in read_all(connection)
 
 
-def test_a_caller_that_goes_away_before_its_answer() -> None:
-    with running() as server:
-        for _ in range(3):
-            connection = server.connect()
-            connection.sendall(request(b"sleep"))
-            connection.close()
-        assert server.post(b"next") == b"next"
+def test_expect_continue_is_said_once(served: Served) -> None:
+    data = call(b"abc", "Expect: 100-continue")
+    with served.connect() as connection:
+        connection.sendall(data[:-3])
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"a")
+        connection.sendall(b"bc")
+        assert connection.recv(65536).endswith(b"\r\n\r\nabc")
 
 
-def test_expect_100_continue() -> None:
-    with running() as server, server.connect() as connection:
-        for _ in range(2):
-            data = request(b"body", "Expect: 100-continue")
-            connection.sendall(data[:-4])
-            assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
-            connection.sendall(data[-4:])
-            assert read(connection) == [b"body"]
+def test_idle_connections_make_room(served: Served) -> None:
+    crowd = [served.connect() for _ in range(150)]
+    with served.connect() as connection:
+        connection.sendall(call(b"x"))
+        assert connection.recv(65536).endswith(b"x")
+    assert crowd[0].recv(1) == b""
+    for connection in crowd:
+        connection.close()
 
 
-@pytest.mark.parametrize("line", ["Connection: close"])
-def test_a_connection_is_closed_when_asked(line: str) -> None:
-    with running() as server, server.connect() as connection:
-        connection.sendall(request(b"a", line))
-        assert connection.makefile("rb").read().endswith(b"\r\n\r\na")
-
-
-def test_room_is_made_for_new_connections_by_closing_idle_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("gpfn.http1.serial._CONNECTIONS", 3)
-    with running() as server, server.connect() as busy:
-        busy.sendall(request(b"half")[:-2])
+def test_stopping_lets_the_running_request_end_and_those_that_have_come(served: Served) -> None:
+    served.echo.go_on.clear()
+    with served.connect() as first, served.connect() as second:
+        first.sendall(call(b"1"))
+        assert served.echo.running.wait(20)
+        second.sendall(call(b"2"))
         time.sleep(0.05)
-        silent = [server.connect() for _ in range(6)]
-        assert server.post(b"next") == b"next"
-        busy.sendall(b"lf")
-        assert read(busy) == [b"half"], "one in the middle of a request was kept"
-        for connection in silent:
-            connection.close()
-
-
-def test_a_number_that_is_used_again_is_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dropped connection's descriptor goes to the next; its late end must not hurt that."""
-    monkeypatch.setattr("gpfn.http1.serial._CONNECTIONS", 1)
-    with running() as server:
-        for number in range(20):
-            first, second = server.connect(), server.connect()
-            first.sendall(request(b"first"))
-            second.sendall(request(b"%d" % number))
-            assert read(second) == [b"%d" % number]
-            first.close()
-            second.close()
-        assert server.post(b"next") == b"next"
-
-
-def test_the_end_answers_what_has_come() -> None:
-    server = Running(Limits())
-    answers: list[bytes] = []
-    threads = [
-        threading.Thread(target=lambda body=body: answers.append(server.post(body)))
-        for body in (b"sleep", b"a", b"b")
-    ]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    server.server.stop()
-    for thread in (*threads, server.thread):
-        thread.join(10)
-    assert sorted(answers) == [b"a", b"b", b"sleep"]
+        served.server.stop()
+        served.echo.go_on.set()
+        assert read_all(first).endswith(b"1")
+        assert read_all(second).endswith(b"2")
+    served.thread.join(20)
     with pytest.raises(ConnectionRefusedError):
-        server.connect()
+        served.connect()
+
+
+def test_waking_up_changes_nothing(served: Served) -> None:
+    served.server.wake()
+    os.write(served.server.wakeup_fd, b"x" * 1000)
+    with served.connect() as connection:
+        connection.sendall(call(b"x"))
+        assert connection.recv(65536).endswith(b"x")

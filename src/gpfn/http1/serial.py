@@ -58,7 +58,7 @@ class SerialServer:
         self._connections: dict[int, _Connection] = {}
         self._complete: deque[tuple[_Connection, Request]] = deque()
         self.serving = False
-        self._stopping = False
+        self.stopping = False
         self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = poll()
         self._poll.register(self._woken, POLLIN)
@@ -77,7 +77,7 @@ class SerialServer:
         ``signal.set_wakeup_fd(server.wakeup_fd)`` sees to it that a signal that comes just
         before the waiting begins is not overslept.
         """
-        self._stopping = True
+        self.stopping = True
         self.wake()
 
     def wake(self) -> None:
@@ -87,7 +87,7 @@ class SerialServer:
     def serve(self) -> None:
         """Answer requests until told to stop, then those that have come meanwhile."""
         self.serving = True
-        while not self._stopping:
+        while not self.stopping:
             self._turn(None)
         for _ in range(_LAST_TURNS):
             if not self._turn(0):

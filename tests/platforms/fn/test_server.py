@@ -234,6 +234,17 @@ def test_sigterm_lets_the_running_call_finish() -> None:
         assert not os.path.lexists(running.phony)
 
 
+def test_a_second_signal_does_not_wait() -> None:
+    with container(MIRROR, "sleeps") as running, running.connect() as connection:
+        connection.sendall(call_bytes(b"20"))
+        time.sleep(0.3)
+        running.process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        assert running.process.poll() is None
+        assert running.stop(signal.SIGINT) == 1
+        assert not os.path.lexists(running.listener)
+
+
 def test_after_sigkill_the_next_process_starts(tmp_path: Path) -> None:
     listener = Path(os.path.realpath(tmp_path)) / "l.sock"
     if len(str(listener)) > 100:

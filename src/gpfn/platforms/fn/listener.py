@@ -67,7 +67,7 @@ class Listener:
         if self.socket is not None:
             self.socket.close()
             self.socket = None
-            self._remove_if_ours()
+        self._remove_if_ours()
 
     def _remove_if_ours(self) -> None:
         """Leave the files of a process that has taken the place alone."""

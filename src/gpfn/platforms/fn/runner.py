@@ -60,12 +60,15 @@ def _window() -> float:
 
 
 def _stop_on_signals(start: Start, server: Server, listener: Listener) -> None:
-    """Let SIGTERM and SIGINT end the process: at once while it loads, else after the call."""
+    """Let SIGTERM and SIGINT end the process: at once while it loads, else after the call.
+
+    Who asks twice does not want to wait for the call either.
+    """
 
     def stop(*_: object) -> None:
-        if start.loading:
+        if start.loading or server.stopping:
             listener.close()
-            os._exit(0)
+            os._exit(0 if start.loading else 1)
         server.stop()
 
     signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
