@@ -4,13 +4,16 @@ from pathlib import Path
 
 from gpfn.coldstart.experiment import STAGES
 from gpfn.coldstart.summary import Summary
-from gpfn.errors import MissingExtra
+from gpfn.errors import MissingExtra, SetupError
 
 __all__ = ["draw"]
 
 
 def draw(summary: Summary, title: str, file: Path) -> None:
-    """Write a PNG or SVG, by the file's suffix; raises MissingExtra without matplotlib."""
+    """Write a PNG or SVG, by the file's suffix.
+
+    Raises MissingExtra without matplotlib, SetupError when the file cannot be written.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -31,4 +34,7 @@ def draw(summary: Summary, title: str, file: Path) -> None:
         axes.set_xlim(0, left * 1.02)
         axes.set_xlabel("median, ms" if kind == "warm" else "")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="x-small", frameon=False)
-    figure.savefig(file, dpi=120)
+    try:
+        figure.savefig(file, dpi=120)
+    except (OSError, ValueError) as error:
+        raise SetupError(f"cannot be drawn: {error}", field=str(file)) from error
