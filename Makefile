@@ -16,7 +16,7 @@ COMPILE := $(BIN)/python -m compileall -q src
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help install install-all peers run test lint pytest bench train docs lock clean
+.PHONY: help install install-all peers run test lint pytest images bench train docs lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
@@ -42,8 +42,12 @@ lint: install-all ## Style, formatting and types
 
 pytest: install-all peers ## All tests but the examples of the documentation
 	@$(COMPILE)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timing" --ignore tests/docs
-	$(BIN)/python -m pytest -m timing --ignore tests/docs
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timing" --ignore tests/docs --ignore tests/images_engine
+	$(BIN)/python -m pytest -m timing --ignore tests/docs --ignore tests/images_engine
+
+images: install-all ## Build the images on a running engine and test them in their sandboxes
+	$(BIN)/python -m pytest tests/images_engine
+	$(BIN)/python benchmarks/engine/images.py --quick
 
 docs: install-all ## Run every example in README.md and docs/
 	@$(COMPILE)

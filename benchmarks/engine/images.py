@@ -1,0 +1,204 @@
+"""The images' sizes, and their times in the platforms' sandboxes, on a real engine.
+
+Times are from the engine's command to the answer, medians of runs that take turns with
+the floor: the same base image running `python3 -c pass` under the same flags. Memory is the
+most that the container's cgroup has counted, threads are what it counts after the calls.
+It is in a folder of its own because it needs an engine: `make images` runs it.
+
+    GPFN_TEST_BASE=IMAGE python benchmarks/engine/images.py [--quick] [--json FILE]
+"""
+
+import argparse
+import base64
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.images_engine.wire import post, recorded, say, with_event  # noqa: E402
+
+from gpfn.cli.main import main as gpfn  # noqa: E402
+from gpfn.containers.engine import Engine  # noqa: E402
+from gpfn.containers.layers import layers, packages  # noqa: E402
+from gpfn.containers.recipe import BASE  # noqa: E402
+from gpfn.containers.running import Container  # noqa: E402
+from gpfn.containers.sandbox import fn_flags, openwhisk_flags  # noqa: E402
+
+__all__ = ["main"]
+
+EVENT = (ROOT / "ce_samples" / "forecast.json").read_bytes()
+SHARED = Path(os.environ.get("GPFN_SHARED") or ROOT / ".." / "shared").resolve()
+PHOTO = SHARED / "data" / "images" / "cat_720p.jpg"
+NO_CODE = {"value": {"name": "classify", "main": "main", "binary": False, "env": {}}}
+MB = 1e6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a line a figure, and write JSON when asked to."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few runs, that judge nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
+    args = parser.parse_args(argv)
+    engine, base = Engine(), os.environ.get("GPFN_TEST_BASE", BASE)
+    runs = 3 if args.quick else 15
+    figures = [*_sizes(engine, base), *_fn(engine, base, runs), *_openwhisk(engine, base, runs)]
+    for figure in figures:
+        print(f"{figure['what']:60} {figure['value']:10.1f} {figure['unit']:8} {figure['goal']}")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _figure(what: str, value: float, unit: str, most: float | None = None) -> dict[str, Any]:
+    return {
+        "what": what,
+        "value": value,
+        "unit": unit,
+        "peer": "",
+        "ratio": None,
+        "goal": "" if most is None else f"≤ {most:g} {unit}",
+        "ok": None if most is None else value <= most,
+    }
+
+
+def _built(base: str, function: str, platform: str, *options: str) -> str:
+    words = [Path(function).name, platform, *options]
+    tag = f"gpfn-bench/{'-'.join(filter(None, words)).replace('--', '')}:1"
+    network = os.environ.get("GPFN_TEST_NETWORK", "host")
+    where = ["--base", base, "--network", network, "--tag", tag]
+    os.environ.setdefault("GPFN_MODEL_MIRROR", str(SHARED / "data" / "models"))
+    with open(os.devnull, "w") as nowhere:
+        kept, sys.stdout, sys.stderr = (sys.stdout, sys.stderr), nowhere, nowhere
+        try:
+            code = gpfn(
+                ["build", *filter(None, [function]), "--platform", platform, *where, *options]
+            )
+        finally:
+            sys.stdout, sys.stderr = kept
+    if code:
+        raise SystemExit(f"gpfn build {function} --platform {platform} failed")
+    return tag
+
+
+def _sizes(engine: Engine, base: str) -> list[dict[str, Any]]:
+    found = []
+    for function, platform, runtime in (
+        ("functions/forecast", "fn", "litert"),
+        ("functions/classify", "openwhisk", "litert"),
+        ("functions/forecast", "http", "litert"),
+        ("functions/forecast", "graphpipe", "litert"),
+        ("", "graphpipe", "onnx"),
+        ("", "graphpipe", "tensorflow"),
+    ):
+        image = _built(base, function, platform, "--runtime", runtime)
+        ours = sum(row.size for row in layers(engine, image) if "COPY dir" in row.made_by)
+        name = f"{Path(function).name or 'server'}, {platform}, {runtime}: over its base image"
+        found.append(_figure(name, ours / MB, "MB", 120 if runtime == "litert" else None))
+        if function.endswith("classify") or runtime == "tensorflow":
+            rows = list(packages(engine, image).items())[:8]
+            found += [_figure(f"    {package}", size / MB, "MB") for package, size in rows]
+    return found
+
+
+def _medians(runs: int, *sides: Callable[[], float]) -> list[float]:
+    """Run the sides in turns; return the median of each, in milliseconds."""
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(runs):
+        for side, kept in zip(sides, times, strict=True):
+            kept.append(side())
+    return [statistics.median(kept) * 1000 for kept in times]
+
+
+def _fn(engine: Engine, base: str, runs: int) -> list[dict[str, Any]]:
+    image = _built(base, "functions/forecast", "fn")
+    request = with_event(recorded(SHARED)["invoke, 8 byte body"], EVENT)
+
+    def floor() -> float:
+        with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as folder:
+            began = time.perf_counter()
+            flags = [*fn_flags(Path(folder), 128), "--network=none", "--entrypoint=python3"]
+            engine.run("run", "--rm", *flags, base, "-c", "pass")
+            return time.perf_counter() - began
+
+    def ours() -> float:
+        with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as folder:
+            Path(folder).chmod(0o777)
+            flags = [*fn_flags(Path(folder), 128), "--network=none"]
+            container = Container(engine, image, flags)
+            try:
+                container.wait_until((Path(folder) / "lsnr.sock").exists, 10)
+                say(Path(folder), request)
+                return time.perf_counter() - container.started
+            finally:
+                container.stop()
+
+    bare, first = _medians(runs, floor, ours)
+    found = [
+        _figure("container start to the end of python3 -c pass", bare, "ms"),
+        _figure("container start to the first forecast (Fn, 128 MB)", first, "ms"),
+        _figure("    more than the bare interpreter", first - bare, "ms", 200),
+    ]
+    forecast = _in_sandbox(engine, image, 128, request)
+    photo = recorded(SHARED)["invoke, 8 byte body"].replace(b"text/plain", b"image/jpeg")
+    classify_image = _built(base, "functions/classify", "fn")
+    classify = _in_sandbox(engine, classify_image, 256, with_event(photo, PHOTO.read_bytes()))
+    for name, limit, (memory, threads) in (
+        ("forecast", 128, forecast),
+        ("classify v2", 256, classify),
+    ):
+        found.append(_figure(f"{name} under Fn's limits: memory", memory / 2**20, "MiB", limit))
+        found.append(_figure(f"{name} under Fn's limits: threads", threads, "threads", 20))
+    return found
+
+
+def _in_sandbox(engine: Engine, image: str, limit: int, request: bytes) -> tuple[int, int]:
+    """Call 20 times; return the most memory in bytes, and the threads."""
+    with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        container = Container(engine, image, [*fn_flags(Path(folder), limit), "--network=none"])
+        try:
+            container.wait_until((Path(folder) / "lsnr.sock").exists, 10)
+            for _ in range(20):
+                if say(Path(folder), request).status != 200:
+                    raise SystemExit(container.log())
+            return container.memory(peak=True), container.threads()
+        finally:
+            container.stop()
+
+
+def _openwhisk(engine: Engine, base: str, runs: int) -> list[dict[str, Any]]:
+    image = _built(base, "functions/classify", "openwhisk")
+    photo = base64.b64encode(PHOTO.read_bytes()).decode()
+    call = {"value": {"image": photo, "model": "mobilenet_v1"}, "deadline": "4102444800000"}
+    memory = []
+
+    def cold() -> float:
+        container = Container(engine, image, openwhisk_flags(256))
+        try:
+            address = container.address()
+            post(address, "/init", NO_CODE)
+            if "results" not in post(address, "/run", call).json():
+                raise SystemExit(container.log())
+            took = time.perf_counter() - container.started
+            memory.append(container.memory(peak=True))
+            return took
+        finally:
+            container.stop()
+
+    (median,) = _medians(runs, cold)
+    return [
+        _figure("OpenWhisk cold: docker run, /init, /run of classify v1", median, "ms", 1000),
+        _figure("classify on OpenWhisk: memory", max(memory) / 2**20, "MiB", 256),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What cannot be built or run: one clear line, exit 1, and nothing left behind."""
+
+from pathlib import Path
+
+import pytest
+
+from gpfn.containers.engine import Engine
+from tests.conftest import ROOT
+from tests.images_engine.conftest import NETWORK, Build, census, gpfn
+
+FUNC = """\
+from gpfn import Function
+def work(message):
+    return message.body
+f = Function(work, takes="message")
+handler = f.fn
+"""
+
+
+def function(folder: Path, **files: str) -> Path:
+    """Write a function; ``requirements`` and ``func`` are the files' texts."""
+    (folder / "func.py").write_text(files.get("func", FUNC))
+    (folder / "func.yaml").write_text("name: bad\nversion: 0.0.1\nmemory: 64\n")
+    if "requirements" in files:
+        (folder / "requirements.txt").write_text(files["requirements"])
+    return folder
+
+
+def refused(engine: Engine, *words: str) -> str:
+    """Run a command that has to fail; return its last line, after counting what is left."""
+    before = census(engine)
+    run = gpfn(*words)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert census(engine) == before, "something is left behind"
+    assert "Traceback" not in run.stderr
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("gpfn: ")
+    return last
+
+
+def test_a_base_that_cannot_be_had(engine: Engine, tmp_path: Path) -> None:
+    base = "registry.invalid/nowhere:1"
+    line = refused(engine, "build", str(function(tmp_path)), "--base", base)
+    assert f"the base image {base} cannot be had: " in line
+    assert "--base" in line
+
+
+def test_a_base_without_python(engine: Engine, base: str, tmp_path: Path) -> None:
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {base}\nLABEL gpfn.stage=test\nRUN no-such-program\n")
+    where = ["--base", base, "--file", str(dockerfile)]
+    assert "no-such-program" in refused(engine, "build", str(function(tmp_path)), *where)
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ({"requirements": "gpfn\nrequests<2\n"}, "the requirements conflict: "),
+        ({"requirements": "no-such-package-of-gpfn==1\n"}, "no-such-package-of-gpfn"),
+        ({"requirements": "gpfn[nothing]\n"}, "gpfn has no extra nothing"),
+        ({"func": "import not_in_requirements\n"}, "No module named 'not_in_requirements'"),
+        ({"func": FUNC.replace('takes="message"', 'model="absent.tflite"')}, "absent.tflite"),
+    ],
+    ids=["conflict", "unknown package", "unknown extra", "missing import", "missing model"],
+)
+def test_functions_that_cannot_be_built(
+    engine: Engine, base: str, tmp_path: Path, files: dict[str, str], text: str
+) -> None:
+    where = ["--base", base, "--network", NETWORK]
+    assert text in refused(engine, "build", str(function(tmp_path, **files)), *where)
+
+
+def test_an_image_without_gpfn(engine: Engine, base: str) -> None:
+    line = refused(engine, "build", f"{ROOT}/functions/forecast", "--on", base)
+    assert f"{base} has no gpfn" in line
+    line = refused(engine, "build", f"{ROOT}/functions/forecast", "--on", "nowhere/gpfn:1")
+    assert "no such image here" in line
+
+
+def test_invoking_what_is_no_function(engine: Engine, base: str) -> None:
+    words = ["invoke", f"{ROOT}/functions/forecast", "--engine", "docker", "--container"]
+    assert "no image nowhere:1 here; build it with: gpfn build" in refused(
+        engine, *words, "nowhere:1"
+    )
+    line = refused(engine, *words, base)
+    assert base in line or "executable" in line or "No command" in line
+
+
+def test_out_of_memory_is_a_clear_line(engine: Engine, base: str, tmp_path: Path) -> None:
+    eats = FUNC.replace("return message.body", "return bytes(len(bytearray(500_000_000)))")
+    folder = function(tmp_path, func=eats)
+    tag = "gpfn-test/eats:1"
+    where = ["--base", base, "--network", NETWORK, "--tag", tag]
+    assert gpfn("build", str(folder), *where).returncode == 0
+    before = census(engine)
+    words = ["invoke", str(folder), "--engine", "docker", "--container", tag]
+    run = gpfn(*words, stdin=b"x")
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert "out of memory, the kernel killed it (exit code 137); its limit is 64 MB" in last
+    assert census(engine) == before
+
+
+def test_building_leaves_one_image_and_its_cache(
+    engine: Engine, base: str, build: Build, tmp_path: Path
+) -> None:
+    build("functions/forecast", "fn")  # the cache is there
+    before = census(engine)
+    tag = "gpfn-test/one:1"
+    where = ["--base", base, "--network", NETWORK, "--tag", tag]
+    assert gpfn("build", str(function(tmp_path)), *where).returncode == 0
+    after = census(engine)
+    assert after[0] == before[0]
+    assert after[2] == before[2]
+    named = engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert not [name for name in named if "<none>" in name]
+    engine.run("image", "rm", tag)
