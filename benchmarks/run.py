@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,15 @@ def table(figures: Sequence[dict[str, Any]]) -> str:
 
 
 def markdown(figures: Sequence[dict[str, Any]]) -> str:
-    """Return the figures as a Markdown table."""
+    """Return the figures as Markdown: for each benchmark its command and its table."""
+    by_benchmark = groupby(figures, key=lambda figure: str(figure["benchmark"]))
+    return "\n\n".join(
+        f"`python benchmarks/{name}.py`\n\n{_markdown_table(list(group))}"
+        for name, group in by_benchmark
+    )
+
+
+def _markdown_table(figures: Sequence[dict[str, Any]]) -> str:
     rows = [HEADINGS, tuple("---" for _ in HEADINGS), *map(cells, figures)]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows

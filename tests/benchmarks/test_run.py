@@ -52,6 +52,7 @@ def test_the_figures_are_printed_and_written(folder: Path) -> None:
     assert report["machine"]["python"]
     page = (folder / "docs" / "performance.md").read_text()
     assert "| echo | 49.1 µs | stock FDK 198 µs | 0.248 | ≤ 0.36 | yes |" in page
+    assert "\n`python benchmarks/echo.py`\n" in page
     assert page.startswith("before\n")
     assert page.endswith("after\n")
     assert "old" not in page
