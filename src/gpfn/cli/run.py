@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.platform == "openwhisk":
         from gpfn.platforms.openwhisk.runner import main as serve_openwhisk
 
-        return serve_openwhisk(args.file, args.name, args.host, args.port)
+        return serve_openwhisk(args.file, args.name, host=args.host, port=args.port)
     from gpfn.platforms.fn.runner import main as serve_fn
 
     return serve_fn(args.file, args.name)

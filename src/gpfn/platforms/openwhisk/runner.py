@@ -26,7 +26,7 @@ _PORT = "8080"  # the platform's; it cannot be told another
 
 
 def main(
-    path: str | None = None, name: str = "main", host: str = "", port: int | None = None
+    path: str | None = None, name: str = "main", *, host: str = "", port: int | None = None
 ) -> int:
     """Serve an action until SIGTERM; returns the exit code.
 
