@@ -12,7 +12,7 @@ from gpfn.platforms.fn.incoming import Headers, Incoming, read_call
 from gpfn.platforms.fn.log import CallLog, say
 from gpfn.platforms.fn.outgoing import reply_headers, socket_status
 
-__all__ = ["Answer", "Buffers", "Exchange", "Headers", "error_reply"]
+__all__ = ["Answer", "Buffers", "Exchange", "error_reply"]
 
 Answer = Callable[[Incoming], Reply]
 """What answers a call: a Function's adapter or a handler of the FDK's kind."""

@@ -14,7 +14,7 @@ from gpfn.events.message import Message
 from gpfn.function.call import Call
 from gpfn.platforms.fn.deadline import parse_deadline
 
-__all__ = ["PREFIX", "Incoming", "read_call", "unwrap"]
+__all__ = ["PREFIX", "Headers", "Incoming", "read_call", "unwrap"]
 
 PREFIX = "fn-http-h-"
 """What an HTTP trigger puts before the names of the caller's headers."""

@@ -11,8 +11,8 @@ from _thread import LockType
 from gpfn.errors import GpfnError
 from gpfn.http1.serial import SerialServer
 from gpfn.limits import Limits
-from gpfn.platforms.fn.exchange import Buffers, Exchange, Headers
-from gpfn.platforms.fn.incoming import read_call
+from gpfn.platforms.fn.exchange import Buffers, Exchange
+from gpfn.platforms.fn.incoming import Headers, read_call
 
 __all__ = ["Server"]
 
