@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="openwhisk",
         help="whose contract (%(default)s)",
     )
+    parser.add_argument("--only", metavar="IDS", default="", help="some of the checks: A4,B,F1")
     parser.add_argument(
-        "--only", metavar="IDS", default="", help="checks whose ids begin so: A4,B,F1"
-    )
+        "--jobs", type=int, default=4, choices=range(1, 33), metavar="N",
+        help="checks at a time (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--timeout", type=_seconds, default=30.0, metavar="S", help="for an answer (%(default)s)"
     )
@@ -47,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     suite = import_module(f"gpfn.certify.{args.suite}.suite")
     only = tuple(word.strip() for word in args.only.split(",") if word.strip())
     outcomes = []
-    for outcome in suite.certify(parse_subject(args.subject), args.timeout, only):
+    for outcome in suite.certify(parse_subject(args.subject), args.timeout, only, args.jobs):
         outcomes.append(outcome)
         if not args.json:
             print(line(outcome), flush=True)
     if not outcomes:
-        print(f"gpfn certify: no check begins with {args.only}", file=sys.stderr)
+        print(f"gpfn certify: there is no check {args.only}", file=sys.stderr)
         return 2
     if args.json:
         print(json.dumps(shown(args.subject, args.suite, outcomes), indent=2, ensure_ascii=False))
