@@ -193,3 +193,14 @@ def test_nobody_listening_is_told() -> None:
         port = closed.getsockname()[1]
     with pytest.raises(UrlRefused, match="refused"):
         fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+def test_a_resolver_that_hangs_cannot_outlast_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's resolver is replaced: a real one cannot be made to hang."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] if released.wait(30) else [])
+    began = time.monotonic()
+    with pytest.raises(UrlRefused, match="took too long"):
+        fetch("http://example.com/", FetchPolicy(1000, seconds=0.2), NEVER)
+    assert time.monotonic() - began < 5
+    released.set()

@@ -133,7 +133,7 @@ def _checked(url: str, policy: FetchPolicy, field: str) -> tuple[SplitResult, in
 def _connect(
     host: str, port: int, policy: FetchPolicy, limit: Deadline, field: str
 ) -> socket.socket:
-    addresses = _resolve(host, port, field)
+    addresses = _resolve(host, port, limit, field)
     refused = [address for _, address in addresses if not policy.allowed(address)]
     if refused:  # one private address among public ones is an attack, not a choice
         raise UrlRefused(f"{host} is not a public address", field=field)
@@ -151,12 +151,28 @@ def _connect(
     return sock
 
 
-def _resolve(host: str, port: int, field: str) -> list[tuple[socket.AddressFamily, str]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise UrlRefused(f"{host} is not known: {error}", field=field) from None
-    return [(family, str(address[0])) for family, _, _, _, address in found]
+def _resolve(
+    host: str, port: int, limit: Deadline, field: str
+) -> list[tuple[socket.AddressFamily, str]]:
+    """Return the host's addresses; looking up has no time-out of its own, so a thread does it."""
+    found: list[tuple[socket.AddressFamily, str]] = []
+    failures: list[Exception] = []
+
+    def look_up() -> None:
+        try:
+            for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                found.append((family, str(address[0])))
+        except (OSError, UnicodeError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=look_up, name="gpfn-resolve", daemon=True)
+    thread.start()
+    thread.join(_left(limit))
+    if thread.is_alive():
+        raise TimeoutError
+    if failures:
+        raise UrlRefused(f"{host} is not known: {failures[0]}", field=field)
+    return found
 
 
 def _cut(connection: _Connection) -> None:
