@@ -198,7 +198,12 @@ def test_nobody_listening_is_told() -> None:
 def test_a_resolver_that_hangs_cannot_outlast_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's resolver is replaced: a real one cannot be made to hang."""
     released = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] if released.wait(30) else [])
+
+    def hang(*_: object, **__: object) -> list[object]:
+        released.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     began = time.monotonic()
     with pytest.raises(UrlRefused, match="took too long"):
         fetch("http://example.com/", FetchPolicy(1000, seconds=0.2), NEVER)

@@ -1,6 +1,8 @@
 """What a function needs of the catalogue is fetched before it starts, and nothing else."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,18 @@ def test_a_model_that_cannot_be_had_is_told(
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(DownloadFailed, match="mobilenet_v2"):
         pull_models(root / "functions/classify/func.py")
+
+
+def test_invoke_fetches_shows_how_far_it_is_and_answers(
+    root: Path, shared: Path, cache: Path
+) -> None:
+    gpfn = str(Path(sys.executable).parent / "gpfn")
+    photo = str(shared / "data/images/burger.jpg")
+    words = ["invoke", str(root / "functions/classify"), "--platform", "openwhisk"]
+    run = subprocess.run(
+        [gpfn, *words, "--image", photo], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith('{"results":[{"className":"cheeseburger"')
+    assert run.stderr.splitlines()[0] == "mobilenet_v2_1.0_224_quant.tflite  100 % of 3.611 MB"
+    again = subprocess.run([gpfn, *words, "--image", photo], capture_output=True, check=True)
+    assert again.stderr == b""
