@@ -152,6 +152,14 @@ def test_numbers_round_as_numpy_rounds_them(values: list[float]) -> None:
             )
 
 
+@pytest.mark.parametrize("row", ["5", {"a": 1}, ["5"], [[1]], [None], [True], 1])
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint64"])
+def test_what_looks_like_a_row_of_one_number_is_none(row: object, dtype: str) -> None:
+    with pytest.raises(GpfnError) as caught:
+        decode_nested([[1], row, [3]], spec(dtype), LIMITS, path="data")
+    assert (caught.value.field or "").startswith("data[1]")
+
+
 def test_a_sum_that_overflows_is_no_fault() -> None:
     values = [1.5e308, 1.5e308, -1e308]
     array = decode_nested(values, spec("float64"), LIMITS, path="data")

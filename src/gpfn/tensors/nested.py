@@ -33,7 +33,7 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
     does; everything else has to be exact. Raises InvalidTensor with the path of what is
     wrong and TooLarge over a limit.
     """
-    flattened = flatten(value, limits, path)
+    flattened = flatten(value, limits, path, texts=spec.dtype == "string")
     if flattened is not None and flattened[1]:
         flat, shape = flattened
         wanted = spec.shape
@@ -46,8 +46,14 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
     return walking.decode_nested(value, spec, limits, path=path)
 
 
-def flatten(value: object, limits: Limits, path: str) -> tuple[list[Any], tuple[int, ...]] | None:
-    """Return the values in row-major order with their shape, or None if ragged."""
+def flatten(
+    value: object, limits: Limits, path: str, *, texts: bool = True
+) -> tuple[list[Any], tuple[int, ...]] | None:
+    """Return the values in row-major order with their shape, or None if ragged.
+
+    Unless the values may be ``texts``, one among them may have been a row of its own:
+    `pack` refuses every text then.
+    """
     if type(value) is not list:
         return [value], ()
     flat: list[Any] = value
@@ -60,7 +66,7 @@ def flatten(value: object, limits: Limits, path: str) -> tuple[list[Any], tuple[
         if len(shape) > limits.rank:
             raise over_limit("rank", limits, path)
         try:
-            flat = flat[0] if len(flat) == 1 else _joined(flat, width)
+            flat = flat[0] if len(flat) == 1 else _joined(flat, width, texts)
         except (TypeError, ValueError):  # rows that are no lists, or of other lengths
             return None
     if len(flat) > limits.elements:
@@ -71,12 +77,12 @@ def flatten(value: object, limits: Limits, path: str) -> tuple[list[Any], tuple[
 _LISTS = {list}
 
 
-def _joined(rows: list[list[Any]], width: int) -> list[Any]:
+def _joined(rows: list[list[Any]], width: int, texts: bool) -> list[Any]:
     """Return the rows one after another; raise ValueError unless all are lists so wide."""
     if width == 1:
         joined = [value for (value,) in rows]  # checks the length and halves the time
         # a text of one character would pass for a row, and an object for its key
-        if str in {*map(type, joined)} and {*map(type, rows)} != _LISTS:
+        if texts and str in {*map(type, joined)} and {*map(type, rows)} != _LISTS:
             raise ValueError("not lists only")
         return joined
     if {*map(type, rows)} != _LISTS:
