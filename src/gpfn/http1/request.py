@@ -1,7 +1,5 @@
 """One HTTP request, complete."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 __all__ = ["Request"]

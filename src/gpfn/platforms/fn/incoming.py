@@ -5,8 +5,6 @@ comes as ``Fn-Http-H-<Name>``, beside those of the agent itself, and only Conten
 stays where it was.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from gpfn.deadline import NEVER
