@@ -60,15 +60,13 @@ def flatten(
     shape: tuple[int, ...] = (len(flat),)
     while flat and type(flat[0]) is list:
         width = len(flat[0])
-        if width * len(flat) > limits.elements:
-            raise over_limit("elements", limits, path)
-        shape = (*shape, width)
-        if len(shape) > limits.rank:
-            raise over_limit("rank", limits, path)
         try:
             flat = flat[0] if len(flat) == 1 else _joined(flat, width, texts)
         except (TypeError, ValueError):  # rows that are no lists, or of other lengths
             return None
+        shape = (*shape, width)
+        if len(shape) > limits.rank:
+            raise over_limit("rank", limits, path)
     if len(flat) > limits.elements:
         raise over_limit("elements", limits, path)
     return flat, shape
