@@ -23,7 +23,7 @@ OURS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def closed(engine: Engine) -> Iterator[str]:
     """A network that leads nowhere: this machine reaches containers, and they nothing."""
     name = f"gpfn-test-{uuid.uuid4().hex[:8]}"

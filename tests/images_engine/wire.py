@@ -72,7 +72,7 @@ def post(address: str, path: str, value: object, *, seconds: float = 30.0) -> Re
     end = time.monotonic() + seconds
     body = json.dumps(value).encode()
     while True:
-        connection = http.client.HTTPConnection(address, timeout=seconds)
+        connection = http.client.HTTPConnection(address, 8080, timeout=seconds)
         try:
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
