@@ -171,6 +171,18 @@ def test_json_of_bytes() -> None:
         make(data=b"1", datacontenttype=None).json()
 
 
+def test_json_in_another_charset_is_refused() -> None:
+    other = Event(
+        type="t", source="/s", data=b"[1]", datacontenttype="application/json;charset=utf-16"
+    )
+    with pytest.raises(UnsupportedMedia, match="JSON is UTF-8"):
+        other.json()
+    same = Event(
+        type="t", source="/s", data=b"[1]", datacontenttype="application/json;charset=UTF-8"
+    )
+    assert same.json() == [1]
+
+
 def test_reply_defaults() -> None:
     request = make(extensions={"traceparent": TRACE, "tracestate": "a=b", "correlationid": "c",
                                "other": "x", "causationid": "older"})  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpfn.errors import InvalidEvent, InvalidRequest
+from gpfn.errors import InvalidEvent, InvalidRequest, UnsupportedMedia
 from gpfn.events import Event
 from gpfn.function.payload import Payload
 
@@ -55,6 +55,20 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as raised:
         Payload(body, "application/json").json()
     assert raised.value.field == "body"
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "iso-8859-1", "rot13"])
+def test_json_in_another_charset_is_refused(charset: str) -> None:
+    for name in (f"application/json; charset={charset}", f'text/json;charset="{charset}"'):
+        with pytest.raises(UnsupportedMedia, match="JSON is UTF-8") as raised:
+            Payload(b"[1]", name).json()
+        assert raised.value.field == "body"
+    for name in (
+        "application/json; charset=UTF-8",
+        "text/json;a=b",
+        f"text/plain;charset={charset}",
+    ):
+        assert Payload(b"[1]", name).json() == [1]
 
 
 def test_what_is_not_text_is_refused() -> None:

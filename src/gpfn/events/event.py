@@ -9,7 +9,7 @@ from gpfn.events.attributes import RESERVED, Value, check, kind
 from gpfn.events.envelope import Envelope
 from gpfn.events.identifiers import new_id
 from gpfn.events.jsontext import encode, parse
-from gpfn.events.media import JSON, charset, is_json
+from gpfn.events.media import JSON, charset, is_json, is_utf8
 from gpfn.events.timestamps import now
 
 __all__ = ["ABSENT", "DEFAULT_SOURCE", "Event"]
@@ -148,6 +148,8 @@ class Event(Envelope):
         if media_type is None or not is_json(media_type):
             shown = media_type or "of no media type"
             raise UnsupportedMedia(f"expected JSON, the data are {shown}", field="datacontenttype")
+        if not is_utf8(media_type):
+            raise UnsupportedMedia(f"JSON is UTF-8, not {media_type}", field="datacontenttype")
         return parse(self._data, field="data")
 
     def reply(

@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["JSON", "charset", "is_json", "is_text"]
+__all__ = ["JSON", "charset", "is_json", "is_text", "is_utf8"]
 
 JSON = "application/json"
 
@@ -44,3 +44,8 @@ def charset(media_type: str) -> str | None:
     """Return Python's name of the declared charset: utf-8 without one, None when unknown."""
     declared = _CHARSET.search(media_type)
     return _CODECS.get(declared[1].lower()) if declared else "utf-8"
+
+
+def is_utf8(media_type: str) -> bool:
+    """Say whether the declared charset is UTF-8 or a part of it; JSON is read in no other."""
+    return ";" not in media_type or charset(media_type) in ("utf-8", "ascii")

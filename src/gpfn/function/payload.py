@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpfn.errors import InvalidRequest
+from gpfn.errors import InvalidRequest, UnsupportedMedia
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,6 +138,11 @@ class Payload:
     def _parse(self) -> object:
         import orjson
 
+        if ";" in self.media_type and self.base_type not in _UNSAID:
+            from gpfn.events.media import is_utf8
+
+            if not is_utf8(self.media_type):
+                raise UnsupportedMedia(f"JSON is UTF-8, not {self.media_type}", field=self.field)
         if not self.view:
             raise InvalidRequest("empty; expected JSON", field=self.field)
         try:
