@@ -20,8 +20,8 @@ SAID = {
     "unix:///var/run/docker.sock": "you may not use docker; join its group",
     "Error response from daemon: pull access denied for none/such, repository does not exist "
     "or may require 'docker login'": "the base image base:1 cannot be had: pull access denied",
-    'Error response from daemon: Get "https://registry.example/v2/": dial tcp: lookup '
-    "registry.example: no such host": "the base image base:1 cannot be had: ",
+    'Error response from daemon: Get "https://images.example/v2/": dial tcp: lookup '
+    "images.example: no such host": "the base image base:1 cannot be had: ",
     "write /x: no space left on device": "the disk is full; free some with: docker system prune",
     "gpfn build: the requirements conflict: a depends on b\n"
     "The command '/bin/sh -c x' returned a non-zero code: 1": "^the requirements conflict: a dep",

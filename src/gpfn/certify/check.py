@@ -11,7 +11,7 @@ from gpfn.errors import GpfnError
 __all__ = ["Check", "Checklist", "Outcome", "Result", "expect", "not_applicable", "run_checks"]
 
 Result = Literal["pass", "fail", "not applicable"]
-S = TypeVar("S")
+_S = TypeVar("_S")
 
 
 class _Failed(Exception):
@@ -23,7 +23,7 @@ class _NotApplicable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Generic[S]):
+class Check(Generic[_S]):
     """One thing that a platform relies on.
 
     ``source`` says where that is written: a file and line of the platform's, or a section
@@ -33,7 +33,7 @@ class Check(Generic[S]):
     id: str
     title: str
     source: str
-    run: Callable[[S], None]
+    run: Callable[[_S], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,18 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Checklist(Generic[S]):
+class Checklist(Generic[_S]):
     """The checks of one module, in the order they are written."""
 
     def __init__(self) -> None:
-        self.checks: list[Check[S]] = []
+        self.checks: list[Check[_S]] = []
 
     def __call__(
         self, identifier: str, title: str, source: str
-    ) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
+    ) -> Callable[[Callable[[_S], None]], Callable[[_S], None]]:
         """Add a function to the list; it raises through expect() and not_applicable()."""
 
-        def add(function: Callable[[S], None]) -> Callable[[S], None]:
+        def add(function: Callable[[_S], None]) -> Callable[[_S], None]:
             self.checks.append(Check(identifier, title, source, function))
             return function
 
@@ -78,7 +78,7 @@ def not_applicable(reason: str) -> NoReturn:
 
 
 def run_checks(
-    checks: Sequence[Check[S]], subject: S, only: Sequence[str] = (), jobs: int = 1
+    checks: Sequence[Check[_S]], subject: _S, only: Sequence[str] = (), jobs: int = 1
 ) -> Iterator[Outcome]:
     """Run the checks, ``jobs`` at a time; outcomes come in order, as soon as they are known.
 
@@ -95,14 +95,14 @@ def _is_among(identifier: str, only: Sequence[str]) -> bool:
     )
 
 
-def _outcome(check: Check[S], subject: S) -> Outcome:
+def _outcome(check: Check[_S], subject: _S) -> Outcome:
     began = time.monotonic()
     result, reason = _run(check, subject)
     seconds = time.monotonic() - began
     return Outcome(check.id, check.title, check.source, result, reason, seconds)
 
 
-def _run(check: Check[S], subject: S) -> tuple[Result, str]:
+def _run(check: Check[_S], subject: _S) -> tuple[Result, str]:
     try:
         check.run(subject)
     except _NotApplicable as reason:

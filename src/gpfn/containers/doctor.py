@@ -36,10 +36,10 @@ class Finding:
     text: str
 
 
-Found = Iterator[tuple[Level, str, str]]
+_Found = Iterator[tuple[Level, str, str]]
 
 
-def _start(facts: Facts) -> Found:
+def _start(facts: Facts) -> _Found:
     measured = facts.measured
     if measured is None:
         return
@@ -51,7 +51,7 @@ def _start(facts: Facts) -> Found:
         yield "warns", "fn", f"it listens after {measured.start:.1f} s here; Fn waits 5 s"
 
 
-def _memory(facts: Facts) -> Found:
+def _memory(facts: Facts) -> _Found:
     limit = facts.target.memory
     used = facts.measured.memory if facts.measured else 0
     if used > limit * _MIB:
@@ -64,7 +64,7 @@ def _memory(facts: Facts) -> Found:
         yield "fails", "openwhisk", f"memory: {limit} is over the usual limit of {_WHISK_MEMORY}"
 
 
-def _threads(facts: Facts) -> Found:
+def _threads(facts: Facts) -> _Found:
     count = facts.measured.threads if facts.measured else 0
     if count >= FN_PIDS:
         yield "fails", "fn", f"{count} threads; Fn allows {FN_PIDS} processes and threads in all"
@@ -72,26 +72,26 @@ def _threads(facts: Facts) -> Found:
         yield "warns", "fn", f"{count} threads of {FN_PIDS}; more cores may make more of them"
 
 
-def _timeout(facts: Facts) -> Found:
+def _timeout(facts: Facts) -> _Found:
     for platform, limit in (("fn", _FN_TIMEOUT), ("openwhisk", _WHISK_TIMEOUT)):
         if facts.target.timeout > limit:
             yield "fails", platform, f"timeout: {facts.target.timeout:g} is over {limit:g} s"
 
 
-def _models(facts: Facts) -> Found:
+def _models(facts: Facts) -> _Found:
     for name, size in facts.models.items():
         if not size:
             yield "fails", "all", f"{name} is not on this machine: gpfn models pull fetches it"
 
 
-def _zip(facts: Facts) -> Found:
+def _zip(facts: Facts) -> _Found:
     size = facts.zip_bytes
     if size > _WHISK_ZIP:
         text = f"the folder has {size / 1e6:.0f} MB; a zip may have 36 MB: build an image"
         yield "fails", "openwhisk", text
 
 
-def _payload(facts: Facts) -> Found:
+def _payload(facts: Facts) -> _Found:
     asked = facts.target.config.get("GPFN_MAX_BODY_BYTES", "")
     if asked.isdecimal() and int(asked) > _WHISK_PAYLOAD:
         text = f"GPFN_MAX_BODY_BYTES {asked}: parameters end at 1 MiB, 780 kB of it as base64"
@@ -101,7 +101,7 @@ def _payload(facts: Facts) -> Found:
         yield "warns", "openwhisk", text
 
 
-def _tags(facts: Facts) -> Found:
+def _tags(facts: Facts) -> _Found:
     for name in re.findall(r"^FROM\s+(\S+)", facts.dockerfile, re.MULTILINE | re.IGNORECASE):
         if not name.startswith("$") and _is_latest(name) and not _is_stage(name, facts.dockerfile):
             yield "warns", "all", f"Dockerfile: FROM {name} is another image every day"
@@ -123,7 +123,7 @@ def _is_stage(name: str, dockerfile: str) -> bool:
     return re.search(pattern, dockerfile, re.MULTILINE | re.IGNORECASE) is not None
 
 
-def _volumes(facts: Facts) -> Found:
+def _volumes(facts: Facts) -> _Found:
     if re.search(r"^\s*VOLUME\b", facts.dockerfile, re.MULTILINE | re.IGNORECASE):
         yield "fails", "fn", "Dockerfile: VOLUME; Fn refuses such an image with 400"
     if facts.image and facts.image.volumes:
@@ -131,7 +131,7 @@ def _volumes(facts: Facts) -> Found:
         yield "fails", "fn", text
 
 
-def _user(facts: Facts) -> Found:
+def _user(facts: Facts) -> _Found:
     users = re.findall(r"^USER\s+(\S+)", facts.dockerfile, re.MULTILINE | re.IGNORECASE)
     if facts.dockerfile and users and users[-1].split(":")[0] in ("0", "root"):
         yield "warns", "all", "Dockerfile: ends as USER root; Fn runs it as 1000:1000 anyway"
@@ -140,7 +140,7 @@ def _user(facts: Facts) -> Found:
         yield "warns", "all", text
 
 
-def _image(facts: Facts) -> Found:
+def _image(facts: Facts) -> _Found:
     if facts.image is None:
         return
     if "gpfn.platform" not in facts.image.labels:
@@ -150,7 +150,7 @@ def _image(facts: Facts) -> Found:
         yield "warns", "all", f"{text} the first start"
 
 
-def _dockerfile(facts: Facts) -> Found:
+def _dockerfile(facts: Facts) -> _Found:
     runtime = facts.text("runtime")
     if facts.dockerfile:  # it wins, whatever the runtime
         return
@@ -160,7 +160,7 @@ def _dockerfile(facts: Facts) -> Found:
         yield "fails", "fn", "runtime: python needs fdk in requirements.txt to start"
 
 
-def _requirements(facts: Facts) -> Found:
+def _requirements(facts: Facts) -> _Found:
     names = requirement_names(facts)
     if "uvloop" in names:
         yield "fails", "fn", "requirements.txt: with uvloop the stock fdk dies at its start"
@@ -169,7 +169,7 @@ def _requirements(facts: Facts) -> Found:
         yield "warns", "all", text
 
 
-def _writes(facts: Facts) -> Found:
+def _writes(facts: Facts) -> _Found:
     for line, place in _written(facts):
         yield "fails", "fn", f"func.py:{line}: writes {place}; only /tmp can be written"
 
@@ -189,7 +189,7 @@ def _written(facts: Facts) -> Iterator[tuple[int, str]]:
                 yield node.lineno, words[0]
 
 
-RULES: dict[str, Callable[[Facts], Found]] = {
+RULES: dict[str, Callable[[Facts], _Found]] = {
     "start": _start,
     "memory": _memory,
     "threads": _threads,

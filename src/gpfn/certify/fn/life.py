@@ -8,13 +8,13 @@ from gpfn.invoke.platform import Request
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Containers] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Containers] = Checklist()
+CHECKS = _check.checks
 
 _FILES = 350
 
 
-@check("F1", "frozen between calls", "docker pause after 50 ms idle, agent.go:1074-1143")
+@_check("F1", "frozen between calls", "docker pause after 50 ms idle, agent.go:1074-1143")
 def _frozen(containers: Containers) -> None:
     with containers.ready() as called:
         for number in range(3):
@@ -25,7 +25,7 @@ def _frozen(containers: Containers) -> None:
         called.expect_known("the last call", Request())
 
 
-@check("F2", "100 calls on new connections leave no file open", "350 files, config.go:165-168")
+@_check("F2", "100 calls on new connections leave no file open", "350 files, config.go:165-168")
 def _files(containers: Containers) -> None:
     with containers.ready() as called:
         for _ in range(3):
@@ -40,7 +40,7 @@ def _files(containers: Containers) -> None:
         expect(after < _FILES, f"{after} files are open, of {_FILES} that it may have")
 
 
-@check("F3", "the process outlives a caller that breaks off", "agent.go:671-701")
+@_check("F3", "the process outlives a caller that breaks off", "agent.go:671-701")
 def _broken_off(containers: Containers) -> None:
     with containers.ready() as called:
         for part in (b"POST /call HTTP/1.1\r\nHost: localhost\r\n", b"POST /call"):

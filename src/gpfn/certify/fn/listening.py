@@ -7,18 +7,18 @@ from gpfn.certify.fn.container import START_SECONDS, Containers, appear, connect
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Containers] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Containers] = Checklist()
+CHECKS = _check.checks
 
 
-@check("L1", "the socket appears within 5 s", "agent.go:917-942, config.go:175")
+@_check("L1", "the socket appears within 5 s", "agent.go:917-942, config.go:175")
 def _in_time(containers: Containers) -> None:
     with containers.starting() as (running, path):
         seconds = appear(running, path)
         expect(seconds < START_SECONDS, f"it took {seconds:.1f} s")
 
 
-@check("L2", "it is accepting when its name appears", "fn-format.md:5-48, agent.go:974-1000")
+@_check("L2", "it is accepting when its name appears", "fn-format.md:5-48, agent.go:974-1000")
 def _ready(containers: Containers) -> None:
     for _ in range(3):
         with containers.starting() as (running, path):
@@ -26,7 +26,7 @@ def _ready(containers: Containers) -> None:
             expect(connects(path), "the first connection was refused")
 
 
-@check("L3", "it is a socket, or a link to one beside it", "agent.go:1047-1059")
+@_check("L3", "it is a socket, or a link to one beside it", "agent.go:1047-1059")
 def _kind(containers: Containers) -> None:
     with containers.starting() as (running, path):
         appear(running, path)
@@ -36,7 +36,7 @@ def _kind(containers: Containers) -> None:
         expect(is_socket(path), "it is no socket")
 
 
-@check("L4", "every user may write to it", "fn-format.md: mode at least 0666")
+@_check("L4", "every user may write to it", "fn-format.md: mode at least 0666")
 def _mode(containers: Containers) -> None:
     with containers.starting() as (running, path):
         appear(running, path)
@@ -44,7 +44,7 @@ def _mode(containers: Containers) -> None:
         expect(mode & 0o666 == 0o666, f"its mode is {mode:o}")
 
 
-@check("L5", "another name and folder than usual", "FN_LISTENER; fdk-node issue 56")
+@_check("L5", "another name and folder than usual", "FN_LISTENER; fdk-node issue 56")
 def _elsewhere(containers: Containers) -> None:
     """The folder is another one each time here; only its place in an image is fixed."""
     if containers.subject.kind != "command":

@@ -6,8 +6,8 @@ from gpfn.invoke.platform import Request
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Containers] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Containers] = Checklist()
+CHECKS = _check.checks
 
 _BAD = {
     "text": Request(b"no json at all"),
@@ -20,7 +20,7 @@ _BAD = {
 }
 
 
-@check(
+@_check(
     "P1", "bad input: only 200, 502 or 504, and it lives on", "agent.go:712-726: else it is killed"
 )
 def _bad_input(containers: Containers) -> None:
@@ -30,7 +30,7 @@ def _bad_input(containers: Containers) -> None:
             expect(called.running.alive(), f"the process ended over {what}")
 
 
-@check("P2", "the same by trigger", "runner_httptrigger.go:98-135")
+@_check("P2", "the same by trigger", "runner_httptrigger.go:98-135")
 def _bad_input_by_trigger(containers: Containers) -> None:
     with containers.ready() as called:
         for what, request in _BAD.items():
@@ -40,7 +40,7 @@ def _bad_input_by_trigger(containers: Containers) -> None:
             expect(status.isdecimal(), f"{what}: Fn-Http-Status is {status!r}")
 
 
-@check("P3", "HTTP/1.1, and an end that is told", "fn-format.md; agent.go:731-745")
+@_check("P3", "HTTP/1.1, and an end that is told", "fn-format.md; agent.go:731-745")
 def _framing(containers: Containers) -> None:
     with containers.ready() as called:
         reply = called.expect_known("a call", Request(b"{}", "application/json"))
@@ -48,7 +48,7 @@ def _framing(containers: Containers) -> None:
         expect(reply.framing != "close", "the reply ends with the connection")
 
 
-@check("P4", "a deadline that has passed", "agent.go:641-646; 504 or any answer")
+@_check("P4", "a deadline that has passed", "agent.go:641-646; 504 or any answer")
 def _late(containers: Containers) -> None:
     with containers.ready() as called:
         reply = called.call(Request(b"{}", "application/json", timeout=-30))

@@ -6,17 +6,17 @@ from gpfn.invoke.platform import Request
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Containers] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Containers] = Checklist()
+CHECKS = _check.checks
 
 
-@check("R1", "an empty body, with Content-Length: 0", "agent.go:621")
+@_check("R1", "an empty body, with Content-Length: 0", "agent.go:621")
 def _empty(containers: Containers) -> None:
     with containers.ready() as called:
         called.expect_known("an empty body", Request())
 
 
-@check("R2", "a chunked body of 100 kB, read to its end", "agent.go:621-622; recorded")
+@_check("R2", "a chunked body of 100 kB, read to its end", "agent.go:621-622; recorded")
 def _chunked(containers: Containers) -> None:
     with containers.ready() as called:
         for _ in range(2):
@@ -24,14 +24,14 @@ def _chunked(containers: Containers) -> None:
         called.expect_known("an empty body after it", Request())
 
 
-@check("R3", "a chunked body of 4 MB", "no limit of the agent's, server.go:257")
+@_check("R3", "a chunked body of 4 MB", "no limit of the agent's, server.go:257")
 def _large(containers: Containers) -> None:
     with containers.ready() as called:
         called.expect_known("4 MB", Request(b"[" + b"1," * 2_000_000 + b"1]", "application/json"))
         called.expect_known("an empty body after it", Request())
 
 
-@check("R4", "a call by HTTP trigger", "runner_httptrigger.go:162-175")
+@_check("R4", "a call by HTTP trigger", "runner_httptrigger.go:162-175")
 def _trigger(containers: Containers) -> None:
     headers = (("Accept", "*/*"), ("Cookie", "a=b"), ("X-A", "1"), ("X-A", "2"))
     with containers.ready() as called:
@@ -41,7 +41,7 @@ def _trigger(containers: Containers) -> None:
         expect(status.isdecimal() and 100 <= int(status) <= 599, f"Fn-Http-Status is {status!r}")
 
 
-@check("R5", "any header of the caller's, repeated and in Latin-1", "agent.go:632-646")
+@_check("R5", "any header of the caller's, repeated and in Latin-1", "agent.go:632-646")
 def _headers(containers: Containers) -> None:
     headers = (
         ("Ce-Id", "1"),
@@ -58,14 +58,14 @@ def _headers(containers: Containers) -> None:
         called.expect_known("no header", Request())
 
 
-@check("R6", "one connection for many calls", "fn-format.md: HTTP/1.1, keep-alive")
+@_check("R6", "one connection for many calls", "fn-format.md: HTTP/1.1, keep-alive")
 def _kept(containers: Containers) -> None:
     with containers.ready() as called:
         for number in range(10):
             called.expect_known(f"call {number}", Request(b"{}", "application/json"))
 
 
-@check(
+@_check(
     "R7", "a new connection when the agent has closed the old one", "agent.go:1240: idle for 1 s"
 )
 def _dialled_anew(containers: Containers) -> None:

@@ -6,22 +6,22 @@ from gpfn.certify.openwhisk.samples import CONTEXT, ECHO, NAMED, TALKING, UNICOD
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Actions] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Actions] = Checklist()
+CHECKS = _check.checks
 
-NO_CODE = (
+_NO_CODE = (
     "Missing main/no code to execute.",
     "The action failed to generate or locate a binary. See logs for details.",
 )
-NOT_A_DICTIONARY = (
+_NOT_A_DICTIONARY = (
     "The action did not return a dictionary or array.",
     "The action did not return a dictionary.",
 )
-TWICE = "Cannot initialize the action more than once."
-LARGE = 1_048_561
+_TWICE = "Cannot initialize the action more than once."
+_LARGE = 1_048_561
 
 
-@check("A1", "/init with empty code: refused, or built-in code runs", "BasicActionRunnerTests:137")
+@_check("A1", "/init with empty code: refused, or built-in code runs", "BasicActionRunnerTests:137")
 def _empty_code(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init("")
@@ -32,15 +32,15 @@ def _empty_code(actions: Actions) -> None:
             expect(isinstance(document, dict) and "error" in document, f"got {reply.shown()}")
 
 
-@check("A2", "/init {}: the exact message, or built-in code", "BasicActionRunnerTests:150")
+@_check("A2", "/init {}: the exact message, or built-in code", "BasicActionRunnerTests:150")
 def _no_content(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.post("/init", {})
-        known = [{"error": text} for text in NO_CODE]
+        known = [{"error": text} for text in _NO_CODE]
         expect(reply.status == 200 or reply.json() in known, f"got {reply.shown()}")
 
 
-@check(
+@_check(
     "A3", "a result that is no dictionary: not 200, the exact message", "BasicActionRunnerTests:168"
 )
 def _no_dictionary(actions: Actions) -> None:
@@ -48,24 +48,24 @@ def _no_dictionary(actions: Actions) -> None:
         action.initialised("def main(args):\n    return 'not a json object'\n")
         reply = action.post("/run", {})
         expect(reply.status != 200, f"got {reply.shown()}")
-        expect(reply.json() in [{"error": t} for t in NOT_A_DICTIONARY], f"got {reply.shown()}")
+        expect(reply.json() in [{"error": t} for t in _NOT_A_DICTIONARY], f"got {reply.shown()}")
         expect(action.text() == ("", ""), f"the streams are not empty: {action.text()!r}")
 
 
-@check(
+@_check(
     "A4", "a second /init: not 200, the exact message, no sentinels", "BasicActionRunnerTests:191"
 )
 def _twice(actions: Actions) -> None:
     with actions.echoing() as action:
         reply = action.init(ECHO)
         expect(reply.status != 200, f"got {reply.shown()}")
-        expect(reply.json() == {"error": TWICE}, f"got {reply.shown()}")
+        expect(reply.json() == {"error": _TWICE}, f"got {reply.shown()}")
         out, err = action.streams()
-        expect(TWICE in out + err, "the message is not in the log")
+        expect(_TWICE in out + err, "the message is not in the log")
         action.expect_sentinels(0)
 
 
-@check("A5", "an entry point that is not called main", "BasicActionRunnerTests:211")
+@_check("A5", "an entry point that is not called main", "BasicActionRunnerTests:211")
 def _entry_point(actions: Actions) -> None:
     with actions.fresh() as action:
         value = {"string": "hello"}
@@ -74,7 +74,7 @@ def _entry_point(actions: Actions) -> None:
         expect(action.text() == ("", ""), f"the streams are not empty: {action.text()!r}")
 
 
-@check(
+@_check(
     "A6", "arguments come back; text and sentinels on both streams", "BasicActionRunnerTests:233"
 )
 def _echo(actions: Actions) -> None:
@@ -95,7 +95,7 @@ def _echo(actions: Actions) -> None:
         action.expect_sentinels(len(values))
 
 
-@check("A7", "unicode in source, argument, log and result", "BasicActionRunnerTests:262")
+@_check("A7", "unicode in source, argument, log and result", "BasicActionRunnerTests:262")
 def _unicode(actions: Actions) -> None:
     with actions.fresh() as action:
         found = action.initialised(UNICODE).result({"delimiter": "❄"})
@@ -103,7 +103,7 @@ def _unicode(actions: Actions) -> None:
         expect("❄ ☃ ❄" in action.streams()[0], "the log has it not")
 
 
-@check(
+@_check(
     "A8", "env of /init is there before the import, empty text too", "BasicActionRunnerTests:279"
 )
 def _env(actions: Actions) -> None:
@@ -119,7 +119,7 @@ def main(args):
         expect(found == env, f"got {found!r}")
 
 
-@check("A9", "the context of /run as __OW_* variables", "BasicActionRunnerTests:307")
+@_check("A9", "the context of /run as __OW_* variables", "BasicActionRunnerTests:307")
 def _context(actions: Actions) -> None:
     context = {
         "api_key": "abc",
@@ -134,14 +134,14 @@ def _context(actions: Actions) -> None:
         expect(found == {"api_host": "xyz", **context}, f"got {found!r}")
 
 
-@check("A10", "an argument of 1,048,561 bytes", "BasicActionRunnerTests:346")
+@_check("A10", "an argument of 1,048,561 bytes", "BasicActionRunnerTests:346")
 def _large(actions: Actions) -> None:
     with actions.fresh() as action:
-        value = {"arg": "a" * LARGE}
+        value = {"arg": "a" * _LARGE}
         expect(action.initialised().result(value) == value, "it did not come back whole")
 
 
-@check("A11", "one sentinel a call and stream, at the end of its text", "ActionContainer:74")
+@_check("A11", "one sentinel a call and stream, at the end of its text", "ActionContainer:74")
 def _sentinels(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    print(args['n'])\n    return args\n")

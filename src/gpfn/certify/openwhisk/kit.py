@@ -9,8 +9,8 @@ from gpfn.certify.wire import Reply
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Actions] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Actions] = Checklist()
+CHECKS = _check.checks
 
 _MIB = 1 << 20
 _STRANGE = """
@@ -41,7 +41,7 @@ def main(args):
 _KINDS = ("bytes", "set", "NaN", "datetime", "numpy array", "coroutine", "generator", "None")
 
 
-@check(
+@_check(
     "F1",
     "every reply has a Content-Length, and is not compressed",
     "ApacheBlockingContainerClient:130",
@@ -64,7 +64,7 @@ def _expect_framed(what: str, reply: Reply) -> None:
     expect(reply.body or reply.status != 200, f"{what}: the reply is empty")
 
 
-@check("F2", "no arguments: /run null, {} and value null", "container tests send all three")
+@_check("F2", "no arguments: /run null, {} and value null", "container tests send all three")
 def _nothing(actions: Actions) -> None:
     with actions.echoing() as action:
         for body in (b"null", b"{}", b'{"value":null}'):
@@ -75,7 +75,9 @@ def _nothing(actions: Actions) -> None:
         action.expect_alive()
 
 
-@check("F3", "a deadline that is a number", "actions-new.md:201 says so, the controller sends text")
+@_check(
+    "F3", "a deadline that is a number", "actions-new.md:201 says so, the controller sends text"
+)
 def _numeric_deadline(actions: Actions) -> None:
     with actions.echoing() as action:
         for deadline in (int(1000 * (time.time() + 60)), 1.5, None):
@@ -83,7 +85,7 @@ def _numeric_deadline(actions: Actions) -> None:
             expect(reply.status == 200, f"deadline {deadline!r} was answered {reply.shown()}")
 
 
-@check("F4", "results that JSON cannot hold: a clean error, and it lives on", "launcher.py:53-73")
+@_check("F4", "results that JSON cannot hold: a clean error, and it lives on", "launcher.py:53-73")
 def _strange_results(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised(_STRANGE)
@@ -95,7 +97,7 @@ def _strange_results(actions: Actions) -> None:
             expect(found == {"alive": True}, f"after {kind}, a good call gave {found!r}")
 
 
-@check(
+@_check(
     "F5", "an exception costs no container: 200", "ActivationResult.scala:219: else it is destroyed"
 )
 def _exception_is_cheap(actions: Actions) -> None:
@@ -107,7 +109,7 @@ def _exception_is_cheap(actions: Actions) -> None:
         expect(found == {"a": 1.0}, f"the next call gave {found!r}")
 
 
-@check(
+@_check(
     "F6",
     "text without a line break before the sentinel",
     "DockerContainer.scala:356: else it is lost",
@@ -126,7 +128,7 @@ def main(args):
             expect(text.endswith(f"no end\n{SENTINEL}\n"), f"{name} is {text!r}")
 
 
-@check(
+@_check(
     "F7", "text of a thread that is late leaves the sentinels whole", "docs/intra-concurrency.md"
 )
 def _late_thread(actions: Actions) -> None:
@@ -153,7 +155,7 @@ def main(args):
         expect(out == "late" * 100, f"of 400 letters {len(out)} arrived")
 
 
-@check("F8", "frozen between calls", "pause-grace 10 s, ContainerProxy.scala:508")
+@_check("F8", "frozen between calls", "pause-grace 10 s, ContainerProxy.scala:508")
 def _frozen(actions: Actions) -> None:
     with actions.echoing() as action:
         for number in range(3):
@@ -164,7 +166,7 @@ def _frozen(actions: Actions) -> None:
         action.result({})
 
 
-@check("F9", "a result of 1,048,576 bytes, and one byte more", "ActivationResult.scala:246")
+@_check("F9", "a result of 1,048,576 bytes, and one byte more", "ActivationResult.scala:246")
 def _edge(actions: Actions) -> None:
     code = "def main(args):\n    return {'a': 'x' * args['size']}\n"
     with actions.fresh() as action:
@@ -177,7 +179,7 @@ def _edge(actions: Actions) -> None:
         action.result({"size": 1})
 
 
-@check("F10", "/init again after one that failed", "initHandler.go:55 refuses only after success")
+@_check("F10", "/init again after one that failed", "initHandler.go:55 refuses only after success")
 def _again(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init("import iamnotsupported\n")
@@ -186,7 +188,7 @@ def _again(actions: Actions) -> None:
         expect(found == {"a": 1}, f"got {found!r}")
 
 
-@check("F11", "keys and the caller's Authorization are never in the log", "Triggers.scala:160")
+@_check("F11", "keys and the caller's Authorization are never in the log", "Triggers.scala:160")
 def _secrets(actions: Actions) -> None:
     with actions.echoing() as action:
         value = {"__ow_method": "post", "__ow_headers": {"authorization": "Basic s3cret-key"}}
@@ -197,7 +199,7 @@ def _secrets(actions: Actions) -> None:
         expect("s3cret-key" not in "".join(action.streams()), "the log has them")
 
 
-@check(
+@_check(
     "F12",
     "a connection that says nothing holds nobody up",
     "one in-flight /run, but not one connection",
@@ -212,7 +214,7 @@ def _silent(actions: Actions) -> None:
             silent.close()
 
 
-@check(
+@_check(
     "F13",
     "asked to end, it answers what runs and refuses the rest",
     "503: ActivationResult.scala:140",

@@ -10,8 +10,8 @@ from gpfn.errors import BackendError
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Actions] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Actions] = Checklist()
+CHECKS = _check.checks
 
 _PARALLEL = """
 import sys, time
@@ -51,7 +51,7 @@ def _expect_own_results(replies: dict[object, Reply], numbers: Sequence[int]) ->
         expect(own, f"call {number} got {reply.shown()}")
 
 
-@check(
+@_check(
     "E1", "calls at once: each gets its own result", "ConcurrencyTests:56; __OW_ALLOW_CONCURRENT"
 )
 def _concurrent(actions: Actions) -> None:
@@ -61,7 +61,7 @@ def _concurrent(actions: Actions) -> None:
         _expect_own_results(replies, range(5))
 
 
-@check("E2", "one that fails among them costs the others nothing", "ConcurrencyTests:96")
+@_check("E2", "one that fails among them costs the others nothing", "ConcurrencyTests:96")
 def _concurrent_failure(actions: Actions) -> None:
     with actions.fresh({"__OW_ALLOW_CONCURRENT": "true"}) as action:
         action.initialised(_PARALLEL)
@@ -69,7 +69,7 @@ def _concurrent_failure(actions: Actions) -> None:
         _expect_own_results(replies, (0, 1, 3, 4))
 
 
-@check("E3", "100 calls leave no file open", "nofile 1024, DockerContainer.scala:91")
+@_check("E3", "100 calls leave no file open", "nofile 1024, DockerContainer.scala:91")
 def _files(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised()
@@ -82,7 +82,7 @@ def _files(actions: Actions) -> None:
         expect(after <= before + 2, f"{before} files were open, and {after} after 100 calls")
 
 
-@check(
+@_check(
     "E4", "a megabyte of log arrives whole, before the answer", "ActionLimitsTests; exec.scala:195"
 )
 def _heavy_log(actions: Actions) -> None:
@@ -96,6 +96,8 @@ def _heavy_log(actions: Actions) -> None:
         expect(lines == [str(n) for n in range(10000)], f"{len(lines)} of 10000 lines arrived")
 
 
-@check("E5", "time, memory and log limits; cut results; 48 MB of code", "ActionLimitsTests:177-483")
+@_check(
+    "E5", "time, memory and log limits; cut results; 48 MB of code", "ActionLimitsTests:177-483"
+)
 def _of_the_platform(_: Actions) -> None:
     not_applicable("the platform enforces these itself, whatever the server does")

@@ -8,11 +8,11 @@ from gpfn.certify.openwhisk.samples import ECHO, tarred
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Actions] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Actions] = Checklist()
+CHECKS = _check.checks
 
 
-@check("D1", "a tar.gz of code", "runtime-go CHANGES 1.22.0; extractor_test")
+@_check("D1", "a tar.gz of code", "runtime-go CHANGES 1.22.0; extractor_test")
 def _tar(actions: Actions) -> None:
     files = {"__main__.py": "from echo import main\n", "echo.py": ECHO}
     with actions.fresh() as action:
@@ -20,7 +20,7 @@ def _tar(actions: Actions) -> None:
         expect(found == {"a": 1}, f"got {found!r}")
 
 
-@check("D2", "source that came as base64", "Exec.scala:358; extractor.go:50")
+@_check("D2", "source that came as base64", "Exec.scala:358; extractor.go:50")
 def _base64_source(actions: Actions) -> None:
     code = base64.b64encode(ECHO.encode()).decode()
     with actions.fresh() as action:
@@ -28,28 +28,28 @@ def _base64_source(actions: Actions) -> None:
         expect(found == {"a": 1}, f"got {found!r}")
 
 
-@check("D3", "a main that is not there: 502", "initHandler.go:132; compiler_test")
+@_check("D3", "a main that is not there: 502", "initHandler.go:132; compiler_test")
 def _no_such_main(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init(ECHO, main="absent")
         expect(reply.status == 502, f"got {reply.shown()}")
 
 
-@check("D4", "/init with what is no JSON: 400", "initHandler.go:83")
+@_check("D4", "/init with what is no JSON: 400", "initHandler.go:83")
 def _broken_init(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.post("/init", b"{")
         expect(reply.status == 400, f"got {reply.shown()}")
 
 
-@check("D5", "/init with what is no base64: 400", "initHandler.go:107")
+@_check("D5", "/init with what is no base64: 400", "initHandler.go:107")
 def _broken_base64(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init("no base64!", binary=True)
         expect(reply.status == 400, f"got {reply.shown()}")
 
 
-@check("D6", "/run before /init: 500, or built-in code runs", "runHandler.go:57")
+@_check("D6", "/run before /init: 500, or built-in code runs", "runHandler.go:57")
 def _run_first(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.run({})
@@ -57,7 +57,7 @@ def _run_first(actions: Actions) -> None:
         expect(isinstance(reply.json(), dict), f"got {reply.shown()}")
 
 
-@check("D7", "a failed /init ends the log with sentinels", "initHandler.go:123")
+@_check("D7", "a failed /init ends the log with sentinels", "initHandler.go:123")
 def _sentinels_after_failure(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init("import iamnotsupported\n")

@@ -6,11 +6,11 @@ from gpfn.certify.openwhisk.samples import VIRTUALENV, zipped
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Actions] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Actions] = Checklist()
+CHECKS = _check.checks
 
 
-@check("B1", "a zip with another entry point", "PythonBasicTests:119")
+@_check("B1", "a zip with another entry point", "PythonBasicTests:119")
 def _zip(actions: Actions) -> None:
     files = {
         "__main__.py": "from echo import echo\ndef niam(args):\n    return echo(args)\n",
@@ -22,7 +22,7 @@ def _zip(actions: Actions) -> None:
         expect(found == {"echo": {"msg": "it works"}}, f"got {found!r}")
 
 
-@check("B2", "files of a zip are read by relative paths", "PythonBasicTests:153")
+@_check("B2", "files of a zip are read by relative paths", "PythonBasicTests:153")
 def _relative(actions: Actions) -> None:
     code = "def main(args):\n    with open('workfile') as f:\n        return {'file': f.read()}\n"
     files = {"__main__.py": code, "workfile": "this is a test string"}
@@ -31,7 +31,7 @@ def _relative(actions: Actions) -> None:
         expect(found == {"file": "this is a test string"}, f"got {found!r}")
 
 
-@check("B3", "a zip without __main__.py: 502, and the log says so", "PythonBasicTests:183")
+@_check("B3", "a zip without __main__.py: 502, and the log says so", "PythonBasicTests:183")
 def _no_main(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init(zipped({"echo.py": ""}), binary=True, main="echo")
@@ -39,7 +39,7 @@ def _no_main(actions: Actions) -> None:
         expect("Zip file does not include" in action.streams()[1], "stderr does not say so")
 
 
-@check("B4", "an exception: an error, and its trace on stderr", "PythonBasicTests:203")
+@_check("B4", "an exception: an error, and its trace on stderr", "PythonBasicTests:203")
 def _exception(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return {'a': 5 / 0}\n")
@@ -49,14 +49,14 @@ def _exception(actions: Actions) -> None:
         expect("Traceback" in action.streams()[1], "no trace on stderr")
 
 
-@check("B5", "a syntax error: 502 from /init", "PythonBasicTests:243")
+@_check("B5", "a syntax error: 502 from /init", "PythonBasicTests:243")
 def _syntax(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init('\n 10 PRINT "Hello!"\n 20 GOTO 10\n')
         expect(reply.status == 502, f"got {reply.shown()}")
 
 
-@check("B6", "an error that the action returns: 200, as it is", "PythonBasicTests:265")
+@_check("B6", "an error that the action returns: 200, as it is", "PythonBasicTests:265")
 def _own_error(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return {'error': 'sorry'}\n")
@@ -64,7 +64,7 @@ def _own_error(actions: Actions) -> None:
         expect(found == {"error": "sorry"}, f"got {found!r}")
 
 
-@check(
+@_check(
     "B7",
     "a package that is not there: 502 from /init, and the log says why",
     "PythonBasicTests:290",
@@ -77,14 +77,14 @@ def _missing(actions: Actions) -> None:
         expect("Traceback" in err or "cannot start" in err, f"stderr is {err[-300:]!r}")
 
 
-@check("B8", "sys.executable is Python", "PythonBasicTests:313")
+@_check("B8", "sys.executable is Python", "PythonBasicTests:313")
 def _executable(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised("import sys\ndef main(args):\n    return {'sys': sys.executable}\n")
         expect("python" in str(action.result({})), f"got {action.result({})!r}")
 
 
-@check("B9", "an array as the result", "PythonBasicTests:331")
+@_check("B9", "an array as the result", "PythonBasicTests:331")
 def _array_out(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return ['a', 'b']\n")
@@ -92,14 +92,14 @@ def _array_out(actions: Actions) -> None:
         expect(found == ["a", "b"], f"got {found!r}")
 
 
-@check("B10", "an array as the argument", "PythonBasicTests:348")
+@_check("B10", "an array as the argument", "PythonBasicTests:348")
 def _array_in(actions: Actions) -> None:
     with actions.fresh() as action:
         found = action.initialised().result(["a", "b"])
         expect(found == ["a", "b"], f"got {found!r}")
 
 
-@check("B11", "exiting in a call: 400, command exited", "PythonAdvancedTests:24")
+@_check("B11", "exiting in a call: 400, command exited", "PythonAdvancedTests:24")
 def _exit_at_run(actions: Actions) -> None:
     with actions.fresh() as action:
         action.initialised("import sys\ndef main(args):\n    sys.exit(1)\n")
@@ -109,7 +109,7 @@ def _exit_at_run(actions: Actions) -> None:
         expect(action.text() == ("", ""), f"the streams are not empty: {action.text()!r}")
 
 
-@check("B12", "exiting at the import: 502, and the log says so", "PythonAdvancedTests:47")
+@_check("B12", "exiting at the import: 502, and the log says so", "PythonAdvancedTests:47")
 def _exit_at_init(actions: Actions) -> None:
     with actions.fresh() as action:
         reply = action.init("import sys\nsys.exit(1)\ndef main(args):\n    pass\n")
@@ -119,7 +119,7 @@ def _exit_at_init(actions: Actions) -> None:
         expect(told, "stderr does not say so")
 
 
-@check("B13", "what the import prints, with a variable of /init", "PythonAdvancedTests:72")
+@_check("B13", "what the import prints, with a variable of /init", "PythonAdvancedTests:72")
 def _printing_import(actions: Actions) -> None:
     code = "import os\nprint(os.getenv('X'))\ndef main(args):\n    return {'body': 'ok'}\n"
     with actions.fresh() as action:
@@ -135,17 +135,17 @@ def _virtualenv(actions: Actions, main: str) -> None:
         expect(found == {"agent": "packed"}, f"got {found!r}")
 
 
-@check("B14", "a zip with a virtual environment", "Python3Tests:37")
+@_check("B14", "a zip with a virtual environment", "Python3Tests:37")
 def _virtualenv_main(actions: Actions) -> None:
     _virtualenv(actions, "main")
 
 
-@check("B15", "the same, with another entry point", "Python3Tests:51")
+@_check("B15", "the same, with another entry point", "Python3Tests:51")
 def _virtualenv_naim(actions: Actions) -> None:
     _virtualenv(actions, "naim")
 
 
-@check("B16", "a virtual environment, but no __main__.py: 502", "Python3Tests:65")
+@_check("B16", "a virtual environment, but no __main__.py: 502", "Python3Tests:65")
 def _virtualenv_without_main(actions: Actions) -> None:
     files = {name: text for name, text in VIRTUALENV.items() if name != "__main__.py"}
     with actions.fresh() as action:
@@ -154,7 +154,7 @@ def _virtualenv_without_main(actions: Actions) -> None:
         expect("Zip file does not include" in action.streams()[1], "stderr does not say so")
 
 
-@check("B17", "a folder virtualenv that is none: 502", "Python3Tests:88")
+@_check("B17", "a folder virtualenv that is none: 502", "Python3Tests:88")
 def _invalid_virtualenv(actions: Actions) -> None:
     files = {"__main__.py": "def main(args):\n    return {}\n", "virtualenv/invalid.md": ""}
     with actions.fresh() as action:

@@ -6,8 +6,8 @@ from gpfn.certify.openwhisk.samples import zipped
 
 __all__ = ["CHECKS"]
 
-check: Checklist[Actions] = Checklist()
-CHECKS = check.checks
+_check: Checklist[Actions] = Checklist()
+CHECKS = _check.checks
 
 _EXEC = '#!/bin/sh\necho \'{"msg": "hello zip"}\'\n'
 
@@ -25,7 +25,7 @@ def _built_in(actions: Actions) -> None:
             not_applicable("the server brings no code of its own")
 
 
-@check("C1", "built-in code runs without /init", "ActionProxyContainerTests:170")
+@_check("C1", "built-in code runs without /init", "ActionProxyContainerTests:170")
 def _without_init(actions: Actions) -> None:
     _built_in(actions)
     with actions.fresh() as action:
@@ -33,7 +33,7 @@ def _without_init(actions: Actions) -> None:
         action.expect_sentinels(1)
 
 
-@check("C2", "built-in code runs after /init with code null", "ActionProxyContainerTests:183")
+@_check("C2", "built-in code runs after /init with code null", "ActionProxyContainerTests:183")
 def _null_code(actions: Actions) -> None:
     _built_in(actions)
     with actions.fresh() as action:
@@ -41,7 +41,7 @@ def _null_code(actions: Actions) -> None:
         _expect_object(action)
 
 
-@check("C3", "built-in code runs after /init {}", "ActionProxyContainerTests:198")
+@_check("C3", "built-in code runs after /init {}", "ActionProxyContainerTests:198")
 def _empty_init(actions: Actions) -> None:
     _built_in(actions)
     with actions.fresh() as action:
@@ -49,7 +49,7 @@ def _empty_init(actions: Actions) -> None:
         _expect_object(action)
 
 
-@check("C4", "an argument that is a text: refused, and sentinels", "ActionProxyContainerTests:213")
+@_check("C4", "an argument that is a text: refused, and sentinels", "ActionProxyContainerTests:213")
 def _text(actions: Actions) -> None:
     """The skeleton says 404; runtimes that take code have other statuses for it."""
     with actions.fresh() as action:
@@ -60,7 +60,7 @@ def _text(actions: Actions) -> None:
         action.expect_sentinels(1)
 
 
-@check("C5", "a zip with a program called exec", "ActionProxyContainerTests:244")
+@_check("C5", "a zip with a program called exec", "ActionProxyContainerTests:244")
 def _exec(actions: Actions) -> None:
     with actions.fresh() as action:
         code = zipped({"exec": _EXEC}, {"exec": 0o755})
