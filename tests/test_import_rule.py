@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "platforms.openwhisk": BELOW_PLATFORMS,
     "invoke": BELOW_PLATFORMS,
     "certify": BASE | {"invoke"},
-    "packaging": BELOW_PLATFORMS | {"invoke"},
+    "packaging": BELOW_PLATFORMS | {"containers"},
     "containers": BELOW_PLATFORMS | {"classifier", "images", "invoke"},
     "coldstart": BELOW_PLATFORMS | {"containers", "invoke"},
     "cli": BASE,

@@ -17,6 +17,7 @@ COMMANDS = {
     "image": "gpfn.cli.image",
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",
+    "package": "gpfn.cli.package",
     "predict": "gpfn.cli.predict",
     "run": "gpfn.cli.run",
     "serve": "gpfn.cli.serve",

@@ -1,8 +1,7 @@
 """An action that is loaded: opened, called, and taken back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from gpfn.function.call import Opened
 from gpfn.function.drive import drive, settle
 from gpfn.function.function import Function
 from gpfn.platforms.openwhisk.activation import Activation
@@ -21,12 +20,12 @@ class Action:
         function = getattr(main, "function", main)
         self.function = function if isinstance(function, Function) else None
 
-    def open(self) -> Opened:
-        """Open the model of a gpfn Function, so that the first call finds it warm.
+    def open(self, log: CallLog, import_seconds: float, memory: Mapping[str, int]) -> None:
+        """Open the model of a gpfn Function, so that the first call finds it warm."""
+        if self.function is not None:
+            from gpfn.platforms.openwhisk.answering import open_function
 
-        Raises GpfnError; calls try again then.
-        """
-        return Opened() if self.function is None else self.function.open()
+            open_function(self.function, log, import_seconds, memory)
 
     def __call__(self, value: object, activation: Activation, log: CallLog) -> object:
         """Return what the action gives for its parameters; an async main is awaited."""

@@ -30,13 +30,24 @@ class OpenWhiskMain:
         self.function = function
         self._log: CallLog | None = None
 
+    def open(self) -> None:
+        """Open the model before the first call, under a runtime that does not; never raises."""
+        from gpfn.platforms.openwhisk.answering import open_function
+
+        open_function(self.function, self._calls())
+
     def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> Result:
         """Answer one activation; never raises."""
         from gpfn.platforms.openwhisk.activation import Activation
         from gpfn.platforms.openwhisk.answering import answer_parameters
-        from gpfn.platforms.openwhisk.log import CallLog
 
-        if self._log is None:
-            self._log = CallLog()
         parameters = {} if args is None else args
-        return answer_parameters(self.function, parameters, Activation.from_environ(), self._log)
+        activation = Activation.from_environ()
+        return answer_parameters(self.function, parameters, activation, self._calls())
+
+    def _calls(self) -> CallLog:
+        if self._log is None:
+            from gpfn.platforms.openwhisk.log import CallLog
+
+            self._log = CallLog()
+        return self._log

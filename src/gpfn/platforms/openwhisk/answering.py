@@ -20,9 +20,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.function.function import Function
 
-__all__ = ["Result", "answer_parameters"]
+__all__ = ["Result", "answer_parameters", "open_function"]
 
 Result = dict[str, object] | list[object]
+
+
+def open_function(
+    function: Function,
+    log: CallLog,
+    import_seconds: float = 0.0,
+    memory: Mapping[str, int] | None = None,
+) -> None:
+    """Open a function's model and log the start; when it fails, each call says so and tries again.
+
+    ``memory`` is resident bytes after the stages of the start until here.
+    """
+    opened = None
+    try:
+        opened = function.open()
+    except Exception as error:  # noqa: BLE001 - a model may be anybody's code
+        log.failed(error)
+    log.started(function.name, import_seconds, opened, memory)
 
 
 def answer_parameters(

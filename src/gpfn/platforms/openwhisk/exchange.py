@@ -33,7 +33,6 @@ from gpfn.platforms.openwhisk.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.function.call import Opened
     from gpfn.platforms.openwhisk.action import Action
     from gpfn.platforms.openwhisk.log import CallLog
 
@@ -145,24 +144,12 @@ class Exchange:
         began = time.perf_counter()
         gc.disable()  # imports make much to look through and nothing to collect
         try:
-            action = load()
+            self._action = action = load()
             seconds = time.perf_counter() - began
             memory["import"] = resident()
-            self._action = action
-            if action.function is not None:
-                self._log.started(action.function.name, seconds, self._opened(action), memory)
+            action.open(self._log, seconds, memory)
         finally:
             gc.enable()
-
-    def _opened(self, action: Action) -> Opened | None:
-        """Open the model; when that fails each call says why and tries again."""
-        try:
-            return action.open()
-        except GpfnError as error:
-            self._streams.say(f"{error.type}: {error}")
-        except Exception as error:  # noqa: BLE001 - a model may be anybody's code
-            self._streams.say(_trace(error))
-        return None
 
     def _answer_run(self, request: Request) -> Answer:
         try:

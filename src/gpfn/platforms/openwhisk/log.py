@@ -75,6 +75,10 @@ class CallLog:
         problem = "" if opened is not None else ", model not opened"
         _say(sys.stdout, f"gpfn: {name}: {times}{problem}; rss={resident() / _MB:.1f} MB")
 
+    def failed(self, error: BaseException) -> None:
+        """Tell of a failure that is not the caller's, a bug with its trace."""
+        _say(sys.stderr, _trace(error))
+
     @contextmanager
     def activation(self, name: str, identifier: str, replies: Sequence[Reply]) -> Iterator[None]:
         """Log what happens within: ``replies`` are the function's, one by one."""
@@ -85,7 +89,7 @@ class CallLog:
         for reply in replies:
             for failure in (reply.error, *reply.failures):
                 if failure is not None and not isinstance(failure, CallerError):
-                    _say(sys.stderr, _trace(failure))
+                    self.failed(failure)
         if not self.quiet:
             self._tell(name, identifier, replies, seconds, before)
 

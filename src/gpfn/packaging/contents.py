@@ -1,0 +1,105 @@
+"""What of a function's folder, of gpfn and of its models goes into a zip."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gpfn
+from gpfn.errors import SetupError
+from gpfn.packaging.zipping import Content
+
+if TYPE_CHECKING:
+    from gpfn.models.download import Progress
+
+__all__ = ["check_main", "gpfn_files", "model_files", "own_files"]
+
+_NOT_OWN = frozenset(
+    (
+        "Dockerfile",
+        "README.md",
+        "__main__.py",
+        "func.json",
+        "func.yaml",
+        "func.yml",
+        "requirements.txt",
+        "sample.json",
+    )
+)
+"""Files beside a function that are about it, and not for it."""
+
+_NOT_IN_ACTIONS = frozenset(
+    ("certify", "cli", "coldstart", "containers", "invoke", "packaging", "serving.py")
+)
+"""Parts of gpfn that no function imports, as the import rule has it."""
+
+
+def own_files(folder: Path) -> dict[str, Content]:
+    """Return the files of a function's folder; hidden ones and caches stay out."""
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in _files_below(folder)
+        if path.parent != folder or path.name not in _NOT_OWN
+    }
+
+
+def gpfn_files() -> dict[str, Content]:
+    """Return this package as far as a function can import it, with the models' catalogue."""
+    from gpfn.models.catalogue import bundled_folder
+
+    package = Path(gpfn.__file__).parent
+    files: dict[str, Content] = {
+        f"gpfn/{path.relative_to(package).as_posix()}": path
+        for path in _files_below(package)
+        if path.suffix == ".py" and path.relative_to(package).parts[0] not in _NOT_IN_ACTIONS
+    }
+    files["gpfn/models/bundled/catalogue.toml"] = bundled_folder() / "catalogue.toml"
+    return files
+
+
+def model_files(file: Path, progress: "Progress | None") -> dict[str, Content]:
+    """Return the catalogue's files that the function in ``file`` may use, beside it.
+
+    Nothing for a function that cannot be loaded here. Raises DownloadFailed.
+    """
+    from gpfn.containers.loading import models_of
+
+    return {path.name: path for path in models_of(file.parent, progress)}
+
+
+def check_main(file: Path, name: str) -> None:
+    """Raise SetupError unless the file defines ``name`` at its top.
+
+    It is read, not imported: it may need what only the platform has.
+    """
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SetupError(f"cannot be read: {error}", field=str(file)) from None
+    defined = sorted(set(_defined(tree)))
+    if name not in defined:
+        raise SetupError(
+            f"defines no {name}, which OpenWhisk calls; add {name} = f.openwhisk "
+            f"(it defines {', '.join(defined) or 'nothing'})",
+            field=str(file),
+        )
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = (inner for target in targets for inner in ast.walk(target))
+            yield from (inner.id for inner in names if isinstance(inner, ast.Name))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        if path.is_file() and not hidden and path.suffix != ".pyc":
+            yield path
