@@ -37,6 +37,9 @@ _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [_here, os.path.join(_here, "packages")]
 
 from {module} import {name}  # noqa: E402
+
+if hasattr({name}, "open"):  # a Function's: its model is loaded before the first call
+    {name}.open()
 '''
 
 
