@@ -122,6 +122,15 @@ def test_a_quiet_log_has_failures_only() -> None:
     assert all(line.startswith("call 01M7YJCV41R00040J6M000001T: ") for line in lines)
 
 
+@pytest.mark.parametrize("what", [b"closed", b"gone", b"odd", b"raise"])
+def test_no_function_breaks_the_log(what: bytes) -> None:
+    with container(FILES / "mirror.py", "destroys") as running:
+        running.call(call_bytes(what))
+        for _ in range(2):
+            assert running.call(call_bytes(b"")).body == b"fine"
+        assert running.stop() == 0
+
+
 def test_nothing_a_caller_sends_makes_a_line_of_its_own_in_the_log() -> None:
     with container(FILES / "mirror.py", "fails") as running:
         running.call(call_bytes(b"x", start="POST /call?a%0Acall HTTP/1.1"))

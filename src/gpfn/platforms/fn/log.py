@@ -64,6 +64,12 @@ class CallLog:
 
     def call(self, call_id: str, reply: Reply, received: int, seconds: float) -> None:
         """Log one answered call; what is no fault of the caller's with its trace."""
+        try:
+            self._call(call_id, reply, received, seconds)
+        except Exception as error:  # noqa: BLE001 - an exception of the user's may not be printable
+            say(f"call {call_id or '-'} {reply.status} not logged: {type(error).__name__}")
+
+    def _call(self, call_id: str, reply: Reply, received: int, seconds: float) -> None:
         if reply.error is not None or reply.failures:
             log_failures(call_id, reply)
         if self.quiet:
@@ -113,7 +119,11 @@ def _reason(error: BaseException | None) -> str:
 
 
 def _write(text: str) -> None:
-    sys.stdout.flush()  # what the user printed belongs before, and must not wait for the next call
+    try:
+        # what the user printed belongs before, and must not wait for the next call
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        sys.stdout = None  # closed, or nobody reads it: print() then does nothing
     try:
         os.write(2, text.encode("utf-8", "backslashreplace"))
     except OSError:

@@ -102,5 +102,25 @@ def sleeps(ctx, data=None):
     return "woken"
 
 
+class Unprintable(Exception):
+    def __str__(self):
+        raise KeyError("again")
+
+
+def destroys(ctx, data=None):
+    """Leave things behind that a log may stumble over."""
+    match data.getvalue():
+        case b"closed":
+            sys.stdout.close()
+        case b"gone":
+            sys.stdout = None
+        case b"odd":
+            sys.stdout = object()
+        case b"raise":
+            raise Unprintable
+    print("heard")
+    return "fine"
+
+
 def pid(ctx, data=None):
     return str(os.getpid())
