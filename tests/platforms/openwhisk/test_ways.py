@@ -58,7 +58,7 @@ def test_every_way_says_the_same(root: Path, tmp_path: Path, way: str) -> None:
         reply = action.run(parameters)
         assert reply.status == 200
         results = json.loads(reply.body)["results"]
-        assert [result["className"] for result in results][0] == "7"
+        assert results[0]["className"] == "7"
         assert results[0]["probability"] == pytest.approx(0.993362, abs=0.001)
         assert len(results) == 3
         bad = action.run({"image": "nonsense"})

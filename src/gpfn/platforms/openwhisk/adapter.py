@@ -6,6 +6,7 @@ first activation, so that a cold start on Fn does not pay for it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 TYPE_CHECKING = False
@@ -32,6 +33,8 @@ class OpenWhiskMain:
 
     def open(self) -> None:
         """Open the model before the first call, under a runtime that does not; never raises."""
+        if "gpfn.platforms.openwhisk.exchange" in sys.modules:
+            return  # this is gpfn's own runtime, which opens it when the code is loaded
         from gpfn.platforms.openwhisk.answering import open_function
 
         open_function(self.function, self._calls())
