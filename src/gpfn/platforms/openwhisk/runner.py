@@ -89,5 +89,7 @@ def _stop_on_signals(exchange: Exchange, server: SerialServer) -> None:
         exchange.stopping = True
         server.stop()
 
+    # a signal just before the server waits would be heeded after it has waited
+    signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
