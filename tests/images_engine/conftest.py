@@ -3,10 +3,13 @@
 ``GPFN_TEST_BASE`` names the base image, ``GPFN_TEST_NETWORK`` the network of builds.
 """
 
+import atexit
 import http.server
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -89,11 +92,20 @@ def start(engine: Engine) -> Iterator[Start]:
         container.stop()
 
 
+@cache
+def _temporary() -> str:
+    """Return a folder for the temporary files of our commands alone, so that they count."""
+    name = tempfile.mkdtemp(prefix="gpfn-", dir="/tmp")
+    atexit.register(shutil.rmtree, name, ignore_errors=True)
+    return name
+
+
 def gpfn(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
     done = subprocess.run(
         [sys.executable, "-m", "gpfn", *arguments],
         cwd=ROOT,
+        env={**os.environ, "TMPDIR": _temporary()},
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
@@ -111,7 +123,7 @@ def census(engine: Engine) -> Census:
     """Count what could be left behind: containers, images (dangling ones too), folders."""
     containers = engine.run("ps", "--all", "--quiet", "--no-trunc").stdout.split()
     images = engine.run("images", "--quiet", "--no-trunc").stdout.split()
-    folders = [*Path("/tmp").glob("gpfn-*"), *Path("/tmp").glob("iofs*")]
+    folders = Path(_temporary()).iterdir()
     return frozenset(containers), frozenset(images), frozenset(folders)
 
 

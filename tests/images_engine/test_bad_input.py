@@ -83,7 +83,7 @@ def test_invoking_what_is_no_function(engine: Engine, base: str) -> None:
         engine, *words, "nowhere:1"
     )
     line = refused(engine, *words, base)
-    assert base in line or "executable" in line or "No command" in line
+    assert "No command specified" in line
 
 
 def test_out_of_memory_is_a_clear_line(engine: Engine, base: str, tmp_path: Path) -> None:
@@ -112,6 +112,8 @@ def test_building_leaves_one_image_and_its_cache(
     after = census(engine)
     assert after[0] == before[0]
     assert after[2] == before[2]
-    named = engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
-    assert not [name for name in named if "<none>" in name]
+    for image in after[1] - before[1]:
+        form = "{{json .RepoTags}}"
+        tags = engine.run("image", "inspect", "--format", form, image).stdout
+        assert tag in tags or "gpfn/cache:fn-litert" in tags, "an image without a name"
     engine.run("image", "rm", tag)

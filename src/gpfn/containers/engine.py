@@ -170,6 +170,7 @@ _REASONS = (
 def explain(name: str, output: str, *, base: str = "") -> str:
     """Return in one line why the engine failed, from what it wrote."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("Run '", "See '"))]
     marked = [line.partition(MARK)[2] for line in lines if MARK in line]
     if marked:
         return marked[-1]
@@ -183,4 +184,6 @@ def explain(name: str, output: str, *, base: str = "") -> str:
 
 
 def _short(line: str) -> str:
-    return re.sub(r"^(?:Error response from daemon:|(?:ERROR|Error|error):?)\s*", "", line)[:300]
+    return re.sub(
+        r"^(?:docker: )?(?:Error response from daemon:|(?:ERROR|Error|error):?)\s*", "", line
+    )[:300]

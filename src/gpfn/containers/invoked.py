@@ -19,6 +19,7 @@ from gpfn.invoke.target import Target
 __all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "listens", "start_image"]
 
 _PEEK_SECONDS = 0.02
+_ENDING_SECONDS = 1.0  # its socket closes before the engine knows that it has ended
 
 
 class _InContainer:
@@ -39,7 +40,7 @@ class _InContainer:
         try:
             yield
         except BackendError as error:
-            state = None if self._container is None else self._container.state()
+            state = None if self._container is None else self._container.ending(_ENDING_SECONDS)
             if state is None or state.running:
                 raise
             limit = f"; its limit is {self.target.memory} MB" if state.killed else ""

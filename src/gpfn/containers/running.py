@@ -95,6 +95,13 @@ class Container:
         form = "{{json .State}}"
         return State(json.loads(self._engine.run("inspect", "--format", form, self.id).stdout))
 
+    def ending(self, seconds: float) -> State:
+        """Return its state as soon as it has ended, or after so many seconds."""
+        end = time.perf_counter() + seconds
+        while (state := self.state()).running and time.perf_counter() < end:
+            time.sleep(_POLL_SECONDS)
+        return state
+
     def log(self) -> str:
         """Return what it has written to stdout and stderr."""
         if not self.id:

@@ -58,8 +58,8 @@ def site_packages() -> Path:
 
 def _reason(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    conflict = [line for line in lines if " depends on " in line or "requested" in line]
+    conflict = [line for line in lines if " depends on " in line or "Cannot install" in line]
     if any("ResolutionImpossible" in line for line in lines):
-        return f"the requirements conflict: {'; '.join(conflict[:3])}"
+        return f"the requirements conflict: {'; '.join(conflict[:3])}".replace("ERROR: ", "")
     errors = [line for line in lines if line.startswith(("ERROR", "error", "gpfn:", MARK))]
     return next(iter(errors or lines[-1:]), "").removeprefix("ERROR: ").removeprefix(MARK)
