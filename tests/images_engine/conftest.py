@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.containers.engine import Engine
-from gpfn.containers.recipe import BASE
+from gpfn.containers.recipe import BASE, STAGE_LABEL
 from gpfn.containers.running import LABEL, Container
 from tests.conftest import ROOT
 
@@ -120,9 +120,16 @@ Census = tuple[frozenset[str], frozenset[str], frozenset[Path]]
 
 
 def census(engine: Engine) -> Census:
-    """Count what could be left behind: containers, images (dangling ones too), folders."""
-    containers = engine.run("ps", "--all", "--quiet", "--no-trunc").stdout.split()
-    images = engine.run("images", "--quiet", "--no-trunc").stdout.split()
+    """Count what could be left behind of ours: containers, images without a name too, folders.
+
+    Containers have their image's labels; what else the engine's users do is not counted.
+    """
+    containers: set[str] = set()
+    images: set[str] = set()
+    for label in (LABEL, STAGE_LABEL, "gpfn.platform"):
+        only = ("--quiet", "--no-trunc", "--filter", f"label={label}")
+        containers.update(engine.run("ps", "--all", *only).stdout.split())
+        images.update(engine.run("images", *only).stdout.split())
     folders = Path(_temporary()).iterdir()
     return frozenset(containers), frozenset(images), frozenset(folders)
 
