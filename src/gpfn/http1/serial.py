@@ -126,8 +126,7 @@ class SerialServer:
             return
         if len(self._connections) >= _CONNECTIONS:
             self._make_room()
-        accepted = socket(listening.family, SOCK_STREAM, 0, descriptor)
-        accepted.setblocking(True)
+        accepted = socket(listening.family, SOCK_STREAM, 0, descriptor)  # which blocks, on Linux
         self._connections[descriptor] = _Connection(accepted, self._limits)
         self._poll.register(descriptor, POLLIN)
 

@@ -33,7 +33,10 @@ class Action:
             from gpfn.platforms.openwhisk.answering import answer_parameters
 
             return answer_parameters(self.function, value, activation, log)
-        return drive(settle(self._main(value)), activation.deadline)
+        result = self._main(value)
+        if hasattr(result, "__await__"):
+            return drive(settle(result), activation.deadline)
+        return result
 
     def remove(self) -> None:
         """Forget its modules; code that was sent is removed from the disk."""

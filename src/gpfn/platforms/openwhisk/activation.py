@@ -2,21 +2,32 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
-from typing import NamedTuple
+from types import MappingProxyType
 
 from gpfn.deadline import NEVER, Deadline
 
 __all__ = ["Activation", "current", "enter"]
 
 _PREFIX = "__OW_"
+_SIMPLE = (str, int, float)
+_KNOWN = 64
 
 
-class Activation(NamedTuple):
+class Activation:
     """One activation; ``context`` has every field that came beside the parameters."""
 
-    id: str = ""
-    deadline: Deadline = NEVER
-    context: Mapping[str, str] = {}
+    __slots__ = ("context", "id")
+
+    def __init__(
+        self, identifier: str = "", context: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.id = identifier
+        self.context = context
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the platform gives up; NEVER when it has not said so in a way to be read."""
+        return _deadline(self.context.get("deadline", ""))
 
     @classmethod
     def from_run(cls, body: Mapping[str, object]) -> "Activation":
@@ -25,14 +36,14 @@ class Activation(NamedTuple):
         Numbers are tolerated where the platform's documents say so and its code sends
         text, as for ``deadline``.
         """
-        context = {
-            name: value.replace("\0", "") if isinstance(value, str) else str(value)
-            for name, value in body.items()
-            if name != "value" and isinstance(value, str | int | float) and name.isidentifier()
-        }
-        return cls(
-            context.get("activation_id", ""), _deadline(context.get("deadline", "")), context
-        )
+        context = {}
+        for name, value in body.items():
+            if name == "value" or not (name in _variables or name.isidentifier()):
+                continue
+            if isinstance(value, _SIMPLE):
+                text = value if type(value) is str else str(value)
+                context[name] = text.replace("\0", "") if "\0" in text else text
+        return cls(context.get("activation_id", ""), context)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Activation":
@@ -42,7 +53,8 @@ class Activation(NamedTuple):
 
 
 _current = Activation()
-_replaced: dict[str, str | None] = {}  # what variables were before the running activation
+_original: dict[str, str | None] = {}  # of the variables that are set: what was there before
+_variables: dict[str, str] = {}  # names of fields as names of variables
 
 
 def current() -> Activation:
@@ -57,21 +69,36 @@ def enter(activation: Activation, environ: MutableMapping[str, str] = os.environ
     again where this one is silent, as ``__OW_API_HOST`` always does.
     """
     global _current  # noqa: PLW0603 - one activation at a time is the platform's rule
-    for name, value in _replaced.items():
-        if value is None:
-            environ.pop(name, None)
-        else:
-            environ[name] = value
-    _replaced.clear()
-    for name, text in activation.context.items():
-        variable = _variable(name)
-        _replaced[variable] = environ.get(variable)
-        environ[variable] = text
+    before, now = _current.context, activation.context
+    for name, text in now.items():
+        if before.get(name) != text:  # setting a variable costs as much as all the rest
+            _set(_variable(name), text, environ)
+    for name in before.keys() - now.keys():
+        _put_back(_variable(name), environ)
     _current = activation
 
 
+def _set(variable: str, text: str, environ: MutableMapping[str, str]) -> None:
+    if variable not in _original:
+        _original[variable] = environ.get(variable)
+    environ[variable] = text
+
+
+def _put_back(variable: str, environ: MutableMapping[str, str]) -> None:
+    original = _original.pop(variable, None)
+    if original is None:
+        environ.pop(variable, None)
+    else:
+        environ[variable] = original
+
+
 def _variable(name: str) -> str:
-    return _PREFIX + name.upper()
+    variable = _variables.get(name)
+    if variable is None:
+        variable = _PREFIX + name.upper()
+        if len(_variables) < _KNOWN:
+            _variables[name] = variable
+    return variable
 
 
 def _deadline(text: str) -> Deadline:

@@ -26,19 +26,20 @@ __all__ = ["CallLog", "resident"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1e6
+_statm = -1
 _NAMES = {"before": "preprocess", "after": "postprocess"}
 
 
 def resident() -> int:
     """Return this process's resident memory in bytes; 0 when the system does not tell."""
+    global _statm  # noqa: PLW0603 - opened once: opening it costs twice what reading does
     try:
-        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        if _statm < 0:
+            _statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        return int(os.pread(_statm, 64, 0).split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):  # user code may close what is not its own
+        _statm = -1
         return 0
-    try:
-        return int(os.read(statm, 64).split()[1]) * _PAGE
-    finally:
-        os.close(statm)
 
 
 class CallLog:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import orjson
+
 from gpfn.errors import error_document
 
 __all__ = [
@@ -59,23 +61,17 @@ OK = Answer(200, b'{"ok":true}\n')
 
 def failure(status: int, message: str) -> Answer:
     """Return ``{"error": message}`` with a status."""
-    import orjson
-
     whole = message.encode("utf-8", "backslashreplace").decode()  # orjson has no lone surrogates
     return Answer(status, orjson.dumps({"error": whole}))
 
 
 def application_error(error: BaseException) -> Answer:
     """Return an error document with 200: the caller sees it and the container lives."""
-    import orjson
-
     return Answer(200, orjson.dumps(error_document(error)))
 
 
 def parse_body(body: bytes | memoryview) -> Mapping[str, object]:
     """Return a body as an object; empty and ``null`` count as ``{}``. Raises Refusal."""
-    import orjson
-
     if not len(body):
         return {}
     try:
@@ -125,8 +121,6 @@ class Init(NamedTuple):
 
 def _texts(env: Mapping[str, object]) -> dict[str, str]:
     """Return the variables as the controller would send them: all values are text."""
-    import orjson
-
     texts = {}
     for name, value in env.items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -10,6 +10,8 @@ any other status would cost the warm container and the model in it.
 import math
 from collections.abc import Iterator
 
+import orjson
+
 from gpfn.platforms.openwhisk.protocol import NOT_A_DICTIONARY, Answer, Refusal, failure
 
 __all__ = ["MAX_RESULT", "result_answer"]
@@ -18,11 +20,13 @@ MAX_RESULT = 1 << 20
 """The platform's own limit; a longer result arrives there cut and marked as an error."""
 
 _DEPTH = 200
+_RESULTS = (dict, list, tuple)
+_STRICTLY = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def result_answer(result: object, max_bytes: int = MAX_RESULT) -> Answer:
     """Return the reply for what an action returned; raises Refusal for no dictionary."""
-    if not isinstance(result, dict | list | tuple):
+    if not isinstance(result, _RESULTS):
         raise Refusal(502, NOT_A_DICTIONARY)
     text = _json(result)
     if text is None:
@@ -39,11 +43,8 @@ def result_answer(result: object, max_bytes: int = MAX_RESULT) -> Answer:
 
 def _json(result: object) -> bytes | None:
     """Return the result as JSON, or None when it cannot be."""
-    import orjson
-
     try:
-        option = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-        text = orjson.dumps(result, option=option)
+        text = orjson.dumps(result, option=_STRICTLY)
     except TypeError:
         return _json_by_the_book(result)
     # NaN is written as null without a word: only then is it worth another look

@@ -13,11 +13,13 @@ from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
 __all__ = ["SENTINEL", "Streams"]
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+_END = f"{SENTINEL}\n".encode()
 
 
 class _Tracked(io.RawIOBase):
@@ -50,13 +52,12 @@ class _Tracked(io.RawIOBase):
         with self._lock:
             return self._write(view)
 
-    def write_line(self, text: str) -> None:
+    def write_line(self, line: bytes) -> None:
         """Write whole lines, which begin on a line of their own."""
         with self._lock:
-            start = "\n" if self._mid_line else ""
-            line = memoryview(f"{start}{text}\n".encode("utf-8", "backslashreplace"))
-            while line:
-                line = line[self._write(line) :]
+            rest = memoryview(b"\n" + line if self._mid_line else line)
+            while rest:
+                rest = rest[self._write(rest) :]
 
     def _write(self, view: memoryview) -> int:
         if not view:
@@ -93,11 +94,14 @@ class Streams:
     def say(self, text: str) -> None:
         """Write lines of the runner's own to stderr, behind what was printed until now."""
         self.flush()
-        self._raw[1].write_line(text.rstrip("\n"))
+        line = text.rstrip("\n") + "\n"
+        self._raw[1].write_line(line.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         """Write out what is buffered; user code may have closed or replaced a stream."""
-        streams: list[TextIO] = [sys.stdout, sys.stderr, *self._text]
+        streams: Sequence[TextIO] = self._text
+        if (sys.stdout, sys.stderr) != streams:
+            streams = (sys.stdout, sys.stderr, *streams)
         for stream in streams:
             try:
                 stream.flush()
@@ -108,4 +112,4 @@ class Streams:
         """Write the sentinel to both streams, each on a line of its own."""
         self.flush()
         for raw in self._raw:
-            raw.write_line(SENTINEL)
+            raw.write_line(_END)
