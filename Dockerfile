@@ -27,8 +27,8 @@ LABEL org.opencontainers.image.title="forecast" \
 LABEL org.opencontainers.image.base.name="${BASE}" \
       gpfn.platform="fn" gpfn.runtime="${RUNTIME}" \
       gpfn.function="${FUNCTION}"
-COPY --from=build /opt/gpfn /opt/gpfn
-COPY --from=build /function /function
+COPY --from=build /image/gpfn /
+COPY --from=build /image/function /
 ENV PATH=/opt/gpfn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 WORKDIR /function

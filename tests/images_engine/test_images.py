@@ -82,7 +82,7 @@ def test_no_tools_and_no_leavings_in_an_image(engine: Engine, build: Build, base
     assert not [name for name in names if "/tests/" in name or "/.cache/" in name]
     assert {name.split("/")[0] for name in names} <= {"opt", "function"}
     compiled = [name for name in names if name.endswith(".pyc")]
-    assert any("gpfn/cli/main" in name for name in compiled)
+    assert any("gpfn/cli/__pycache__/main." in name for name in compiled)
     assert any("function/__pycache__/func." in name for name in compiled)
 
 

@@ -95,8 +95,8 @@ class Recipe:
         yield 'LABEL org.opencontainers.image.base.name="${BASE}" \\'
         yield f'      gpfn.platform="{self.platform}" gpfn.runtime="${{RUNTIME}}" \\'
         yield '      gpfn.function="${FUNCTION}"'
-        yield "COPY --from=build /opt/gpfn /opt/gpfn"
-        yield "COPY --from=build /function /function"
+        yield "COPY --from=build /image/gpfn /"
+        yield "COPY --from=build /image/function /"
         yield from self._settings()
 
     def _first_stage(self) -> Iterator[str]:

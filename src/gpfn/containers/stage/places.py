@@ -9,6 +9,7 @@ __all__ = [
     "CONTEXT",
     "FUNCTION",
     "HOME",
+    "IMAGE",
     "LOCKS",
     "MARK",
     "TOOLS",
@@ -21,6 +22,8 @@ __all__ = [
 HOME = Path("/opt/gpfn")
 """The image's virtual environment."""
 FUNCTION = Path("/function")
+IMAGE = Path("/image")
+"""The finished layers: what lies below ``/image/NAME`` is copied to the image's root."""
 TOOLS = Path("/build/tools")
 """A second environment: pip, the build backend and the SBOM's tool. It stays behind."""
 LOCKS = Path("/build/locks")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .bytecode import CACHE, compile_all, needs_cache
 from .lock import CORE, EXTRAS, PLATFORMS, RUNTIMES, constraints, extras_of, select
-from .places import CONTEXT, FUNCTION, HOME, LOCKS, TOOLS, Failed, pip, run, site_packages
+from .places import CONTEXT, FUNCTION, HOME, IMAGE, LOCKS, TOOLS, Failed, pip, run, site_packages
 from .strip import strip
 
 __all__ = ["dependencies", "finish", "function", "package"]
@@ -94,10 +94,19 @@ def finish(epoch: int) -> None:
     launcher = HOME / "bin" / "gpfn"
     launcher.write_text(_SMALL_START.format(python=HOME / "bin" / "python", prefix=prefix))
     launcher.chmod(0o755)
-    for top in (HOME, FUNCTION):
-        for path in sorted(top.rglob("*"), reverse=True):
-            _normalise(path, epoch)
-        _normalise(top, epoch)
+    for layer, top in (("gpfn", HOME), ("function", FUNCTION)):
+        _lay_out(IMAGE / layer, top, epoch)
+
+
+def _lay_out(layer: Path, top: Path, epoch: int) -> None:
+    """Copy a folder to its place below ``layer``, whose folders have the time ``epoch`` too.
+
+    The image's COPY takes a layer as a whole: the folders that it made itself would have
+    the time of the build.
+    """
+    shutil.copytree(top, layer / top.relative_to("/"), symlinks=True)
+    for path in sorted(layer.rglob("*"), reverse=True):
+        _normalise(path, epoch)
 
 
 def _requirements(source: Path) -> tuple[set[str], list[str]]:
