@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpfn import Function, Payload, TensorSpec
 from gpfn.errors import InvalidTensor
@@ -352,3 +354,71 @@ def test_arrays_in_and_out() -> None:
     ).openwhisk
     found = main([1.0, 2.0])
     assert found == [2.0, 4.0]
+
+
+def test_a_reply_that_is_not_what_it_says_is_text() -> None:
+    wrong = Function(lambda message: Message(b"{no json", "application/json"), takes="message")
+    assert wrong.openwhisk({}) == {"result": "{no json"}
+    web_request = {"__ow_method": "get", "__ow_headers": {}}
+    assert wrong.openwhisk(web_request)["body"] == "{no json"  # type: ignore[call-overload]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+SPECIAL = st.sampled_from(
+    [
+        "__ow_method",
+        "__ow_headers",
+        "__ow_body",
+        "__ow_query",
+        "__ow_path",
+        "messages",
+        "specversion",
+        "cloudEventsVersion",
+        "id",
+        "source",
+        "type",
+        "data",
+        "data_base64",
+        "datacontenttype",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(SPECIAL | st.text(max_size=5), JSON, max_size=6) | st.lists(JSON, max_size=3)
+)
+def test_no_parameters_make_it_raise(parameters: dict[str, object] | list[object]) -> None:
+    main = ECHO.openwhisk
+    result = main(parameters)
+    json.dumps(result)
+    assert isinstance(result, dict | list)
+
+
+ECHO = Function(lambda payload: payload, takes="payload", name="echo")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"a": 2**70},
+        {"a": "\ud800"},
+        [2**70],
+        {
+            "__ow_method": "post",
+            "__ow_headers": {"content-type": "text/plain"},
+            "__ow_body": "\ud800",
+        },
+        {"messages": [{"topic": "t", "value": "\ud800"}]},
+        {"__ow_headers": {"ce-specversion": "\ud800", "ce-id": "\ud800"}},
+    ],
+)
+def test_what_only_pythons_json_lets_through(parameters: dict[str, object]) -> None:
+    """The stock runtime reads parameters with it."""
+    json.dumps(ECHO.openwhisk(parameters))

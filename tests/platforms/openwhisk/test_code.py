@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.platforms.openwhisk.served import served, zipped
+from tests.platforms.openwhisk.test_archive import ten_gigabytes_of_zeros
 
 NO_BINARY = "The action failed to generate or locate a binary. See logs for details."
 FROM_ECHO = {
@@ -107,6 +108,17 @@ def test_code_without_a_binary(tmp_path: Path, code: bytes, says: str) -> None:
         out, err = action.text(sentinels=1)
         assert out == ""
         assert says in err
+
+
+def test_ten_gigabytes_of_zeros(tmp_path: Path) -> None:
+    with served(tmp_path) as action:
+        for claimed in (0xF0000000, 100):
+            reply = action.init(ten_gigabytes_of_zeros(claimed))
+            assert (reply.status, reply.error) == (502, NO_BINARY)
+        _, err = action.text(sentinels=2)
+        assert "the archive unpacks to over 536870912 bytes (GPFN_MAX_CODE_BYTES)" in err
+        assert action.init("def main(args):\n    return args").status == 200
+        assert action.run({"a": 1}).json() == {"a": 1}
 
 
 def test_what_is_no_base64(tmp_path: Path) -> None:

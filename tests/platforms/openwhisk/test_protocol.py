@@ -1,8 +1,11 @@
 """Bodies of /init and replies."""
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpfn.errors import InvalidTensor
 from gpfn.platforms.openwhisk.protocol import (
@@ -11,6 +14,13 @@ from gpfn.platforms.openwhisk.protocol import (
     application_error,
     failure,
     parse_body,
+)
+
+MEMBERS = st.sampled_from(["value", "code", "binary", "main", "env"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MEMBERS | st.text(), inner),
+    max_leaves=8,
 )
 
 
@@ -66,3 +76,11 @@ def test_errors_as_replies() -> None:
     assert status == 200
     assert json.loads(body)["error"]["type"] == "invalid-tensor"
     assert b"secret" not in application_error(KeyError("secret")).body
+
+
+@given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_gets_anything_but_a_refusal_out_of_it(body: bytes) -> None:
+    with contextlib.suppress(Refusal):
+        found = Init.from_body(body)
+        assert all(isinstance(text, str) for text in found.env.values())
+        found.decoded()

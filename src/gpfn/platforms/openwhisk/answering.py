@@ -15,6 +15,7 @@ from gpfn.platforms.openwhisk.webaction import (
     parameters_message,
     web_reply,
 )
+from gpfn.platforms.openwhisk.webbody import json_bytes, json_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,15 +66,13 @@ def answer_parameters(
 
 def _array_message(parameters: object) -> Message:
     """An array of events is a batch; any other array is plain data."""
-    import orjson
-
     is_batch = (
         isinstance(parameters, list)
         and bool(parameters)
         and all(isinstance(item, dict) and "specversion" in item for item in parameters)
     )
     media_type = "application/cloudevents-batch+json" if is_batch else "application/json"
-    return Message(orjson.dumps(parameters), media_type)
+    return Message(json_bytes(parameters), media_type)
 
 
 def _array_result(reply: Reply) -> Result:
@@ -88,13 +87,11 @@ def _result(reply: Reply) -> dict[str, object]:
 
     An event in binary mode cannot come out of plain parameters, so there are no headers.
     """
-    import orjson
-
     body, media_type = reply.message.body, reply.message.content_type.partition(";")[0]
     if not len(body):
         return {}
     if media_type == "application/json" or media_type.endswith("+json"):
-        value = orjson.loads(body)
+        value = json_value(body)
         return value if isinstance(value, dict) else {"result": value}
     if media_type.startswith("text/"):
         return {"result": str(body, "utf-8", "replace")}

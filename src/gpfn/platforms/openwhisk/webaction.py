@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gpfn.events.message import Message
-from gpfn.platforms.openwhisk.webbody import decode_body, encode_body
+from gpfn.platforms.openwhisk.webbody import decode_body, encode_body, json_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def parameters_message(parameters: Mapping[str, object]) -> Message:
     if isinstance(body, str):
         return Message(decode_body(body, content_type), content_type, headers)
     if body is not None:  # a JSON array or number, which has no members to spread
-        return Message(_json(body), content_type or "application/json", headers)
+        return Message(json_bytes(body), content_type or "application/json", headers)
     plain = {name: value for name, value in parameters.items() if not name.startswith("__ow_")}
     if any(mark in plain for mark in _EVENT_MARKS):
-        return Message(_json(plain), _STRUCTURED, headers)
+        return Message(json_bytes(plain), _STRUCTURED, headers)
     if not plain and is_web(parameters):
         return Message(b"", content_type, headers)
     # a form's fields have become parameters like a JSON object's members
-    return Message(_json(plain), "application/json", headers)
+    return Message(json_bytes(plain), "application/json", headers)
 
 
 def kafka_messages(parameters: Mapping[str, object]) -> Iterator[Message]:
@@ -83,9 +83,9 @@ def kafka_messages(parameters: Mapping[str, object]) -> Iterator[Message]:
     for message in messages:
         value = message["value"]
         if isinstance(value, str):
-            yield Message(value.encode(), "text/plain")
+            yield Message(value.encode("utf-8", "replace"), "text/plain")
         else:
-            yield Message(_json(value), "application/json")
+            yield Message(json_bytes(value), "application/json")
 
 
 def web_reply(reply: Reply) -> dict[str, object]:
@@ -134,9 +134,3 @@ def _content_type(given: Mapping[object, object]) -> str:
         if isinstance(name, str) and name.lower() == "content-type" and isinstance(value, str):
             return value
     return ""
-
-
-def _json(value: object) -> bytes:
-    import orjson
-
-    return orjson.dumps(value)

@@ -7,7 +7,7 @@ value. A type that it does not know is text when it has a charset, and binary wi
 
 import binascii
 
-__all__ = ["decode_body", "encode_body"]
+__all__ = ["decode_body", "encode_body", "json_bytes", "json_value"]
 
 _TEXT = frozenset(
     (
@@ -27,11 +27,9 @@ def encode_body(body: bytes, content_type: str) -> object:
     if not body:
         return ""
     if _is_json(base):
-        import orjson
-
-        value = orjson.loads(body)
+        value = json_value(body)
         # a string would go out as it is, without its quotes
-        return body.decode() if isinstance(value, str) else value
+        return body.decode("utf-8", "replace") if isinstance(value, str) else value
     if _is_text(content_type):
         return body.decode("utf-8", "replace")
     return binascii.b2a_base64(body, newline=False).decode()
@@ -45,13 +43,39 @@ def decode_body(body: str, content_type: str) -> bytes:
     """
     is_json = _is_json(_base(content_type))
     if is_json and body.lstrip().startswith(_STARTS_OF_JSON):
-        return body.encode()
+        return _text(body)
     if not is_json and _is_text(content_type):
-        return body.encode()
+        return _text(body)
     try:
         return binascii.a2b_base64(body, strict_mode=True)
     except ValueError:
-        return body.encode()
+        return _text(body)
+
+
+def _text(body: str) -> bytes:
+    return body.encode("utf-8", "replace")  # half a character is none
+
+
+def json_bytes(value: object) -> bytes:
+    """Return parameters as JSON, also those that only Python's own reader lets through."""
+    import orjson
+
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer over 64 bits, half a character
+        import json
+
+        return json.dumps(value).encode()
+
+
+def json_value(body: bytes | memoryview) -> object:
+    """Return what a function's reply says is JSON; what is none after all as its text."""
+    import orjson
+
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return bytes(body).decode("utf-8", "replace")
 
 
 def _base(content_type: str) -> str:
