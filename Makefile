@@ -46,7 +46,7 @@ pytest: install-all peers ## All tests but the examples of the documentation
 	$(BIN)/python -m pytest -m timing --ignore tests/docs --ignore tests/images_engine
 
 images: install-all ## Build the images on a running engine and test them in their sandboxes
-	$(BIN)/python -m pytest --timeout 1200 tests/images_engine
+	$(BIN)/python -m pytest tests/images_engine
 	$(BIN)/python benchmarks/engine/images.py --quick
 
 docs: install-all ## Run every example in README.md and docs/
