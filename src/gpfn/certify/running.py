@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -47,16 +48,18 @@ class Process:
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start it; raises SetupError when there is no such command."""
         self._streams = tuple(tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
+        self._scratch = tempfile.mkdtemp(prefix="gpfn-certify-")  # for what a killed one leaves
         try:
             self._popen = subprocess.Popen(
                 command,
-                env={**os.environ, **environ},
+                env={**os.environ, "TMPDIR": self._scratch, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=self._streams[0],
                 stderr=self._streams[1],
                 start_new_session=True,
             )
         except OSError as error:
+            shutil.rmtree(self._scratch)
             raise SetupError(f"cannot start {command[0]}: {error.strerror}") from None
 
     def alive(self) -> bool:
@@ -95,6 +98,7 @@ class Process:
         self._popen.wait()
         for stream in self._streams:
             stream.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -114,6 +114,7 @@ def served(
     folder.mkdir(parents=True, exist_ok=True)
     out, err = folder / "stdout", folder / "stderr"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GPFN_", "GP_", "__OW_"))}
+    kept["TMPDIR"] = str(folder)  # what a killed process leaves goes with the test's folder
     command = [GPFN, "run", "openwhisk", *words, "--host", "127.0.0.1", "--port", "0"]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         popen = subprocess.Popen(

@@ -123,6 +123,7 @@ def test_the_log_is_never_in_the_way_of_an_answer(tmp_path: Path) -> None:
         [GPFN, "run", "openwhisk", "--host", "127.0.0.1", "--port", str(port)],
         stdout=write_out,
         stderr=write_out,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     os.close(write_out)
     try:
