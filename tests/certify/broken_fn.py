@@ -6,8 +6,8 @@ import time
 
 path = os.environ["FN_LISTENER"].removeprefix("unix:")
 listening = socket.socket(socket.AF_UNIX)
+os.umask(0o177)  # from the first moment on: a chmod would come too late for a quick look
 listening.bind(path)
-os.chmod(path, 0o600)
 time.sleep(0.3)  # the name is there, and nobody accepts
 listening.listen(8)
 while True:

@@ -95,7 +95,7 @@ def test_compose() -> None:
     (document,) = documents("compose/compose.yaml")
     schema = json.loads((Path(__file__).parent / "compose_spec.json").read_text())
     checked = {key: value for key, value in document.items() if key != "name"}  # newer than it
-    jsonschema.validate(checked, schema)
+    jsonschema.Draft7Validator(schema).validate(checked)
     services = document["services"]
     server = services["forecast"]["environment"]["GP_SERVER_URL"]
     assert server == f"http://models:{PLATFORMS['graphpipe'].port}"
@@ -103,7 +103,7 @@ def test_compose() -> None:
     assert "HEALTHCHECK" in Recipe("graphpipe").dockerfile(), "or it never becomes healthy"
     checked["services"]["forecast"]["prots"] = []
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(checked, schema)
+        jsonschema.Draft7Validator(schema).validate(checked)
 
 
 def test_openwhisk() -> None:
