@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,29 +44,20 @@ class Container:
     """A container of an image under some flags; ``stop()`` removes it."""
 
     def __init__(
-        self, engine: Engine, image: str, flags: Sequence[str], command: Sequence[str] = ()
+        self, engine: Engine, image: str, flags: Sequence[str], arguments: Sequence[str] = ()
     ) -> None:
         """Start it; raises SetupError when the engine cannot."""
         self._engine = engine
         self._kept = ""
         self.image = image
         self.started = time.perf_counter()
-        labelled = ["run", "--detach", f"--label={LABEL}", *flags, image, *command]
-        created: list[str] = []
+        name = f"gpfn-{uuid.uuid4().hex}"
         try:
-            self.id = engine.run(*labelled).stdout.strip().splitlines()[-1]
-        except SetupError:  # docker creates it before it finds that it cannot be started
-            created = self._created_in_vain()
+            command = ("run", "--detach", f"--name={name}", f"--label={LABEL}", *flags, image)
+            self.id = engine.run(*command, *arguments).stdout.strip().splitlines()[-1]
+        except SetupError:  # engines create it before they find that it cannot be started
+            engine.run("rm", "--force", "--volumes", name, check=False)
             raise
-        finally:
-            for identifier in created:
-                engine.run("rm", "--force", "--volumes", identifier, check=False)
-
-    def _created_in_vain(self) -> list[str]:
-        filters = ("--filter", f"label={LABEL}", "--filter", "status=created")
-        only = ("--filter", f"ancestor={self.image}")
-        found = self._engine.run("ps", "--all", "--quiet", *filters, *only, check=False)
-        return found.stdout.split()
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> float:
         """Wait until ``ready`` says so; returns the seconds since the start.
