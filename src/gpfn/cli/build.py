@@ -147,7 +147,7 @@ def _tell(
     from gpfn.containers.layers import layers
 
     rows = layers(engine, tag)
-    following = next_command(recipe, tag, target.memory if target else 0)
+    following = next_command(recipe, tag, target.memory if target else 0, engine.name)
     if as_json:
         sizes = [{"made_by": row.made_by, "size": row.size} for row in rows]
         print(json.dumps({"image": tag, "layers": sizes, "next": following}, indent=2))

@@ -57,8 +57,8 @@ def _model_of(folder: Path) -> str:
     return found[0]
 
 
-def next_command(recipe: Recipe, tag: str, memory: int) -> str:
-    """Return what to type after the build."""
+def next_command(recipe: Recipe, tag: str, memory: int, engine: str = "docker") -> str:
+    """Return what to type after the build, with that engine's command where one is needed."""
     name = recipe.name or "NAME"
     if recipe.platform == "fn":
         return f"fn create function APP {name} {tag} --memory {memory or 128}"
@@ -66,4 +66,4 @@ def next_command(recipe: Recipe, tag: str, memory: int) -> str:
         return f"wsk action create {name} --docker {tag} --memory {max(128, memory)}"
     port = 8080 if recipe.platform == "http" else 9000
     serves = recipe.platform == "http" or recipe.model
-    return f"docker run --rm -p {port}:{port} {tag}" + ("" if serves else " --model FILE")
+    return f"{engine} run --rm -p {port}:{port} {tag}" + ("" if serves else " --model FILE")

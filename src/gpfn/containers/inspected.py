@@ -11,7 +11,8 @@ __all__ = ["inspect_image"]
 
 def inspect_image(engine: Engine, name: str) -> ImageFacts:
     """Ask the engine about an image; raises SetupError when there is none of that name."""
-    done = engine.run("image", "inspect", "--format", "{{json .}}", name, check=False)
+    form = '{"Config": {{json .Config}}, "Size": {{json .Size}}}'
+    done = engine.run("image", "inspect", "--format", form, name, check=False)
     if done.returncode:
         raise SetupError("no such image here; gpfn build makes one", field=name)
     document = json.loads(done.stdout)

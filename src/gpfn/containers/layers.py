@@ -32,11 +32,19 @@ class Layer:
 
 def layers(engine: Engine, image: str) -> list[Layer]:
     """Return the layers of an image that hold anything, the lowest first."""
-    form = '{"size": {{json .Size}}, "by": {{json .CreatedBy}}}'
-    text = engine.run("history", "--no-trunc", "--human=false", "--format", form, image).stdout
-    found = [json.loads(line) for line in text.splitlines()]
-    rows = [Layer(_made_by(row["by"]), int(row["size"])) for row in reversed(found)]
+    rows = [Layer(_made_by(text), size) for text, size in reversed(_history(engine, image))]
     return [layer for layer in rows if layer.size]
+
+
+def _history(engine: Engine, image: str) -> list[tuple[str, int]]:
+    """Return what made each layer and its bytes, the newest first."""
+    command = ("history", "--no-trunc", "--human=false", "--format")
+    if engine.name == "podman":  # in its templates a size is a text for people
+        found = json.loads(engine.run(*command, "json", image).stdout)
+        return [(row.get("CreatedBy", ""), int(row["size"])) for row in found]
+    form = '{"size": {{json .Size}}, "by": {{json .CreatedBy}}}'
+    lines = engine.run(*command, form, image).stdout.splitlines()
+    return [(row["by"], int(row["size"])) for row in map(json.loads, lines)]
 
 
 def packages(engine: Engine, image: str) -> dict[str, int]:
