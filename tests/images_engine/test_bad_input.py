@@ -7,6 +7,7 @@ import pytest
 from gpfn.containers.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
+from tests.images_engine.engines import small_docker
 
 FUNC = """\
 from gpfn import Function
@@ -64,8 +65,9 @@ def test_a_base_without_python(engine: Engine, base: str, tmp_path: Path) -> Non
     ids=["conflict", "unknown package", "unknown extra", "missing import", "missing model"],
 )
 def test_functions_that_cannot_be_built(
-    engine: Engine, base: str, tmp_path: Path, files: dict[str, str], text: str
+    engine: Engine, base: str, build: Build, tmp_path: Path, files: dict[str, str], text: str
 ) -> None:
+    build("functions/forecast", "fn")  # what they have in common comes out of the cache
     where = ["--base", base, "--network", NETWORK]
     assert text in refused(engine, "build", str(function(tmp_path, **files)), *where)
 
@@ -84,6 +86,29 @@ def test_invoking_what_is_no_function(engine: Engine, base: str) -> None:
     )
     line = refused(engine, *words, base)
     assert "No command specified" in line
+
+
+def test_an_engine_that_does_not_run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real program, asked for a daemon that is not there."""
+    folders = census(engine)[2]
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    for words in (["build"], ["invoke", "--engine=docker"]):
+        run = gpfn(*words, f"{ROOT}/functions/forecast", stdin=b"{}")
+        assert run.returncode == 1
+        (line,) = run.stderr.strip().splitlines()
+        assert "docker is not running; start it with: sudo systemctl start docker" in line
+    monkeypatch.undo()
+    assert census(engine)[2] == folders
+
+
+def test_a_disk_that_is_full(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine whose data has room for less than the packages."""
+    with small_docker(base, megabytes=60) as environ:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        where = ["--base", base, "--network", NETWORK]
+        line = refused(Engine(), "build", f"{ROOT}/functions/forecast", *where)
+        assert line == "gpfn: the disk is full; free some with: docker system prune"
 
 
 def test_out_of_memory_is_a_clear_line(engine: Engine, base: str, tmp_path: Path) -> None:

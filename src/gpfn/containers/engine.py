@@ -91,6 +91,8 @@ class Engine:
 
     def _build(self, build: Build, how: Sequence[str]) -> None:
         command = [self.name, "build", "--force-rm", *how, "--file", "-"]
+        if self.name == "podman":  # its own format has no HEALTHCHECK
+            command.append("--format=docker")
         command += [f"--build-arg={name}={value}" for name, value in build.arguments.items()]
         command += [f"--network={build.network}"] if build.network else []
         command += [] if build.use_cache else ["--no-cache"]
@@ -146,9 +148,11 @@ def _followed(command: Sequence[str], text: str) -> tuple[int, str]:
     return code, "".join(kept)
 
 
+_DISK_FULL = "no space left on device"
 _NO_BASE = (
     r"pull access denied|manifest.*(?:not found|unknown)|no such host|failed to resolve|dial tcp"
     r"|Client\.Timeout|repository does not exist|error pinging|invalid reference format"
+    r"|did not resolve to an alias"
 )
 _REASONS = (
     (
@@ -159,7 +163,6 @@ _REASONS = (
         r"permission denied.*(?:docker\.sock|daemon)",
         "you may not use {name}; join its group (usermod -aG docker $USER) or use sudo",
     ),
-    (r"no space left on device", "the disk is full; free some with: {name} system prune"),
     (
         _NO_BASE,
         "the base image {base} cannot be had: {line}; give another one with --base",
@@ -171,6 +174,8 @@ def explain(name: str, output: str, *, base: str = "") -> str:
     """Return in one line why the engine failed, from what it wrote."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("Run '", "See '"))]
+    if any(_DISK_FULL in line.lower() for line in lines):
+        return f"the disk is full; free some with: {name} system prune"
     marked = [line.partition(MARK)[2] for line in lines if MARK in line]
     if marked:
         return marked[-1]
