@@ -4,6 +4,7 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from gpfn.containers.engine import Engine
 from gpfn.containers.running import Container
 from gpfn.containers.sandbox import openwhisk_flags
+from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post
 
@@ -91,12 +93,37 @@ def test_a_callers_fault_leaves_the_container_warm(classify: Container, photo: s
     assert post(address, "/run", activation({"image": photo})).json()["results"]
 
 
+def test_a_clock_that_moves(
+    build: Build, start: Start, closed: str, photo: str, tmp_path: Path
+) -> None:
+    """A deadline is a point of the invoker's time: a clock that is set is met by it alone."""
+    clock = Clock(tmp_path)
+    image = build("functions/classify", "openwhisk")
+    container = start(image, [*openwhisk_flags(256), f"--network={closed}", *clock.flags])
+    address = container.address()
+    assert post(address, "/init", NO_CODE).status == 200
+
+    def late(deadline: datetime) -> bool:
+        milliseconds = str(int(deadline.timestamp() * 1000))
+        reply = post(address, "/run", {**activation({"image": photo}), "deadline": milliseconds})
+        assert reply.status == 200, container.log()
+        assert ("results" in reply.json()) != ("error" in reply.json())
+        return "error" in reply.json()
+
+    ours = clock.in_a_minute()
+    assert not late(ours)
+    for days in (1, -1, 365 * 20, -365 * 20, 0):
+        clock.move(timedelta(days=days))
+        assert not late(clock.in_a_minute()), f"{days} days: {container.log()}"
+        assert late(ours) == (days > 0)
+    assert container.state().running
+
+
 @pytest.mark.parametrize(
     ("deadline", "late"),
     [("1", True), (1, True), ("4102444800000", False), (32503680000000, False)],
 )
-def test_clocks_that_differ(classify: Container, photo: str, deadline: object, late: bool) -> None:
-    """The container's clock cannot be set apart from ours; the deadline is what it meets."""
+def test_deadlines(classify: Container, photo: str, deadline: object, late: bool) -> None:
     address = classify.address()
     post(address, "/init", NO_CODE)
     reply = post(address, "/run", {**activation({"image": photo}), "deadline": deadline})
