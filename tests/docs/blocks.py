@@ -4,14 +4,21 @@ Two languages run: ``python`` (all blocks of a page share one namespace) and ``c
 a bash session. In a session ``$ `` begins a command and ``> `` continues it, ``$ ! ``
 begins one that has to fail, and every other line is output: each such line has to appear
 in the command's real output, in this order; ``…`` stands for anything within a line.
-What cannot run everywhere (it needs docker, fn, wsk) is in a block of another language.
+What needs a container engine is in a block of ``console engine``, which tests/images_engine
+runs; what nobody can run here (it needs fn, wsk) is in a block of another language.
 """
 
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["QUIET", "RUN", "Block", "Command", "commands", "fences", "read_blocks"]
+from tests.conftest import ROOT
+
+__all__ = ["DOCS", "PAGES", "QUIET", "RUN", "Block", "Command", "commands", "fences", "read_blocks"]
+
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+BESIDE = sorted([*ROOT.glob("functions/*/README.md"), *ROOT.glob("ce_samples/*.md")])
+PAGES = [ROOT / "README.md", *DOCS, *BESIDE]
 
 RUN = frozenset({"python", "console"})
 QUIET = frozenset(
@@ -22,12 +29,16 @@ _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
 
 
 class Block(NamedTuple):
-    """A fenced block: its page, the line of its first code line, its language and code."""
+    """A fenced block: its page, the line of its first code line, its language and code.
+
+    ``needs`` is what stands after the language: ``engine``, or nothing.
+    """
 
     page: Path
     line: int
     language: str
     code: str
+    needs: str = ""
 
 
 class Command(NamedTuple):
@@ -55,8 +66,8 @@ def fences(page: Path, text: str) -> list[Block]:
             if fence:
                 opening, start, code = fence, number + 1, []
         elif fence and fence["ticks"] == opening["ticks"] and not fence["info"].strip():
-            language = (opening["info"].split() or [""])[0]
-            found.append(Block(page, start, language, "\n".join(code) + "\n"))
+            language, _, needs = opening["info"].strip().partition(" ")
+            found.append(Block(page, start, language, "\n".join(code) + "\n", needs.strip()))
             opening = None
         else:
             code.append(line.removeprefix(opening["indent"]))

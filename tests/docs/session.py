@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.docs.blocks import Block, Command, commands
 
-__all__ = ["run_console", "run_python", "unmatched"]
+__all__ = ["of_a_reader", "run_console", "run_python", "unmatched"]
 
 _MARK = "\x1e"
 _SECONDS = 240
@@ -24,6 +24,18 @@ space = {"__name__": "__main__"}
 for page, line, code in blocks:
     exec(compile("\\n" * (line - 1) + code, page, "exec"), space)
 """
+
+
+def of_a_reader(folder: Path, shared: Path) -> dict[str, str]:
+    """Return a reader's environment: our commands first, models from the mirror, no settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GP_", "GPFN_", "FN_"))}
+    return {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GPFN_MODEL_MIRROR": str(shared / "data" / "models"),
+        "GPFN_CACHE_DIR": str(folder / "cache"),
+        "TMPDIR": str(folder),
+    }
 
 
 def run_python(blocks: Sequence[Block], folder: Path, environ: Mapping[str, str]) -> None:

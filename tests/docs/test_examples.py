@@ -1,19 +1,19 @@
 """Every example in README.md, in docs/ and beside functions and samples runs as it stands."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.docs.blocks import QUIET, RUN, Block, read_blocks
-from tests.docs.session import run_console, run_python
+from tests.docs.blocks import DOCS, PAGES, QUIET, RUN, Block, read_blocks
+from tests.docs.session import of_a_reader, run_console, run_python
 
-DOCS = sorted((ROOT / "docs").rglob("*.md"))
-BESIDE = sorted([*ROOT.glob("functions/*/README.md"), *ROOT.glob("ce_samples/*.md")])
-PAGES = [ROOT / "README.md", *DOCS, *BESIDE]
-CONSOLE = [block for page in PAGES for block in read_blocks(page) if block.language == "console"]
+CONSOLE = [
+    block
+    for page in PAGES
+    for block in read_blocks(page)
+    if block.language == "console" and not block.needs
+]
 
 
 def name_of(item: Path | Block) -> str:
@@ -25,15 +25,8 @@ def name_of(item: Path | Block) -> str:
 
 @pytest.fixture
 def environ(tmp_path: Path, shared: Path) -> dict[str, str]:
-    """A reader's environment: our commands first, the models from the mirror, no settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GP_", "GPFN_", "FN_"))}
-    return {
-        **kept,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "GPFN_MODEL_MIRROR": str(shared / "data" / "models"),
-        "GPFN_CACHE_DIR": str(tmp_path / "cache"),
-        "TMPDIR": str(tmp_path),
-    }
+    """A reader's environment."""
+    return of_a_reader(tmp_path, shared)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -41,7 +34,7 @@ def test_blocks_say_what_they_are(page: Path) -> None:
     wrong = [
         f"{page}:{block.line}: {block.language or 'no language'}"
         for block in read_blocks(page)
-        if block.language not in RUN | QUIET
+        if block.language not in RUN | QUIET or block.needs not in ("", "engine")
     ]
     assert not wrong, f"{', '.join(wrong)}; these run: {sorted(RUN)}, these do not: {sorted(QUIET)}"
 
