@@ -74,6 +74,13 @@ def test_tensorflow_is_its_c_library_only(engine: Engine, build: Build) -> None:
     assert sum(sizes.values()) - sizes["tensorflow"] < 80 * MEGABYTES
 
 
+def test_the_first_stage_keeps_tensorflow_twice_at_most(engine: Engine, build: Build) -> None:
+    """Where it is installed and where the image's layers are laid out; a step is a layer."""
+    build("", "graphpipe", "--runtime", "tensorflow")
+    large = [row for row in layers(engine, "gpfn/cache:graphpipe-tensorflow") if row.size > 5e8]
+    assert len(large) == 2, large
+
+
 def test_no_tools_and_no_leavings_in_an_image(engine: Engine, build: Build, base: str) -> None:
     image = build("functions/forecast", "fn")
     names = entries(engine, image, base)
