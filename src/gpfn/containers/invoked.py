@@ -16,9 +16,10 @@ from gpfn.invoke.openwhisk import OpenWhisk
 from gpfn.invoke.platform import Answer, Platform, Request
 from gpfn.invoke.target import Target
 
-__all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "listens", "start_image"]
+__all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "answers", "start_image"]
 
-_PEEK_SECONDS = 0.02
+_ASK = b"GET /health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
+_ASK_SECONDS = 1.0
 _ENDING_SECONDS = 1.0  # its socket closes before the engine knows that it has ended
 
 
@@ -85,7 +86,7 @@ class OpenWhiskImage(_InContainer, OpenWhisk):
         return container
 
     def _listens(self) -> bool:
-        return listens(self._port)
+        return answers(self._port)
 
 
 class HttpImage(_InContainer, Http):
@@ -107,7 +108,7 @@ class HttpImage(_InContainer, Http):
         return container
 
     def _listens(self) -> bool:
-        return listens(self._port)
+        return answers(self._port)
 
 
 IN_CONTAINERS: dict[str, Callable[[Target, Engine, str], Platform]] = {
@@ -133,19 +134,16 @@ def start_image(name: str, target: Target, engine: Engine, image: str) -> Platfo
     return IN_CONTAINERS[name](target, engine, image)
 
 
-def listens(port: int) -> bool:
-    """Say whether something behind a published port listens.
+def answers(port: int) -> bool:
+    """Say whether something behind a published port speaks HTTP.
 
-    The engine's own proxy takes connections before that, and closes them at once.
+    A connection says nothing: the engine's own proxy takes it before the container listens.
     """
     if not port:
         return False
     try:
-        with socket.create_connection(("127.0.0.1", port), 1.0) as connection:
-            connection.settimeout(_PEEK_SECONDS)
-            connection.recv(1)
-    except TimeoutError:
-        return True
+        with socket.create_connection(("127.0.0.1", port), _ASK_SECONDS) as connection:
+            connection.sendall(_ASK)
+            return connection.recv(5) == b"HTTP/"
     except OSError:
         return False
-    return False
