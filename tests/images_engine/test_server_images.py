@@ -3,7 +3,6 @@
 import json
 import time
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,9 +98,9 @@ def test_a_server_without_a_model_says_so(build: Build, start: Start) -> None:
     assert "--model is required" in container.log()
 
 
-def expected() -> np.ndarray:
+def expected(window: np.ndarray = WINDOW) -> np.ndarray:
     """Return what the model computes in this process."""
     from gpfn.models import open_model
 
-    model = open_model(str(Path(ROOT) / "models" / "forecast.tflite"))
-    return model({model.inputs[0].name: WINDOW})[model.outputs[0].name].ravel()
+    model = open_model(str(ROOT / "models" / "forecast.tflite"))
+    return model({model.inputs[0].name: window})[model.outputs[0].name].ravel()
