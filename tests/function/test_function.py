@@ -14,6 +14,7 @@ from gpfn.events import Event
 from gpfn.events.message import Message
 from gpfn.function.call import Opened
 from gpfn.function.function import Function
+from gpfn.function.load import load_function
 from gpfn.function.payload import Payload
 from gpfn.tensors import TensorSpec
 
@@ -50,6 +51,29 @@ def test_names() -> None:
     assert Function(named, takes="payload", name="mine").name == "mine"
     assert repr(Function(named, takes="payload")) == "<Function named>"
     assert Function(named, takes="payload").folder == str(Path(__file__).parent)
+
+
+@pytest.mark.parametrize(
+    ("func_yaml", "name"),
+    [
+        (b"schema_version: 20180708\nname: forecast\nversion: 0.0.1\n", "forecast"),
+        (b'name: "quoted"\n', "quoted"),
+        (b"version: 0.0.1\n", "function"),
+        (b"\xff\xfe", "function"),
+        (None, "function"),
+    ],
+)
+def test_a_func_py_has_the_name_in_func_yaml_or_the_folders(
+    tmp_path: Path, func_yaml: bytes | None, name: str
+) -> None:
+    folder = tmp_path / "function"
+    folder.mkdir()
+    if func_yaml is not None:
+        (folder / "func.yaml").write_bytes(func_yaml)
+    (folder / "func.py").write_text(
+        'from gpfn import Function\nhandler = Function(model="x.tflite").fn\n'
+    )
+    assert load_function(str(folder / "func.py")).name == name
 
 
 def test_specs_are_named_and_keep_what_they_say() -> None:

@@ -211,7 +211,19 @@ def _name(handler: object, folder: str, stem: str) -> str:
     name = str(getattr(handler, "__name__", ""))
     if name.isidentifier():
         return name
-    return stem if stem not in ("", "func", "__main__") else folder.rpartition("/")[2]
+    if stem not in ("", "func", "__main__"):
+        return stem
+    return _name_in_func_yaml(folder) or folder.rpartition("/")[2]
+
+
+def _name_in_func_yaml(folder: str) -> str:
+    """Return what Fn calls the function: in an image, every folder is /function."""
+    try:
+        with open(f"{folder}/func.yaml", encoding="utf-8") as file:
+            names = [line[5:].strip(" \n\"'") for line in file if line.startswith("name:")]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return names[0] if names else ""
 
 
 def _check(function: Function) -> None:
