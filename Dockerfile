@@ -17,18 +17,19 @@ RUN python3 -m stage function fn "$FUNCTION" "$EXTRAS"
 RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"
 
 FROM ${BASE}
+COPY --from=build /image/gpfn /
+COPY --from=build /image/function /
 ARG BASE=python:3.12-slim-bookworm
 ARG RUNTIME=litert
 ARG FUNCTION=functions/forecast
+ARG VERSION=
 LABEL org.opencontainers.image.title="forecast" \
       org.opencontainers.image.description="Fn function on gpfn" \
-      org.opencontainers.image.version="0.0.1" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
 LABEL org.opencontainers.image.base.name="${BASE}" \
       gpfn.platform="fn" gpfn.runtime="${RUNTIME}" \
       gpfn.function="${FUNCTION}"
-COPY --from=build /image/gpfn /
-COPY --from=build /image/function /
 ENV PATH=/opt/gpfn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 WORKDIR /function

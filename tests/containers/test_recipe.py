@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from gpfn.cli.main import main
+from gpfn.containers.described import next_command
 from gpfn.containers.recipe import PLATFORMS, RUNTIMES, Recipe
 from gpfn.errors import SetupError
 from tests.conftest import ROOT
@@ -52,6 +53,32 @@ def test_what_every_image_obeys(platform: str, runtime: str) -> None:
     last = text.partition("\nFROM ${BASE}\nARG")[2]
     assert "\nRUN " not in last, "what is built is built in the first stage"
     assert ("HEALTHCHECK" in text) == (platform in ("http", "graphpipe"))
+
+
+def test_a_version_is_an_argument_so_that_fn_may_count_it_up() -> None:
+    for recipe in (Recipe("fn", "functions/f", version="1.2.3"), Recipe("fn", on="gpfn/fn:1")):
+        text = recipe.dockerfile()
+        assert "1.2.3" not in text
+        assert text.index("ARG VERSION=") < text.index('image.version="${VERSION}"')
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (Recipe("fn", "functions/f", name="f"), "fn create function APP f tag:1 --memory 256"),
+        (Recipe("fn"), "gpfn build FOLDER --platform fn --on tag:1"),
+        (Recipe("openwhisk", "functions/f", name="f"), "wsk action create f --docker tag:1"),
+        (Recipe("openwhisk"), "wsk action create NAME FILE.py --docker tag:1"),
+        (Recipe("http", "functions/f"), "docker run --rm -p 8080:8080 tag:1"),
+        (Recipe("http"), "gpfn build FOLDER --platform http --on tag:1"),
+        (Recipe("graphpipe"), "docker run --rm -p 9000:9000 tag:1 --model FILE"),
+    ],
+)
+def test_what_to_type_after_the_build(recipe: Recipe, words: str) -> None:
+    assert next_command(recipe, "tag:1", 256).startswith(words)
+    assert next_command(recipe, "tag:1", 256, "podman").startswith(
+        words.replace("docker r", "podman r")
+    )
 
 
 def test_the_same_recipe_is_the_same_text() -> None:

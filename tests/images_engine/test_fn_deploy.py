@@ -25,9 +25,9 @@ WORKDIR /function
 ADD .pip_cache /function/.pip_cache
 ADD requirements.txt /function/
 RUN pip3 install --target /python/ --no-cache --no-cache-dir --no-index \
---find-links /function/.pip_cache -r requirements.txt &&\
- rm -fr ~/.cache/pip /tmp* requirements.txt func.yaml Dockerfile .venv &&\
- chmod -R o+r /python
+--find-links /function/.pip_cache -r requirements.txt &&\\
+\t\t\t    rm -fr ~/.cache/pip /tmp* requirements.txt func.yaml Dockerfile .venv &&\\
+\t\t\t    chmod -R o+r /python
 ADD . /function/
 RUN rm -fr /function/.pip_cache
 FROM fnproject/python:3.12
@@ -86,14 +86,24 @@ def answers(start: Start, image: str, folder: Path, shared: Path, memory: int = 
 
 
 def test_in_a_functions_folder(
-    engine: Engine, build: Build, start: Start, folder: Path, shared: Path
+    engine: Engine,
+    build: Build,
+    start: Start,
+    folder: Path,
+    shared: Path,
+    models: str,
+    tmp_path: Path,
 ) -> None:
-    """The Dockerfile there stands on the runtime's image."""
-    runtime = build("", "fn", "--extra", "images")
+    """The Dockerfile there stands on the runtime's image; its files may be their owner's alone."""
+    runtime = f"RUNTIME_IMAGE={build('', 'fn', '--extra', 'images')}"
     tag = "gpfn-test/deployed:0.0.1"
-    for name in ("digits", "forecast"):
-        where = ROOT / "functions" / name
-        docker_build(where, tag, "--build-arg", f"RUNTIME_IMAGE={runtime}")
+    mirror = f"GPFN_MODEL_MIRROR={models}"
+    docker_build(ROOT / "functions/classify", tag, "--build-arg", runtime, "--build-arg", mirror)
+    private = tmp_path / "forecast"
+    shutil.copytree(ROOT / "functions" / "forecast", private)
+    for path in private.iterdir():
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    docker_build(private, tag, "--build-arg", runtime)
     answers(start, tag, folder, shared)
     assert engine.labels(tag)["org.opencontainers.image.title"] == "forecast"
 

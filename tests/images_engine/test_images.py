@@ -56,6 +56,7 @@ def test_settings(engine: Engine, build: Build, platform: str) -> None:
     assert not found.get("Volumes")
     assert found["StopSignal"] == "SIGTERM"
     assert found["Labels"]["org.opencontainers.image.title"]
+    assert found["Labels"]["org.opencontainers.image.version"] == "0.0.1"
     assert found["Labels"]["gpfn.platform"] == platform
     assert ("Healthcheck" in found) == (platform in ("http", "graphpipe"))
 

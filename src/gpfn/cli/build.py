@@ -20,6 +20,7 @@ EXAMPLES = """\
 gpfn build functions/forecast --platform fn --print
 gpfn build functions/classify --platform openwhisk --tag classify:1
 gpfn build --platform graphpipe --runtime tensorflow --tag gpfn/graphpipe:0.1.0-tensorflow
+gpfn build --platform fn --extra images --tag gpfn/fn:0.1.0-litert   # for functions/*/Dockerfile
 gpfn build functions/forecast --platform http --base my/python:3.12 --sbom forecast.cdx.json
 """
 
@@ -117,8 +118,10 @@ def _build(
     if recipe.on:
         check_runtime(engine, recipe.on)
     arguments = {} if recipe.on else {"BASE": recipe.base}
+    if not args.file:
+        arguments["VERSION"] = recipe.version
     mirror = os.environ.get("GPFN_MODEL_MIRROR", "")
-    if "://" in mirror and not recipe.on:
+    if "://" in mirror:
         arguments["GPFN_MODEL_MIRROR"] = mirror
     with staged(target.folder if target else None, DownloadProgress()) as context:
         place = context / recipe.function if recipe.on else context

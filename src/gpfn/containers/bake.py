@@ -86,11 +86,21 @@ def _check_found(folder: Path) -> None:
             raise SetupError(error.detail, field="model") from error
 
 
+def _let_everybody_read(folder: Path) -> None:
+    """Platforms choose the user, and the files may be their owner's alone."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
+
+
 def main() -> int:
     """Bake the folder that the command line names; returns the exit code."""
+    folder = Path(sys.argv[1])
     try:
-        for path in bake(Path(sys.argv[1])):
+        for path in bake(folder):
             print(f"{path.name}: {path.stat().st_size} bytes")
+        _let_everybody_read(folder)
     except GpfnError as error:
         print(f"gpfn: {' '.join(str(error).split())}", flush=True)
         return 1

@@ -60,10 +60,13 @@ def _model_of(folder: Path) -> str:
 def next_command(recipe: Recipe, tag: str, memory: int, engine: str = "docker") -> str:
     """Return what to type after the build, with that engine's command where one is needed."""
     name = recipe.name or "NAME"
+    if recipe.platform in ("fn", "http") and not recipe.function:
+        return f"gpfn build FOLDER --platform {recipe.platform} --on {tag}"
     if recipe.platform == "fn":
         return f"fn create function APP {name} {tag} --memory {memory or 128}"
     if recipe.platform == "openwhisk":
-        return f"wsk action create {name} --docker {tag} --memory {max(128, memory)}"
+        file = "" if recipe.function else " FILE.py"
+        return f"wsk action create {name}{file} --docker {tag} --memory {max(128, memory)}"
     port = 8080 if recipe.platform == "http" else 9000
     serves = recipe.platform == "http" or recipe.model
     return f"{engine} run --rm -p {port}:{port} {tag}" + ("" if serves else " --model FILE")

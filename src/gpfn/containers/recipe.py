@@ -57,6 +57,7 @@ class Recipe:
 
     ``model`` is the file beside the function that a GraphPipe server serves; ``on`` names
     an image of gpfn to put the function on, instead of a base to build everything from.
+    The function's version is a build argument: ``fn deploy`` counts it up each time.
     """
 
     platform: str
@@ -88,6 +89,8 @@ class Recipe:
         yield from self._first_stage()
         yield ""
         yield "FROM ${BASE}"
+        yield "COPY --from=build /image/gpfn /"
+        yield "COPY --from=build /image/function /"
         yield f"ARG BASE={self.base}"
         yield f"ARG RUNTIME={self.runtime}"
         yield f"ARG FUNCTION={self.function}"
@@ -95,8 +98,6 @@ class Recipe:
         yield 'LABEL org.opencontainers.image.base.name="${BASE}" \\'
         yield f'      gpfn.platform="{self.platform}" gpfn.runtime="${{RUNTIME}}" \\'
         yield '      gpfn.function="${FUNCTION}"'
-        yield "COPY --from=build /image/gpfn /"
-        yield "COPY --from=build /image/function /"
         yield from self._settings()
 
     def _first_stage(self) -> Iterator[str]:
@@ -120,10 +121,11 @@ class Recipe:
         yield f"# Made by: {self.command()}"
         yield f"ARG RUNTIME_IMAGE={self.on}"
         yield "FROM ${RUNTIME_IMAGE}"
-        yield from self._labels()
         yield "USER 0:0"
         yield "COPY . /function"
+        yield "ARG GPFN_MODEL_MIRROR="
         yield f'RUN ["{_PYTHON}", "-m", "gpfn.containers.bake", "/function"]'
+        yield from self._labels()
         yield "USER 1000:1000"
         yield self._entrypoint()
 
@@ -132,10 +134,11 @@ class Recipe:
         labels = {
             "title": self.name or f"gpfn {self.platform}",
             "description": f"{platform.title} on gpfn",
-            "version": self.version,
+            "version": "${VERSION}",
             "licenses": "Apache-2.0",
         }
-        pairs = [f'org.opencontainers.image.{key}="{text}"' for key, text in labels.items() if text]
+        yield "ARG VERSION="
+        pairs = [f'org.opencontainers.image.{key}="{text}"' for key, text in labels.items()]
         yield f"LABEL {f' {chr(92)}{chr(10)}      '.join(pairs)}"
 
     def _settings(self) -> Iterator[str]:
