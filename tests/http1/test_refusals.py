@@ -1,9 +1,14 @@
 """Requests that must be refused, each with its status, whichever way it is cut."""
 
+import gc
 import tracemalloc
+import weakref
+from contextlib import suppress
 
 import pytest
 
+from gpfn.errors import GpfnError
+from gpfn.http1 import RequestReader
 from gpfn.limits import Limits
 from tests.http1.feeding import head, outcome, pieces
 
@@ -136,3 +141,29 @@ def test_any_number_of_zeros_before_a_length() -> None:
     found, error, _ = outcome([head("Content-Length: " + "0" * 5000 + "3") + b"abc"])
     assert error is None
     assert found[0].body == b"abc"
+
+
+class Watched(RequestReader):
+    """A reader that can be watched; the slots of the real one have no room for it."""
+
+
+def refused(data: bytes, limits: Limits) -> "weakref.ref[Watched]":
+    """Return a reader that has refused ``data`` as often as it was asked."""
+    reader = Watched(limits)
+    for part in (data, b"x"):
+        with suppress(GpfnError):
+            reader.feed(part)
+        with suppress(GpfnError):
+            reader.next_request()
+    return weakref.ref(reader)
+
+
+@pytest.mark.parametrize("case", [*REFUSED, *OVER])
+def test_a_reader_goes_with_its_last_user_after_a_refusal(case: str) -> None:
+    """Without the garbage collector, for a body of 6 MB may be waiting for it."""
+    limits, data = (SMALL, OVER[case][0]) if case in OVER else (Limits(), REFUSED[case][0])
+    gc.disable()
+    try:
+        assert refused(data, limits)() is None
+    finally:
+        gc.enable()

@@ -26,7 +26,8 @@ class RequestReader:
     Each request is to be taken with :meth:`next_request` before more is fed; what was
     pipelined behind it waits. An error is raised once everything before it was taken,
     by whichever of :meth:`feed`, :meth:`body_received` and :meth:`next_request` is called
-    then, and by every later call: the connection is of no use any more.
+    then, and by every later call: the connection is of no use any more. What has come of
+    the body is forgotten then, while the connection may live on.
 
     Args:
         limits: ``header_bytes`` bounds the request line and header lines together.
@@ -88,14 +89,14 @@ class RequestReader:
             return
         self._parse(data)
         if self._error is not None and self._ready is None:
-            raise self._error
+            raise _anew(self._error)
 
     def next_request(self) -> Request | None:
         """Return the next complete request, or None; raises like :meth:`feed`."""
         request, self._ready = self._ready, None
         if request is None:
             if self._error is not None:
-                raise self._error
+                raise _anew(self._error)
             return None
         if self._rest:
             rest, self._rest = self._rest, b""
@@ -134,7 +135,8 @@ class RequestReader:
                     return
                 position = _STEPS[self._state](self, data, position)
         except GpfnError as error:
-            self._error = error
+            self._error = _anew(error)
+            self._body = Body(self._large)
 
     def _skip_blank(self, data: bytes, position: int) -> int:
         """Between requests: pass empty lines over, as RFC 9112 2.2 has it."""
@@ -210,7 +212,7 @@ class RequestReader:
         for piece in self._head.take_chunks(data[position:stop]):
             self._body.append(piece)
         if scanner.failure is not None:
-            raise scanner.failure
+            raise _anew(scanner.failure)
         if scanner.done != self._head.ended:
             raise InvalidRequest("the chunks end where they should not", field="body")
         if scanner.done:
@@ -221,6 +223,17 @@ class RequestReader:
         head = self._head
         self._state = _BETWEEN
         self._ready = Request(head.method, head.target, tuple(head.headers), body, head.keep_alive)
+
+
+def _anew(error: GpfnError) -> GpfnError:
+    """Return an equal error that was not raised yet.
+
+    One that was holds the frames it went through, and with them the reader: if the reader
+    held it in turn, neither would go before the garbage collector comes by.
+    """
+    equal = GpfnError.__new__(type(error), *error.args)
+    vars(equal).update(vars(error))
+    return equal
 
 
 _STEPS = (

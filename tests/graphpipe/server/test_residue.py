@@ -1,0 +1,62 @@
+"""A request that is refused leaves nothing of its body, whenever the collector comes."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.residue import NO_COLLECTOR, chunked, growth, sized, status_of
+
+GPFN = str(Path(sys.executable).parent / "gpfn")
+MODEL = f"{NO_COLLECTOR}\n\ndef model(x):\n    return x\n"
+CASES = {
+    "over the limit, in chunks": (chunked("/", bytes(7_000_000)), 413),
+    "over the limit, with its length": (sized("/", bytes(7_000_000)), 413),
+    "broken, in chunks": (chunked("/", b"[" * 5_000_000), 400),
+    "broken, with its length": (sized("/", b"[" * 5_000_000), 400),
+}
+BOUND = 12_000_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    """Serve a model of Python with a limit of 6 MB; its process and port."""
+    folder = tmp_path_factory.mktemp("residue")
+    (folder / "kept_by_nobody.py").write_text(MODEL)
+    environ = {**os.environ, "PYTHONPATH": str(folder), "GPFN_MAX_BODY_BYTES": "6000000"}
+    command = [GPFN, "serve", "-m", "kept_by_nobody:model", "-l", "127.0.0.1:0"]
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environ)
+    try:
+        yield process.pid, _port(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    until = time.monotonic() + 30
+    while not (found := re.search(r"127\.0\.0\.1:(\d+)", log.read_text())):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until, "not ready"
+        time.sleep(0.01)
+    return int(found[1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_refused_bodies(server: tuple[int, int], case: str) -> None:
+    pid, port = server
+    data, status = CASES[case]
+
+    def again() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            assert status_of(connection, data) == status
+
+    assert growth(pid, again) < BOUND
