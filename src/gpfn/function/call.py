@@ -31,6 +31,24 @@ class Reply(NamedTuple):
     failures: tuple[BaseException, ...] = ()
     memory: tuple[tuple[str, int], ...] = ()
 
+    def release(self) -> None:
+        """Let go of the frames that its errors went through, once they are logged.
+
+        One of those frames may hold this reply, and most of them the call's body: a cycle
+        that would stay until the garbage collector comes by.
+        """
+        waiting: list[BaseException | None] = [self.error, *self.failures]
+        seen: set[int] = set()
+        while waiting:
+            error = waiting.pop()
+            if error is None or id(error) in seen:
+                continue
+            seen.add(id(error))
+            error.with_traceback(None)  # also where a class does not let attributes be set
+            waiting += (error.__cause__, error.__context__)
+            if isinstance(error, BaseExceptionGroup):
+                waiting += error.exceptions
+
 
 class Opened(NamedTuple):
     """How long opening took; ``uri`` is the model that was found, empty without one.

@@ -83,6 +83,7 @@ def _response(ctx: InvokeContext, incoming: Incoming, reply: Reply) -> Response:
     from fdk.response import Response
 
     log_failures(incoming.call.id, reply)
+    reply.release()
     status = socket_status(reply, by_trigger=incoming.by_trigger)
     message = reply.message
     headers = {"Content-Type": message.content_type} if message.content_type else {}

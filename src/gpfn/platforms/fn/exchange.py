@@ -56,12 +56,16 @@ class Exchange:
         """Log what was answered last, now that nobody waits for it."""
         if self._out is not None:
             self._log.call(*self._out, time.perf_counter() - self._began)
+            self._out[1].release()
             self._out = None
 
     def lost(self, error: OSError) -> None:
         """Log that the agent went away before it had its answer."""
-        call_id = "-" if self._out is None else self._out[0]
-        self._out = None
+        call_id = "-"
+        if self._out is not None:
+            call_id, reply, _ = self._out
+            reply.release()
+            self._out = None
         say(f"call {call_id}: the agent went away: {error}")
 
     def _bytes(self, incoming: Incoming, reply: Reply, *, close: bool) -> Buffers:

@@ -59,6 +59,7 @@ class Incoming:
             piece = await self._next()
             size += len(piece)
             if size > limits.body_bytes:
+                pieces.clear()  # the error keeps this frame while the rest is drained
                 raise _too_large(limits)
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -71,6 +71,7 @@ class Service:
             reply = failed(error)
         reply = await self._send(send, incoming, reply)
         _report(scope, call_id, reply, time.perf_counter() - began)
+        reply.release()
 
     async def _answer(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
         path = scope["path"].removeprefix(scope.get("root_path", ""))

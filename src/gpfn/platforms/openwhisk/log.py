@@ -93,6 +93,8 @@ class CallLog:
                     self.failed(failure)
         if not self.quiet:
             self._tell(name, identifier, replies, seconds, before)
+        for reply in replies:
+            reply.release()
 
     def _tell(
         self, name: str, identifier: str, replies: Sequence[Reply], seconds: float, before: int
