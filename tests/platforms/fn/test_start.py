@@ -11,11 +11,17 @@ from tests.platforms.fn.container import call_bytes, container, read_reply, trig
 
 FILES = Path(__file__).parent / "files"
 SLOW = FILES / "slow.py"
+SPINNING = FILES / "spinning.py"
+
+
+def as_text(deadline: float) -> str:
+    """Return a deadline as the agent would write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(deadline))
 
 
 def in_seconds(seconds: int) -> str:
-    """Return a deadline as the agent would write it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    """Return the deadline that is so far away."""
+    return as_text(time.time() + seconds)
 
 
 def test_loading_that_fits_the_window_comes_before_the_socket() -> None:
@@ -53,6 +59,28 @@ def test_a_call_whose_deadline_passes_while_loading_is_answered(by_trigger: bool
         assert b"deadline-exceeded" in reply.body
         connection.sendall(call_bytes(b"x", *headers, deadline=in_seconds(30)))
         assert read_reply(connection).body == b"main thread: True"
+
+
+def test_a_time_out_comes_before_the_deadline_although_the_loading_computes() -> None:
+    """Later, and the agent kills the container, which then loads from the beginning."""
+    environ = {"SPIN": "5", "GPFN_START_WINDOW": "0"}
+    with container(SPINNING, environ=environ) as running, running.connect() as connection:
+        for _ in range(2):
+            deadline = int(time.time()) + 2
+            connection.sendall(call_bytes(b"x", deadline=as_text(deadline)))
+            assert read_reply(connection).status == 504
+            assert deadline - 0.5 < time.time() < deadline
+        connection.sendall(call_bytes(b"x"))
+        assert read_reply(connection).status == 200
+
+
+def test_what_a_time_out_needs_is_imported_before_there_is_one() -> None:
+    """Imports beside a thread that computes take longer than a deadline that is near allows."""
+    environ = {"SPIN": "2", "GPFN_START_WINDOW": "0"}
+    with container(SPINNING, environ=environ) as running:
+        assert running.call(call_bytes()).body == b"prepared: True"
+    with container(SPINNING, environ={"SPIN": "0.1"}) as running:  # a usual start does without
+        assert running.call(call_bytes()).body == b"prepared: False"
 
 
 def test_sigterm_ends_the_loading() -> None:

@@ -12,7 +12,7 @@ from gpfn.platforms.fn.incoming import Headers, Incoming, read_call
 from gpfn.platforms.fn.log import CallLog, say
 from gpfn.platforms.fn.outgoing import reply_headers, socket_status
 
-__all__ = ["Answer", "Buffers", "Exchange", "error_reply"]
+__all__ = ["Answer", "Buffers", "Exchange", "error_reply", "too_late"]
 
 Answer = Callable[[Incoming], Reply]
 """What answers a call: a Function's adapter or a handler of the FDK's kind."""
@@ -31,7 +31,7 @@ class Exchange:
     __slots__ = ("_began", "_log", "_out", "answers")
 
     def __init__(self, log: CallLog) -> None:
-        self.answers: Answer = _too_late
+        self.answers: Answer = lambda _: too_late()
         self._log = log
         self._began = 0.0
         self._out: tuple[str, Reply, int] | None = None
@@ -104,5 +104,6 @@ def _check_target(request: Request) -> None:
         raise InvalidRequest("only POST is served", field="method", status=405)
 
 
-def _too_late(_: Incoming) -> Reply:
+def too_late() -> Reply:
+    """Return the reply to a call whose deadline passes while the function is loading."""
     return error_reply(DeadlineExceeded("the deadline passed while the function was loading"))

@@ -16,6 +16,14 @@ from gpfn.platforms.fn.incoming import Headers, read_call
 
 __all__ = ["Server"]
 
+_MARGIN_SECONDS = 0.1
+"""Between our time-out and the deadline, for the answer has to reach the agent before it.
+
+Beside a thread that computes, each wait for the interpreter's lock takes 5 ms or more, and
+there are several on an answer's way. The agent cuts the fraction of a second off when it
+writes the deadline, so it mostly waits a little longer than that says, but it need not.
+"""
+
 
 class Server(SerialServer):
     """Serves an exchange, and keeps its calls waiting while it has no answers yet."""
@@ -36,6 +44,7 @@ class Server(SerialServer):
                 continue
             connection, request = self._complete[0]
             left = read_call(request.headers, b"").call.deadline.remaining()
+            left = max(0.0, left - _MARGIN_SECONDS)
             if ready.acquire(timeout=-1 if left == float("inf") else left):
                 return
             self._complete.popleft()

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from gpfn.errors import GpfnError, SetupError
 from gpfn.function.call import Reply
 from gpfn.function.load import function_of, load_target
-from gpfn.platforms.fn.exchange import Answer
+from gpfn.platforms.fn.exchange import Answer, too_late
 from gpfn.platforms.fn.incoming import Incoming
 from gpfn.platforms.fn.listener import Listener
 from gpfn.platforms.fn.log import log_failure, say
@@ -76,6 +76,9 @@ class Start:
                     say(
                         f"gpfn: still loading after {self._window:g} s, listening before it is done"
                     )
+                # for its imports: beside a thread that computes they take up to half a second,
+                # which is too long once a deadline is near
+                too_late()
                 self._server.hold(self._ready)
         except GpfnError as error:
             self._failure = error
