@@ -92,6 +92,13 @@ def test_timeouts_of_both_platforms(tmp_path: Path) -> None:
     ]
 
 
+def test_a_timeout_that_may_leave_no_time(tmp_path: Path) -> None:
+    found = only(examine(function(tmp_path, yaml="timeout: 1\n")))
+    assert (found.rule, found.level, found.platform) == ("timeout", "warns", "fn")
+    assert "timeout: 1 may leave a call no time" in found.text
+    assert examine(function(tmp_path, yaml="timeout: 2\n")) == []
+
+
 MEASURED = [
     ("start", "fails", Measured(6.0, 1, 1), "listens after 6.0 s; Fn waits 5 s"),
     ("start", "warns", Measured(3.0, 1, 1), "listens after 3.0 s"),

@@ -18,6 +18,7 @@ __all__ = ["RULES", "Finding", "Level", "examine"]
 Level = Literal["fails", "warns"]
 _MIB = 1 << 20
 _FN_START, _FN_TIMEOUT, _FN_MEMORY = 5.0, 300.0, 8192
+_FN_SHORTEST = 2.0  # Fn tells deadlines without their fraction: up to a second less
 _WHISK_MEMORY, _WHISK_TIMEOUT, _WHISK_ZIP = 512, 300.0, 36_000_000
 _WHISK_PAYLOAD = _MIB
 _ROOM = 1.25  # of the measured memory: a call needs more than an idle process
@@ -76,6 +77,9 @@ def _timeout(facts: Facts) -> _Found:
     for platform, limit in (("fn", _FN_TIMEOUT), ("openwhisk", _WHISK_TIMEOUT)):
         if facts.target.timeout > limit:
             yield "fails", platform, f"timeout: {facts.target.timeout:g} is over {limit:g} s"
+    if facts.target.timeout < _FN_SHORTEST:
+        text = f"timeout: {facts.target.timeout:g} may leave a call no time at all"
+        yield "warns", "fn", f"{text}: Fn cuts deadlines to whole seconds"
 
 
 def _models(facts: Facts) -> _Found:
