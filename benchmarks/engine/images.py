@@ -10,6 +10,7 @@ It is in a folder of its own because it needs an engine: `make images` runs it.
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import statistics
@@ -23,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.images_engine.tags import tag_of  # noqa: E402
 from tests.images_engine.wire import post, recorded, say, with_event  # noqa: E402
 
 from gpfn.cli.main import main as gpfn  # noqa: E402
@@ -44,12 +46,16 @@ MB = 1e6
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a line a figure, and write JSON when asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few runs, that judge nothing")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few runs, that judge nothing, of images that are there",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures")
     args = parser.parse_args(argv)
-    engine, base = Engine(), os.environ.get("GPFN_TEST_BASE", BASE)
+    images = Images(os.environ.get("GPFN_TEST_BASE", BASE), reuse=args.quick)
     runs = 3 if args.quick else 15
-    figures = [*_sizes(engine, base), *_fn(engine, base, runs), *_openwhisk(engine, base, runs)]
+    figures = [*_sizes(images), *_fn(images, runs), *_openwhisk(images, runs)]
     for figure in figures:
         print(f"{figure['what']:60} {figure['value']:10.1f} {figure['unit']:8} {figure['goal']}")
     if args.json:
@@ -69,26 +75,33 @@ def _figure(what: str, value: float, unit: str, most: float | None = None) -> di
     }
 
 
-def _built(base: str, function: str, platform: str, *options: str) -> str:
-    words = [Path(function).name, platform, *options]
-    tag = f"gpfn-bench/{'-'.join(filter(None, words)).replace('--', '')}:1"
-    network = os.environ.get("GPFN_TEST_NETWORK", "host")
-    where = ["--base", base, "--network", network, "--tag", tag]
-    os.environ.setdefault("GPFN_MODEL_MIRROR", str(SHARED / "data" / "models"))
-    with open(os.devnull, "w") as nowhere:
-        kept, sys.stdout, sys.stderr = (sys.stdout, sys.stderr), nowhere, nowhere
-        try:
-            code = gpfn(
-                ["build", *filter(None, [function]), "--platform", platform, *where, *options]
-            )
-        finally:
-            sys.stdout, sys.stderr = kept
-    if code:
-        raise SystemExit(f"gpfn build {function} --platform {platform} failed")
-    return tag
+class Images:
+    """Builds what is measured, or takes what the tests have built before."""
+
+    def __init__(self, base: str, *, reuse: bool) -> None:
+        self.engine, self.base, self._reuse = Engine(), base, reuse
+        os.environ.setdefault("GPFN_MODEL_MIRROR", str(SHARED / "data" / "models"))
+
+    def built(self, function: str, platform: str, *options: str) -> str:
+        """Return the image of ``gpfn build FUNCTION --platform PLATFORM OPTION…``."""
+        tag = tag_of(function, platform, *options)
+        if self._reuse and self.engine.image_id(tag):
+            return tag
+        network = os.environ.get("GPFN_TEST_NETWORK", "host")
+        where = ["--base", self.base, "--network", network, "--tag", tag]
+        words = [*filter(None, [function]), "--platform", platform, *where, *options]
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            code = gpfn(["build", *words])
+        if code:
+            raise SystemExit(f"gpfn build {function} --platform {platform} failed")
+        return tag
 
 
-def _sizes(engine: Engine, base: str) -> list[dict[str, Any]]:
+def _sizes(images: Images) -> list[dict[str, Any]]:
     found = []
     for function, platform, runtime in (
         ("functions/forecast", "fn", "litert"),
@@ -98,12 +111,13 @@ def _sizes(engine: Engine, base: str) -> list[dict[str, Any]]:
         ("", "graphpipe", "onnx"),
         ("", "graphpipe", "tensorflow"),
     ):
-        image = _built(base, function, platform, "--runtime", runtime)
-        ours = sum(row.size for row in layers(engine, image) if "COPY dir" in row.made_by)
+        options = () if runtime == "litert" and function else ("--runtime", runtime)
+        image = images.built(function, platform, *options)
+        ours = sum(row.size for row in layers(images.engine, image) if "COPY dir" in row.made_by)
         name = f"{Path(function).name or 'server'}, {platform}, {runtime}: over its base image"
         found.append(_figure(name, ours / MB, "MB", 120 if runtime == "litert" else None))
         if function.endswith("classify") or runtime == "tensorflow":
-            rows = list(packages(engine, image).items())[:8]
+            rows = list(packages(images.engine, image).items())[:8]
             found += [_figure(f"    {package}", size / MB, "MB") for package, size in rows]
     return found
 
@@ -117,8 +131,9 @@ def _medians(runs: int, *sides: Callable[[], float]) -> list[float]:
     return [statistics.median(kept) * 1000 for kept in times]
 
 
-def _fn(engine: Engine, base: str, runs: int) -> list[dict[str, Any]]:
-    image = _built(base, "functions/forecast", "fn")
+def _fn(images: Images, runs: int) -> list[dict[str, Any]]:
+    engine, base = images.engine, images.base
+    image = images.built("functions/forecast", "fn")
     request = with_event(recorded(SHARED)["invoke, 8 byte body"], EVENT)
 
     def floor() -> float:
@@ -151,7 +166,7 @@ def _fn(engine: Engine, base: str, runs: int) -> list[dict[str, Any]]:
     ]
     forecast = _in_sandbox(engine, image, 128, request)
     photo = recorded(SHARED)["invoke, 8 byte body"].replace(b"text/plain", b"image/jpeg")
-    classify_image = _built(base, "functions/classify", "fn")
+    classify_image = images.built("functions/classify", "fn")
     classify = _in_sandbox(engine, classify_image, 256, with_event(photo, PHOTO.read_bytes()))
     for name, limit, (memory, threads) in (
         ("forecast", 128, forecast),
@@ -177,14 +192,14 @@ def _in_sandbox(engine: Engine, image: str, limit: int, request: bytes) -> tuple
             container.stop()
 
 
-def _openwhisk(engine: Engine, base: str, runs: int) -> list[dict[str, Any]]:
-    image = _built(base, "functions/classify", "openwhisk")
+def _openwhisk(images: Images, runs: int) -> list[dict[str, Any]]:
+    image = images.built("functions/classify", "openwhisk")
     photo = base64.b64encode(PHOTO.read_bytes()).decode()
     call = {"value": {"image": photo, "model": "mobilenet_v1"}, "deadline": "4102444800000"}
     memory = []
 
     def cold() -> float:
-        container = Container(engine, image, openwhisk_flags(256))
+        container = Container(images.engine, image, openwhisk_flags(256))
         try:
             address = container.address()
             post(address, "/init", NO_CODE)

@@ -21,10 +21,10 @@ from gpfn.containers.engine import Engine
 from gpfn.containers.recipe import BASE, STAGE_LABEL
 from gpfn.containers.running import LABEL, Container
 from tests.conftest import ROOT
+from tests.images_engine.tags import tag_of
 
-__all__ = ["PREFIX", "Census", "census", "gpfn"]
+__all__ = ["Census", "census", "gpfn"]
 
-PREFIX = "gpfn-test"
 NETWORK = os.environ.get("GPFN_TEST_NETWORK", "host")
 
 Build = Callable[..., str]
@@ -68,8 +68,7 @@ def build(engine: Engine, base: str) -> Build:
 
     @cache
     def built(function: str, platform: str, *options: str) -> str:
-        words = "-".join([Path(function).name, platform, *options]).lower().replace("--", "")
-        tag = f"{PREFIX}/{words.strip('-').replace('/', '-') or 'bare'}:1"
+        tag = tag_of(function, platform, *options)
         where = ["--base", base, "--network", NETWORK, "--tag", tag]
         run = gpfn("build", *filter(None, [function]), "--platform", platform, *where, *options)
         assert run.returncode == 0, run.stderr[-3000:]
