@@ -2,7 +2,8 @@
 ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE} AS build
 LABEL gpfn.stage="build"
-ENV PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 TMPDIR=/build
+ENV PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 TMPDIR=/build \
+    PYTHONDONTWRITEBYTECODE=1
 WORKDIR /build
 COPY src/gpfn/containers/stage /build/stage
 COPY locks/all.lock locks/build.lock locks/sbom.lock /build/locks/

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,28 @@ def test_two_builds_have_the_same_files(engine: Engine, build: Build, base: str)
     owners = {entry[2] for entry in first.values()}
     assert owners == {(0, 0)}
     engine.run("image", "rm", again)
+
+
+def test_a_base_without_bytecode_gets_it(engine: Engine, base: str, tmp_path: Path) -> None:
+    """Docker's slim Python has no compiled standard library: every start would be slow."""
+    slim, image = "gpfn-test/slim:1", "gpfn-test/on-slim:1"
+    remove = "find / -xdev -name __pycache__ -prune -exec rm -rf {} +"
+    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nRUN {remove}\n")
+    engine.run("build", "--tag", slim, str(tmp_path))
+    where = ["--base", slim, "--network", NETWORK, "--tag", image]
+    run = gpfn("build", "functions/forecast", "--platform", "fn", *where)
+    assert run.returncode == 0, run.stderr[-2000:]
+    code = (
+        "import sys; launcher = open('/opt/gpfn/bin/gpfn').read()\n"
+        "exec(launcher[:launcher.index('from gpfn')])\n"
+        "import argparse, numpy, os\n"
+        "print(all(os.path.exists(m.__cached__) for m in (argparse, numpy)), numpy.__cached__)\n"
+    )
+    python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-c", code)
+    seen = engine.run("run", "--rm", "--user=1000:1000", *python).stdout.split()
+    assert seen[0] == "True"
+    assert seen[1].startswith("/opt/gpfn/bytecode/")
+    engine.run("image", "rm", image, slim)
 
 
 def test_the_sbom_lists_what_is_there(engine: Engine, build: Build, tmp_path, base: str) -> None:

@@ -103,7 +103,8 @@ class Recipe:
     def _first_stage(self) -> Iterator[str]:
         yield "FROM ${BASE} AS build"
         yield f'LABEL {STAGE_LABEL}="build"'
-        yield "ENV PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 TMPDIR=/build"
+        yield "ENV PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 TMPDIR=/build \\"
+        yield "    PYTHONDONTWRITEBYTECODE=1"
         yield "WORKDIR /build"
         yield "COPY src/gpfn/containers/stage /build/stage"
         yield "COPY locks/all.lock locks/build.lock locks/sbom.lock /build/locks/"

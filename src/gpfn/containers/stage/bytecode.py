@@ -34,7 +34,10 @@ _NOT_AT_RUN_TIME = (
 
 
 def needs_cache() -> bool:
-    """Say whether the base image has no bytecode of the standard library."""
+    """Say whether the base image has no bytecode of the standard library.
+
+    No step before has written any: PYTHONDONTWRITEBYTECODE is set for the whole stage.
+    """
     return not list((_library() / "__pycache__").glob("argparse.*.pyc"))
 
 

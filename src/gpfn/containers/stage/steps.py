@@ -1,6 +1,7 @@
 """From locks, the package and the function to /opt/gpfn and /function."""
 
 import ast
+import compileall
 import os
 import shutil
 import sys
@@ -40,6 +41,7 @@ def dependencies(runtime: str) -> None:
     run([sys.executable, "-m", "venv", str(TOOLS)], "cannot make a virtual environment")
     for name in ("build", "sbom"):
         _locked((LOCKS / f"{name}.lock").read_text(), python=TOOLS / "bin" / "python")
+    compileall.compile_dir(TOOLS, maxlevels=30, quiet=2)  # they run at every build
     _from_lock((*CORE, *RUNTIMES[runtime]))
     strip(site_packages())
 
