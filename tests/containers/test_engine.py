@@ -25,6 +25,8 @@ SAID = {
     "write /x: no space left on device": "the disk is full; free some with: docker system prune",
     "gpfn build: the requirements conflict: a depends on b\n"
     "The command '/bin/sh -c x' returned a non-zero code: 1": "^the requirements conflict: a dep",
+    "docker: Error response from daemon: No command specified.\nSee 'docker run --help'.": "the "
+    "image starts nothing: it has no gpfn in it; build one with: gpfn build",
     "something new": "^docker: something new$",
     "": "failed and said nothing",
 }

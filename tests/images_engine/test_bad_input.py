@@ -87,7 +87,9 @@ def test_invoking_what_is_no_function(engine: Engine, base: str) -> None:
         engine, *words, "nowhere:1"
     )
     line = refused(engine, *words, base)
-    assert "No command specified" in line
+    assert (
+        line == "gpfn: the image starts nothing: it has no gpfn in it; build one with: gpfn build"
+    )
 
 
 def test_an_engine_that_does_not_run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,6 +164,10 @@ _REASONS = (
         "you may not use {name}; join its group (usermod -aG docker $USER) or use sudo",
     ),
     (
+        r"No command specified|no command or entrypoint provided",
+        "the image starts nothing: it has no gpfn in it; build one with: gpfn build",
+    ),
+    (
         _NO_BASE,
         "the base image {base} cannot be had: {line}; give another one with --base",
     ),
