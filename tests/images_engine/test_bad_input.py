@@ -131,7 +131,7 @@ def test_a_model_with_a_wrong_hash(
     assert not list((tmp_path / "cache").rglob("*.tflite"))
 
 
-@pytest.mark.parametrize("platform", ["fn", "openwhisk", "http"])
+@pytest.mark.parametrize("platform", ["fn", "openwhisk"])
 def test_out_of_memory_is_a_clear_line(
     engine: Engine, base: str, tmp_path: Path, platform: str
 ) -> None:

@@ -1,9 +1,6 @@
 """What is in the images: reproducible, small, honest about it, and no more."""
 
-import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from gpfn.containers.layers import layers, packages
 from gpfn.containers.recipe import PLATFORMS
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
+from tests.images_engine.files import entries
 
 FUNCTIONS = {
     "fn": "functions/forecast",
@@ -28,26 +26,6 @@ def config(engine: Engine, image: str) -> dict[str, Any]:
     """Return an image's settings."""
     form = "{{json .Config}}"
     return dict(json.loads(engine.run("image", "inspect", "--format", form, image).stdout))
-
-
-def entries(engine: Engine, image: str, base: str) -> dict[str, tuple[object, ...]]:
-    """Return what the layers above the base hold: kind, mode, owner, time and content."""
-    form = "{{json .RootFS.Layers}}"
-    below = json.loads(engine.run("image", "inspect", "--format", form, base).stdout)
-    import subprocess
-
-    saved = subprocess.run(["docker", "save", image], capture_output=True, check=True).stdout
-    found: dict[str, tuple[object, ...]] = {}
-    with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
-        manifest = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
-        for name in manifest[0]["Layers"][len(below) :]:
-            with tarfile.open(fileobj=archive.extractfile(name)) as layer:
-                for entry in layer:
-                    file = layer.extractfile(entry) if entry.isfile() else None
-                    digest = hashlib.sha256(file.read()).hexdigest() if file else entry.linkname
-                    owner = (entry.uid, entry.gid)
-                    found[entry.name] = (entry.type, entry.mode, owner, entry.mtime, digest)
-    return found
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -93,23 +71,6 @@ def test_no_tools_and_no_leavings_in_an_image(engine: Engine, build: Build, base
     compiled = [name for name in names if name.endswith(".pyc")]
     assert any("gpfn/cli/__pycache__/main." in name for name in compiled)
     assert any("function/__pycache__/func." in name for name in compiled)
-
-
-def test_two_builds_have_the_same_files(engine: Engine, build: Build, base: str) -> None:
-    image = build("functions/forecast", "fn")
-    again = "gpfn-test/again:1"
-    where = ["--base", base, "--network", NETWORK, "--tag", again, "--no-cache"]
-    run = gpfn("build", "functions/forecast", "--platform", "fn", *where)
-    assert run.returncode == 0, run.stderr[-2000:]
-    first, second = entries(engine, image, base), entries(engine, again, base)
-    assert set(first) == set(second)
-    assert {
-        name: (first[name], second[name]) for name in first if first[name] != second[name]
-    } == {}
-    assert len(first) > 1000
-    owners = {entry[2] for entry in first.values()}
-    assert owners == {(0, 0)}
-    engine.run("image", "rm", again)
 
 
 def test_a_base_without_bytecode_gets_it(engine: Engine, base: str, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from gpfn.containers.engine import Engine
 from gpfn.containers.layers import layers
 from tests.conftest import ROOT
-from tests.images_engine.conftest import NETWORK, census, gpfn
+from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.engines import podman
+from tests.images_engine.files import entries
 
 EVENT = (ROOT / "ce_samples" / "forecast.json").read_bytes()
 MEDIA = "--content-type=application/cloudevents+json"
@@ -24,7 +25,7 @@ def other(base: str) -> Iterator[Engine]:
         yield Engine("podman")
 
 
-@pytest.mark.parametrize("platform", ["fn", "openwhisk", "http"])
+@pytest.mark.parametrize("platform", ["fn", "http"])
 def test_an_image_is_built_and_answers(other: Engine, base: str, platform: str) -> None:
     image = f"gpfn-test/podman-{platform}:1"
     where = ["--base", base, "--network", NETWORK, "--tag", image, "--engine=podman"]
@@ -43,6 +44,20 @@ def test_an_image_is_built_and_answers(other: Engine, base: str, platform: str) 
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["type"] == "com.example.forecast.response"
     assert census(other) == before
+
+
+def test_two_builds_have_the_same_files(
+    engine: Engine, other: Engine, build: Build, base: str
+) -> None:
+    """Built from the beginning by two engines, in whose layers nothing of ours differs."""
+    first = entries(engine, build("functions/forecast", "fn"), base)
+    second = entries(other, "gpfn-test/podman-fn:1", base)
+    assert set(first) == set(second)
+    assert {
+        name: (first[name], second[name]) for name in first if first[name] != second[name]
+    } == {}
+    assert len(first) > 1000
+    assert {entry.owner for entry in first.values()} == {(0, 0)}
 
 
 def test_the_health_check_is_in_podmans_images_too(other: Engine) -> None:
