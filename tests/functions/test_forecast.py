@@ -132,6 +132,7 @@ def test_the_root_function_is_the_same() -> None:
     entrypoint = "/python/bin/fdk /function/{}func.py handler"
     assert own.pop("entrypoint") == entrypoint.format("")
     assert root.pop("entrypoint") == entrypoint.format("functions/forecast/")
+    assert root.pop("version").count(".") == own.pop("version").count(".") == 2  # fn counts them up
     assert root == own
     assert own["schema_version"] == "20180708"
     assert (own["runtime"], own["memory"], own["timeout"]) == ("python", "128", "30")

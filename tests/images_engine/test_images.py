@@ -9,6 +9,7 @@ import pytest
 from gpfn.containers.engine import Engine
 from gpfn.containers.layers import layers, packages
 from gpfn.containers.recipe import PLATFORMS
+from gpfn.invoke.funcyaml import read_func_file
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.files import entries
@@ -35,7 +36,8 @@ def test_settings(engine: Engine, build: Build, platform: str) -> None:
     assert not found.get("Volumes")
     assert found["StopSignal"] == "SIGTERM"
     assert found["Labels"]["org.opencontainers.image.title"]
-    assert found["Labels"]["org.opencontainers.image.version"] == "0.0.1"
+    version = read_func_file(ROOT / FUNCTIONS[platform] / "func.yaml")["version"]
+    assert found["Labels"]["org.opencontainers.image.version"] == version
     assert found["Labels"]["gpfn.platform"] == platform
     assert ("Healthcheck" in found) == (platform in ("http", "graphpipe"))
 
