@@ -105,7 +105,8 @@ def test_a_model_from_a_url(model: str, tmp_path: Path) -> None:
         assert missing.returncode == 1
         assert "/none.pb answered 404" in missing.stderr
         files.put("/large.pb", bytes(2000))
-        large = run("-m", f"{files.url}/large.pb", GPFN_MAX_MODEL_BYTES="1000")
+        limits = {"GPFN_MAX_MODEL_BYTES": "1000", "GPFN_CACHE_DIR": str(tmp_path / "other")}
+        large = run("-m", f"{files.url}/large.pb", **limits)
         assert large.returncode == 1
         assert "over the limit of 1000" in large.stderr
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import threading
+import time
 import zlib
 
 import numpy as np
@@ -76,7 +77,9 @@ def test_the_controls_tell_the_state() -> None:
         assert b"being loaded" in body
         run.service.ready(Doubler())
         assert run.ask("GET", "/control/is_ready")[::2] == (200, b"ok\n")
-        assert run.ask("GET", "/control/client_count")[2] == b"1\n"
+        end = time.monotonic() + 10  # callers that have gone are noticed a moment later
+        while run.ask("GET", "/control/client_count")[2] != b"1\n":
+            assert time.monotonic() < end
         assert run.ask("GET", "/control/nonsense")[0] == 404
 
 
