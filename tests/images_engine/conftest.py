@@ -46,13 +46,14 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def models(shared: Path) -> Iterator[str]:
-    """The catalogue's files at a URL that builds reach; returns it."""
+def models(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The catalogue's files at a URL that builds reach, and a cache of our own; returns the URL."""
     handler = partial(_Quiet, directory=str(shared / "data" / "models"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("GPFN_MODEL_MIRROR", url := f"http://127.0.0.1:{server.server_port}")
+            patch.setenv("GPFN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
             yield url
         server.shutdown()
 
