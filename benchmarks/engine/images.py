@@ -32,7 +32,7 @@ from gpfn.containers.engine import Engine  # noqa: E402
 from gpfn.containers.layers import layers, packages  # noqa: E402
 from gpfn.containers.recipe import BASE  # noqa: E402
 from gpfn.containers.running import Container  # noqa: E402
-from gpfn.containers.sandbox import fn_flags, openwhisk_flags  # noqa: E402
+from gpfn.invoke.sandbox import fn_flags, openwhisk_flags  # noqa: E402
 
 __all__ = ["main"]
 

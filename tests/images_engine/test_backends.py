@@ -9,7 +9,7 @@ import pytest
 from gpfn.containers.engine import Engine
 from gpfn.containers.layers import packages
 from gpfn.containers.running import Container
-from gpfn.containers.sandbox import fn_flags
+from gpfn.invoke.sandbox import fn_flags
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, Start, census, gpfn
 from tests.images_engine.test_server_images import EVENT, expected

@@ -11,7 +11,7 @@ import pytest
 
 from gpfn.containers.engine import Engine
 from gpfn.containers.running import Container
-from gpfn.containers.sandbox import openwhisk_flags
+from gpfn.invoke.sandbox import openwhisk_flags
 from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post

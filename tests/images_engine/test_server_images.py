@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gpfn.containers.running import Container
-from gpfn.containers.sandbox import server_flags
 from gpfn.graphpipe.client import Client
+from gpfn.invoke.sandbox import server_flags
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpfn.containers.facts import Facts, requirement_names
-from gpfn.containers.sandbox import FN_PIDS
+from gpfn.invoke.sandbox import FN_PIDS
 
 __all__ = ["RULES", "Finding", "Level", "examine"]
 

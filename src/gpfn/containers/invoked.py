@@ -8,12 +8,12 @@ from pathlib import Path
 
 from gpfn.containers.engine import Engine
 from gpfn.containers.running import Container
-from gpfn.containers.sandbox import fn_flags, openwhisk_flags, server_flags
 from gpfn.errors import BackendError, BrokenReply, SetupError
 from gpfn.invoke.fn import Fn
 from gpfn.invoke.http import Http
 from gpfn.invoke.openwhisk import OpenWhisk
 from gpfn.invoke.platform import Answer, Platform, Request
+from gpfn.invoke.sandbox import fn_flags, openwhisk_flags, server_flags
 from gpfn.invoke.target import Target
 
 __all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "answers", "start_image"]

@@ -16,6 +16,7 @@ from gpfn.certify.wire import Connection, Reply
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
 from gpfn.invoke.fnwire import call_id, encode_request
 from gpfn.invoke.platform import Request
+from gpfn.invoke.sandbox import fn_flags
 
 __all__ = [
     "START_SECONDS",
@@ -34,7 +35,7 @@ STATUSES = (200, 502, 504)
 """What the agent knows; over any other it kills the container."""
 
 _NAME = "lsnr.sock"
-_INSIDE = "/tmp/iofs"  # noqa: S108 - where the agent mounts the folder
+_MEMORY = 128
 
 
 class Called:
@@ -113,36 +114,17 @@ class Containers:
                 called.hang_up()
 
     def _start(self, folder: str) -> Running:
-        environ = {
-            "FN_FORMAT": "http-stream",
-            "FN_TYPE": "sync",
-            "FN_MEMORY": "128",
-            "FN_FN_ID": call_id(),
-            "FN_APP_ID": call_id(),
-        }
+        numbers = {"FN_FN_ID": call_id(), "FN_APP_ID": call_id()}
         if self.subject.kind == "command":
-            listener = {"FN_LISTENER": f"unix:{folder}/{_NAME}"}
-            return Process(self.subject.words, environ | listener)
-        environ["FN_LISTENER"] = f"unix:{_INSIDE}/{_NAME}"
-        variables = [f"--env={name}={value}" for name, value in environ.items()]
-        return Container([*_options(folder), *variables], self.subject.text)
-
-
-def _options(folder: str) -> list[str]:
-    """Return what Fn's agent runs a container with (cookie.go, config.go)."""
-    return [
-        f"--volume={folder}:{_INSIDE}",
-        "--user=1000:1000",
-        "--cap-drop=ALL",
-        "--security-opt=no-new-privileges",
-        "--read-only",
-        "--tmpfs=/tmp",
-        "--memory=128m",
-        "--memory-swap=128m",
-        "--pids-limit=50",
-        "--ulimit=nofile=350:350",
-        "--init",
-    ]
+            environ = {
+                "FN_FORMAT": "http-stream",
+                "FN_TYPE": "sync",
+                "FN_MEMORY": str(_MEMORY),
+                "FN_LISTENER": f"unix:{folder}/{_NAME}",
+            }
+            return Process(self.subject.words, environ | numbers)
+        variables = [f"--env={name}={value}" for name, value in numbers.items()]
+        return Container([*fn_flags(Path(folder), _MEMORY), *variables], self.subject.text)
 
 
 def appear(running: Running, path: Path) -> float:

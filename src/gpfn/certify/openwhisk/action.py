@@ -13,6 +13,7 @@ from gpfn.certify.running import Container, Process, Remote, Running, docker
 from gpfn.certify.subject import Subject
 from gpfn.certify.wire import Connection, Reply
 from gpfn.errors import BackendTimeout, SetupError
+from gpfn.invoke.sandbox import openwhisk_flags
 
 __all__ = ["HEADERS", "SENTINEL", "Action", "Actions"]
 
@@ -22,7 +23,7 @@ _SETTLE_SECONDS = 0.1  # OpenWhisk's own suite gives the streams that long
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 """What the invoker sends with every request."""
 
-_MEMORY = "256m"
+_MEMORY = 256
 
 
 class Action:
@@ -140,22 +141,10 @@ class Actions:
             environ = {**environ, "PORT": str(port)}
             return Process(self.subject.words, environ), ("127.0.0.1", port)
         variables = [f"--env={name}={value}" for name, value in environ.items()]
-        container = Container([*_container_options(), *variables], self.subject.text)
+        flags = [*openwhisk_flags(_MEMORY), "--publish=127.0.0.1::8080"]
+        container = Container([*flags, *variables], self.subject.text)
         place = docker("port", container.name, "8080/tcp").split()[0]
         return container, ("127.0.0.1", int(place.rpartition(":")[2]))
-
-
-def _container_options() -> list[str]:
-    """Return what OpenWhisk's invoker runs a container with (DockerContainer.scala:91-106)."""
-    return [
-        f"--memory={_MEMORY}",
-        f"--memory-swap={_MEMORY}",
-        "--cap-drop=NET_RAW",
-        "--cap-drop=NET_ADMIN",
-        "--ulimit=nofile=1024:1024",
-        "--pids-limit=1024",
-        "--publish=127.0.0.1::8080",
-    ]
 
 
 def _wait(running: Running, address: tuple[str, int]) -> None:
