@@ -37,6 +37,8 @@ class Reply(NamedTuple):
         One of those frames may hold this reply, and most of them the call's body: a cycle
         that would stay until the garbage collector comes by.
         """
+        if self.error is None and not self.failures:
+            return  # as nearly every call
         waiting: list[BaseException | None] = [self.error, *self.failures]
         seen: set[int] = set()
         while waiting:
