@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["NO_COLLECTOR", "chunked", "growth", "sized", "status_of"]
+__all__ = ["NO_COLLECTOR", "REFUSED", "chunked", "growth", "sized", "status_of"]
 
 NO_COLLECTOR = "import gc\n\ngc.set_threshold(0)\n"
 _CHUNK = 1 << 16
@@ -66,3 +66,12 @@ def _resident(pid: int) -> int:
 def _head(target: str, framing: str, media_type: str) -> bytes:
     lines = [f"POST {target} HTTP/1.1", "Host: a", framing, f"Content-Type: {media_type}"]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+REFUSED = {
+    "over the limit, in chunks": (chunked("/", bytes(7_000_000)), 413),
+    "over the limit, with its length": (sized("/", bytes(7_000_000)), 413),
+    "broken, in chunks": (chunked("/", b"[" * 5_000_000), 400),
+    "broken, with its length": (sized("/", b"[" * 5_000_000), 400),
+}
+"""What a server with a limit of some 6 MB refuses, and the status that says so."""

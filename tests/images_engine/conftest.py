@@ -92,6 +92,14 @@ def start(engine: Engine) -> Iterator[Start]:
         container.stop()
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """The folder that Fn's agent mounts for the socket; everybody may write in it."""
+    with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
 @cache
 def _temporary() -> str:
     """Return a folder for the temporary files of our commands alone, so that they count."""

@@ -3,15 +3,11 @@
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from gpfn.containers.engine import Engine
-from gpfn.containers.sandbox import fn_flags
 from gpfn.containers.stage.lock import constraints
+from gpfn.invoke.sandbox import fn_flags
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, Start
 from tests.images_engine.wire import recorded, say, with_event
@@ -46,14 +42,6 @@ FROM ${BASE}
 RUN python3 -m venv /pip && printf '#!/bin/sh\\nPYTHONPATH=$(echo /pip/lib/python*/site-packages) \
 exec python3 -m pip "$@"\\n' > /usr/local/bin/pip3 && chmod 755 /usr/local/bin/pip3
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """The folder that the agent mounts."""
-    with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
 
 
 def docker_build(folder: Path, tag: str, *options: str, dockerfile: str = "Dockerfile") -> None:

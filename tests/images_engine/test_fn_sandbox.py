@@ -1,9 +1,7 @@
 """Fn's images in Fn's sandbox, called with the bytes of a real Fn server."""
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from gpfn.containers.engine import Engine
 from gpfn.containers.running import Container
-from gpfn.containers.sandbox import fn_flags
+from gpfn.invoke.sandbox import fn_flags
 from tests.conftest import ROOT
 from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start
@@ -19,14 +17,6 @@ from tests.images_engine.wire import FUTURE, Reply, recorded, say, with_deadline
 
 EVENT = (ROOT / "ce_samples" / "forecast.json").read_bytes()
 LISTENS_WITHIN = 5.0  # FN_HOT_START_TIMEOUT_MSECS
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """The folder that the agent mounts; everybody may write in it."""
-    with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
 
 
 class Fn:

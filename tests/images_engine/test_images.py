@@ -1,6 +1,7 @@
 """What is in the images: reproducible, small, honest about it, and no more."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,6 @@ def test_the_build_tells_sizes_and_what_comes_next(build: Build, base: str) -> N
 
 def test_a_plain_docker_build_of_every_runtime(engine: Engine, base: str, models: str) -> None:
     """What the README says for people without gpfn on their machine."""
-    import subprocess
-
     before = census(engine)
     for platform in PLATFORMS:
         command = ["docker", "build", "--quiet", "--force-rm", "--network", NETWORK]

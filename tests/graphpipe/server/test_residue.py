@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.residue import NO_COLLECTOR, chunked, growth, sized, status_of
+from tests.residue import NO_COLLECTOR, REFUSED, growth, status_of
 
 GPFN = str(Path(sys.executable).parent / "gpfn")
 MODEL = f"{NO_COLLECTOR}\n\ndef model(x):\n    return x\n"
-CASES = {
-    "over the limit, in chunks": (chunked("/", bytes(7_000_000)), 413),
-    "over the limit, with its length": (sized("/", bytes(7_000_000)), 413),
-    "broken, in chunks": (chunked("/", b"[" * 5_000_000), 400),
-    "broken, with its length": (sized("/", b"[" * 5_000_000), 400),
-}
 BOUND = 12_000_000
 
 
@@ -50,10 +44,10 @@ def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:
     return int(found[1])
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", REFUSED)
 def test_refused_bodies(server: tuple[int, int], case: str) -> None:
     pid, port = server
-    data, status = CASES[case]
+    data, status = REFUSED[case]
 
     def again() -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:

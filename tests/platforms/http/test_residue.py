@@ -6,19 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.platforms.http.served import Process, served, write_function
-from tests.residue import NO_COLLECTOR, chunked, growth, sized, status_of
+from tests.residue import NO_COLLECTOR, REFUSED, growth, status_of
 
 READING = f"""{NO_COLLECTOR}
 from gpfn import Function, TensorSpec
 
 app = Function(lambda x: x, inputs={{"x": TensorSpec("float32", (None,))}}).asgi
 """
-CASES = {
-    "over the limit, in chunks": (chunked("/", bytes(7_000_000)), 413),
-    "over the limit, with its length": (sized("/", bytes(7_000_000)), 413),
-    "broken, in chunks": (chunked("/", b"[" * 5_000_000), 400),
-    "broken, with its length": (sized("/", b"[" * 5_000_000), 400),
-}
 # asyncio and uvicorn take and give back a few bodies' worth of memory in pieces
 BOUND = 20_000_000
 
@@ -30,9 +24,9 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield process
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", REFUSED)
 def test_refused_bodies(process: Process, case: str) -> None:
-    data, status = CASES[case]
+    data, status = REFUSED[case]
 
     def again() -> None:
         with socket.create_connection(("127.0.0.1", process.port)) as connection:
