@@ -5,7 +5,7 @@ LABEL gpfn.stage="build"
 ENV PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 TMPDIR=/build \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /build
-COPY src/gpfn/containers/stage /build/stage
+COPY src/gpfn/build/stage /build/stage
 COPY locks/all.lock locks/build.lock locks/sbom.lock /build/locks/
 ARG RUNTIME=litert
 RUN python3 -m stage dependencies "$RUNTIME"

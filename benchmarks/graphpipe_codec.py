@@ -35,11 +35,11 @@ import numpy as np
 from run import table
 
 from gpfn.deadline import NEVER
-from gpfn.graphpipe.connection import Connection
 from gpfn.graphpipe.decode import _request, _response, decode_request, decode_response
 from gpfn.graphpipe.encode import _requests, _responses, encode_request, encode_response
 from gpfn.graphpipe.messages import InferRequest, InferResponse
 from gpfn.graphpipe.reader import Body
+from gpfn.http.connection import Connection
 from gpfn.limits import Limits
 
 __all__ = ["main"]

@@ -27,12 +27,15 @@ sys.path.insert(0, str(ROOT))
 from tests.images_engine.tags import tag_of  # noqa: E402
 from tests.images_engine.wire import post, recorded, say, with_event  # noqa: E402
 
+from gpfn.build.image import layers, packages  # noqa: E402
+from gpfn.build.recipe import BASE  # noqa: E402
 from gpfn.cli.main import main as gpfn  # noqa: E402
-from gpfn.containers.engine import Engine  # noqa: E402
-from gpfn.containers.layers import layers, packages  # noqa: E402
-from gpfn.containers.recipe import BASE  # noqa: E402
-from gpfn.containers.running import Container  # noqa: E402
-from gpfn.invoke.sandbox import fn_flags, openwhisk_flags  # noqa: E402
+from gpfn.hosts.container import (  # noqa: E402
+    Container,
+    fn_flags,
+    openwhisk_flags,
+)
+from gpfn.hosts.engine import Engine  # noqa: E402
 
 __all__ = ["main"]
 

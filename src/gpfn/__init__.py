@@ -37,14 +37,14 @@ __all__ = [
 
 _HOME = {
     "NEVER": "gpfn.deadline",
-    "Call": "gpfn.function.call",
+    "Call": "gpfn.call.contract",
     "Deadline": "gpfn.deadline",
     "Event": "gpfn.events",
     "Function": "gpfn.function.function",
     "GpfnError": "gpfn.errors",
     "Limits": "gpfn.limits",
     "Model": "gpfn.models.model",
-    "Payload": "gpfn.function.payload",
+    "Payload": "gpfn.call.payload",
     "TensorSpec": "gpfn.tensors.spec",
     "open_model": "gpfn.models",
     "remote": "gpfn.graphpipe",

@@ -6,6 +6,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
+from gpfn.call.contract import Call
+from gpfn.call.payload import Payload
 from gpfn.errors import (
     CallerError,
     InvalidImage,
@@ -14,11 +16,8 @@ from gpfn.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from gpfn.function.call import Call
-from gpfn.function.payload import Payload
-from gpfn.images.preparation import prepare, warm_up
+from gpfn.images.preparation import ImageInput, prepare, warm_up
 from gpfn.images.sources import from_text, multipart_fields
-from gpfn.images.spec import ImageInput
 from gpfn.limits import Limits
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _folder(model: "Model") -> str:
 
 def _load_known(name: str, model: "Model", folder: str) -> _Known:
     from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.places import local_path
+    from gpfn.models.files import local_path
 
     entry = default_catalogue().get(name)
     if entry.input is None or entry.labels is None:
@@ -219,7 +218,7 @@ def _fetched(url: str, limits: Limits, call: Call) -> bytes:
         raise InvalidImage(
             f"image URLs are off; send the image itself, or set {_URLS_SWITCH}=on", field="image"
         )
-    from gpfn.guarded import FetchPolicy, fetch
+    from gpfn.http.fetch import FetchPolicy, fetch
 
     return fetch(url, FetchPolicy(limits.body_bytes), call.deadline, field="image")
 

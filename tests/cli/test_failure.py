@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gpfn.cli.failure import report
+from gpfn.cli.commands import report
 from gpfn.errors import InvalidTensor, SetupError
 
 

@@ -10,7 +10,7 @@ import pytest
 from gpfn.cli.resolve import pull_models
 from gpfn.errors import DownloadFailed
 from gpfn.models.catalogue import default_catalogue
-from gpfn.models.places import cached_path
+from gpfn.models.files import cached_path
 
 
 @pytest.fixture

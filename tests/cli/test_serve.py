@@ -18,7 +18,7 @@ from gpfn.cli.main import main
 from gpfn.cli.serve import Address
 from gpfn.errors import SetupError
 from gpfn.graphpipe import remote
-from gpfn.serving import model_digest
+from gpfn.serving.serve import model_digest
 from tests.cli.serving import clean_environ, serve
 from tests.models.fileserver import file_server
 

@@ -8,8 +8,8 @@ import pytest
 
 from gpfn.coldstart.experiment import STAGES, cold_calls, records, warm_calls
 from gpfn.errors import BackendError
-from gpfn.invoke.platform import Request
-from gpfn.invoke.target import Target, find_target
+from gpfn.hosts.host import Request
+from gpfn.hosts.target import Target, find_target
 
 WARM = ["decode", "preprocess", "predict", "postprocess", "encode", "transport"]
 COLD = ["process start", "import", "load", "warm-up", *WARM]

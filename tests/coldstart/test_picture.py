@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gpfn.coldstart.picture import draw
+from gpfn.coldstart.summary import draw
 from gpfn.errors import SetupError
 from tests.coldstart.test_summary import SUMMARY
 
@@ -34,7 +34,7 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['matplotlib.figure'] = None\n"
         "from pathlib import Path\n"
-        "from gpfn.coldstart.picture import draw\n"
+        "from gpfn.coldstart.summary import draw\n"
         "from tests.coldstart.test_summary import SUMMARY\n"
         "draw(SUMMARY, 'x', Path(sys.argv[1]))\n"
     )

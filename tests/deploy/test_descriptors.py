@@ -18,9 +18,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from gpfn.containers.described import default_tag
-from gpfn.containers.recipe import PLATFORMS, Recipe
-from gpfn.invoke.target import find_target
+from gpfn.build.recipe import PLATFORMS, Recipe, default_tag
+from gpfn.hosts.target import find_target
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"

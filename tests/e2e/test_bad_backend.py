@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from gpfn.graphpipe import InferResponse, encode_response
-from gpfn.invoke.http import Http
-from gpfn.invoke.platform import Request, start_platform
-from gpfn.invoke.session import Session
-from gpfn.invoke.target import find_target
+from gpfn.hosts.host import Request, start_platform
+from gpfn.hosts.http import Http
+from gpfn.hosts.session import Session
+from gpfn.hosts.target import find_target
 from tests.cli.serving import clean_environ, serve
 
 GOOD = Request(json.dumps([0.5] * 20).encode(), timeout=20)

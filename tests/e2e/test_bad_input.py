@@ -13,10 +13,10 @@ import numpy as np
 import orjson
 import pytest
 
-from gpfn.invoke.http import Http
-from gpfn.invoke.platform import Answer, Request, start_platform
-from gpfn.invoke.session import Session
-from gpfn.invoke.target import find_target
+from gpfn.hosts.host import Answer, Request, start_platform
+from gpfn.hosts.http import Http
+from gpfn.hosts.session import Session
+from gpfn.hosts.target import find_target
 
 PLATFORMS = ["fn", "fdk", "http"]
 GOOD = Request(json.dumps([0.5] * 20).encode())

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpfn.invoke.platform import Request, start_platform
-from gpfn.invoke.session import Session
-from gpfn.invoke.target import find_target
+from gpfn.hosts.host import Request, start_platform
+from gpfn.hosts.session import Session
+from gpfn.hosts.target import find_target
 
 GOOD = Request(json.dumps([0.5] * 20).encode())
 

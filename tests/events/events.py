@@ -5,8 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gpfn.events import Event
-from gpfn.events.attributes import RESERVED
-from gpfn.events.grammar import FORBIDDEN_CHARACTER
+from gpfn.events.attributes import FORBIDDEN_CHARACTER, RESERVED
 
 __all__ = ["EVENTS", "JSON_VALUES", "TEXT"]
 

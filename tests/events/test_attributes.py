@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent
 from gpfn.events import attributes
-from gpfn.events.attributes import check, kind, quoted
-from gpfn.events.grammar import FORBIDDEN_CHARACTER
+from gpfn.events.attributes import FORBIDDEN_CHARACTER, check, kind, quoted
 
 GOOD: dict[str, object] = {"id": "1", "source": "/s", "type": "t"}
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent
-from gpfn.events import duplicates, json_format, read
+from gpfn.events import json_format, json_text, read
 from tests.events.asking import MINIMAL, one, refused, structured
 
 HEAD = b'{"specversion":"1.0","id":"1","source":"/s","type":"t"'
@@ -76,7 +76,7 @@ def test_usual_events_are_not_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
     def scanned(text: bytes, *, level: int = 1) -> None:
         raise AssertionError("the slow way was taken")
 
-    monkeypatch.setattr(duplicates, "scan", scanned)
+    monkeypatch.setattr(json_text, "scan", scanned)
     for data in ([[[0.5]] * 20], {"shape": [1], "data": [0]}, "a: b", {"a": {"b": "c:d"}}, None):
         document = {**MINIMAL, "time": "2026-01-01T00:00:00Z", "ext": 5, "none": None, "data": data}
         assert one(structured(document)).json() == data
@@ -125,7 +125,7 @@ def test_the_scan_finds_what_the_oracle_finds(pairs: list[Any], escape: bool) ->
     text = written(tuple(pairs), escape=escape).encode()
     names = [name for name, _ in pairs]
     try:
-        duplicates.scan(text)
+        json_text.scan(text)
         assert len(names) == len(set(names))
     except InvalidEvent:
         assert len(names) > len(set(names))
@@ -148,7 +148,7 @@ def lost_members(text: bytes) -> list[int]:
 def test_colons_that_add_up_mean_that_nothing_was_lost(pairs: list[Any], escape: bool) -> None:
     """The property that the second way stands on; the other direction is the scan's."""
     text = written(tuple(pairs), escape=escape).encode()
-    if duplicates.colons(text) == orjson.dumps(orjson.loads(text)).count(b":"):
+    if json_text.colons(text) == orjson.dumps(orjson.loads(text)).count(b":"):
         assert not any(lost_members(text))
 
 

@@ -9,7 +9,7 @@ import pytest
 import gpfn.events
 from gpfn.errors import InvalidEvent, UnsupportedMedia
 from gpfn.events import Event, Message, read, write
-from gpfn.events.grammar import TIMESTAMP
+from gpfn.events.attributes import TIMESTAMP
 from tests.events.asking import MINIMAL, one, structured
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gpfn.events import grammar
+from gpfn.events import attributes as grammar
 
 URIS = [
     "ftp://ftp.is.co.za/rfc/rfc1808.txt",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent
 from gpfn.events import Event, Message, write
-from gpfn.events.grammar import FORBIDDEN_CHARACTER
+from gpfn.events.attributes import FORBIDDEN_CHARACTER
 from gpfn.events.http_binding import decode_value, encode_value
 from tests.events.asking import MINIMAL, one, refused
 

@@ -2,7 +2,7 @@
 
 import os
 
-from gpfn.events.identifiers import new_id
+from gpfn.events.event import new_id
 
 
 def test_ids_differ() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gpfn import Limits, TensorSpec
+from gpfn.call.contract import Call, Reply
 from gpfn.events import Event, Message, read
-from gpfn.function.call import Call, Reply
 from gpfn.function.function import Function
 from gpfn.function.load import load_function
 from gpfn.tensors import decode_bytes, decode_json

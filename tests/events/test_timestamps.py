@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.events import timestamps
-from gpfn.events.grammar import TIMESTAMP
+from gpfn.events.attributes import TIMESTAMP
 
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 

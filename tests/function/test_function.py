@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import gpfn
+from gpfn.call.contract import Opened
+from gpfn.call.payload import Payload
 from gpfn.errors import GpfnError, InvalidTensor, ModelUnreadable, SetupError
 from gpfn.events import Event
-from gpfn.events.message import Message
-from gpfn.function.call import Opened
 from gpfn.function.function import Function
 from gpfn.function.load import load_function
-from gpfn.function.payload import Payload
+from gpfn.message import Message
 from gpfn.tensors import TensorSpec
 
 X = {"x": TensorSpec("float32", (None, 2))}
@@ -166,7 +166,7 @@ def test_what_a_function_of_bytes_loads() -> None:
     code = """if True:
         import sys
         from gpfn import Function
-        from gpfn.events.message import Message
+        from gpfn.message import Message
         f = Function(lambda payload: payload.data, takes="payload")
         f.open()
         assert f.answer(Message(b"hello", "text/plain")).message.body == b"hello"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gpfn.errors import GpfnError, SetupError
-from gpfn.events.message import Message
 from gpfn.function.function import Function
 from gpfn.function.opening import feed, match_inputs
+from gpfn.message import Message
 from gpfn.models import Model, default_cache, open_model
 from gpfn.tensors import TensorSpec
 
@@ -126,7 +126,7 @@ def test_the_first_call_loads_nothing_that_opening_could_have(takes: str) -> Non
     code = f"""if True:
         import sys
         from gpfn import Function, TensorSpec
-        from gpfn.events.message import Message
+        from gpfn.message import Message
         if {takes!r} == "arrays":
             function = Function(lambda x: x, inputs={{"x": TensorSpec("float32")}})
         else:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from gpfn.errors import ModelUnreadable
 from gpfn.events import Event
-from gpfn.events.message import Message
 from gpfn.function.function import Function
 from gpfn.function.load import load_function
+from gpfn.message import Message
 from gpfn.models.catalogue import default_catalogue
 
 PHOTOS = {"cat_720p.jpg": "Egyptian cat", "burger.jpg": "cheeseburger", "mug.png": "coffee mug"}
@@ -158,7 +158,7 @@ def test_missing_labels_are_told_before_the_first_call(
 
 AFTER_OPENING = """
 import sys
-from gpfn.events.message import Message
+from gpfn.message import Message
 from gpfn.function.load import load_function
 function = load_function("functions/digits")
 function.open()

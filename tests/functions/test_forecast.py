@@ -11,8 +11,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from gpfn import Event, Function
 from gpfn.errors import InvalidTensor
-from gpfn.events.message import Message
 from gpfn.function import load_function
+from gpfn.message import Message
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "functions" / "forecast"

@@ -19,8 +19,9 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
+    type_number,
 )
-from gpfn.graphpipe.types import Type, type_number
 from tests.conftest import ROOT
 
 __all__ = ["Oracle"]

@@ -13,8 +13,8 @@ from gpfn.graphpipe.messages import (
     InferResponse,
     IOMetadata,
     MetadataResponse,
+    Type,
 )
-from gpfn.graphpipe.types import Type
 
 __all__ = [
     "NUMBERS",

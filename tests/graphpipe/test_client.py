@@ -33,8 +33,8 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
 )
-from gpfn.graphpipe.types import Type
 from gpfn.limits import Limits
 from tests.graphpipe.scripted import ARRAY, ECHO, Script, Seen, echo, http, read_request, scripted
 from tests.graphpipe.strategies import same_arrays

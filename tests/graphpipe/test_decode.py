@@ -16,8 +16,8 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
 )
-from gpfn.graphpipe.types import Type
 from gpfn.graphpipe.writer import Writer
 from gpfn.limits import Limits
 from tests.graphpipe.oracle import Oracle

@@ -19,8 +19,8 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
 )
-from gpfn.graphpipe.types import Type
 from tests.graphpipe.oracle import Oracle
 
 SECONDS = 0.05

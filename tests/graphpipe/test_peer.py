@@ -20,8 +20,8 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
 )
-from gpfn.graphpipe.types import Type
 from tests.graphpipe.strategies import arrays, same_arrays
 
 SCRIPT = Path(__file__).with_name("peer_codec.py")

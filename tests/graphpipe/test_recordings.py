@@ -11,8 +11,7 @@ import pytest
 
 from gpfn.graphpipe.decode import decode_metadata, decode_request, decode_response
 from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
-from gpfn.graphpipe.messages import InferRequest, MetadataRequest
-from gpfn.graphpipe.types import Type
+from gpfn.graphpipe.messages import InferRequest, MetadataRequest, Type
 from tests.graphpipe.oracle import Oracle
 from tests.graphpipe.strategies import same_arrays
 

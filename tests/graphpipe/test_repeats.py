@@ -9,10 +9,9 @@ import pytest
 from gpfn.errors import CallerError, TooLarge
 from gpfn.graphpipe import decode
 from gpfn.graphpipe.encode import encode_request, encode_response
-from gpfn.graphpipe.messages import InferRequest, InferResponse, MetadataRequest
+from gpfn.graphpipe.messages import InferRequest, InferResponse, MetadataRequest, Type
 from gpfn.graphpipe.reader import Body
 from gpfn.graphpipe.repeats import Repeats
-from gpfn.graphpipe.types import Type
 from gpfn.graphpipe.writer import Writer
 from gpfn.limits import Limits
 from tests.graphpipe.strategies import same_arrays

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpfn.graphpipe.types import Type, type_number
+from gpfn.graphpipe.messages import Type, type_number
 from gpfn.tensors.spec import DTYPES
 from tests.graphpipe.oracle import Oracle
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gpfn.images.preparation import prepare, warm_up
-from gpfn.images.spec import ImageInput
+from gpfn.images.preparation import ImageInput, prepare, warm_up
 
 LIMIT = 24_000_000
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.recipe import BASE, STAGE_LABEL
-from gpfn.containers.running import LABEL, Container
+from gpfn.build.recipe import BASE
+from gpfn.hosts.container import LABEL, Container
+from gpfn.hosts.engine import STAGE_LABEL, Engine
 from tests.conftest import ROOT
 from tests.images_engine.tags import tag_of
 

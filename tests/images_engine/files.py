@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from typing import NamedTuple
 
-from gpfn.containers.engine import Engine
+from gpfn.hosts.engine import Engine
 
 __all__ = ["Entry", "entries"]
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.layers import packages
-from gpfn.containers.running import Container
-from gpfn.invoke.sandbox import fn_flags
+from gpfn.build.image import packages
+from gpfn.hosts.container import Container, fn_flags
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, Start, census, gpfn
 from tests.images_engine.test_server_images import EVENT, expected

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.containers.engine import Engine
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.engines import small_docker

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpfn.containers.engine import Engine
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.recipe import BASE
+from gpfn.build.recipe import BASE
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES, Block, read_blocks
 from tests.docs.session import of_a_reader, run_console

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.stage.lock import constraints
-from gpfn.invoke.sandbox import fn_flags
+from gpfn.build.stage.lock import constraints
+from gpfn.hosts.container import fn_flags
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, Start
 from tests.images_engine.wire import recorded, say, with_event

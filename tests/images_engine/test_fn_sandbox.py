@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.running import Container
-from gpfn.invoke.sandbox import fn_flags
+from gpfn.hosts.container import Container, fn_flags
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.layers import layers, packages
-from gpfn.containers.recipe import PLATFORMS
-from gpfn.invoke.funcyaml import read_func_file
+from gpfn.build.image import layers, packages
+from gpfn.build.recipe import PLATFORMS
+from gpfn.hosts.engine import Engine
+from gpfn.hosts.target import read_func_file
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.files import entries

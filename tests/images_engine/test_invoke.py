@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gpfn.containers.engine import Engine
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, census, gpfn
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.running import Container
-from gpfn.invoke.sandbox import openwhisk_flags
+from gpfn.hosts.container import Container, openwhisk_flags
+from gpfn.hosts.engine import Engine
 from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post

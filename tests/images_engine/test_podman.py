@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpfn.containers.engine import Engine
-from gpfn.containers.layers import layers
+from gpfn.build.image import layers
+from gpfn.hosts.engine import Engine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.engines import podman
@@ -63,7 +63,7 @@ def test_two_builds_have_the_same_files(
 def test_the_health_check_is_in_podmans_images_too(other: Engine) -> None:
     form = "{{json .HealthCheck}}"
     found = other.run("image", "inspect", "--format", form, "gpfn-test/podman-http:1").stdout
-    assert "gpfn.containers.health" in found
+    assert "gpfn.build.health" in found
 
 
 @pytest.mark.parametrize("absent", ["registry.invalid/nowhere:1", "nowhere:1"])

@@ -7,9 +7,8 @@ import urllib.request
 import numpy as np
 import pytest
 
-from gpfn.containers.running import Container
 from gpfn.graphpipe.client import Client
-from gpfn.invoke.sandbox import server_flags
+from gpfn.hosts.container import Container, server_flags
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post

@@ -18,7 +18,7 @@ import numpy as np
 
 from gpfn.errors import GpfnError, ModelUnreadable
 from gpfn.models import open_model, warm_up
-from gpfn.models.warmup import zeros
+from gpfn.models.cache import zeros
 
 __all__: list[str] = []
 

@@ -12,7 +12,7 @@ import pytest
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded, ModelUnreadable, SetupError
 from gpfn.models import Model, ModelCache, PythonModel, default_cache, open_model
-from gpfn.models.arguments import Array
+from gpfn.models.signature import Array
 from gpfn.tensors.spec import TensorSpec
 
 

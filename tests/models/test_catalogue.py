@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.images.spec import ImageInput
+from gpfn.images.preparation import ImageInput
 from gpfn.models.catalogue import (
     ModelFile,
     bundled_folder,

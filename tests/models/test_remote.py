@@ -22,8 +22,8 @@ from gpfn.errors import (
     RefusedByModel,
 )
 from gpfn.graphpipe import InferResponse, encode_response
-from gpfn.graphpipe.server import Server, ServerSettings, Service
 from gpfn.models import Model, open_model, remote, warm_up
+from gpfn.serving import Server, ServerSettings, Service
 from gpfn.tensors.spec import TensorSpec
 from tests.models.test_backends import INPUTS
 

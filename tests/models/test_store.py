@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import DownloadFailed
-from gpfn.models.atomic import only_one
 from gpfn.models.catalogue import ModelFile, default_catalogue
 from gpfn.models.download import Terms
-from gpfn.models.places import cache_folder, cached_path
+from gpfn.models.files import cache_folder, cached_path, only_one
 from gpfn.models.store import fetch_url, obtain
 from tests.models.fileserver import FileServer, file_server
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
 from gpfn.models import open_model
-from gpfn.models.tensorflow_c import _SELECTIONS, open_frozen_graph
+from gpfn.models.tensorflow import _SELECTIONS, open_frozen_graph
 from gpfn.tensors.spec import TensorSpec
 
 

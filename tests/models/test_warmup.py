@@ -7,8 +7,8 @@ import pytest
 
 from gpfn.errors import ModelFailed
 from gpfn.models import PythonModel, declare, open_model, warm_up
-from gpfn.models.warmup import zeros
-from gpfn.tensors.fitting import fit
+from gpfn.models.cache import zeros
+from gpfn.tensors.cast import fit
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 

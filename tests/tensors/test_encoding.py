@@ -12,13 +12,13 @@ from hypothesis.extra import numpy as arrays
 
 from gpfn.errors import BackendError, UnsupportedMedia
 from gpfn.tensors import TensorSpec, decode_json, encode
-from gpfn.tensors.kinds import KINDS
+from gpfn.tensors.dtypes import KINDS
 from tests.tensors.asking import LIMITS, refusal, spec
 
 
 def test_nested_is_what_orjson_writes_of_the_array_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual case goes straight to orjson: no list is made, nothing is reshaped."""
-    import gpfn.tensors.encoding as module
+    import gpfn.tensors.codec as module
 
     def slow(*_args: object) -> None:
         raise AssertionError("took the slow route")

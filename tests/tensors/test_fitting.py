@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from gpfn.errors import InvalidTensor
 from gpfn.tensors import TensorSpec, fit
-from gpfn.tensors.fitting import dtype_name
-from gpfn.tensors.kinds import KINDS
+from gpfn.tensors.cast import dtype_name
+from gpfn.tensors.dtypes import KINDS
 from tests.tensors.asking import SERIES, refusal, spec
 
 NUMBERS = [name for name in KINDS if name not in {"bool", "string"}]

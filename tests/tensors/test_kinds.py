@@ -5,7 +5,7 @@ import struct
 import numpy as np
 
 from gpfn.tensors import DTYPES
-from gpfn.tensors.kinds import KINDS, OPEN_INFERENCE_NAMES, kind_named
+from gpfn.tensors.dtypes import KINDS, OPEN_INFERENCE_NAMES, kind_named
 
 
 def test_every_dtype_that_a_spec_may_have_is_known() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gpfn.errors import GpfnError
 from gpfn.limits import Limits
-from gpfn.tensors import decode_json, nested, walking
-from gpfn.tensors.kinds import KINDS
+from gpfn.tensors import decode_json, nested
+from gpfn.tensors.dtypes import KINDS
 from gpfn.tensors.nested import decode_nested
 from tests.tensors.asking import LIMITS, SERIES, spec
 
@@ -51,8 +51,8 @@ def test_the_slow_route_is_not_taken(
     def slow(*_args: object, **_named: object) -> None:
         raise AssertionError("took the slow route")
 
-    slowly = walking.decode_nested(value, spec(dtype, *(shape or ())), LIMITS, path="data")
-    monkeypatch.setattr(walking, "decode_nested", slow)
+    slowly = nested._decode_by_value(value, spec(dtype, *(shape or ())), LIMITS, path="data")
+    monkeypatch.setattr(nested, "_decode_by_value", slow)
     array = decode_nested(value, spec(dtype, *(shape or ())), LIMITS, path="data")
     assert array.dtype == slowly.dtype
     assert array.shape == slowly.shape
@@ -73,7 +73,7 @@ def test_it_is_faster_than_numpy_and_than_walking() -> None:
     value = windows(128)
     ours = fastest(lambda: decode_json(value, [SERIES], LIMITS), 20, 15)
     numpys = fastest(lambda: np.asarray(value, np.float32), 20, 15)
-    walked = fastest(lambda: walking.decode_nested(value, SERIES, LIMITS, path="data"), 2, 3)
+    walked = fastest(lambda: nested._decode_by_value(value, SERIES, LIMITS, path="data"), 2, 3)
     assert ours < numpys, f"{ours * 1e6:.0f} against {numpys * 1e6:.0f} us"
     assert ours < walked / 4
 
@@ -133,7 +133,7 @@ def test_both_routes_agree(value: object, dtype: str, shape: list[int | None] | 
     wanted = spec(dtype, *shape) if shape else spec(dtype)
     limits = Limits(elements=40, rank=3, string_bytes=60)
     fast = outcome(lambda: nested.decode_nested(value, wanted, limits, path="data"))
-    slow = outcome(lambda: walking.decode_nested(value, wanted, limits, path="data"))
+    slow = outcome(lambda: nested._decode_by_value(value, wanted, limits, path="data"))
     assert fast == slow
 
 

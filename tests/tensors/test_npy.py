@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from gpfn.errors import InvalidTensor, TooLarge
 from gpfn.limits import Limits
-from gpfn.tensors.kinds import KINDS
+from gpfn.tensors.dtypes import KINDS
 from gpfn.tensors.npy import decode_npy, encode_npy
 from tests.tensors.asking import LIMITS, SERIES, refusal, spec
 

@@ -11,14 +11,14 @@ from hypothesis.extra import numpy as arrays
 from gpfn.errors import InvalidTensor, TooLarge
 from gpfn.limits import Limits
 from gpfn.tensors import TensorSpec
-from gpfn.tensors.kinds import KINDS
-from gpfn.tensors.octets import decode_octets, encode_octets
+from gpfn.tensors.dtypes import KINDS
+from gpfn.tensors.raw import decode_raw, encode_raw
 from tests.tensors.asking import LIMITS, SERIES, refusal, spec
 
 
 def decode(data: bytes, spec: TensorSpec | None, **attributes: str) -> np.ndarray:
     """Decode with the default limits."""
-    return decode_octets(data, spec, LIMITS, attributes=attributes)
+    return decode_raw(data, spec, LIMITS, attributes=attributes)
 
 
 def test_the_spec_tells_what_the_bytes_are() -> None:
@@ -33,9 +33,7 @@ def test_no_copy_is_made() -> None:
     array = decode(data, SERIES)
     assert np.shares_memory(array, np.frombuffer(data, np.uint8))
     assert not array.flags.writeable
-    assert not decode_octets(
-        memoryview(bytearray(80)), SERIES, LIMITS, attributes={}
-    ).flags.writeable
+    assert not decode_raw(memoryview(bytearray(80)), SERIES, LIMITS, attributes={}).flags.writeable
 
 
 @pytest.mark.parametrize("shape", ["1,20,1", "[1, 20, 1]", " 1 , 20 , 1 "])
@@ -111,7 +109,7 @@ def test_limits_hold() -> None:
         (Limits(string_bytes=3, elements=1), bytes(8), "string"),
     ):
         refusal(
-            lambda d=data, t=dtype, m=limits: decode_octets(d, spec(t), m, attributes={}), TooLarge
+            lambda d=data, t=dtype, m=limits: decode_raw(d, spec(t), m, attributes={}), TooLarge
         )
     for shape in ("1," * 17, "99999999999", "0,99999999999,99999999999"):
         refusal(lambda s=shape: decode(bytes(80), SERIES, shape=s), TooLarge)
@@ -126,14 +124,14 @@ def test_no_bytes_are_no_values() -> None:
 def test_what_is_encoded_is_decoded_again(name: str) -> None:
     array = np.array([[1, 0], [0, 1]]).astype(str if name == "string" else name)
     for layout in (array, array.T, np.asfortranarray(array), array[::-1]):
-        body, attributes = encode_octets(layout)
-        again = decode_octets(body, None, LIMITS, attributes=attributes)
+        body, attributes = encode_raw(layout)
+        again = decode_raw(body, None, LIMITS, attributes=attributes)
         assert attributes == {"dtype": name, "shape": "2,2"}
         assert again.astype(layout.dtype).tolist() == layout.tolist()
 
 
 def test_foreign_byte_orders_go_out_little_endian() -> None:
-    body, _ = encode_octets(np.array([1.5], ">f4"))
+    body, _ = encode_raw(np.array([1.5], ">f4"))
     assert body == struct.pack("<f", 1.5)
 
 
@@ -150,7 +148,7 @@ def test_any_bytes_give_an_array_or_an_error(data: bytes, dtype: str, shape: str
 @settings(max_examples=100, deadline=None)
 @given(arrays.arrays(st.sampled_from(["<f8", ">i2", "<f2", "?"]), arrays.array_shapes(min_dims=0)))
 def test_values_survive_bit_by_bit(array: np.ndarray) -> None:
-    body, attributes = encode_octets(array)
-    again = decode_octets(body, None, LIMITS, attributes=attributes)
+    body, attributes = encode_raw(array)
+    again = decode_raw(body, None, LIMITS, attributes=attributes)
     assert again.shape == array.shape
     assert again.tobytes() == array.astype(array.dtype.newbyteorder("<")).tobytes()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpfn.tensors.places import at, counted, shape_text, shown, what
+from gpfn.tensors.shapes import at, counted, shape_text, shown, what
 
 
 def test_paths_counts_and_shapes() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from gpfn.errors import TooLarge
 from gpfn.limits import Limits
-from gpfn.tensors import decode_json, walking
+from gpfn.tensors import decode_json, nested
 from tests.tensors.asking import LIMITS, SERIES, refusal, spec
 
 NUMBERS: list[object] = [[float(i)] for i in range(20)]
@@ -108,7 +108,7 @@ def test_a_scalar_has_no_axes() -> None:
 def test_limits_hold(value: object, limits: Limits, error: str) -> None:
     assert refusal(lambda: decode_json(value, [spec("int8")], limits), TooLarge).startswith(error)
     slowly = refusal(
-        lambda: walking.decode_nested(value, spec("int8"), limits, path="data"), TooLarge
+        lambda: nested._decode_by_value(value, spec("int8"), limits, path="data"), TooLarge
     )
     assert slowly.startswith(error)
 

@@ -1,14 +1,30 @@
-"""A check, a list of them, and what came of one."""
+"""A check, a list of them, and what came of one.
+
+The outcomes of checks, for people and for programs.
+"""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Generic, Literal, NoReturn, TypeVar
 
 from gpfn.errors import GpfnError
 
-__all__ = ["Check", "Checklist", "Outcome", "Result", "expect", "not_applicable", "run_checks"]
+__all__ = [
+    "Check",
+    "Checklist",
+    "Outcome",
+    "Result",
+    "expect",
+    "line",
+    "not_applicable",
+    "run_checks",
+    "shown",
+    "summary",
+]
 
 Result = Literal["pass", "fail", "not applicable"]
 _S = TypeVar("_S")
@@ -112,3 +128,30 @@ def _run(check: Check[_S], subject: _S) -> tuple[Result, str]:
     except GpfnError as problem:  # it did not start, broke off, or did not answer
         return "fail", str(problem)
     return "pass", ""
+
+
+_WORDS = {"pass": "pass", "fail": "FAIL", "not applicable": "n/a "}
+
+
+def line(outcome: Outcome) -> str:
+    """Return an outcome as one line of a table, and why it did not pass below it."""
+    text = f"{_WORDS[outcome.result]}  {outcome.id:4} {outcome.title:62}  {outcome.source}"
+    if not outcome.reason:
+        return text.rstrip()
+    return f"{text.rstrip()}\n           {outcome.reason}"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Return how many passed, failed, and did not apply."""
+    counts = {word: sum(o.result == word for o in outcomes) for word in _WORDS}
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def shown(subject: str, suite: str, outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """Return everything, for ``--json``."""
+    return {
+        "subject": subject,
+        "suite": suite,
+        "passed": not any(outcome.result == "fail" for outcome in outcomes),
+        "checks": [asdict(outcome) for outcome in outcomes],
+    }

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.containers.engine import Engine
-    from gpfn.containers.recipe import Recipe
-    from gpfn.invoke.target import Target
+    from gpfn.build.recipe import Recipe
+    from gpfn.hosts.engine import Engine
+    from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -27,8 +27,8 @@ gpfn build functions/forecast --platform http --base my/python:3.12 --sbom forec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from gpfn.containers.names import ENGINES
-    from gpfn.containers.recipe import BASE, PLATFORMS, RUNTIMES
+    from gpfn.build.recipe import BASE, PLATFORMS, RUNTIMES
+    from gpfn.hosts.engine import ENGINES
 
     flag = parser.add_argument
     flag("function", nargs="?", help="a folder, a func.py or a func.yaml; a bare runtime without")
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         print(recipe.dockerfile(), end="")
         return 0
-    from gpfn.containers.described import default_tag
-    from gpfn.containers.engine import Engine
+    from gpfn.build.recipe import default_tag
+    from gpfn.hosts.engine import Engine
 
     engine = Engine(args.engine)
     _dockerfile(args.file, recipe)  # is there, before anything else is done
@@ -73,14 +73,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _target(function: str | None) -> "Target | None":
-    from gpfn.invoke.target import find_target
+    from gpfn.hosts.target import find_target
 
     return None if function is None else find_target(function)
 
 
 def _recipe(args: argparse.Namespace, target: "Target | None") -> "Recipe":
-    from gpfn.containers.described import described
-    from gpfn.containers.recipe import Recipe
+    from gpfn.build.recipe import Recipe, described
 
     if target is None and args.on:
         raise SetupError("needs a function to put on that image", field="--on")
@@ -110,10 +109,10 @@ def _dockerfile(file: str | None, recipe: "Recipe") -> str:
 def _build(
     engine: "Engine", recipe: "Recipe", tag: str, target: "Target | None", args: argparse.Namespace
 ) -> None:
+    from gpfn.build.context import staged
+    from gpfn.build.image import check_runtime
     from gpfn.cli.progress import DownloadProgress
-    from gpfn.containers.context import staged
-    from gpfn.containers.engine import Build
-    from gpfn.containers.onimage import check_runtime
+    from gpfn.hosts.engine import Build
 
     if recipe.on:
         check_runtime(engine, recipe.on)
@@ -131,7 +130,7 @@ def _build(
 
 
 def _save_sbom(engine: "Engine", tag: str, file: Path) -> None:
-    from gpfn.containers.sbom import sbom_of
+    from gpfn.build.image import sbom_of
 
     text = sbom_of(engine, tag)
     try:
@@ -145,9 +144,9 @@ def _tell(
 ) -> None:
     import json
 
+    from gpfn.build.image import layers
+    from gpfn.build.recipe import next_command
     from gpfn.cli.progress import size_text
-    from gpfn.containers.described import next_command
-    from gpfn.containers.layers import layers
 
     rows = layers(engine, tag)
     following = next_command(recipe, tag, target.memory if target else 0, engine.name)

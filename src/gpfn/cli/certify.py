@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the checks; 0 when none failed."""
     from importlib import import_module
 
-    from gpfn.certify.report import line, shown, summary
+    from gpfn.certify.check import line, shown, summary
     from gpfn.certify.subject import parse_subject
 
     suite = import_module(f"gpfn.certify.{args.suite}.suite")

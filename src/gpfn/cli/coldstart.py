@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpfn.invoke.platform import Request
-    from gpfn.invoke.target import Target
+    from gpfn.hosts.host import Request
+    from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from gpfn.cli.resolve import pull_models
     from gpfn.coldstart.experiment import cold_calls, warm_calls
     from gpfn.coldstart.summary import Summary
-    from gpfn.invoke.target import find_target
+    from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
     request = _request(args, target)
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         price=args.price,
     )
     if args.picture:
-        from gpfn.coldstart.picture import draw
+        from gpfn.coldstart.summary import draw
 
         draw(summary, f"{target.folder.name}: a call, stage by stage", Path(args.picture))
     print(json.dumps(summary.shown(), indent=2) if args.json else summary.table())
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace, target: "Target") -> "Request":
-    from gpfn.invoke.parameters import read_parameters
-    from gpfn.invoke.platform import Request
+    from gpfn.hosts.host import Request
+    from gpfn.hosts.openwhisk import read_parameters
 
     sample = target.folder / _SAMPLE
     files = args.param_file or ([] if args.image or not sample.is_file() else [str(sample)])

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-__all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of"]
+from gpfn.errors import GpfnError, error_document
+
+__all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of", "report"]
 
 COMMANDS = {
     "build": "gpfn.cli.build",
@@ -106,3 +108,23 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name, COMMANDS, 1)
     hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
     return f"gpfn: no command {name!r}; {hint}"
+
+
+def report(error: GpfnError, *, as_json: bool, traced: bool = False) -> int:
+    """Write one line (or the error document) to stderr and return exit code 1.
+
+    What user code raised underneath is shown with its trace, unless it was ``traced``
+    already: that is what has to be fixed.
+    """
+    cause = error.__cause__
+    if cause is not None and not traced and not isinstance(cause, GpfnError | OSError):
+        import traceback
+
+        traceback.print_exception(cause)
+    if as_json:
+        import json
+
+        print(json.dumps(error_document(error)), file=sys.stderr)
+    else:
+        print(f"gpfn: {' '.join(str(error).split())}", file=sys.stderr)
+    return 1

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from gpfn.errors import BrokenReply, GpfnError, SetupError
 
 if TYPE_CHECKING:
-    from gpfn.invoke.child import Child
-    from gpfn.invoke.platform import Answer
-    from gpfn.invoke.session import Timings
+    from gpfn.hosts.child import Child
+    from gpfn.hosts.host import Answer
+    from gpfn.hosts.session import Timings
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _model_server(model: str) -> Iterator[tuple[str, float]]:
     """Serve the model on a free loopback port; yields the URL and the seconds to ready."""
-    from gpfn.invoke.child import Child
-    from gpfn.invoke.fn import script
+    from gpfn.hosts.child import Child
+    from gpfn.hosts.fn import script
 
     command = [*script("gpfn"), "serve", "--model", model, "--listen", "127.0.0.1:0"]
     child = Child(command, Path.cwd(), os.environ)
@@ -84,9 +84,9 @@ def _wait(child: "Child") -> float:
 
 def _invoke(args: argparse.Namespace, body: bytes, url: str) -> tuple["Answer", "Timings"]:
     """Start the function under Fn's contract and call it; its model is at ``url``, or its own."""
-    from gpfn.invoke.platform import Request, start_platform
-    from gpfn.invoke.session import Session
-    from gpfn.invoke.target import find_target
+    from gpfn.hosts.host import Request, start_platform
+    from gpfn.hosts.session import Session
+    from gpfn.hosts.target import find_target
 
     os.environ[_SERVER] = url
     session = Session(start_platform("fn", find_target(args.function)))

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpfn.containers.facts import Facts, ImageFacts
-    from gpfn.invoke.target import Target
+    from gpfn.build.facts import Facts, ImageFacts
+    from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -22,7 +22,7 @@ gpfn doctor functions/forecast --no-start --json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from gpfn.containers.names import ENGINES
+    from gpfn.hosts.engine import ENGINES
 
     parser.add_argument("function", help="a folder, a func.py or a func.yaml")
     parser.add_argument("--image", help="look at this image of it as well")
@@ -35,10 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine the function; 0 when nothing fails, 1 when something does."""
-    from gpfn.containers.doctor import examine
-    from gpfn.containers.facts import gather
-    from gpfn.containers.measured import measure
-    from gpfn.invoke.target import find_target
+    from gpfn.build.doctor import examine
+    from gpfn.build.facts import gather, measure
+    from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
     image = _image(args.engine, args.image) if args.image else None
@@ -72,8 +71,8 @@ def _tell(target: "Target", facts: "Facts") -> None:
 
 
 def _image(engine_name: str, name: str) -> "ImageFacts":
-    from gpfn.containers.engine import Engine
-    from gpfn.containers.inspected import inspect_image
+    from gpfn.build.image import inspect_image
+    from gpfn.hosts.engine import Engine
 
     engine = Engine(engine_name)
     engine.check()

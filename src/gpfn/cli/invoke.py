@@ -12,9 +12,9 @@ from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.invoke.platform import Answer, Platform, Request
-    from gpfn.invoke.session import Session
-    from gpfn.invoke.target import Target
+    from gpfn.hosts.host import Answer, Platform, Request
+    from gpfn.hosts.session import Session
+    from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -32,8 +32,8 @@ _TRIGGERS = ("fn", "fdk")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from gpfn.containers.names import ENGINES
-    from gpfn.invoke.platform import PLATFORMS
+    from gpfn.hosts.engine import ENGINES
+    from gpfn.hosts.host import PLATFORMS
 
     parser.add_argument("function", help="a folder, a func.py or a func.yaml")
     parser.add_argument(
@@ -82,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Invoke the function; 0 when it answered, 1 when it failed."""
     from gpfn.cli.resolve import pull_models
-    from gpfn.invoke.session import Session
-    from gpfn.invoke.target import find_target
+    from gpfn.hosts.session import Session
+    from gpfn.hosts.target import find_target
 
     if args.as_trigger and args.platform not in _TRIGGERS:
         print(
@@ -112,13 +112,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _platform(args: argparse.Namespace, target: "Target") -> "Platform":
-    from gpfn.invoke.platform import start_platform
+    from gpfn.hosts.host import start_platform
 
     if args.engine is None:
         return start_platform(args.platform, target)
-    from gpfn.containers.described import default_tag
-    from gpfn.containers.engine import Engine
-    from gpfn.containers.invoked import start_image
+    from gpfn.build.recipe import default_tag
+    from gpfn.hosts.engine import Engine
+    from gpfn.hosts.image import start_image
 
     image = args.container or default_tag(target, args.platform)
     return start_image(args.platform, target, Engine(args.engine), image)
@@ -130,8 +130,8 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _request(args: argparse.Namespace, target: "Target") -> "Request":
-    from gpfn.invoke.parameters import read_parameters
-    from gpfn.invoke.platform import Request
+    from gpfn.hosts.host import Request
+    from gpfn.hosts.openwhisk import read_parameters
 
     if _has_parameters(args):
         parameters = read_parameters(args.param_file, args.param, args.image)

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except Exception as error:
-        from gpfn.cli.failure import report
+        from gpfn.cli.commands import report
         from gpfn.errors import GpfnError
 
         if not isinstance(error, GpfnError):

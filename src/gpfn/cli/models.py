@@ -69,7 +69,7 @@ def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _entry_row(entry: "CatalogueEntry") -> dict[str, Any]:
-    from gpfn.models.places import cached_path
+    from gpfn.models.files import cached_path
 
     places = {file.name: cached_path(file) for file in entry.files}
     return {
@@ -103,7 +103,7 @@ def _pull(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _show(args: argparse.Namespace) -> dict[str, Any]:
     from gpfn.cli.resolve import model_uri
-    from gpfn.models import open_model
+    from gpfn.models.open import open_model
 
     uri = model_uri(args.model)
     model = open_model(uri)

@@ -15,7 +15,7 @@ gpfn package openwhisk functions/digits -o digits.zip --with-deps --python 3.12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the platforms and their options."""
-    from gpfn.packaging.openwhisk import PYTHONS
+    from gpfn.build.package import PYTHONS
 
     platforms = parser.add_subparsers(dest="platform", required=True, metavar="PLATFORM")
     openwhisk = platforms.add_parser(
@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the zip and say how to deploy it."""
+    from gpfn.build.package import pack
     from gpfn.cli.progress import DownloadProgress
-    from gpfn.invoke.target import find_target
-    from gpfn.packaging.openwhisk import pack
+    from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
     python = args.python if args.with_deps else ""

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, compute, write."""
     from gpfn.cli.resolve import model_uri
-    from gpfn.models import open_model
+    from gpfn.models.open import open_model
 
     suffix = "" if args.output == "-" else Path(args.output).suffix
     if suffix not in ("", *_MEDIA) or (args.output != "-" and not suffix):
@@ -98,7 +98,7 @@ def _read_inputs(
 
 
 def _read(file: str, specs: Sequence["TensorSpec"]) -> dict[str, "np.ndarray[Any, Any]"]:
-    from gpfn.tensors import decode_bytes
+    from gpfn.tensors.codec import decode_bytes
 
     suffix = ".json" if file == "-" else Path(file).suffix
     if suffix not in _MEDIA:
@@ -118,7 +118,7 @@ def _encoded(
     *,
     described: bool,
 ) -> bytes:
-    from gpfn.tensors import encode
+    from gpfn.tensors.codec import encode
 
     if suffix == ".npy":
         return encode(outputs, _MEDIA[suffix]).body
@@ -126,7 +126,7 @@ def _encoded(
         return encode(outputs, _MEDIA[".json"]).body + b"\n"
     import orjson
 
-    from gpfn.tensors.encoding import open_inference_outputs
+    from gpfn.tensors.codec import open_inference_outputs
 
     document = {
         "model": model.name,

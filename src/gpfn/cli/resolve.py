@@ -68,7 +68,7 @@ def pull_models(function: "Path", request: bytes = b"") -> None:
     text = function.read_text(encoding="utf-8", errors="replace")
     if _MARK not in text:
         return
-    from gpfn.models.places import cached_path
+    from gpfn.models.files import cached_path
     from gpfn.models.store import obtain
 
     for entry in _named(text, request):

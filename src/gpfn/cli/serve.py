@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.graphpipe.server import ServerSettings
-    from gpfn.models import Model
-    from gpfn.serving import CacheSettings
+    from gpfn.models.model import Model
+    from gpfn.serving.serve import CacheSettings
+    from gpfn.serving.service import ServerSettings
 
 __all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "run"]
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, name: str) -> int:
-    from gpfn.serving import serve
+    from gpfn.serving.serve import serve
 
     threads = args.threads if args.threads == "auto" else _number("--threads", args.threads)
     settings = _settings(args, Address.parse(args.listen))
@@ -121,7 +121,7 @@ def _model_file(name: str) -> str:
 
 
 def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
-    from gpfn.graphpipe.server import ServerSettings
+    from gpfn.serving.service import ServerSettings
 
     chosen = {name: value for name in ("workers", "queue") if (value := getattr(args, name))}
     for name, value in chosen.items():
@@ -136,7 +136,7 @@ def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
 
 
 def _cache(args: argparse.Namespace) -> "CacheSettings | None":
-    from gpfn.serving import CacheSettings
+    from gpfn.serving.serve import CacheSettings
 
     if not (args.cache or os.environ.get("GP_CACHE") in ("1", "true")):
         return None

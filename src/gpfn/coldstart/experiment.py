@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from gpfn.errors import BackendError
-from gpfn.invoke.platform import Platform, Request, start_platform
-from gpfn.invoke.target import Target
+from gpfn.hosts.host import Platform, Request, start_platform
+from gpfn.hosts.target import Target
 
 __all__ = ["STAGES", "Progress", "Record", "Sample", "cold_calls", "records", "warm_calls"]
 

@@ -1,13 +1,20 @@
-"""What the samples say: statistics by stage, the memory to ask for, and the price."""
+"""What the samples say: statistics by stage, the memory to ask for, and the price.
+
+Where the time of a cold and of a warm call goes, as two bars.
+"""
+
+from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gpfn.coldstart.experiment import STAGES, Sample
+from gpfn.errors import MissingExtra, SetupError
 
-__all__ = ["Spread", "Summary", "billed_seconds", "cost_per_million", "suggested_memory"]
+__all__ = ["Spread", "Summary", "billed_seconds", "cost_per_million", "draw", "suggested_memory"]
 
 _MEMORY_STEPS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
 _HEADROOM = 1.25
@@ -23,7 +30,7 @@ class Spread:
     p99: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
+    def of(cls, values: Sequence[float]) -> Spread:
         """Return the spread; the percentile is the smallest value that 99 % do not exceed."""
         ordered = sorted(values)
         rank = math.ceil(0.99 * len(ordered)) - 1
@@ -145,3 +152,34 @@ def _cells(spread: Spread | None, first: int) -> str:
         return " " * (first + 20)
     mean, median, p99 = (value * 1e3 for value in (spread.mean, spread.median, spread.p99))
     return f"{mean:>{first}.3f}{median:>10.3f}{p99:>10.3f}"
+
+
+def draw(summary: Summary, title: str, file: Path) -> None:
+    """Write a PNG or SVG, by the file's suffix.
+
+    Raises MissingExtra without matplotlib, SetupError when the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "plots") from None
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure.suptitle(title)
+    for axes, kind, samples in zip(
+        figure.subplots(2, 1), ("cold", "warm"), (summary.cold, summary.warm), strict=True
+    ):
+        left = 0.0
+        for index, name in enumerate(STAGES):
+            spread = summary.stage(samples, name)
+            if spread is None:
+                continue
+            width = spread.median * 1e3
+            axes.barh([kind], [width], left=left, color=f"C{index}", label=name)
+            left += width
+        axes.set_xlim(0, left * 1.02)
+        axes.set_xlabel("median, ms" if kind == "warm" else "")
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="x-small", frameon=False)
+    try:
+        figure.savefig(file, dpi=120)
+    except (OSError, ValueError) as error:
+        raise SetupError(f"cannot be drawn: {error}", field=str(file)) from error

@@ -7,7 +7,7 @@ must not pay for regular expressions and a JSON parser.
 
 from importlib import import_module
 
-from gpfn.events.message import Message
+from gpfn.message import Message
 
 TYPE_CHECKING = False
 

@@ -11,7 +11,7 @@ from gpfn.events import legacy
 from gpfn.events.attributes import Value, check, quoted
 from gpfn.events.event import ABSENT, Event
 from gpfn.events.media import JSON
-from gpfn.events.message import Message
+from gpfn.message import Message
 
 __all__ = ["decode_value", "encode_value", "is_binary", "read_binary", "write_binary"]
 

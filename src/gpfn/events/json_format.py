@@ -9,9 +9,8 @@ import orjson
 from gpfn.errors import InvalidEvent, TooLarge
 from gpfn.events import legacy
 from gpfn.events.attributes import Value, check, judge, kind
-from gpfn.events.duplicates import quotes, refuse_duplicates, scan
 from gpfn.events.event import ABSENT, Event
-from gpfn.events.jsontext import encode, parse
+from gpfn.events.json_text import encode, parse, quotes, refuse_duplicates, scan
 from gpfn.events.media import JSON, charset, is_json, is_text
 
 __all__ = [

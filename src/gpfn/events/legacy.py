@@ -17,8 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from gpfn.errors import InvalidEvent
-from gpfn.events.attributes import kind, quoted
-from gpfn.events.grammar import URI, URI_REFERENCE
+from gpfn.events.attributes import URI, URI_REFERENCE, kind, quoted
 from gpfn.events.media import is_json, is_text
 
 __all__ = ["HEADERS_0_1", "Translated", "original_name", "translate"]

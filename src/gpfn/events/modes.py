@@ -15,9 +15,9 @@ from gpfn.events.json_format import (
     write_batch,
     write_event,
 )
-from gpfn.events.jsontext import parse
-from gpfn.events.message import Message
+from gpfn.events.json_text import parse
 from gpfn.limits import Limits
+from gpfn.message import Message
 
 __all__ = ["BATCH", "STRUCTURED", "Mode", "Received", "read", "write"]
 

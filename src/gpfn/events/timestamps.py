@@ -6,7 +6,7 @@ fractions to microseconds, while an event keeps its time as it came.
 
 from time import gmtime, strftime, time
 
-from gpfn.events.grammar import TIMESTAMP
+from gpfn.events.attributes import TIMESTAMP
 
 __all__ = ["epoch_seconds", "now"]
 

@@ -7,24 +7,24 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.function.call import Call, Reply
+    from gpfn.call.contract import Call, Reply
+    from gpfn.call.payload import Payload
     from gpfn.function.function import Function
     from gpfn.function.load import load_function, load_target
-    from gpfn.function.payload import Payload
 
 __all__ = ["Call", "Function", "Payload", "Reply", "load_function", "load_target"]
 
 _HOME = {
-    "Call": "call",
-    "Function": "function",
-    "Payload": "payload",
-    "Reply": "call",
-    "load_function": "load",
-    "load_target": "load",
+    "Call": "gpfn.call.contract",
+    "Function": "gpfn.function.function",
+    "Payload": "gpfn.call.payload",
+    "Reply": "gpfn.call.contract",
+    "load_function": "gpfn.function.load",
+    "load_target": "gpfn.function.load",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(_HOME[name]), name)

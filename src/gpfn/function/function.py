@@ -1,28 +1,60 @@
-"""The one declaration of a function: what it takes, what computes, what it answers."""
+"""The homes of a function: each adapter is imported when it is asked for.
+
+The one declaration of a function: what it takes, what computes, what it answers.
+"""
 
 from __future__ import annotations
 
 import sys
 from _thread import RLock
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Literal
 
+from gpfn.call.callback import Callback
+from gpfn.call.contract import Call, Opened, Reply
+from gpfn.call.pipeline import answer_steps
+from gpfn.call.steps import drive, drive_async
 from gpfn.errors import SetupError
-from gpfn.events.message import Message
-from gpfn.function.call import Call, Opened, Reply
-from gpfn.function.drive import drive, drive_async
-from gpfn.function.homes import Homes
-from gpfn.function.parameters import Callback
-from gpfn.function.pipeline import answer_steps
 from gpfn.limits import Limits
+from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.deadline import Deadline
     from gpfn.models.model import Model
+    from gpfn.platforms.fn.adapter import FnHandler
+    from gpfn.platforms.http.adapter import AsgiApp
+    from gpfn.platforms.openwhisk.adapter import OpenWhiskMain
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Function"]
+__all__ = ["Function", "Homes"]
+
+
+class Homes:
+    """The platforms' views of a function; each has the function as ``.function``."""
+
+    @cached_property
+    def fn(self) -> FnHandler:
+        """For Fn: ``handler = f.fn`` serves the stock FDK and ``gpfn run fn``."""
+        from gpfn.platforms.fn.adapter import FnHandler
+
+        return FnHandler(self)  # type: ignore[arg-type] # mixed into Function only
+
+    @cached_property
+    def openwhisk(self) -> OpenWhiskMain:
+        """For OpenWhisk: ``main = f.openwhisk`` is an action's main(args)."""
+        from gpfn.platforms.openwhisk.adapter import OpenWhiskMain
+
+        return OpenWhiskMain(self)  # type: ignore[arg-type] # mixed into Function only
+
+    @cached_property
+    def asgi(self) -> AsgiApp:
+        """For HTTP: ``app = f.asgi`` runs on any ASGI server."""
+        from gpfn.platforms.http.adapter import AsgiApp
+
+        return AsgiApp(self)  # type: ignore[arg-type] # mixed into Function only
+
 
 _TAKES = ("arrays", "event", "payload", "message")
 

@@ -1,12 +1,17 @@
-"""Opening a function's model, once, and warming it up before the first call."""
+"""Which model a function uses: the first of its candidates that is there.
 
+Opening a function's model, once, and warming it up before the first call.
+"""
+
+from __future__ import annotations
+
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from gpfn.errors import GpfnError, SetupError
-from gpfn.function.call import Opened
-from gpfn.function.stages import Stages
+from gpfn.call.contract import Opened, Stages
+from gpfn.errors import GpfnError, ModelUnreadable, SetupError
 from gpfn.limits import Limits
 
 TYPE_CHECKING = False
@@ -17,25 +22,92 @@ if TYPE_CHECKING:
 
     Threads = int | Literal["auto"]
 
-__all__ = ["feed", "match_inputs", "open_and_warm", "preload"]
+__all__ = ["feed", "find_model", "match_inputs", "open_and_warm", "preload"]
+
+
+def find_model(candidates: Sequence[str], folder: str) -> str:
+    """Return the first candidate that is set, as a URI that open_model takes.
+
+    ``env:NAME`` counts when the variable is set and not empty; its value is used like a
+    candidate. A relative file is looked for in ``folder``, then in the working
+    directory. ``catalogue:NAME`` is the catalogue's file, looked for there as well, then
+    where ``gpfn models pull`` puts it. URLs and ``module:callable`` are taken as they are.
+
+    Raises ModelUnreadable when there is none; the detail lists what was tried.
+    """
+    tried = []
+    for candidate in candidates:
+        uri, problem = _resolve(candidate, folder)
+        if uri is not None:
+            return uri
+        tried.append(problem)
+    raise ModelUnreadable("no model found: " + "; ".join(tried), field="model")
+
+
+def _resolve(candidate: str, folder: str) -> tuple[str | None, str]:
+    if candidate.startswith("env:"):
+        name = candidate[4:]
+        value = os.environ.get(name, "").strip()
+        if not value:
+            return None, f"{name} is not set"
+        return _located(value, folder) or value, ""
+    if candidate.startswith("catalogue:"):
+        return _from_catalogue(candidate[10:], folder)
+    uri = _located(candidate, folder)
+    return uri, f"{candidate} is neither in {folder} nor in the working directory"
+
+
+def _from_catalogue(name: str, folder: str) -> tuple[str | None, str]:
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.files import local_path
+
+    file = default_catalogue().get(name).model
+    beside = _located(file.name, folder)
+    if beside is not None:
+        return beside, ""
+    try:
+        return str(local_path(name, file)), ""
+    except ModelUnreadable as error:
+        return None, error.detail
+
+
+def _located(uri: str, folder: str) -> str | None:
+    path = uri[: _end_of_path(uri)]
+    for base in dict.fromkeys((folder, os.getcwd())):
+        full = os.path.join(base, path)
+        if os.path.exists(full):
+            return full + uri[len(path) :]
+    return uri if "://" in uri or _is_callable(uri) else None
+
+
+def _end_of_path(uri: str) -> int:
+    """Return where the path ends: what follows is a file.py's callable, or a checksum."""
+    script = uri.find(".py:")
+    return script + 3 if script >= 0 else len(uri.partition("#")[0])
+
+
+def _is_callable(uri: str) -> bool:
+    module, colon, name = uri.partition(":")
+    parts = [*module.split("."), *name.split(".")]
+    return bool(colon) and all(part.isidentifier() for part in parts)
 
 
 def open_and_warm(
-    candidates: Sequence[str], folder: str, threads: "Threads", limits: Limits
-) -> "tuple[Model, Opened]":
+    candidates: Sequence[str], folder: str, threads: Threads, limits: Limits
+) -> tuple[Model, Opened]:
     """Find a model as find_model does; return it from the process-wide cache, open and warm.
 
     Loading is all of it but the first call: finding the file and importing the backend and
     numpy count. One that is there already costs no time. Raises SetupError or BackendError.
     """
     began = time.perf_counter()
-    from gpfn.function.locate import find_model
-    from gpfn.models import default_cache, open_model
+    from gpfn.models.cache import default_cache
+    from gpfn.models.open import open_model
 
     uri = find_model(candidates, folder)
     loaded_at, loaded_bytes = 0.0, 0
 
-    def opener() -> "Model":
+    def opener() -> Model:
         nonlocal loaded_at, loaded_bytes
         model = open_model(uri, threads=threads, limits=limits)
         loaded_at = time.perf_counter()
@@ -51,8 +123,8 @@ def open_and_warm(
 
 def preload(
     takes: str,
-    on_open: "Callable[[Model | None], object] | None" = None,
-    model: "Model | None" = None,
+    on_open: Callable[[Model | None], object] | None = None,
+    model: Model | None = None,
 ) -> float:
     """Load the codecs that the first call would wait for, and let the function do the same.
 
@@ -64,15 +136,16 @@ def preload(
     import orjson  # noqa: F401
 
     if takes in ("arrays", "event"):
-        from gpfn.events import read, write  # noqa: F401
+        from gpfn.events.modes import read, write  # noqa: F401
     if takes == "arrays":
-        from gpfn.tensors import decode_json, encode  # noqa: F401
+        from gpfn.tensors.codec import encode  # noqa: F401
+        from gpfn.tensors.json_forms import decode_json  # noqa: F401
     if on_open is not None:
         on_open(model)
     return time.perf_counter() - began
 
 
-def match_inputs(declared: Sequence[str], model: "Model") -> dict[str, str]:
+def match_inputs(declared: Sequence[str], model: Model) -> dict[str, str]:
     """Return which declared input feeds which input of the model: by name, else by order.
 
     A remote model is not asked: a function may start before its model server, and with
@@ -94,7 +167,7 @@ def match_inputs(declared: Sequence[str], model: "Model") -> dict[str, str]:
     return dict(zip(declared, names, strict=True))
 
 
-def feed(value: object, inputs: Mapping[str, str]) -> "dict[str, np.ndarray]":
+def feed(value: object, inputs: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Return what the model is called with: ``value`` under the model's names.
 
     ``value`` is what was decoded or what ``before`` returned: a mapping by declared or by

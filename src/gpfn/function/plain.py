@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gpfn.call.contract import Call, Stages
+from gpfn.call.encode import is_event
+from gpfn.call.payload import Payload
+from gpfn.call.pipeline import compute_steps, event_steps
+from gpfn.call.steps import drive
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor
-from gpfn.events.message import Message
-from gpfn.function.call import Call
-from gpfn.function.drive import drive
-from gpfn.function.encode import is_event
-from gpfn.function.payload import Payload
-from gpfn.function.pipeline import event_steps
-from gpfn.function.stages import Stages
-from gpfn.function.work import compute_steps
 from gpfn.limits import Limits
+from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +80,8 @@ def _arrays(
 
 def _array(value: object, spec: TensorSpec, limits: Limits) -> np.ndarray:
     """Return what fits ``spec``: Python's own numbers are read like JSON, arrays checked."""
-    from gpfn.tensors import decode_json, fit
+    from gpfn.tensors.cast import fit
+    from gpfn.tensors.json_forms import decode_json
 
     if isinstance(value, list | int | float | str):
         return decode_json(value, [spec], limits, path=spec.name)[spec.name]

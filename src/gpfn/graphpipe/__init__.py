@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         IOMetadata,
         MetadataRequest,
         MetadataResponse,
+        Type,
+        type_number,
     )
-    from gpfn.graphpipe.types import Type, type_number
 
 __all__ = [
     "Client",
@@ -53,7 +54,7 @@ _HOME = {
     "InferResponse": "messages",
     "MetadataRequest": "messages",
     "MetadataResponse": "messages",
-    "Type": "types",
+    "Type": "messages",
     "decode_metadata": "decode",
     "decode_request": "decode",
     "decode_response": "decode",
@@ -61,7 +62,7 @@ _HOME = {
     "encode_request": "encode",
     "encode_response": "encode",
     "remote": "client",
-    "type_number": "types",
+    "type_number": "messages",
 }
 
 

@@ -22,10 +22,8 @@ import numpy as np
 from gpfn import __version__
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import BrokenReply, CallerError, CannotConnect, RefusedByModel
-from gpfn.graphpipe.address import parse_url, proxy_for
 from gpfn.graphpipe.decode import decode_metadata, decode_response
 from gpfn.graphpipe.encode import encode_request
-from gpfn.graphpipe.exchange import Exchange
 from gpfn.graphpipe.messages import (
     Error,
     InferRequest,
@@ -33,8 +31,10 @@ from gpfn.graphpipe.messages import (
     MetadataRequest,
     MetadataResponse,
 )
-from gpfn.graphpipe.reply import Reply
-from gpfn.http1.reply import check_header
+from gpfn.http.address import parse_url, proxy_for
+from gpfn.http.client import Exchange
+from gpfn.http.response import Reply
+from gpfn.http.writer import check_header
 from gpfn.limits import Limits
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ message.
 import struct
 
 from gpfn.errors import CallerError, InvalidMessage
-from gpfn.graphpipe.decode_tensor import decode_tensors
 from gpfn.graphpipe.messages import (
     Error,
     InferRequest,
@@ -20,10 +19,11 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
 )
 from gpfn.graphpipe.reader import Body, Kind, inside
 from gpfn.graphpipe.repeats import Repeats
-from gpfn.graphpipe.types import Type
+from gpfn.graphpipe.tensors import decode_tensors
 from gpfn.limits import Limits
 
 __all__ = ["decode_metadata", "decode_request", "decode_response"]

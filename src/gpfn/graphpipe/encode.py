@@ -16,7 +16,6 @@ from functools import cache
 from typing import Any
 
 from gpfn.errors import InvalidTensor, TooLarge
-from gpfn.graphpipe.encode_tensor import Buffer, Spec, contents, utf8
 from gpfn.graphpipe.messages import (
     Error,
     InferRequest,
@@ -24,9 +23,10 @@ from gpfn.graphpipe.messages import (
     IOMetadata,
     MetadataRequest,
     MetadataResponse,
+    Type,
 )
 from gpfn.graphpipe.reader import MAX_MESSAGE
-from gpfn.graphpipe.types import Type
+from gpfn.graphpipe.tensors import Buffer, Spec, contents, utf8
 from gpfn.graphpipe.writer import Writer
 
 __all__ = ["encode_metadata", "encode_request", "encode_response"]

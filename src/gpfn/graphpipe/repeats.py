@@ -15,9 +15,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from gpfn.graphpipe.decode_tensor import memory
 from gpfn.graphpipe.messages import InferRequest, InferResponse, MetadataRequest
 from gpfn.graphpipe.reader import Body, Kind
+from gpfn.graphpipe.tensors import memory
 from gpfn.limits import Limits
 
 __all__ = ["Repeats"]

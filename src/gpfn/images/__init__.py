@@ -4,7 +4,7 @@
 those into RGB pixels, upright, their number checked first, and `preparation` the pixels into
 the model's input, as the catalogue says.
 
-A URL is fetched by gpfn.guarded. Pillow (extra ``images``) is imported when the last two
+A URL is fetched by gpfn.http.fetch. Pillow (extra ``images``) is imported when the last two
 are first used.
 """
 

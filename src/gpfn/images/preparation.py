@@ -1,15 +1,39 @@
-"""From RGB pixels to a model's input, as the catalogue says."""
+"""How an image becomes a model's input; data of the model catalogue.
 
-from typing import TYPE_CHECKING
+From RGB pixels to a model's input, as the catalogue says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.images.decoding import decode
-from gpfn.images.spec import ImageInput
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["prepare", "resize", "to_tensor", "warm_up"]
+__all__ = ["ImageInput", "prepare", "resize", "to_tensor", "warm_up"]
+
+
+class ImageInput(NamedTuple):
+    """A tensor of one image: ``height`` by ``width`` pixels, ``channels`` RGB, BGR or L.
+
+    ``fit`` "stretch" resizes both sides on their own, "crop" keeps the proportions and
+    cuts what stands out from the middle. A quantised model takes the bytes of the
+    resized image as they are (uint8), a float model takes ``(byte - mean) / std`` for
+    each of the channels (float32). ``layout`` is NHWC or NCHW.
+    """
+
+    height: int
+    width: int
+    channels: str = "RGB"
+    layout: str = "NHWC"
+    quantised: bool = True
+    fit: str = "stretch"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
 
 _GREY_DOT = bytes.fromhex(
     "ffd8" + "ffdb004300" + "ff" * 64 + "ffc0000b080001000101011100"
@@ -21,7 +45,7 @@ _GREY_DOT = bytes.fromhex(
 
 def prepare(
     data: bytes | memoryview, spec: ImageInput, max_pixels: int, *, field: str = "image"
-) -> "np.ndarray":
+) -> np.ndarray:
     """Return an image file as a model's input, one image in a batch.
 
     The shape is (1, height, width, channels), or (1, channels, height, width) for NCHW;
@@ -36,7 +60,7 @@ def warm_up(spec: ImageInput) -> None:
     prepare(_GREY_DOT, spec, 1)
 
 
-def resize(image: "Image.Image", spec: ImageInput) -> "Image.Image":
+def resize(image: Image.Image, spec: ImageInput) -> Image.Image:
     """Return the image in the model's size, stretched or cropped."""
     from PIL import Image
 
@@ -54,7 +78,7 @@ def _middle(have: tuple[int, int], want: tuple[int, int]) -> tuple[float, float,
     return left, top, have[0] - left, have[1] - top
 
 
-def to_tensor(image: "Image.Image", spec: ImageInput) -> "np.ndarray":
+def to_tensor(image: Image.Image, spec: ImageInput) -> np.ndarray:
     """Return the pixels as the model's tensor; see :func:`prepare` for its shape."""
     import numpy as np
 

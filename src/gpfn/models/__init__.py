@@ -2,9 +2,9 @@
 
     open                 which backend a URI asks for
     litert, onnx         model files in this process
-    tensorflow_c         SavedModels and frozen graphs through TensorFlow's C library
+    tensorflow           SavedModels and frozen graphs through TensorFlow's C library
     python, remote       a function; a GraphPipe server
-    cache, warmup        the models of a process, open and warm before the first call
+    cache                the models of a process, open and warm before the first call
     catalogue, download  models known by name, and fetching them
 
 Nothing is loaded until it is used, NumPy and the backends' libraries neither.
@@ -15,13 +15,12 @@ from importlib import import_module
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost 8 ms
 
 if TYPE_CHECKING:
-    from gpfn.models.cache import Counters, ModelCache, default_cache
+    from gpfn.models.cache import Counters, ModelCache, WarmUp, default_cache, warm_up
+    from gpfn.models.litert_graph import Quantization
     from gpfn.models.model import Model
     from gpfn.models.open import open_model
     from gpfn.models.python import PythonModel, declare
-    from gpfn.models.quantization import Quantization
     from gpfn.models.threads import available_cpus
-    from gpfn.models.warmup import WarmUp, warm_up
 
 __all__ = [
     "Counters",
@@ -42,13 +41,13 @@ _HOME = {
     "Model": "model",
     "ModelCache": "cache",
     "PythonModel": "python",
-    "Quantization": "quantization",
-    "WarmUp": "warmup",
+    "Quantization": "litert_graph",
+    "WarmUp": "cache",
     "available_cpus": "threads",
     "declare": "python",
     "default_cache": "cache",
     "open_model": "open",
-    "warm_up": "warmup",
+    "warm_up": "cache",
 }
 
 

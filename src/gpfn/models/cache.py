@@ -1,5 +1,11 @@
-"""The models of this process, by name: opened once, counted, bounded, closed when dropped."""
+"""The models of this process, by name: opened once, counted, bounded, closed when dropped.
 
+The first call of a model costs several times a later one; make it before anyone waits.
+"""
+
+from __future__ import annotations
+
+import math
 import os
 import threading
 import time
@@ -8,13 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
+
+import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import DeadlineExceeded, SetupError
+from gpfn.errors import DeadlineExceeded, SetupError, TooLarge
 from gpfn.models.model import Model
-from gpfn.models.warmup import warm_up
+from gpfn.models.signature import Array
+from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Counters", "ModelCache", "default_cache"]
+__all__ = ["Counters", "ModelCache", "WarmUp", "default_cache", "warm_up", "zeros"]
 
 _Opener = Callable[[], Model]
 
@@ -226,3 +236,44 @@ def _stamp(path: str) -> tuple[object, ...]:
         else:
             found.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(found)
+
+
+_MOST = 64 << 20
+"""Elements of one input."""
+
+
+class WarmUp(NamedTuple):
+    """How long the first call took, in seconds, and why it failed if it did."""
+
+    seconds: float = 0.0
+    error: Exception | None = None
+
+
+def warm_up(model: Model) -> WarmUp:
+    """Call the model on zeros, with 1 for every size that it leaves open.
+
+    Such a call may suit no model of text or of indexes: its failure is told, not raised.
+    A remote model is warmed by its own server, an undeclared function not at all.
+    """
+    if model.backend == "graphpipe" or not model.inputs:
+        return WarmUp()
+    start = time.perf_counter()
+    error: Exception | None = None
+    try:
+        model({spec.name: zeros(spec) for spec in model.inputs})
+    except Exception as failure:  # noqa: BLE001 - a function's own errors are told as well
+        error = failure
+    return WarmUp(time.perf_counter() - start, error)
+
+
+def zeros(spec: TensorSpec) -> Array:
+    """Return an array of zeros (of empty strings) that fits the spec, as small as may be.
+
+    Raises TooLarge when that is still too much for a try.
+    """
+    shape = [1 if size is None else size for size in spec.shape or ()]
+    if math.prod(shape) > _MOST:
+        raise TooLarge(f"{shape} is too large for a call that nobody waits for", field=spec.name)
+    if spec.dtype == "string":
+        return np.full(shape, b"", object)
+    return np.zeros(shape, spec.dtype)

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from gpfn.errors import SetupError
-from gpfn.images.spec import ImageInput
+from gpfn.images.preparation import ImageInput
 
 __all__ = [
     "Catalogue",

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from gpfn.deadline import Deadline
 from gpfn.errors import DownloadFailed
-from gpfn.models.atomic import check_file, publish
+from gpfn.models.files import check_file, publish
 
 if TYPE_CHECKING:
     import requests

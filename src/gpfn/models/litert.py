@@ -12,10 +12,9 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed
-from gpfn.models.arguments import Array, arguments, chosen
-from gpfn.models.litert_graph import read_graph
+from gpfn.models.litert_graph import Quantization, read_graph
 from gpfn.models.litert_pool import Pool, ResizeError, Shapes
-from gpfn.models.quantization import Quantization
+from gpfn.models.signature import Array, arguments, chosen
 from gpfn.models.threads import available_cpus
 from gpfn.tensors.spec import TensorSpec
 

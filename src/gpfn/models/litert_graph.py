@@ -1,18 +1,61 @@
-"""What a .tflite file holds, read once: the ends of its graph, with names, dtypes, shapes."""
+"""Quantised tensors: small integers that stand for real numbers.
+
+What a .tflite file holds, read once: the ends of its graph, with names, dtypes, shapes.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from gpfn.errors import ModelUnreadable, SetupError
-from gpfn.models.arguments import bare, selected, shape_spec
-from gpfn.models.quantization import Quantization
+from gpfn.models.signature import Array, bare, selected, shape_spec
 from gpfn.models.tflite_file import signature_subgraphs
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
-__all__ = ["End", "Graph", "new_interpreter", "read_graph"]
+__all__ = ["End", "Graph", "Quantization", "new_interpreter", "read_graph"]
+
+
+class Quantization(NamedTuple):
+    """real = (integer - zero_point) * scale, for the whole tensor or per slice of ``axis``.
+
+    ``scale`` and ``zero_point`` have one entry, or one per slice.
+
+    >>> Quantization((0.5,), (10,)).dequantize(np.array([10, 12], np.uint8))
+    array([0., 1.], dtype=float32)
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int = 0
+
+    def dequantize(self, array: Array) -> Array:
+        """Return the real numbers, float32, that the integers stand for."""
+        scale, zero_point = self._along(array.ndim)
+        real: Array = (array.astype(np.float32) - zero_point) * scale
+        return real
+
+    def quantize(self, array: Array, dtype: str) -> Array:
+        """Return the nearest integers of ``dtype``; what is out of its range becomes its end."""
+        scale, zero_point = self._along(array.ndim)
+        info = np.iinfo(dtype)
+        integers: Array = np.rint(array / scale) + zero_point
+        return integers.clip(info.min, info.max).astype(dtype)
+
+    def _along(self, rank: int) -> tuple[Array, Array]:
+        shape = [1] * rank
+        if len(self.scale) > 1:
+            shape[self.axis] = len(self.scale)
+        size = tuple(shape) if len(self.scale) > 1 else ()
+        return (
+            np.array(self.scale, np.float32).reshape(size),
+            np.array(self.zero_point, np.float32).reshape(size),
+        )
 
 
 class End(NamedTuple):
@@ -38,7 +81,7 @@ class Graph(NamedTuple):
     single: bool
 
 
-def new_interpreter(content: bytes, threads: int) -> "Interpreter":
+def new_interpreter(content: bytes, threads: int) -> Interpreter:
     """Return a fresh interpreter of the model in ``content``.
 
     Raises SetupError when LiteRT is not installed, ValueError when it refuses the model.
@@ -59,7 +102,7 @@ def read_graph(
     signature: str = "",
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
-) -> tuple[Graph, "Interpreter"]:
+) -> tuple[Graph, Interpreter]:
     """Read a .tflite file, and return the first interpreter of it too.
 
     ``inputs`` and ``outputs`` choose among its ends and order them.
@@ -112,7 +155,7 @@ def _choose(subgraphs: Mapping[str, int], wanted: str) -> tuple[str, int]:
 _Details = dict[str, dict[str, Any]]
 
 
-def _details(interpreter: "Interpreter", signature: str) -> tuple[_Details, _Details]:
+def _details(interpreter: Interpreter, signature: str) -> tuple[_Details, _Details]:
     if signature:  # names as in the SavedModel, in an order that every export shares
         runner = interpreter.get_signature_runner(signature)
         takes, gives = runner.get_input_details(), runner.get_output_details()

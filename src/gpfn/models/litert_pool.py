@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from gpfn.deadline import Deadline
 from gpfn.errors import DeadlineExceeded, ModelFailed
-from gpfn.models.arguments import Array
 from gpfn.models.litert_graph import Graph, new_interpreter
+from gpfn.models.signature import Array
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter

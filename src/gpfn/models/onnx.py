@@ -9,7 +9,7 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, MissingExtra, ModelFailed, ModelUnreadable
-from gpfn.models.arguments import Array, arguments, bare, chosen, selected, shape_spec
+from gpfn.models.signature import Array, arguments, bare, chosen, selected, shape_spec
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 if TYPE_CHECKING:

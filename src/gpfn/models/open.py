@@ -75,7 +75,7 @@ def _saved_model(path: str, digest: str, options: _Options) -> Model:
         raise ModelUnreadable(f"a directory without saved_model.pb, so not a SavedModel: {path}")
     if digest:
         raise SetupError("a folder has no sha256", field="model")
-    from gpfn.models.tensorflow_c import open_saved_model
+    from gpfn.models.tensorflow import open_saved_model
 
     return open_saved_model(path, **options._asdict())
 
@@ -102,7 +102,7 @@ def _file(path: str, digest: str, options: _Options) -> Model:
         from gpfn.models.onnx import OnnxModel
 
         return OnnxModel(path, threads=threads, inputs=inputs, outputs=outputs)
-    from gpfn.models.tensorflow_c import open_frozen_graph
+    from gpfn.models.tensorflow import open_frozen_graph
 
     return open_frozen_graph(path, threads=threads, inputs=inputs, outputs=outputs)
 

@@ -23,9 +23,9 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, SetupError
-from gpfn.models.arguments import Array, arguments, chosen
 from gpfn.models.model import Model
-from gpfn.tensors.fitting import dtype_name, fit
+from gpfn.models.signature import Array, arguments, chosen
+from gpfn.tensors.cast import dtype_name, fit
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 __all__ = ["PythonModel", "declare", "load_callable", "python_model"]

@@ -11,8 +11,8 @@ from gpfn.errors import BrokenReply, InvalidTensor, ModelFailed, RefusedByModel
 from gpfn.graphpipe.client import REPLY_LIMITS, Client
 from gpfn.graphpipe.messages import IOMetadata
 from gpfn.limits import Limits
-from gpfn.models.arguments import Array, bare, shape_spec
-from gpfn.tensors.fitting import fit
+from gpfn.models.signature import Array, bare, shape_spec
+from gpfn.tensors.cast import fit
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["RemoteModel"]

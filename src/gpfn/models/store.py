@@ -15,10 +15,17 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from gpfn.errors import DownloadFailed
-from gpfn.models.atomic import check_file, only_one, publish
 from gpfn.models.catalogue import ModelFile
 from gpfn.models.download import Progress, Terms, download, shown
-from gpfn.models.places import CACHE_VARIABLE, cache_folder, cached_path, place_of
+from gpfn.models.files import (
+    CACHE_VARIABLE,
+    cache_folder,
+    cached_path,
+    check_file,
+    only_one,
+    place_of,
+    publish,
+)
 
 __all__ = ["fetch_url", "obtain"]
 

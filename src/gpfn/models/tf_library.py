@@ -13,14 +13,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gpfn.errors import MissingExtra
 
-__all__ = ["Buffer", "Library", "Output", "TensorFlowError", "library"]
+__all__ = ["DTYPES", "Buffer", "Library", "Output", "TensorFlowError", "library"]
 
 _P, _INT, _SIZE, _I64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_int64
 _TEXT = ctypes.c_char_p
+
+
+DTYPES = MappingProxyType(
+    {
+        1: "float32",
+        2: "float64",
+        3: "int32",
+        4: "uint8",
+        5: "int16",
+        6: "int8",
+        7: "string",
+        9: "int64",
+        10: "bool",
+        17: "uint16",
+        19: "float16",
+        22: "uint32",
+        23: "uint64",
+    }
+)
+"""TF_DataType's numbers, of the types that gpfn knows."""
 
 
 class Output(ctypes.Structure):

@@ -2,17 +2,24 @@
 
 Source: meta_graph.proto and tensor_shape.proto of TensorFlow; only the fields named
 below are looked at, the graph itself is passed over.
+
+The tensors of a TensorFlow graph, by name: ``operation`` or ``operation:output``.
 """
 
+from __future__ import annotations
+
+import ctypes
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models.protobuf import Field, fields, signed
-from gpfn.models.tf_tensors import DTYPES
+from gpfn.models.signature import bare, shape_spec
+from gpfn.models.tf_library import DTYPES, Library, Output
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Signature", "choose_signature"]
+__all__ = ["Port", "Signature", "choose_signature", "default_ports", "find_port", "operation_types"]
 
 _META_SIGNATURES = 5
 _MAP_KEY, _MAP_VALUE = 1, 2
@@ -53,12 +60,12 @@ def _ends(signature: memoryview, number: int, path: str) -> tuple[tuple[TensorSp
         dtype = (given[_INFO_DTYPE].integer or 0) if _INFO_DTYPE in given else 0
         if _INFO_NAME not in given or dtype not in DTYPES:
             raise ModelUnreadable(f"{name} is no tensor, or of TensorFlow type {dtype}: {path}")
-        spec = TensorSpec(DTYPES[dtype], _shape(given.get(_INFO_SHAPE)), name)
+        spec = TensorSpec(DTYPES[dtype], _shape_of_field(given.get(_INFO_SHAPE)), name)
         ends.append((spec, given[_INFO_NAME].text()))
     return tuple(ends)
 
 
-def _shape(field: Field | None) -> tuple[int | None, ...] | None:
+def _shape_of_field(field: Field | None) -> tuple[int | None, ...] | None:
     if field is None:
         return None
     sizes: list[int | None] = []
@@ -81,3 +88,83 @@ def _entries(message: bytes | memoryview, number: int) -> Iterator[tuple[str, me
             entry = {part.number: part for part in fields(field.bytes)}
             if _MAP_KEY in entry and _MAP_VALUE in entry:
                 yield entry[_MAP_KEY].text(), entry[_MAP_VALUE].bytes
+
+
+_NAME = re.compile(r"([A-Za-z0-9_.\\/>-]+)(?::(\d{1,6}))?", re.ASCII)
+_NO_INPUT_OF_THE_MODEL = ("Const", "CheckNumerics")
+
+
+class Port(NamedTuple):
+    """A tensor of the graph: what is fed or fetched there, and where."""
+
+    spec: TensorSpec
+    output: Output
+
+
+def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port]]:
+    """Return a frozen graph's inputs and outputs by graphpipe-tf's rules.
+
+    Inputs are the operations without inputs that are no constants; outputs are what no
+    operation consumes; both only of types that are known here.
+    """
+    inputs, outputs = [], []
+    for operation in _operations(library, graph):
+        kind = library.TF_OperationOpType(operation).decode()
+        given = [
+            Output(operation, index) for index in range(library.TF_OperationNumOutputs(operation))
+        ]
+        ports = [port for port in (_port(library, graph, each) for each in given) if port]
+        if not library.TF_OperationNumInputs(operation) and kind not in _NO_INPUT_OF_THE_MODEL:
+            inputs += ports
+        outputs += [p for p in ports if not library.TF_OperationOutputNumConsumers(p.output)]
+    return inputs, outputs
+
+
+def operation_types(library: Library, graph: int) -> Iterator[str]:
+    """Give the type of each operation, ``MatMul`` for example."""
+    for operation in _operations(library, graph):
+        yield library.TF_OperationOpType(operation).decode()
+
+
+def find_port(
+    library: Library, graph: int, name: str, spec: TensorSpec | None = None
+) -> Port | None:
+    """Return the tensor ``operation`` or ``operation:index``, or None when there is none.
+
+    ``spec`` replaces what the graph says of it.
+    """
+    match = _NAME.fullmatch(name)
+    if not match:
+        return None
+    operation = library.TF_GraphOperationByName(graph, match[1].encode())
+    index = int(match[2] or 0)
+    if not operation or index >= library.TF_OperationNumOutputs(operation):
+        return None
+    output = Output(operation, index)
+    return Port(spec, output) if spec else _port(library, graph, output)
+
+
+def _operations(library: Library, graph: int) -> Iterator[int]:
+    position = ctypes.c_size_t(0)
+    while operation := library.TF_GraphNextOperation(graph, ctypes.byref(position)):
+        yield operation
+
+
+def _port(library: Library, graph: int, output: Output) -> Port | None:
+    number = library.TF_OperationOutputType(output)
+    if number not in DTYPES:
+        return None
+    name = library.TF_OperationName(output.oper).decode()
+    shape = _shape(library, graph, output)
+    return Port(TensorSpec(DTYPES[number], shape, bare(f"{name}:{output.index}")), output)
+
+
+def _shape(library: Library, graph: int, output: Output) -> tuple[int | None, ...] | None:
+    with library.status() as status:
+        rank = library.TF_GraphGetTensorNumDims(graph, output, status)
+    if rank < 0:
+        return None
+    sizes = (ctypes.c_int64 * rank)()
+    with library.status() as status:
+        library.TF_GraphGetTensorShape(graph, output, sizes, rank, status)
+    return shape_spec(sizes)

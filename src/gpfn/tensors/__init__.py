@@ -10,11 +10,10 @@ from gpfn.tensors.spec import DTYPES, TensorSpec
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost 8 ms
 
 if TYPE_CHECKING:
-    from gpfn.tensors.decoding import decode_bytes
-    from gpfn.tensors.encoding import Encoded, encode
-    from gpfn.tensors.fitting import fit
-    from gpfn.tensors.jsonforms import decode_json, form_of
-    from gpfn.tensors.windowing import windows
+    from gpfn.tensors.cast import fit
+    from gpfn.tensors.codec import Encoded, decode_bytes, encode
+    from gpfn.tensors.json_forms import decode_json, form_of
+    from gpfn.tensors.shapes import windows
 
 __all__ = [
     "DTYPES",
@@ -29,13 +28,13 @@ __all__ = [
 ]
 
 _HOME = {
-    "Encoded": "gpfn.tensors.encoding",
-    "decode_bytes": "gpfn.tensors.decoding",
-    "decode_json": "gpfn.tensors.jsonforms",
-    "encode": "gpfn.tensors.encoding",
-    "fit": "gpfn.tensors.fitting",
-    "form_of": "gpfn.tensors.jsonforms",
-    "windows": "gpfn.tensors.windowing",
+    "Encoded": "gpfn.tensors.codec",
+    "decode_bytes": "gpfn.tensors.codec",
+    "decode_json": "gpfn.tensors.json_forms",
+    "encode": "gpfn.tensors.codec",
+    "fit": "gpfn.tensors.cast",
+    "form_of": "gpfn.tensors.json_forms",
+    "windows": "gpfn.tensors.shapes",
 }
 
 

@@ -16,9 +16,8 @@ import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
-from gpfn.tensors.fitting import fit
-from gpfn.tensors.places import over_limit, shape_text, shown
-from gpfn.tensors.shapes import bounded_shape
+from gpfn.tensors.cast import fit
+from gpfn.tensors.shapes import bounded_shape, over_limit, shape_text, shown
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_npy", "encode_npy"]

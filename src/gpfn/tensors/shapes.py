@@ -1,14 +1,37 @@
-"""A stated shape, and how many values it asks for."""
+"""A stated shape, and how many values it asks for.
+
+How errors speak: paths into the data, counts of things, shapes.
+
+Numbers in whatever shape, read as windows of one shape.
+"""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from gpfn.errors import InvalidTensor
+import numpy as np
+import numpy.typing as npt
+
+from gpfn.errors import InvalidTensor, TooLarge
 from gpfn.limits import Limits
-from gpfn.tensors.places import over_limit, shape_text, shown
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["allows", "bounded_shape", "check_shape", "checked_shape", "filled", "shape_from_text"]
+__all__ = [
+    "allows",
+    "at",
+    "bounded_shape",
+    "check_shape",
+    "checked_shape",
+    "counted",
+    "filled",
+    "over_limit",
+    "shape_from_text",
+    "shape_text",
+    "shown",
+    "what",
+    "windows",
+]
 
 
 def check_shape(shape: Sequence[int], wanted: Sequence[int | None], path: str) -> None:
@@ -84,3 +107,73 @@ def bounded_shape(sizes: Sequence[int], limits: Limits, *, path: str) -> tuple[i
     if math.prod(size or 1 for size in sizes) > limits.elements:
         raise over_limit("elements", limits, path)
     return tuple(sizes)
+
+
+_SHOWN_CHARACTERS = 40
+"""Characters of an offending value that a message repeats."""
+_BITS = 128
+"""Size of the widest whole number that a message repeats."""
+
+
+def at(path: str, indexes: Sequence[int]) -> str:
+    """Return ``data[3][7]`` for ``data`` and (3, 7)."""
+    return path + "".join(f"[{index}]" for index in indexes)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 number`` or ``2 numbers``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shape_text(shape: Sequence[int | None]) -> str:
+    """Return ``(any, 20, 1)`` for (None, 20, 1)."""
+    sizes = ["any" if size is None else str(size) for size in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+
+
+def shown(value: object) -> str:
+    """Return a value as a message repeats it: JSON's spelling, never long."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value[:_SHOWN_CHARACTERS] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def what(value: object) -> str:
+    """Return what kind of JSON value it is, with as much of it as helps."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str):
+        return f"the string {shown(value)}"
+    return shown(value)
+
+
+def over_limit(name: str, limits: Limits, path: str) -> TooLarge:
+    """Return the error for data over the limit called ``name``, as `Limits` names it."""
+    noun = {"rank": "dimensions", "string_bytes": "bytes in strings"}.get(name, name)
+    bound = getattr(limits, name)
+    return TooLarge(f"more than {bound} {noun}; GPFN_MAX_{name.upper()} sets this", field=path)
+
+
+def windows(
+    array: npt.NDArray[np.generic], window: tuple[int, ...], *, path: str = "data"
+) -> npt.NDArray[np.generic]:
+    """Return the array's values, in row-major order, as windows of the shape ``window``.
+
+    For a window of (20, 1) the shapes (20,), (n, 20), (1, 20·k, 1) and (n, 20, 1) all
+    become (k, 20, 1); a view where NumPy can make one. Raises InvalidTensor unless the
+    values fill one window or more, none in part.
+    """
+    size = math.prod(window)
+    if array.size == 0 or array.size % size:
+        raise InvalidTensor(
+            f"expected {size} numbers or a multiple of {size}, got {array.size}",
+            field=path,
+        )
+    return array.reshape((-1, *window))

@@ -62,7 +62,7 @@ import sys
 found = []
 sys.addaudithook(lambda event, args: event == "compile" and found.append(args))
 import gpfn.platforms.fn.adapter
-import gpfn.platforms.fn.fdk_style
+import gpfn.platforms.fn.fdk
 import gpfn.platforms.fn.runner
 import gpfn.function.function
 for source, file in found:

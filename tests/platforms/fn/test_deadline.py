@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpfn.platforms.fn.deadline import parse_deadline
+from gpfn.platforms.fn.wire import parse_deadline
 
 
 def left(text: str, now: float) -> float:

@@ -1,6 +1,6 @@
 """Requests of the agent as messages: invoke, trigger, intents."""
 
-from gpfn.platforms.fn.incoming import read_call
+from gpfn.platforms.fn.wire import read_call
 
 
 def test_by_invoke_headers_come_as_they_were_sent() -> None:

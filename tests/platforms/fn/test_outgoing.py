@@ -2,6 +2,7 @@
 
 import pytest
 
+from gpfn.call.contract import Reply
 from gpfn.errors import (
     BackendTimeout,
     CannotConnect,
@@ -11,9 +12,8 @@ from gpfn.errors import (
     Overloaded,
     TooLarge,
 )
-from gpfn.events.message import Message
-from gpfn.function.call import Reply
-from gpfn.platforms.fn.outgoing import reply_headers, socket_status
+from gpfn.message import Message
+from gpfn.platforms.fn.wire import reply_headers, socket_status
 
 FAILED = {
     InvalidTensor("x"): (400, 200),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import error_document
-from tests.http1.feeding import pieces
-from tests.http1.test_reader import recordings
+from tests.http.feeding import pieces
+from tests.http.test_reader import recordings
 from tests.platforms.fn.container import (
     FDK,
     LATER,

@@ -28,7 +28,7 @@ import time
 
 from gpfn import Function, Payload
 from gpfn.errors import ModelFailed
-from gpfn.events.message import Message
+from gpfn.message import Message
 
 order = []
 

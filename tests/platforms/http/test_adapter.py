@@ -12,7 +12,7 @@ import pytest
 from gpfn.errors import ModelFailed, SetupError
 from gpfn.function import Function
 from gpfn.platforms.http.adapter import AsgiApp
-from gpfn.platforms.http.settings import HttpSettings
+from gpfn.platforms.http.workers import HttpSettings
 
 Sent = list[MutableMapping[str, Any]]
 
@@ -126,7 +126,7 @@ def test_a_failure_of_our_own_is_answered_too(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_view_goes_out_as_bytes() -> None:
-    from gpfn.events.message import Message
+    from gpfn.message import Message
 
     function = Function(lambda _: Message(memoryview(b"abc"), "text/x"), takes="payload", name="v")
     _, body = exchange(AsgiApp(function, HttpSettings(workers=1)), http(), piece(b""))

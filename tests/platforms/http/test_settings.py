@@ -3,7 +3,7 @@
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.platforms.http.settings import HttpSettings
+from gpfn.platforms.http.workers import HttpSettings
 
 
 def test_defaults_and_what_overrides_them() -> None:

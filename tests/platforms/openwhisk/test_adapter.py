@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpfn import Function, Payload, TensorSpec
 from gpfn.errors import InvalidTensor
-from gpfn.events.message import Message
+from gpfn.message import Message
 from tests.platforms.openwhisk.served import Action, served
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}

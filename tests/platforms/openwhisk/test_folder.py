@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from gpfn.platforms.openwhisk.folder import CodeFolder
+from gpfn.platforms.openwhisk.action import CodeFolder
 
 
 def test_entering_and_leaving(tmp_path: Path) -> None:

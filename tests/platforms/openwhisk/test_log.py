@@ -7,11 +7,10 @@ import sys
 
 import pytest
 
+from gpfn.call.contract import Reply, Stages
 from gpfn.errors import InvalidTensor
-from gpfn.events.message import Message
-from gpfn.function.call import Reply
 from gpfn.function.opening import Opened
-from gpfn.function.stages import Stages
+from gpfn.message import Message
 from gpfn.platforms.openwhisk.log import CallLog, resident
 
 

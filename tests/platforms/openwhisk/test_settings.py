@@ -3,7 +3,7 @@
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.platforms.openwhisk.settings import Settings
+from gpfn.platforms.openwhisk.activation import Settings
 
 
 def test_the_platforms_own_bounds() -> None:

@@ -1,6 +1,6 @@
 """Three ways to carry an action: baked in, sent to our image, packed for the stock runtime.
 
-The third is called as the stock runtime calls it in tests/packaging; here all of them run
+The third is called as the stock runtime calls it in tests/build; here all of them run
 under our own runtime, with the same function, and have to say the same.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.packaging.openwhisk import pack
+from gpfn.build.package import pack
 from tests.platforms.openwhisk.served import Action, served
 
 

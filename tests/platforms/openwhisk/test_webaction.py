@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
+from gpfn.call.contract import Reply
+from gpfn.call.encode import error_message
 from gpfn.errors import InvalidTensor
-from gpfn.events.message import Message
-from gpfn.function.call import Reply
-from gpfn.function.reply import error_message
-from gpfn.platforms.openwhisk.webaction import (
+from gpfn.message import Message
+from gpfn.platforms.openwhisk.web import (
     is_kafka,
     is_web,
     kafka_messages,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.platforms.openwhisk.webbody import decode_body, encode_body
+from gpfn.platforms.openwhisk.web import decode_body, encode_body
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpfn.certify.check import expect, not_applicable
-from gpfn.certify.running import Container, Process, Remote, Running
-from gpfn.certify.subject import Subject
+from gpfn.certify.subject import Container, Process, Remote, Running, Subject
 from gpfn.certify.wire import Connection, Reply
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.invoke.fnwire import call_id, encode_request
-from gpfn.invoke.platform import Request
-from gpfn.invoke.sandbox import fn_flags
+from gpfn.hosts.container import fn_flags
+from gpfn.hosts.fn import call_id, encode_request
+from gpfn.hosts.host import Request
 
 __all__ = [
     "START_SECONDS",

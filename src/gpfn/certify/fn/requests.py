@@ -2,7 +2,7 @@
 
 from gpfn.certify.check import Checklist, expect
 from gpfn.certify.fn.container import Containers
-from gpfn.invoke.platform import Request
+from gpfn.hosts.host import Request
 
 __all__ = ["CHECKS"]
 

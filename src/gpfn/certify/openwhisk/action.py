@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 
 from gpfn.certify.check import expect, not_applicable
 from gpfn.certify.openwhisk.samples import ECHO
-from gpfn.certify.running import Container, Process, Remote, Running, docker
-from gpfn.certify.subject import Subject
+from gpfn.certify.subject import Container, Process, Remote, Running, Subject, docker
 from gpfn.certify.wire import Connection, Reply
 from gpfn.errors import BackendTimeout, SetupError
-from gpfn.invoke.sandbox import openwhisk_flags
+from gpfn.hosts.container import openwhisk_flags
 
 __all__ = ["HEADERS", "SENTINEL", "Action", "Actions"]
 

@@ -6,11 +6,10 @@ but the last of repeated request headers before anyone sees them.
 
 from __future__ import annotations
 
-from gpfn.function.call import Reply
-from gpfn.platforms.fn.exchange import error_reply
-from gpfn.platforms.fn.incoming import Incoming, read_call
+from gpfn.call.contract import Reply
 from gpfn.platforms.fn.log import log_failures
-from gpfn.platforms.fn.outgoing import socket_status
+from gpfn.platforms.fn.server import error_reply
+from gpfn.platforms.fn.wire import Incoming, read_call, socket_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

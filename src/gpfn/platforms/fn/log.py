@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from gpfn.call.contract import Reply
 from gpfn.errors import CallerError, GpfnError
-from gpfn.function.call import Reply
 
 __all__ = ["CallLog", "Memory", "log_failure", "log_failures", "say"]
 

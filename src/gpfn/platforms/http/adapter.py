@@ -10,10 +10,9 @@ from gpfn.function.function import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.platforms.http.incoming import Receive
-    from gpfn.platforms.http.outgoing import Send
+    from gpfn.platforms.http.asgi import Receive, Send
     from gpfn.platforms.http.service import Scope, Service
-    from gpfn.platforms.http.settings import HttpSettings
+    from gpfn.platforms.http.workers import HttpSettings
 
 __all__ = ["AsgiApp"]
 
@@ -35,7 +34,7 @@ class AsgiApp:
     def service(self) -> "Service":
         """What does the work; raises SetupError when the environment's settings are wrong."""
         from gpfn.platforms.http.service import Service
-        from gpfn.platforms.http.settings import HttpSettings
+        from gpfn.platforms.http.workers import HttpSettings
 
         return Service(self.function, self._settings or HttpSettings.from_env())
 

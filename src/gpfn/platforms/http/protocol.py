@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gpfn.call.encode import PROBLEM
 from gpfn.errors import GpfnError, InvalidRequest, error_document
-from gpfn.function.reply import PROBLEM
-from gpfn.http1.reply import response_head
+from gpfn.http.writer import response_head
 from gpfn.limits import Limits
 
 __all__ = ["BoundedProtocol"]

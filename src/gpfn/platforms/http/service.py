@@ -7,16 +7,14 @@ import uuid
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from gpfn.call.contract import Call, Reply
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, UnsupportedMedia
-from gpfn.events.message import Message
-from gpfn.function.call import Call, Reply
 from gpfn.function.function import Function
-from gpfn.platforms.http.incoming import ClientGone, Incoming, Receive
-from gpfn.platforms.http.outgoing import Send, failed, send_reply
+from gpfn.message import Message
+from gpfn.platforms.http.asgi import ClientGone, Incoming, Receive, Send, failed, send_reply
 from gpfn.platforms.http.readiness import Opening
-from gpfn.platforms.http.settings import HttpSettings
-from gpfn.platforms.http.workers import Workers
+from gpfn.platforms.http.workers import HttpSettings, Workers
 
 __all__ = ["Scope", "Service"]
 

@@ -1,14 +1,73 @@
-"""An action that is loaded: opened, called, and taken back."""
+"""The folder that an action's code lies in, while it is the action.
 
+An action that is loaded: opened, called, and taken back.
+
+The code of an action: baked into the image or sent to /init; put in place and imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec, SourceFileLoader
 
-from gpfn.function.drive import drive, settle
+from gpfn.call.steps import drive, settle
+from gpfn.errors import GpfnError
 from gpfn.function.function import Function
 from gpfn.platforms.openwhisk.activation import Activation
-from gpfn.platforms.openwhisk.folder import CodeFolder
 from gpfn.platforms.openwhisk.log import CallLog
+from gpfn.platforms.openwhisk.protocol import CANNOT_START, NO_BINARY, Init, Refusal
 
-__all__ = ["Action"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["Action", "CodeFolder", "load_file", "load_sent"]
+
+
+class CodeFolder:
+    """Puts a folder first on sys.path, and takes back what it brought.
+
+    A second try at /init, or code that takes the place of baked-in code, must not find the
+    modules that the first one imported: ``labels.py`` there may be another one here.
+    """
+
+    def __init__(self, path: str, *, temporary: bool = False) -> None:
+        """A ``temporary`` folder becomes the working directory, and is removed at the end."""
+        self.path = path
+        self._temporary = temporary
+        self._cwd = os.getcwd()
+        self._known = {name.partition(".")[0] for name in sys.modules}
+        self._inserted = path not in sys.path
+        if self._inserted:
+            sys.path.insert(0, path)
+        if temporary:
+            os.chdir(path)
+
+    def leave(self) -> None:
+        """Take back the entry of sys.path, the modules, and the folder if it is temporary."""
+        if self._inserted and self.path in sys.path:
+            sys.path.remove(self.path)
+        self._forget_modules()
+        if self._temporary:
+            from shutil import rmtree
+
+            os.chdir(self._cwd)
+            rmtree(self.path, ignore_errors=True)
+
+    def _forget_modules(self) -> None:
+        """Forget what was imported from here; installed packages stay, which may be native."""
+        inside = os.path.join(self.path, "")
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if (
+                name.partition(".")[0] not in self._known
+                and isinstance(file, str)
+                and file.startswith(inside)
+                and "site-packages" not in file
+            ):
+                del sys.modules[name]
 
 
 class Action:
@@ -23,14 +82,14 @@ class Action:
     def open(self, log: CallLog, import_seconds: float, memory: Mapping[str, int]) -> None:
         """Open the model of a gpfn Function, so that the first call finds it warm."""
         if self.function is not None:
-            from gpfn.platforms.openwhisk.answering import open_function
+            from gpfn.platforms.openwhisk.answer import open_function
 
             open_function(self.function, log, import_seconds, memory)
 
     def __call__(self, value: object, activation: Activation, log: CallLog) -> object:
         """Return what the action gives for its parameters; an async main is awaited."""
         if self.function is not None:
-            from gpfn.platforms.openwhisk.answering import answer_parameters
+            from gpfn.platforms.openwhisk.answer import answer_parameters
 
             return answer_parameters(self.function, value, activation, log)
         result = self._main(value)
@@ -41,3 +100,165 @@ class Action:
     def remove(self) -> None:
         """Forget its modules; code that was sent is removed from the disk."""
         self._folder.leave()
+
+
+_MODULE = "main__"  # the stock runtime's name for it
+_ENTRIES = ("__main__.py", "main__.py")  # what wsk sends, and what `-compile` of the stock makes
+_ACTIVATE = ("virtualenv/bin/activate_this.py", "virtualenv/Scripts/activate_this.py")
+_ELF = b"\x7fELF"
+
+
+def load_file(path: str, main: str) -> Action:
+    """Load an action that the image brings; a folder stands for its func.py.
+
+    Raises Refusal with the platform's message; the reason is in its log.
+    """
+    file = os.path.abspath(os.path.join(path, "func.py") if os.path.isdir(path) else path)
+    if not os.path.isfile(file):
+        raise Refusal(502, CANNOT_START, log=f"no such file: {file}")
+    return _load(CodeFolder(os.path.dirname(file)), lambda: file, main)
+
+
+def load_sent(init: Init) -> Action:
+    """Load the code that came with /init: source, or an archive in base64.
+
+    Raises Refusal like :func:`load_file`.
+    """
+    from tempfile import mkdtemp
+
+    folder = CodeFolder(mkdtemp(prefix="gpfn-action-"), temporary=True)
+
+    def place() -> str:
+        file = _place(init, folder.path)
+        _activate_virtualenv(folder.path)
+        return file
+
+    return _load(folder, place, init.main)
+
+
+def _load(folder: CodeFolder, place: Callable[[], str], main: str) -> Action:
+    """Import the file that ``place`` returns; leaves nothing behind when that fails."""
+    try:
+        module = _blaming_the_code(lambda: _import(place()))
+        return Action(_callable(module, main), folder)
+    except BaseException:
+        sys.modules.pop(_MODULE, None)
+        folder.leave()
+        raise
+
+
+def _place(init: Init, folder: str) -> str:
+    """Write the code into ``folder``; returns the file to import."""
+    code = init.decoded()
+    from gpfn.platforms.openwhisk.archive import is_archive
+
+    if is_archive(code):
+        return _unpack(code, folder)
+    is_elf = code.startswith(_ELF)
+    if init.binary and (is_elf or not _is_text(code)):
+        kind = "an executable for Linux" if is_elf else "no zip and no tar archive"
+        raise Refusal(502, NO_BINARY, log=f"The code is {kind}; this runtime takes Python.")
+    file = os.path.join(folder, _ENTRIES[0])
+    with open(file, "wb") as target:
+        target.write(code)
+    return file
+
+
+def _is_text(code: bytes) -> bool:
+    try:
+        return "\0" not in code.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _unpack(code: bytes, folder: str) -> str:
+    from gpfn.platforms.openwhisk.archive import max_unpacked, unpack
+
+    try:
+        unpack(code, folder, max_unpacked())
+    except GpfnError as error:
+        raise Refusal(502, NO_BINARY, log=str(error)) from None
+    for name in _ENTRIES:
+        file = os.path.join(folder, name)
+        if os.path.isfile(file):
+            return file
+    raise Refusal(502, NO_BINARY, log="Zip file does not include __main__.py at its top.")
+
+
+def _activate_virtualenv(folder: str) -> None:
+    if not os.path.isdir(os.path.join(folder, "virtualenv")):
+        return
+    for name in _ACTIVATE:
+        script = os.path.join(folder, name)
+        if os.path.isfile(script):
+            with open(script, "rb") as source:
+                code = compile(source.read(), script, "exec")
+            exec(code, {"__file__": script, "__name__": "activate_this"})  # noqa: S102 - its own
+            return
+    log = f"Invalid virtualenv. Zip file does not include /{_ACTIVATE[0]}."
+    raise Refusal(502, NO_BINARY, log=log)
+
+
+def _import(file: str) -> ModuleType:
+    """Import the action's file under the name that the stock runtime gives it.
+
+    It is no gpfn.function.load: an action has its own name, and a failure its own words.
+    """
+    loader = SourceFileLoader(_MODULE, file)
+    module = type(sys)(_MODULE)
+    module.__file__ = file
+    module.__loader__ = loader
+    module.__spec__ = spec = ModuleSpec(_MODULE, loader, origin=file)
+    spec.has_location = True
+    sys.modules[_MODULE] = module
+    loader.exec_module(module)
+    return module
+
+
+def _blaming_the_code(step: Callable[[], ModuleType]) -> ModuleType:
+    """Turn whatever the action's code raises into the reply that the platform expects."""
+    try:
+        return step()
+    except Refusal:
+        raise
+    except SystemExit as error:
+        log = f"Command exited abruptly during initialization. (exit code {error.code})"
+        raise Refusal(502, CANNOT_START, log=log) from error
+    except BaseException as error:
+        from traceback import format_exception
+
+        _begin_in_user_code(error)
+        log = "".join(format_exception(error)) + _advice(error)
+        raise Refusal(502, CANNOT_START, log=log) from error
+
+
+def _begin_in_user_code(error: BaseException) -> None:
+    """Cut our own frames and the import system's off the trace, if others come after them."""
+    trace = error.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__"))
+        if not name.startswith(("gpfn.platforms.openwhisk", "importlib", "_frozen_importlib")):
+            error.__traceback__ = trace
+            return
+        trace = trace.tb_next
+
+
+def _advice(error: BaseException) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return (
+        f"{error.name} is not in this image: put it into the image, or into the zip "
+        "(gpfn package openwhisk --with-deps). A requirements.txt is not installed here.\n"
+    )
+
+
+def _callable(module: ModuleType, main: str) -> Callable[..., object]:
+    found: object = module
+    for part in main.split("."):
+        found = getattr(found, part, None)
+    if callable(found):
+        return found
+    named = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+    raise Refusal(
+        502, CANNOT_START, log=f"{main} is not a function; there are: {', '.join(named) or 'none'}"
+    )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.function.function import Function
-    from gpfn.platforms.openwhisk.answering import Result
+    from gpfn.platforms.openwhisk.answer import Result
     from gpfn.platforms.openwhisk.log import CallLog
 
 __all__ = ["OpenWhiskMain"]
@@ -33,16 +33,16 @@ class OpenWhiskMain:
 
     def open(self) -> None:
         """Open the model before the first call, under a runtime that does not; never raises."""
-        if "gpfn.platforms.openwhisk.exchange" in sys.modules:
+        if "gpfn.platforms.openwhisk.server" in sys.modules:
             return  # this is gpfn's own runtime, which opens it when the code is loaded
-        from gpfn.platforms.openwhisk.answering import open_function
+        from gpfn.platforms.openwhisk.answer import open_function
 
         open_function(self.function, self._calls())
 
     def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> Result:
         """Answer one activation; never raises."""
         from gpfn.platforms.openwhisk.activation import Activation
-        from gpfn.platforms.openwhisk.answering import answer_parameters
+        from gpfn.platforms.openwhisk.answer import answer_parameters
 
         parameters = {} if args is None else args
         activation = Activation.from_environ()

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from gpfn.function.call import Opened, Reply
+    from gpfn.call.contract import Opened, Reply
 
 __all__ = ["CallLog", "resident"]
 
@@ -49,7 +49,7 @@ class CallLog:
         self.quiet = environ.get("GPFN_LOG") == "quiet"
         self._start: dict[str, dict[str, float]] = {}  # told with the first activation
         if not self.quiet:
-            from gpfn.function.stages import Stages
+            from gpfn.call.contract import Stages
 
             Stages.probe = resident
 

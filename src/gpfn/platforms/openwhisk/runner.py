@@ -13,10 +13,10 @@ import sys
 from _socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 from gpfn.errors import SetupError
-from gpfn.http1.serial import SerialServer
-from gpfn.platforms.openwhisk.exchange import Exchange
+from gpfn.http.serial import SerialServer
+from gpfn.platforms.openwhisk.activation import Settings
 from gpfn.platforms.openwhisk.log import CallLog
-from gpfn.platforms.openwhisk.settings import Settings
+from gpfn.platforms.openwhisk.server import Exchange
 from gpfn.platforms.openwhisk.streams import Streams
 
 __all__ = ["main"]

@@ -8,7 +8,7 @@ BEGAN = time.monotonic()
 ROUNDS = 0
 while time.monotonic() - BEGAN < float(os.environ["SPIN"]):
     ROUNDS += 1
-PREPARED = {"gpfn.function.reply", "orjson"} <= sys.modules.keys()
+PREPARED = {"gpfn.call.encode", "orjson"} <= sys.modules.keys()
 
 
 def handler(ctx, data=None):

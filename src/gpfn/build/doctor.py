@@ -1,0 +1,222 @@
+"""What will fail where: small rules over the facts of a function, as a table.
+
+Limits are the platforms' own: fn/api/agent/config.go and models/fn.go; OpenWhisk's
+application.conf (memory, timeout, code, payload) and DockerContainer.scala (pulls).
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from gpfn.build.facts import Facts, requirement_names
+from gpfn.hosts.container import FN_PIDS
+
+__all__ = ["RULES", "Finding", "Level", "examine"]
+
+Level = Literal["fails", "warns"]
+_MIB = 1 << 20
+_FN_START, _FN_TIMEOUT, _FN_MEMORY = 5.0, 300.0, 8192
+_FN_SHORTEST = 2.0  # Fn tells deadlines without their fraction: up to a second less
+_WHISK_MEMORY, _WHISK_TIMEOUT, _WHISK_ZIP = 512, 300.0, 36_000_000
+_WHISK_PAYLOAD = _MIB
+_ROOM = 1.25  # of the measured memory: a call needs more than an idle process
+_MANY_THREADS = 20
+_LARGE_IMAGE = 500_000_000
+_WRITES = frozenset("wax+")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: how bad, on which platform, what, and what to do."""
+
+    level: Level
+    platform: str
+    rule: str
+    text: str
+
+
+_Found = Iterator[tuple[Level, str, str]]
+
+
+def _start(facts: Facts) -> _Found:
+    measured = facts.measured
+    if measured is None:
+        return
+    if measured.problem:
+        yield "fails", "all", f"it does not start: {measured.problem}"
+    elif measured.start > _FN_START:
+        yield "fails", "fn", f"it listens after {measured.start:.1f} s; Fn waits {_FN_START:g} s"
+    elif measured.start > _FN_START / 2:
+        yield "warns", "fn", f"it listens after {measured.start:.1f} s here; Fn waits 5 s"
+
+
+def _memory(facts: Facts) -> _Found:
+    limit = facts.target.memory
+    used = facts.measured.memory if facts.measured else 0
+    if used > limit * _MIB:
+        yield "fails", "all", f"memory: {limit} in func.yaml, and it uses {used / _MIB:.0f} MiB"
+    elif used * _ROOM > limit * _MIB:
+        yield "warns", "all", f"memory: {limit} leaves little room over {used / _MIB:.0f} MiB"
+    if limit > _FN_MEMORY:
+        yield "fails", "fn", f"memory: {limit} is over Fn's {_FN_MEMORY}"
+    if limit > _WHISK_MEMORY:
+        yield "fails", "openwhisk", f"memory: {limit} is over the usual limit of {_WHISK_MEMORY}"
+
+
+def _threads(facts: Facts) -> _Found:
+    count = facts.measured.threads if facts.measured else 0
+    if count >= FN_PIDS:
+        yield "fails", "fn", f"{count} threads; Fn allows {FN_PIDS} processes and threads in all"
+    elif count > _MANY_THREADS:
+        yield "warns", "fn", f"{count} threads of {FN_PIDS}; more cores may make more of them"
+
+
+def _timeout(facts: Facts) -> _Found:
+    for platform, limit in (("fn", _FN_TIMEOUT), ("openwhisk", _WHISK_TIMEOUT)):
+        if facts.target.timeout > limit:
+            yield "fails", platform, f"timeout: {facts.target.timeout:g} is over {limit:g} s"
+    if facts.target.timeout < _FN_SHORTEST:
+        text = f"timeout: {facts.target.timeout:g} may leave a call no time at all"
+        yield "warns", "fn", f"{text}: Fn cuts deadlines to whole seconds"
+
+
+def _models(facts: Facts) -> _Found:
+    for name, size in facts.models.items():
+        if not size:
+            yield "fails", "all", f"{name} is not on this machine: gpfn models pull fetches it"
+
+
+def _zip(facts: Facts) -> _Found:
+    size = facts.zip_bytes
+    if size > _WHISK_ZIP:
+        text = f"the folder has {size / 1e6:.0f} MB; a zip may have 36 MB: build an image"
+        yield "fails", "openwhisk", text
+
+
+def _payload(facts: Facts) -> _Found:
+    asked = facts.target.config.get("GPFN_MAX_BODY_BYTES", "")
+    if asked.isdecimal() and int(asked) > _WHISK_PAYLOAD:
+        text = f"GPFN_MAX_BODY_BYTES {asked}: parameters end at 1 MiB, 780 kB of it as base64"
+        yield "warns", "openwhisk", text
+    if any("labels" in name for name in facts.models):
+        text = "takes images: parameters end at 1 MiB, which is a file of 780 kB in base64"
+        yield "warns", "openwhisk", text
+
+
+def _tags(facts: Facts) -> _Found:
+    for name in re.findall(r"^FROM\s+(\S+)", facts.dockerfile, re.MULTILINE | re.IGNORECASE):
+        if not name.startswith("$") and _is_latest(name) and not _is_stage(name, facts.dockerfile):
+            yield "warns", "all", f"Dockerfile: FROM {name} is another image every day"
+    for key in ("build_image", "run_image"):
+        if facts.text(key) and _is_latest(facts.text(key)):
+            yield "warns", "fn", f"{key}: {facts.text(key)} is another image every day"
+    if facts.image and _is_latest(facts.image.name):
+        text = f"{facts.image.name}: latest is pulled at every cold start, and fails without"
+        yield "fails", "openwhisk", text
+
+
+def _is_latest(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return "@" not in last and (":" not in last or last.endswith(":latest"))
+
+
+def _is_stage(name: str, dockerfile: str) -> bool:
+    pattern = rf"^FROM\s+\S+\s+AS\s+{re.escape(name)}\s*$"
+    return re.search(pattern, dockerfile, re.MULTILINE | re.IGNORECASE) is not None
+
+
+def _volumes(facts: Facts) -> _Found:
+    if re.search(r"^\s*VOLUME\b", facts.dockerfile, re.MULTILINE | re.IGNORECASE):
+        yield "fails", "fn", "Dockerfile: VOLUME; Fn refuses such an image with 400"
+    if facts.image and facts.image.volumes:
+        text = f"{facts.image.name}: VOLUME {', '.join(facts.image.volumes)}; Fn refuses it"
+        yield "fails", "fn", text
+
+
+def _user(facts: Facts) -> _Found:
+    users = re.findall(r"^USER\s+(\S+)", facts.dockerfile, re.MULTILINE | re.IGNORECASE)
+    if facts.dockerfile and users and users[-1].split(":")[0] in ("0", "root"):
+        yield "warns", "all", "Dockerfile: ends as USER root; Fn runs it as 1000:1000 anyway"
+    if facts.image and facts.image.user in ("", "0", "root", "0:0"):
+        text = f"{facts.image.name}: runs as root; Fn runs it as 1000:1000 anyway"
+        yield "warns", "all", text
+
+
+def _image(facts: Facts) -> _Found:
+    if facts.image is None:
+        return
+    if "gpfn.platform" not in facts.image.labels:
+        yield "fails", "all", f"{facts.image.name}: has no gpfn; build it with gpfn build"
+    if facts.image.size > _LARGE_IMAGE:
+        text = f"{facts.image.name}: {facts.image.size / 1e6:.0f} MB have to be pulled before"
+        yield "warns", "all", f"{text} the first start"
+
+
+def _dockerfile(facts: Facts) -> _Found:
+    runtime = facts.text("runtime")
+    if facts.dockerfile:  # it wins, whatever the runtime
+        return
+    if runtime == "docker":
+        yield "fails", "fn", "runtime: docker, and there is no Dockerfile: gpfn build --print"
+    if runtime.startswith("python") and "fdk" not in requirement_names(facts):
+        yield "fails", "fn", "runtime: python needs fdk in requirements.txt to start"
+
+
+def _requirements(facts: Facts) -> _Found:
+    names = requirement_names(facts)
+    if "uvloop" in names:
+        yield "fails", "fn", "requirements.txt: with uvloop the stock fdk dies at its start"
+    if names & {"tensorflow", "tensorflow-cpu"}:
+        text = "requirements.txt: TensorFlow has 1.3 GB; gpfn build --runtime tensorflow has 0.7"
+        yield "warns", "all", text
+
+
+def _writes(facts: Facts) -> _Found:
+    for line, place in _written(facts):
+        yield "fails", "fn", f"func.py:{line}: writes {place}; only /tmp can be written"
+
+
+def _written(facts: Facts) -> Iterator[tuple[int, str]]:
+    """Find ``open(PLACE, MODE)`` for writing, with both written out, outside of /tmp."""
+    try:
+        tree = ast.parse(facts.target.file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return  # that it does not start is another rule's finding
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "open":
+            given = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            given += [k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)]
+            words = [value for value in given if isinstance(value, str)]
+            if len(words) > 1 and _WRITES & set(words[1]) and not words[0].startswith("/tmp/"):  # noqa: S108
+                yield node.lineno, words[0]
+
+
+RULES: dict[str, Callable[[Facts], _Found]] = {
+    "start": _start,
+    "memory": _memory,
+    "threads": _threads,
+    "timeout": _timeout,
+    "models": _models,
+    "writes": _writes,
+    "payload": _payload,
+    "zip": _zip,
+    "dockerfile": _dockerfile,
+    "requirements": _requirements,
+    "tags": _tags,
+    "volumes": _volumes,
+    "user": _user,
+    "image": _image,
+}
+"""Every rule by its name, in the order in which findings are told."""
+
+
+def examine(facts: Facts) -> list[Finding]:
+    """Return everything that the rules find, what fails first."""
+    found = [
+        Finding(level, platform, name, text)
+        for name, rule in RULES.items()
+        for level, platform, text in rule(facts)
+    ]
+    return sorted(found, key=lambda finding: finding.level != "fails")

@@ -1,0 +1,147 @@
+"""What a function needs, measured: started once under Fn's contract, and its process looked at.
+
+What ``gpfn doctor`` looks at, gathered once.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpfn.build.recipe import func_file
+from gpfn.errors import GpfnError, SetupError
+from gpfn.hosts.fn import Fn
+from gpfn.hosts.host import Request
+from gpfn.hosts.target import FuncFile, Target, read_func_file
+
+__all__ = [
+    "DOCKERFILE",
+    "Facts",
+    "ImageFacts",
+    "Measured",
+    "gather",
+    "measure",
+    "requirement_names",
+]
+
+_SETTLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds from the process's start until it listens, its bytes, its threads.
+
+    ``problem`` says why it could not be started; the numbers are 0 then.
+    """
+
+    start: float = 0.0
+    memory: int = 0
+    threads: int = 0
+    problem: str = ""
+
+
+def measure(target: Target, request: Request | None = None) -> Measured:
+    """Start the function, call it once, and look at its process.
+
+    Without a request an empty one is sent: it is answered with an error document, and
+    the model is warmed up already.
+    """
+    platform = Fn(target)
+    try:
+        seconds = platform.start()
+        platform.call(request or Request())
+        time.sleep(_SETTLE_SECONDS)
+        return Measured(seconds, platform.memory(), _threads(platform))
+    except GpfnError as error:
+        last = next((line for line in reversed(platform.log().splitlines()) if line.strip()), "")
+        return Measured(problem=last.removeprefix("gpfn: ") or str(error))
+    finally:
+        platform.stop()
+
+
+def _threads(platform: Fn) -> int:
+    return len(list(Path(f"/proc/{platform.pid()}/task").iterdir()))
+
+
+DOCKERFILE = "Dockerfile"
+_LEFT_OUT = {"__pycache__", ".git", ".venv", ".pip_cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the engine says of a built image; sizes in bytes."""
+
+    name: str
+    size: int = 0
+    user: str = ""
+    volumes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A function as it lies on disk, as it was measured, and its image if there is one."""
+
+    target: Target
+    values: FuncFile
+    dockerfile: str = ""
+    requirements: tuple[str, ...] = ()
+    models: Mapping[str, int] = field(default_factory=dict)
+    zip_bytes: int = 0
+    measured: Measured | None = None
+    image: ImageFacts | None = None
+
+    def text(self, key: str) -> str:
+        """Return a scalar of func.yaml, empty when it is not there."""
+        value = self.values.get(key, "")
+        return value if isinstance(value, str) else ""
+
+
+def gather(target: Target, *, measured: Measured | None, image: ImageFacts | None) -> Facts:
+    """Read the function's folder. Raises SetupError when a file cannot be read."""
+    file = func_file(target.folder)
+    return Facts(
+        target=target,
+        values=read_func_file(file) if file else {},
+        dockerfile=_read(target.folder / DOCKERFILE),
+        requirements=tuple(_read(target.folder / "requirements.txt").splitlines()),
+        models=_models(target.folder),
+        zip_bytes=_zip_bytes(target.folder),
+        measured=measured,
+        image=image,
+    )
+
+
+def requirement_names(facts: Facts) -> frozenset[str]:
+    """Return the packages that requirements.txt names, in lower case."""
+    found = (re.match(r"[A-Za-z0-9._-]+", line.strip()) for line in facts.requirements)
+    return frozenset(match[0].lower() for match in found if match)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"cannot be read: {error}", field=str(path)) from error
+
+
+def _models(folder: Path) -> dict[str, int]:
+    """Return the catalogue's files that the function wants, and their bytes; 0: not here."""
+    from gpfn.build.bake import asked_files
+    from gpfn.models.files import cached_path
+
+    found = {}
+    for file in asked_files(folder / "func.py"):
+        beside = folder / file.name
+        path = beside if beside.is_file() else cached_path(file)
+        found[file.name] = path.stat().st_size if path else 0
+    return found
+
+
+def _zip_bytes(folder: Path) -> int:
+    """Return what the folder is as a zip, at most: models hardly get smaller."""
+    paths = (path for path in folder.rglob("*") if not _LEFT_OUT.intersection(path.parts))
+    return sum(path.stat().st_size for path in paths if path.is_file())

@@ -1,0 +1,33 @@
+"""The HEALTHCHECK of an image: ``python -m gpfn.build.health URL``; exit 0 when it is well."""
+
+import os
+import socket
+import sys
+
+__all__ = ["main", "status_of"]
+
+_SECONDS = 2.5
+
+
+def status_of(url: str) -> int:
+    """Return the status that a GET of an ``http://HOST:PORT/PATH`` is answered with; 0 for none."""
+    place, _, path = url.removeprefix("http://").partition("/")
+    host, _, port = place.rpartition(":")
+    request = f"GET /{path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((host, int(port)), _SECONDS) as connection:
+            connection.sendall(request.encode("latin-1"))
+            words = connection.recv(64).split()
+    except OSError as error:
+        print(f"{url}: {error}", file=sys.stderr)
+        return 0
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+def main() -> int:
+    """Check the URL of the command line, or GPFN_HEALTH_URL when that is set."""
+    return 0 if status_of(os.environ.get("GPFN_HEALTH_URL") or sys.argv[1]) == 200 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

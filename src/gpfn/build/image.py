@@ -1,0 +1,115 @@
+"""An image's settings, as ``gpfn doctor`` wants to know them.
+
+Whether an image is one of gpfn, to put a function on.
+
+How large an image is: by layer, and ours by package.
+
+The list of an image's packages, which the build has written into it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from gpfn.build.facts import ImageFacts
+from gpfn.errors import SetupError
+from gpfn.hosts.engine import Engine
+
+__all__ = ["PLACE", "Layer", "check_runtime", "inspect_image", "layers", "packages", "sbom_of"]
+
+
+def inspect_image(engine: Engine, name: str) -> ImageFacts:
+    """Ask the engine about an image; raises SetupError when there is none of that name."""
+    form = '{"Config": {{json .Config}}, "Size": {{json .Size}}}'
+    done = engine.run("image", "inspect", "--format", form, name, check=False)
+    if done.returncode:
+        raise SetupError("no such image here; gpfn build makes one", field=name)
+    document = json.loads(done.stdout)
+    config = document.get("Config") or {}
+    return ImageFacts(
+        name=name,
+        size=int(document.get("Size", 0)),
+        user=str(config.get("User") or ""),
+        volumes=tuple(config.get("Volumes") or ()),
+        labels=dict(config.get("Labels") or {}),
+    )
+
+
+def check_runtime(engine: Engine, image: str) -> None:
+    """Raise SetupError unless ``image`` is on this machine and has gpfn."""
+    if not engine.image_id(image):
+        raise SetupError(
+            f"no such image here; build it with: gpfn build --tag {image}", field="--on"
+        )
+    if "gpfn.platform" not in engine.labels(image):
+        raise SetupError(
+            f"{image} has no gpfn; build one with: gpfn build --tag NAME", field="--on"
+        )
+
+
+_SIZES = """\
+import json, os, sys
+sizes = {}
+for top in ("/opt/gpfn", "/function"):
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)
+            parts = path.split("/site-packages/")
+            key = parts[1].split("/")[0] if len(parts) > 1 else top
+            sizes[key] = sizes.get(key, 0) + os.lstat(path).st_size
+print(json.dumps(sizes))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: what made it, and its size in bytes."""
+
+    made_by: str
+    size: int
+
+
+def layers(engine: Engine, image: str) -> list[Layer]:
+    """Return the layers of an image that hold anything, the lowest first."""
+    rows = [Layer(_made_by(text), size) for text, size in reversed(_history(engine, image))]
+    return [layer for layer in rows if layer.size]
+
+
+def _history(engine: Engine, image: str) -> list[tuple[str, int]]:
+    """Return what made each layer and its bytes, the newest first."""
+    command = ("history", "--no-trunc", "--human=false", "--format")
+    if engine.name == "podman":  # in its templates a size is a text for people
+        found = json.loads(engine.run(*command, "json", image).stdout)
+        return [(row.get("CreatedBy", ""), int(row["size"])) for row in found]
+    form = '{"size": {{json .Size}}, "by": {{json .CreatedBy}}}'
+    lines = engine.run(*command, form, image).stdout.splitlines()
+    return [(row["by"], int(row["size"])) for row in map(json.loads, lines)]
+
+
+def packages(engine: Engine, image: str) -> dict[str, int]:
+    """Return the bytes of every package in the image's environment, the largest first."""
+    python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-I", "-c", _SIZES)
+    done = engine.run("run", "--rm", "--network", "none", *python, check=False)
+    if done.returncode:
+        raise SetupError("has no /opt/gpfn: it was not built by gpfn", field=image)
+    sizes: dict[str, int] = json.loads(done.stdout)
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def _made_by(text: str) -> str:
+    text = text.replace("/bin/sh -c #(nop) ", "").replace("# buildkit", "").strip()
+    return " ".join(text.split())[:60] or "the base image"
+
+
+PLACE = "/opt/gpfn/sbom.cdx.json"
+_READ = f"print(open({PLACE!r}).read(), end='')"
+
+
+def sbom_of(engine: Engine, image: str) -> str:
+    """Return the CycloneDX document of an image that gpfn built."""
+    python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-I", "-c", _READ)
+    done = engine.run("run", "--rm", "--network", "none", *python, check=False)
+    if done.returncode:
+        raise SetupError(f"has no {PLACE}: it was not built by gpfn", field=image)
+    return done.stdout

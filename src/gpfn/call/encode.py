@@ -1,0 +1,228 @@
+"""From what a function returned to bytes with a media type.
+
+From a result to the message that goes back, in the form the request came in.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from gpfn.call.decode import GRAPHPIPE
+from gpfn.call.payload import Payload
+from gpfn.errors import BackendError, GpfnError, InvalidMessage, Overloaded, error_document
+from gpfn.message import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.events.event import Event
+
+__all__ = [
+    "PROBLEM",
+    "Body",
+    "Stamp",
+    "as_arrays",
+    "encode_result",
+    "error_event",
+    "error_message",
+    "event_message",
+    "is_event",
+    "status_of",
+    "to_event",
+    "to_message",
+]
+
+_JSON = "application/json"
+
+
+class Body(NamedTuple):
+    """Bytes ready for an event's data or a plain reply.
+
+    ``attributes`` describe them (``dtype``, ``shape``, ``nonfinite``) and travel as
+    extensions of an event or as headers; ``data`` is None when there is nothing to say.
+    ``valid_json`` tells that they need not be checked when they are embedded.
+    """
+
+    data: bytes | None
+    media_type: str = ""
+    attributes: Mapping[str, str | bool] = {}
+    valid_json: bool = False
+
+
+def encode_result(
+    result: object, asked: Payload, *, nonfinite: str, output: str
+) -> "Body | Event | Message":
+    """Return the reply's body for what a function returned.
+
+    Arrays go back in the media type they came in; anything else by its own type. An
+    Event or a Message is what the function wants to answer with, and is kept.
+    """
+    if result is None:
+        return Body(None)
+    if isinstance(result, bytes | bytearray | memoryview):
+        return Body(bytes(result), "application/octet-stream")
+    if isinstance(result, str):
+        return Body(result.encode(), "text/plain; charset=utf-8")
+    if isinstance(result, Payload):
+        return Body(result.data, result.media_type, result.attributes)
+    if isinstance(result, Message) or is_event(result):
+        return result  # type: ignore[return-value] # is_event is no type guard: Event is not loaded
+    arrays = as_arrays(result, output)
+    if arrays is not None:
+        return _encode_arrays(arrays, asked, nonfinite)
+    return _encode_json(result, nonfinite)
+
+
+def is_event(value: object) -> bool:
+    """Say whether ``value`` is an Event, without loading the events package to ask."""
+    module = sys.modules.get("gpfn.events.event")
+    return module is not None and isinstance(value, module.Event)
+
+
+def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
+    """Return ``result`` as named arrays when it is one array or a mapping of arrays."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if isinstance(result, numpy.ndarray | numpy.generic):
+        return {output: numpy.asarray(result)}
+    if not isinstance(result, Mapping) or not result:
+        return None
+    if not all(isinstance(value, numpy.ndarray | numpy.generic) for value in result.values()):
+        return None
+    return {str(name): numpy.asarray(value) for name, value in result.items()}
+
+
+def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
+    if asked.base_type == GRAPHPIPE:
+        return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
+    from gpfn.tensors.codec import encode
+    from gpfn.tensors.media import JSON, family
+
+    kind = family(asked.base_type)
+    media_type = _JSON if kind in (JSON, None) else asked.base_type
+    done = encode(arrays, media_type, form=asked.form, nonfinite=nonfinite)  # type: ignore[arg-type]
+    attributes: dict[str, str | bool] = dict(done.attributes)
+    if done.nonfinite:
+        attributes["nonfinite"] = True
+    return Body(done.body, done.media_type, attributes, valid_json=media_type == _JSON)
+
+
+def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
+    from gpfn.graphpipe.encode import encode_response
+    from gpfn.graphpipe.messages import InferResponse
+
+    for index, name in enumerate(outputs):
+        if name not in arrays:
+            field = f"infer_request.output_names[{index}]"
+            raise InvalidMessage(f"no such output; there are {', '.join(arrays)}", field=field)
+    tensors = tuple(arrays[name] for name in outputs or arrays)
+    return b"".join(encode_response(InferResponse(tensors)))
+
+
+def _encode_json(value: object, nonfinite: str) -> Body:
+    import orjson
+
+    try:
+        data = orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        kind = type(value).__name__
+        raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
+    place = _nonfinite_place(value) if b"null" in data else None
+    if place is None:
+        return Body(data, _JSON, valid_json=True)
+    if nonfinite == "refuse":
+        raise BackendError("the result is not finite, which JSON cannot hold", field=place)
+    return Body(data, _JSON, {"nonfinite": True}, valid_json=True)
+
+
+def _plain(value: object) -> object:
+    """Give orjson what it can write instead of an array it cannot: strided, of another order."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _nonfinite_place(value: object, place: str = "result") -> str | None:
+    """Return the path of the first number that is NaN or infinite."""
+    if isinstance(value, float):
+        return place if value - value != 0 else None  # only of NaN and infinities
+    if hasattr(value, "tolist"):
+        return _nonfinite_place(value.tolist(), place)
+    if isinstance(value, Mapping):
+        items = [(f"{place}.{name}", item) for name, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return None
+    found = (_nonfinite_place(item, where) for where, item in items)
+    return next((where for where in found if where is not None), None)
+
+
+PROBLEM = "application/problem+json"
+"""The media type of an error document (RFC 9457)."""
+
+
+Stamp = tuple[str | None, str | None]
+"""The type and source of the events a function answers with; None is the events' default."""
+
+
+def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
+    """Return the event that answers ``request`` with ``body``."""
+    if not isinstance(body, Body):
+        return body
+    return request.reply(
+        body.data,
+        datacontenttype=body.media_type or None,
+        type=stamp[0],
+        source=stamp[1],
+        extensions=body.attributes,
+        valid_json=body.valid_json,
+    )
+
+
+def to_message(body: "Body | Event") -> Message:
+    """Return the message of a reply to a plain body; an Event goes out structured."""
+    if not isinstance(body, Body):
+        return event_message([body], "structured")
+    headers = tuple((f"gpfn-{name}", _text(value)) for name, value in body.attributes.items())
+    return Message(body.data or b"", body.media_type, headers)
+
+
+def event_message(events: "Sequence[Event]", form: str) -> Message:
+    """Return the message that carries ``events`` in ``form``."""
+    from gpfn.events.modes import write
+
+    return write(events, form)  # type: ignore[arg-type] # the form is what read() gave
+
+
+def error_message(error: BaseException) -> Message:
+    """Return the error document as a message."""
+    headers = (("retry-after", str(error.retry_after)),) if isinstance(error, Overloaded) else ()
+    return Message(_document(error), PROBLEM, headers)
+
+
+def error_event(request: "Event", error: BaseException, stamp: Stamp) -> "Event":
+    """Return the event that stands in a batch where ``request`` failed."""
+    return request.reply(
+        _document(error),
+        datacontenttype=PROBLEM,
+        type=f"{request.type}.error",
+        source=stamp[1],
+        valid_json=True,
+    )
+
+
+def status_of(error: BaseException) -> int:
+    """Return the HTTP status that fits."""
+    return error.status if isinstance(error, GpfnError) else 500
+
+
+def _text(value: str | bool) -> str:
+    return value if isinstance(value, str) else str(value).lower()
+
+
+def _document(error: BaseException) -> bytes:
+    import orjson
+
+    return orjson.dumps(error_document(error))

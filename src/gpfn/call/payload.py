@@ -1,0 +1,162 @@
+"""The data of one call, whether it came in an event or as a plain body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpfn.errors import InvalidRequest, UnsupportedMedia
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.events.event import Event
+
+__all__ = ["Payload"]
+
+_UNSET = object()
+_JSON = frozenset(["application/json", "text/json"])
+_UNSAID = frozenset(["", "text/plain", "application/x-www-form-urlencoded"])
+"""What a plain body is called by who did not say: nobody, ``fn invoke`` and ``curl -d``."""
+
+
+class Payload:
+    """Bytes with their media type, and the event around them when there was one.
+
+    A function with ``takes="payload"`` is called with one of these, and may return one
+    to answer with bytes of a media type of its choice.
+
+    >>> Payload.from_json({"a": [1, 2]}).data
+    b'{"a":[1,2]}'
+    """
+
+    __slots__ = (
+        "_data",
+        "_value",
+        "attributes",
+        "event",
+        "form",
+        "headers",
+        "media_type",
+        "outputs",
+    )
+
+    def __init__(
+        self,
+        data: bytes | bytearray | memoryview = b"",
+        media_type: str = "application/octet-stream",
+        *,
+        event: Event | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
+        """``headers`` are the transport's; ``attributes`` describe the data (dtype, shape)."""
+        self._data: bytes | bytearray | memoryview | None = data
+        self._value: object = _UNSET
+        self.media_type = media_type
+        self.event = event
+        self.headers = headers
+        self.attributes: Mapping[str, str] = attributes or {}
+        self.form = "nested"
+        """Which of the JSON forms of tensors it had; arrays are answered in the same."""
+        self.outputs: tuple[str, ...] = ()
+        """The outputs that a GraphPipe request asked for by name."""
+
+    @classmethod
+    def from_json(cls, value: object, *, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
+        """Return the payload of a value that is parsed already."""
+        payload = cls(b"", "application/json", headers=headers)
+        payload._data, payload._value = None, value
+        return payload
+
+    @classmethod
+    def from_event(cls, event: Event, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
+        """Return the payload of an event; its data is looked at when it is asked for."""
+        from gpfn.events.event import ABSENT
+
+        parsed = event.content[0] is not ABSENT
+        unsaid = "application/json" if parsed else "application/octet-stream"
+        payload = cls(b"", event.datacontenttype or unsaid, event=event, headers=headers)
+        payload._data = None
+        return payload
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; empty when there are none."""
+        if self._data is None:
+            self._data = self._make_data()
+        if not isinstance(self._data, bytes):
+            self._data = bytes(self._data)
+        return self._data
+
+    @property
+    def view(self) -> bytes | bytearray | memoryview:
+        """The bytes without a copy, as they were received."""
+        if self._data is None and self.event is not None:
+            return self.event.buffer or b""
+        return self.data if self._data is None else self._data
+
+    def _make_data(self) -> bytes:
+        if self.event is not None:
+            return self.event.data or b""
+        import orjson
+
+        return orjson.dumps(self._value)
+
+    @property
+    def base_type(self) -> str:
+        """The media type without its parameters, in lower case."""
+        return self.media_type.partition(";")[0].strip().lower()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the media type says JSON, or a plain body's says nothing, as curl's does."""
+        base = self.base_type
+        if base in _JSON or base.endswith("+json"):
+            return True
+        return self.event is None and base in _UNSAID
+
+    @property
+    def field(self) -> str:
+        """What an error calls the data: ``data`` of an event, ``body`` of anything else."""
+        return "body" if self.event is None else "data"
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of the transport's header ``name`` (lower-case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def json(self) -> object:
+        """Return the data parsed as JSON; parsed once.
+
+        Raises InvalidRequest (or the event's InvalidEvent) when it is not JSON.
+        """
+        if self._value is _UNSET:
+            self._value = self._parse() if self.event is None else self.event.json()
+        return self._value
+
+    def _parse(self) -> object:
+        import orjson
+
+        if ";" in self.media_type and self.base_type not in _UNSAID:
+            from gpfn.events.media import is_utf8
+
+            if not is_utf8(self.media_type):
+                raise UnsupportedMedia(f"JSON is UTF-8, not {self.media_type}", field=self.field)
+        if not self.view:
+            raise InvalidRequest("empty; expected JSON", field=self.field)
+        try:
+            return orjson.loads(self.view)
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequest(f"not JSON: {error}", field=self.field) from None
+
+    def text(self) -> str:
+        """Return the data as UTF-8 text; raises InvalidRequest when it is not."""
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"not UTF-8 text: {error}", field=self.field) from None
+
+    def __repr__(self) -> str:
+        where = "" if self.event is None else f", event={self.event.id!r}"
+        return f"Payload(media_type={self.media_type!r}{where})"

@@ -1,0 +1,207 @@
+"""The tensors of a message: numbers as views into it, strings as copies.
+
+The contents of tensors as buffers: numbers where they lie in memory, strings copied.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gpfn.errors import CallerError, InvalidMessage, InvalidTensor, TooLarge
+from gpfn.graphpipe.messages import Type
+from gpfn.graphpipe.reader import MAX_MESSAGE, Body, Kind, inside
+
+__all__ = ["Buffer", "Spec", "contents", "decode_tensors", "memory", "utf8"]
+
+_Array = np.ndarray[Any, Any]
+
+_TENSOR = Kind(1, 4, 4, 4)  # type, shape, data, string_val
+
+_DTYPES = {
+    int(kind): (np.dtype(kind.dtype).newbyteorder("<"), np.dtype(kind.dtype).itemsize)
+    for kind in Type
+    if kind not in (Type.NULL, Type.STRING)
+}
+
+
+def decode_tensors(message: Body, place: int, field: str) -> tuple[_Array, ...]:
+    """Return the arrays of the vector of tensors that is pointed to from ``place``.
+
+    Raises InvalidMessage or TooLarge; ``field`` is the vector's name.
+    """
+    limits = message.limits
+    arrays: list[_Array] = []
+    elements = 0
+    for offset in message.offsets(place, field, limits.tensors, "GPFN_MAX_TENSORS"):
+        try:
+            array = _tensor(message, offset)
+            elements += array.size
+            if elements > limits.elements:
+                raise TooLarge(f"over {limits.elements} elements in all (GPFN_MAX_ELEMENTS)")
+            if elements > message.size:
+                raise InvalidMessage("tensors share their bytes")
+        except CallerError as error:
+            raise inside(f"{field}[{len(arrays)}]", error) from None
+        arrays.append(array)
+    return tuple(arrays)
+
+
+def _tensor(message: Body, place: int) -> _Array:
+    at, (_, kind, shape, data, strings) = message.table(place, _TENSOR)
+    number = message.bytes[at + kind] if kind else 0
+    sizes = message.longs(at + shape, "shape") if shape else ()
+    count = prod(sizes)
+    if count <= 0 or count > MAX_MESSAGE:
+        count = _unusual_count(sizes)
+    if number not in _DTYPES:
+        if number != Type.STRING:
+            raise InvalidMessage(f"no type of elements has the number {number}", field="type")
+        if min(sizes, default=0) < 0:
+            _unusual_count(sizes)
+        return _read_strings(message, at, data, strings, count).reshape(sizes)
+    if strings and message.vector(at + strings, 4, "string_val")[1]:
+        raise InvalidMessage("strings in a tensor of numbers", field="string_val")
+    dtype, width = _DTYPES[number]
+    start, length = message.numbers(at + data, "data") if data else (0, 0)
+    if length != count * width:
+        raise InvalidMessage(
+            f"{length} bytes; {count} of {Type(number).dtype} take {count * width}", field="data"
+        )
+    try:
+        return np.ndarray(sizes, dtype, memory(message.bytes), start)
+    except ValueError:  # two negative sizes, whose product looked well
+        _unusual_count(sizes)
+        raise
+
+
+def memory(data: bytes | memoryview) -> bytes | _Array:
+    """Return what views are made of.
+
+    A view made of a memoryview would not keep it: a bytearray could then be resized
+    under it. An array keeps its memoryview, and that locks the bytearray.
+    """
+    return data if type(data) is bytes else np.frombuffer(data, np.uint8)
+
+
+def _unusual_count(sizes: tuple[int, ...]) -> int:
+    """Return zero for an array of no elements that NumPy can hold, and refuse all others."""
+    span = 1
+    for index, size in enumerate(sizes):
+        span *= size or 1
+        if size < 0 or span > MAX_MESSAGE:
+            raise InvalidMessage(f"{size} of {sizes} is no size", field=f"shape[{index}]")
+    return 0
+
+
+def _read_strings(message: Body, at: int, data: int, strings: int, count: int) -> _Array:
+    if data and message.vector(at + data, 1, "data")[1]:
+        raise InvalidMessage("numbers in a tensor of strings", field="data")
+    offsets = range(0)
+    if strings:
+        limit = message.limits.elements
+        offsets = message.offsets(at + strings, "string_val", limit, "GPFN_MAX_ELEMENTS")
+    if len(offsets) != count:
+        raise InvalidMessage(f"{len(offsets)} strings for {count} elements", field="string_val")
+    array = np.empty(count, object)
+    for index, offset in enumerate(offsets):
+        try:
+            array[index] = message.string(offset, "")
+        except CallerError as error:
+            raise inside(f"string_val[{index}]", error) from None
+    array.flags.writeable = False
+    return array
+
+
+Buffer = bytes | memoryview
+"""One piece of an encoded message."""
+
+Spec = tuple[int, tuple[int, ...], int]
+"""A tensor as its description shows it: type number, shape, bytes of its contents."""
+
+_TYPES = {
+    np.dtype(kind.dtype).newbyteorder("<"): int(kind)
+    for kind in Type
+    if kind not in (Type.NULL, Type.STRING)
+} | {np.dtype(bool): int(Type.UINT8)}
+
+
+def contents(arrays: Sequence[_Array], field: str) -> tuple[tuple[Spec, ...], list[Buffer]]:
+    """Return what each array is, and its bytes.
+
+    An array of numbers is copied only when it is not contiguous or not little-endian.
+    Raises InvalidTensor for what GraphPipe cannot carry and TooLarge above 2 GiB;
+    ``field`` is the name of the vector of tensors.
+    """
+    specs: list[Spec] = []
+    buffers: list[Buffer] = []
+    for array in arrays:
+        number = _TYPES.get(array.dtype, 0) if type(array) is np.ndarray else 0
+        if number and array.flags.c_contiguous:
+            size = array.nbytes
+            buffers.append(array.data.cast("B") if size else b"")
+        else:
+            try:
+                number, buffer = _converted(array)
+            except CallerError as error:
+                raise inside(f"{field}[{len(specs)}]", error) from None
+            size = len(buffer)
+            buffers.append(buffer)
+        specs.append((number, array.shape, size))
+    return tuple(specs), buffers
+
+
+def _converted(array: _Array) -> tuple[int, Buffer]:
+    """Return type and bytes of an array that cannot be sent as it lies in memory."""
+    if not isinstance(array, np.ndarray | np.generic) or hasattr(array, "mask"):
+        raise InvalidTensor(f"expected a NumPy array, got {type(array).__name__}")
+    if array.dtype.kind in "OSTU":
+        return int(Type.STRING), _write_strings(array)
+    plain = array.dtype.newbyteorder("<")
+    if plain not in _TYPES:
+        raise InvalidTensor(f"GraphPipe has no type for {array.dtype}")
+    if array.nbytes > MAX_MESSAGE:
+        raise TooLarge(f"{array.nbytes} bytes; a GraphPipe message ends at {MAX_MESSAGE}")
+    copy = np.asarray(array).astype(plain, order="C", copy=False)
+    return _TYPES[plain], copy.data.cast("B") if copy.nbytes else b""
+
+
+def _write_strings(array: _Array) -> bytes:
+    """Return the vector of strings: count, offsets, then each with its length and NUL."""
+    strings = _as_bytes(array.ravel().tolist())
+    starts, end = [], 4 + 4 * len(strings)
+    for string in strings:
+        starts.append(end)
+        end += (4 + len(string) + 4) & ~3  # length, bytes, NUL, padding to 4
+    if end > MAX_MESSAGE:
+        raise TooLarge(f"{end} bytes of strings; a GraphPipe message ends at {MAX_MESSAGE}")
+    offsets = (start - 4 - 4 * index for index, start in enumerate(starts))
+    pieces = [struct.pack(f"<{1 + len(strings)}I", len(strings), *offsets)]
+    for string in strings:
+        pieces += len(string).to_bytes(4, "little"), string, b"\0\0\0\0"[len(string) & 3 :]
+    return b"".join(pieces)
+
+
+def _as_bytes(values: Iterable[object]) -> list[bytes]:
+    strings = []
+    for index, value in enumerate(values):
+        if isinstance(value, bytes):
+            strings.append(value)
+        elif isinstance(value, str):
+            strings.append(utf8(value, f"[{index}]"))
+        else:
+            kind = type(value).__name__
+            raise InvalidTensor(f"expected bytes or str, got {kind}", field=f"[{index}]")
+    return strings
+
+
+def utf8(text: str, field: str) -> bytes:
+    """Return the text's bytes, or raise InvalidTensor: a lone surrogate has none."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidTensor(f"not UTF-8: {error.reason}", field=field) from None

@@ -1,0 +1,288 @@
+"""What OpenWhisk's controller and invoker make of a request, and of an action's result.
+
+A JSON object goes to the action as its parameters, as ``wsk action invoke`` sends it.
+Anything else, and whatever has headers, goes as a raw web action's request: the one way
+in which OpenWhisk carries bytes and headers.
+
+A function under OpenWhisk's contract: its own process, /init once and then /run.
+
+Parameters as ``wsk`` takes them: ``-P`` files, ``-p`` name and value, and an image.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpfn.errors import BackendTimeout, BrokenReply, SetupError
+from gpfn.hosts.child import Child, Running
+from gpfn.hosts.fn import script
+from gpfn.hosts.host import Answer, Request
+from gpfn.hosts.target import Target
+
+__all__ = [
+    "SENTINEL",
+    "OpenWhisk",
+    "activation_id",
+    "from_action",
+    "image_parameters",
+    "init_body",
+    "read_parameters",
+    "run_body",
+]
+
+SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+"""The line that ends an activation's log on each stream."""
+
+_OBJECT_TYPES = ("", "application/json", "text/plain")
+_TEXT_TYPES = ("application/javascript", "application/x-www-form-urlencoded", "application/xml")
+
+
+def activation_id() -> str:
+    """Return a new id of the form that OpenWhisk gives to activations."""
+    return secrets.token_hex(16)
+
+
+def init_body(name: str, timeout: float) -> bytes:
+    """Return the body of /init for an image that brings its own code."""
+    env = {f"__OW_{key.upper()}": value for key, value in _context(name, "", timeout).items()}
+    return json.dumps(
+        {"value": {"name": name, "main": "main", "binary": False, "env": env}}
+    ).encode()
+
+
+def run_body(request: Request, name: str, identifier: str) -> tuple[bytes, bool]:
+    """Return the body of /run, and whether it is a web action's."""
+    parameters = None if request.headers else _parameters(request)
+    value = _web_request(request) if parameters is None else parameters
+    body = {"value": value, **_context(name, identifier, request.timeout)}
+    return json.dumps(body).encode(), parameters is None
+
+
+def _parameters(request: Request) -> dict[str, object] | None:
+    """Return a body that is a JSON object; None for any other."""
+    base = request.content_type.partition(";")[0].strip().lower()
+    if base not in _OBJECT_TYPES and not base.endswith("+json"):
+        return None
+    if not request.body:
+        return {}
+    try:
+        value = json.loads(request.body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _web_request(request: Request) -> dict[str, object]:
+    headers = {name.lower(): value for name, value in request.headers}
+    if request.content_type:
+        headers["content-type"] = request.content_type
+    text = _is_text(request.content_type)
+    body = request.body.decode("utf-8", "replace") if text else _base64(request.body)
+    return {
+        "__ow_method": "post",
+        "__ow_headers": headers,
+        "__ow_path": "",
+        "__ow_query": "",
+        "__ow_body": body,
+    }
+
+
+def _context(name: str, identifier: str, timeout: float) -> dict[str, str]:
+    return {
+        "namespace": "guest",
+        "action_name": f"/guest/{name}",
+        "action_version": "0.0.1",
+        "activation_id": identifier or activation_id(),
+        "transaction_id": secrets.token_urlsafe(24),
+        "deadline": str(int(1000 * (time.time() + timeout))),
+    }
+
+
+def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> Answer:
+    """Return what the caller gets for an action's reply.
+
+    An object with ``error`` is an application error, any status but 200 the developer's:
+    502 from the REST API. Of a web action's error the value is unwrapped as a response.
+    Raises BrokenReply for what OpenWhisk could not make sense of.
+    """
+    try:
+        result = json.loads(body)
+    except ValueError as error:
+        raise BrokenReply(f"the action's reply is not JSON: {error}") from None
+    failed = status != 200 or (isinstance(result, dict) and "error" in result)
+    if not web or (failed and status != 200):
+        headers = (("content-type", "application/json"),)
+        return Answer(502 if failed else 200, body, headers, identifier)
+    return _web_answer(result["error"] if failed else result, identifier)
+
+
+def _web_answer(response: object, identifier: str) -> Answer:
+    """Return the HTTP response that a web action's ``.http`` result stands for."""
+    if not isinstance(response, dict):
+        raise BrokenReply("a web action's result has to be an object")
+    headers = tuple(
+        (name.lower(), str(item))
+        for name, value in response.get("headers", {}).items()
+        for item in (value if isinstance(value, list) else [value])
+    )
+    content = response.get("body", "")
+    content_type = next((value for name, value in headers if name == "content-type"), "")
+    status = int(response.get("statusCode", 200 if content != "" else 204))
+    return Answer(status, _bytes(content, content_type or "text/html"), headers, identifier)
+
+
+def _bytes(content: object, content_type: str) -> bytes:
+    if not isinstance(content, str):
+        return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    if _is_text(content_type) or _is_json(content_type):
+        return content.encode()
+    return base64.b64decode(content)
+
+
+def _is_text(content_type: str) -> bool:
+    base = content_type.partition(";")[0].strip().lower()
+    return base.startswith("text/") or base in _TEXT_TYPES or "charset=" in content_type.lower()
+
+
+def _is_json(content_type: str) -> bool:
+    base = content_type.partition(";")[0].strip().lower()
+    return base == "application/json" or base.endswith("+json")
+
+
+def _base64(body: bytes) -> str:
+    return base64.b64encode(body).decode()
+
+
+_START_SECONDS = 60.0  # an action's default timeout, which bounds /init
+_LISTENING = re.compile(r"^gpfn: listening on http://[^\s:]+:(\d+)\n", re.MULTILINE)
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+class OpenWhisk:
+    """The function as ``gpfn run openwhisk`` serves it, called as the platform's invoker calls."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._child: Running | None = None
+        self._port = 0
+
+    def start(self) -> float:
+        """Start the process and initialise it; returns the seconds until it can be called."""
+        self._child = self._launch()
+        self._child.wait_until(self._listens, _START_SECONDS)
+        status, body = self._post("/init", init_body(self._name(), _START_SECONDS), _START_SECONDS)
+        if status != 200:
+            raise SetupError(f"the action was not initialised: {body.decode(errors='replace')}")
+        return time.perf_counter() - self._child.started
+
+    def _launch(self) -> Running:
+        command = [*script("gpfn"), "run", "openwhisk", str(self.target.file)]
+        command += ["--host", "127.0.0.1", "--port", "0"]
+        return Child(command, self.target.folder, self.target.environ())
+
+    def _listens(self) -> bool:
+        place = _LISTENING.search(self._output())
+        if place is not None and not self._port:
+            self._port = int(place[1])
+        return place is not None
+
+    def call(self, request: Request) -> Answer:
+        """Run one activation. Raises BackendError when no reply comes that OpenWhisk takes."""
+        identifier = activation_id()
+        body, web = run_body(request, self._name(), identifier)
+        # the function may say itself that it is late
+        status, reply = self._post("/run", body, request.timeout + 1.0)
+        return from_action(status, reply, identifier, web=web)
+
+    def _name(self) -> str:
+        return self.target.folder.name
+
+    def _post(self, path: str, body: bytes, timeout: float) -> tuple[int, bytes]:
+        """Send one request on a connection of its own, as the invoker does."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout)
+        try:
+            connection.request("POST", path, body, _HEADERS)
+            response = connection.getresponse()
+            reply = response.read()
+        except TimeoutError as error:
+            raise BackendTimeout(f"no answer to {path} within {timeout:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise BrokenReply(f"the action broke off: {error!r}") from error
+        finally:
+            connection.close()
+        if response.getheader("Content-Length") is None:
+            raise BrokenReply("the reply has no Content-Length, which OpenWhisk does not take")
+        return response.status, reply
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.stop()
+
+    def log(self) -> str:
+        """Return the activations' log: both streams as they came, without the sentinels."""
+        lines = _LISTENING.sub("", self._output()).splitlines(keepends=True)
+        return "".join(line for line in lines if line.rstrip("\n") != SENTINEL)
+
+    def _output(self) -> str:
+        return "" if self._child is None else self._child.log()
+
+    def memory(self) -> int:
+        """Return the process's resident bytes."""
+        return 0 if self._child is None else self._child.memory()
+
+
+def read_parameters(
+    files: Sequence[str] = (), pairs: Sequence[Sequence[str]] = (), image: str | None = None
+) -> dict[str, object]:
+    """Return the parameters of an invocation; later ones win, pairs over files.
+
+    A pair's value is JSON when it can be read as JSON, else text: unlike with ``wsk`` a
+    text may hold quotes and line breaks.
+
+    Raises SetupError for a file that cannot be read or holds no JSON object.
+    """
+    parameters: dict[str, object] = {}
+    for file in files:
+        parameters |= _object_in(file)
+    if image is not None:
+        parameters |= image_parameters(image)
+    for name, text in pairs:
+        parameters[name] = _value(text)
+    return parameters
+
+
+def image_parameters(file: str) -> dict[str, object]:
+    """Return an image file as the parameter ``image``, in base64 without line breaks."""
+    return {"image": base64.b64encode(_read(file)).decode()}
+
+
+def _object_in(file: str) -> dict[str, object]:
+    try:
+        value = json.loads(_read(file))
+    except ValueError as error:
+        raise SetupError(f"not JSON: {error}", field=file) from None
+    if not isinstance(value, dict):
+        raise SetupError(f"expected a JSON object, got {type(value).__name__}", field=file)
+    return value
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise SetupError(f"cannot be read: {error.strerror}", field=file) from error
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

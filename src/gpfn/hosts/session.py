@@ -1,0 +1,96 @@
+"""Calling a started function a number of times, and how long everything took."""
+
+import re
+import statistics
+import time
+from dataclasses import dataclass, field
+
+from gpfn.hosts.host import Answer, Platform, Request
+
+__all__ = ["Session", "Timings"]
+
+_PART = re.compile(r"\b(import|load|warm-up) ([0-9.]+) s\b")
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds: ``parts`` are what the runner's log says that starting was made of."""
+
+    start: float = 0.0
+    calls: list[float] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+    memory: int = 0
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the table's rows: a name, and a time or a size."""
+        rows = [("start-up", _ms(self.start))]
+        rows += [(f"  {name}", _ms(seconds)) for name, seconds in self.parts.items()]
+        if self.calls:
+            rows.append(("first call", _ms(self.calls[0])))
+        if len(self.calls) > 1:
+            later = self.calls[1:]
+            rows.append((f"later calls, median of {len(later)}", _ms(statistics.median(later))))
+        if self.memory:
+            rows.append(("memory", f"{self.memory / 1e6:.1f} MB"))
+        return rows
+
+    def table(self) -> str:
+        """Return the rows as text."""
+        rows = self.rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:{width}}  {value:>12}" for name, value in rows)
+
+    def shown(self) -> dict[str, object]:
+        """Return it for ``--json``, in seconds and bytes."""
+        later = self.calls[1:]
+        return {
+            "start": self.start,
+            **self.parts,
+            "first_call": self.calls[0] if self.calls else None,
+            "later_calls_median": statistics.median(later) if later else None,
+            "calls": len(self.calls),
+            "memory_bytes": self.memory,
+        }
+
+
+class Session:
+    """A function on a platform, from start to stop; a context manager."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.timings = Timings()
+
+    def __enter__(self) -> "Session":
+        try:
+            self.timings.start = self.platform.start()
+        except BaseException:
+            self.platform.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.platform.stop()
+
+    def call(self, request: Request, repeat: int = 1) -> Answer:
+        """Call ``repeat`` times, at least once; returns the first failed answer, or the last."""
+        for _ in range(max(1, repeat)):
+            began = time.perf_counter()
+            answer = self.platform.call(request)
+            self.timings.calls.append(time.perf_counter() - began)
+            if answer.failed:
+                break
+        self.timings.memory = self.platform.memory()
+        self.timings.parts = _parts(self.platform.log())
+        return answer
+
+
+def _parts(log: str) -> dict[str, float]:
+    """Return what the runner's line on being ready says: import, load, warm-up in seconds."""
+    found: dict[str, float] = {}
+    for name, seconds in _PART.findall(log):
+        found.setdefault(name, float(seconds))
+    return found
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"

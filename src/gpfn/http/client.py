@@ -1,0 +1,161 @@
+"""Requests to one server and its replies, over connections that are kept open.
+
+A request is sent a second time only when the first cannot have been computed: the
+connection was refused, or a kept connection was found closed before a byte of the reply.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gpfn.deadline import Deadline
+from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect
+from gpfn.http.address import Address
+from gpfn.http.connection import Connection, connect
+from gpfn.http.response import Closed, Reply, read_reply
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Exchange"]
+
+_MOST_KEPT = 16
+_PAUSE = 0.1
+"""Seconds between two attempts to connect: a server may be about to listen."""
+
+
+class Exchange:
+    """One server, and the idle connections to it; threads may share it."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        proxy: Address | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        connect_timeout: float,
+        limit: int,
+        context: "ssl.SSLContext | None" = None,
+    ) -> None:
+        self._kept: list[Connection] = []  # append and pop are atomic
+        self._address = address
+        self._proxy = proxy
+        self._connect_timeout = connect_timeout
+        self._limit = limit
+        self._context = context
+        self._head = _request_head(address, proxy, headers)
+
+    def post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> Reply:
+        """Send a body and return the reply to it, whatever its status.
+
+        Raises CannotConnect, BackendTimeout or BrokenReply, each naming the server.
+        """
+        begun = time.monotonic()
+        shown = self._address.shown
+        try:
+            return self._post(buffers, deadline)
+        except TimeoutError:
+            seconds = time.monotonic() - begun
+            raise BackendTimeout(f"{shown}: no answer within {seconds:.3g} s") from None
+        except BackendError as error:
+            raise type(error)(f"{shown}: {error.detail}") from error.__cause__
+        except Closed as error:
+            raise BrokenReply(f"{shown}: it closed the connection without a reply") from error
+        except OSError as error:
+            detail = error.strerror or type(error).__name__
+            raise BrokenReply(f"{shown}: the connection broke: {detail}") from error
+
+    def _post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> Reply:
+        size = sum(map(len, buffers))
+        message = [self._head + b"%d\r\n\r\n" % size, *buffers]
+        connection = self._reuse()
+        if connection is None:
+            return self._talk(self._connect(deadline, attempts=2), message, deadline)
+        try:
+            return self._talk(connection, message, deadline)
+        except Closed:
+            return self._talk(self._connect(deadline, attempts=1), message, deadline)
+
+    def _talk(
+        self, connection: Connection, message: Sequence[bytes | memoryview], deadline: Deadline
+    ) -> Reply:
+        connection.deadline = deadline
+        try:
+            sent = _send(connection, message)
+            reply = read_reply(connection, self._limit)
+        except BaseException:
+            connection.close()
+            raise
+        if sent and reply.reusable and len(self._kept) < _MOST_KEPT:
+            self._kept.append(connection)
+        else:
+            connection.close()
+        return reply
+
+    def _reuse(self) -> Connection | None:
+        """Return a connection that was kept and is still open."""
+        while (connection := self._pop()) is not None:
+            if connection.usable():
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self, deadline: Deadline, attempts: int) -> Connection:
+        begun = time.monotonic()
+        until = deadline.earlier(Deadline.after(self._connect_timeout))
+        try:
+            while True:
+                attempts -= 1
+                try:
+                    return connect(self._address, self._proxy, self._context, until)
+                except ConnectionRefusedError as error:
+                    if not attempts or until.remaining() < 2 * _PAUSE:
+                        raise CannotConnect(self._refusal()) from error
+                    time.sleep(_PAUSE)
+        except TimeoutError:
+            seconds = time.monotonic() - begun
+            raise BackendTimeout(f"no connection within {seconds:.3g} s") from None
+
+    def _refusal(self) -> str:
+        if self._proxy is None:
+            return "connection refused: nothing listens there"
+        return f"connection refused by the proxy {self._proxy.shown}"
+
+    def close(self) -> None:
+        """Close the idle connections; the next request opens a new one."""
+        while (connection := self._pop()) is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _pop(self) -> Connection | None:
+        try:
+            return self._kept.pop()
+        except IndexError:
+            return None
+
+
+def _send(connection: Connection, message: Sequence[bytes | memoryview]) -> bool:
+    """Send all of it, or as much as the server takes: it may have answered and closed."""
+    try:
+        connection.send(message)
+    except ConnectionError:
+        return False
+    return True
+
+
+def _request_head(
+    address: Address, proxy: Address | None, headers: Sequence[tuple[str, str]]
+) -> bytes:
+    """Return the head of every request, up to the number of its bytes."""
+    target = address.target
+    lines = [f"Host: {address.authority}"]
+    if proxy is not None and address.scheme == "http":
+        target = f"http://{address.authority}{target}"
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    if address.authorization and not any(name.lower() == "authorization" for name, _ in headers):
+        lines.append(f"Authorization: {address.authorization}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([f"POST {target} HTTP/1.1", *lines, "Content-Length: "]).encode("latin-1")

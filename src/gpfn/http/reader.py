@@ -1,0 +1,242 @@
+"""Bytes in, requests out.
+
+The reader itself only finds where a head and a body end; llhttp parses what is between
+(:mod:`gpfn.http.head`). Where a piece of bytes begins or ends makes no difference to
+what comes out, errors included: every limit counts bytes of the message, not of pieces.
+"""
+
+from __future__ import annotations
+
+from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.http.body import Body, ChunkScanner, only_chunk
+from gpfn.http.head import CHUNKED, Head, Request
+from gpfn.limits import Limits
+
+__all__ = ["RequestReader"]
+
+_END = b"\r\n\r\n"
+_BETWEEN, _HEAD, _LENGTH, _CHUNKS = range(4)
+
+
+class RequestReader:
+    """Reads the requests of one connection, one at a time.
+
+    Each request is to be taken with :meth:`next_request` before more is fed; what was
+    pipelined behind it waits. An error is raised once everything before it was taken,
+    by whichever of :meth:`feed`, :meth:`body_received` and :meth:`next_request` is called
+    then, and by every later call: the connection is of no use any more. What has come of
+    the body is forgotten then, while the connection may live on.
+
+    Args:
+        limits: ``header_bytes`` bounds the request line and header lines together.
+        large_body: a body of more bytes than this is received into memory of its own
+            that begins at a multiple of 64.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_body",
+        "_error",
+        "_head",
+        "_large",
+        "_limits",
+        "_ready",
+        "_rest",
+        "_scanner",
+        "_state",
+        "_tail",
+    )
+
+    def __init__(self, limits: Limits, *, large_body: int = 1 << 20) -> None:
+        self._limits = limits
+        self._large = large_body
+        self._state = _BETWEEN
+        self._rest = b""
+        self._ready: Request | None = None
+        self._error: GpfnError | None = None
+        self._begun = False  # whether anything of the body has come
+        self._tail = b""
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the sender waits for ``100 Continue`` before it sends the body."""
+        return self._state >= _LENGTH and not self._begun and self._head.expects_continue
+
+    @property
+    def in_request(self) -> bool:
+        """Whether a request has begun and not ended: the sender must not close now."""
+        return self._state != _BETWEEN
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header lines of the request on its way, as far as they were read.
+
+        For whoever has to answer a request that will never be complete.
+        """
+        return () if self._state == _BETWEEN else tuple(self._head.headers)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next bytes of the connection.
+
+        Raises:
+            InvalidRequest: with the status to answer: 400, 417, 431, 501 or 505.
+            TooLarge: the body is over ``limits.body_bytes``.
+        """
+        if self._ready is not None:
+            self._rest += data
+            return
+        self._parse(data)
+        if self._error is not None and self._ready is None:
+            raise _anew(self._error)
+
+    def next_request(self) -> Request | None:
+        """Return the next complete request, or None; raises like :meth:`feed`."""
+        request, self._ready = self._ready, None
+        if request is None:
+            if self._error is not None:
+                raise _anew(self._error)
+            return None
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._parse(rest)
+        return request
+
+    def body_space(self) -> memoryview | None:
+        """Return where the rest of a large body may be received, or None.
+
+        The caller receives into it and reports with :meth:`body_received`; the view must
+        not be kept.
+        """
+        if self._state != _LENGTH:
+            return None
+        return self._body.space(self._head.length)
+
+    def body_received(self, count: int) -> None:
+        """Take note that ``count`` bytes were received into :meth:`body_space`."""
+        self._begun = self._begun or count > 0
+        self._body.size += count
+        if self._body.size == self._head.length:
+            self._finish(self._body.finish())
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        if self._error is not None:
+            return
+        try:
+            if not isinstance(data, bytes):
+                # only a body of known length need not be made bytes first
+                start = self._read_length(data, 0) if self._state == _LENGTH else 0
+                data = bytes(data[start:])
+            position, end = 0, len(data)
+            while position < end:
+                if self._ready is not None:
+                    self._rest = data[position:]
+                    return
+                position = _STEPS[self._state](self, data, position)
+        except GpfnError as error:
+            self._error = _anew(error)
+            self._body = Body(self._large)
+
+    def _skip_blank(self, data: bytes, position: int) -> int:
+        """Between requests: pass empty lines over, as RFC 9112 2.2 has it."""
+        end = len(data)
+        while position < end and data[position] in b"\r\n":
+            position += 1
+        if position < end:
+            self._head = Head()
+            self._state = _HEAD
+        return position
+
+    def _read_head(self, data: bytes, position: int) -> int:
+        ends = self._head_end(data, position)
+        stop = ends or len(data)
+        head, limit = self._head, self._limits.header_bytes
+        room = limit - head.size
+        head.feed(data[position : min(stop, position + room)])
+        if stop - position > room:
+            text = f"the head is over {limit} bytes (GPFN_MAX_HEADER_BYTES)"
+            raise InvalidRequest(text, field="headers", status=431)
+        if ends or head.complete:
+            head.settle(self._limits)
+            if not (ends and head.complete):
+                raise InvalidRequest("the head does not end where it should")
+            self._begin_body()
+        return stop
+
+    def _head_end(self, data: bytes, position: int) -> int:
+        """Return the position behind the head, or 0 when it goes on."""
+        if self._tail:
+            seam = self._tail + data[position : position + 3]
+            found = seam.find(_END)
+            if found >= 0:
+                return position + found + 4 - len(self._tail)
+        found = data.find(_END, position)
+        if found >= 0:
+            return found + 4
+        self._tail = (self._tail + data[max(position, len(data) - 3) :])[-3:]
+        return 0
+
+    def _begin_body(self) -> None:
+        head = self._head
+        self._tail = b""
+        self._begun = False
+        if head.length == CHUNKED:
+            self._state = _CHUNKS
+        elif head.length:
+            self._body = Body(self._large)
+            self._body.reserve(head.length)
+            self._state = _LENGTH
+        else:
+            self._finish(b"")
+
+    def _read_length(self, data: bytes | memoryview, position: int) -> int:
+        stop = min(len(data), position + self._head.length - self._body.size)
+        self._begun = True
+        self._body.append(data[position:stop])
+        if self._body.size == self._head.length:
+            self._finish(self._body.finish())
+        return stop
+
+    def _read_chunks(self, data: bytes, position: int) -> int:
+        if not self._begun:
+            whole = only_chunk(data, position, self._limits.body_bytes)
+            if whole is not None:
+                self._finish(whole)
+                return len(data)
+            self._begun = True
+            self._body = Body(self._large)
+            self._scanner = ChunkScanner(self._limits.body_bytes, self._limits.header_bytes)
+        scanner = self._scanner
+        stop = scanner.scan(data, position)
+        for piece in self._head.take_chunks(data[position:stop]):
+            self._body.append(piece)
+        if scanner.failure is not None:
+            raise _anew(scanner.failure)
+        if scanner.done != self._head.ended:
+            raise InvalidRequest("the chunks end where they should not", field="body")
+        if scanner.done:
+            self._finish(self._body.finish())
+        return stop
+
+    def _finish(self, body: bytes | memoryview) -> None:
+        head = self._head
+        self._state = _BETWEEN
+        self._ready = Request(head.method, head.target, tuple(head.headers), body, head.keep_alive)
+
+
+def _anew(error: GpfnError) -> GpfnError:
+    """Return an equal error that was not raised yet.
+
+    One that was holds the frames it went through, and with them the reader: if the reader
+    held it in turn, neither would go before the garbage collector comes by.
+    """
+    equal = GpfnError.__new__(type(error), *error.args)
+    vars(equal).update(vars(error))
+    return equal
+
+
+_STEPS = (
+    RequestReader._skip_blank,
+    RequestReader._read_head,
+    RequestReader._read_length,
+    RequestReader._read_chunks,
+)

@@ -1,0 +1,251 @@
+"""A server of one thread that answers one request at a time, in the order they came.
+
+Platforms that send a process one request at a time still may open several connections,
+and a client may keep one open without a word. So every connection is read when there is
+something to read, requests are answered when they are complete, and none waits for
+another to go away. There are no time-outs: whoever calls us decides when to give up.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import SHUT_WR, SOCK_STREAM, socket  # the socket module costs 3 ms of a cold start
+from collections import deque
+from select import POLLIN, poll
+
+from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.http.head import Request
+from gpfn.http.reader import RequestReader
+from gpfn.http.writer import send
+from gpfn.limits import Limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    Buffers = Sequence[bytes | memoryview]
+
+    class Exchange(Protocol):
+        """What the server serves: from a request to the bytes of its reply."""
+
+        def answer(self, request: Request) -> Buffers:
+            """Answer a request; never raises."""
+
+        def refuse(self, error: GpfnError) -> Buffers:
+            """Answer what is no complete request; the connection ends with it."""
+
+
+__all__ = ["SerialServer"]
+
+_PIECE = 1 << 16
+_CONNECTIONS = 64  # of the 350 files that Fn lets a container have open
+_LAST_TURNS = 64
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class SerialServer:
+    """Reads connections and answers their requests until :meth:`stop`.
+
+    ``listening`` may also be given later, to :meth:`listen`. What becomes of a request is
+    the exchange's to say; ``_sent`` and ``_lost`` are there to be overridden.
+    """
+
+    def __init__(self, listening: socket | None, exchange: Exchange, limits: Limits) -> None:
+        self._listening: socket | None = None
+        self._exchange = exchange
+        self._limits = limits
+        self._connections: dict[int, _Connection] = {}
+        self._complete: deque[tuple[_Connection, Request]] = deque()
+        self.serving = False
+        self.stopping = False
+        self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = poll()
+        self._poll.register(self._woken, POLLIN)
+        if listening is not None:
+            self.listen(listening)
+
+    def listen(self, listening: socket) -> None:
+        """Accept the connections of this socket from now on."""
+        listening.setblocking(False)
+        self._listening = listening
+        self._poll.register(listening, POLLIN)
+
+    def stop(self) -> None:
+        """End :meth:`serve` once the running request is answered; for signal handlers.
+
+        ``signal.set_wakeup_fd(server.wakeup_fd)`` sees to it that a signal that comes just
+        before the waiting begins is not overslept.
+        """
+        self.stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the thread that waits look around."""
+        os.write(self.wakeup_fd, b"\0")
+
+    def serve(self) -> None:
+        """Answer requests until told to stop, then those that have come meanwhile."""
+        self.serving = True
+        while not self.stopping:
+            self._turn(None)
+        for _ in range(_LAST_TURNS):
+            if not self._turn(0):
+                break
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        if self._listening is not None:
+            self._listening.close()
+
+    def _turn(self, milliseconds: int | None) -> bool:
+        """Answer what is complete, wait until something comes, take it and answer that."""
+        ready = self._take(milliseconds) if not self._complete else True
+        while self._complete:
+            self._answer(*self._complete.popleft())
+        return ready
+
+    def _take(self, milliseconds: int | None) -> bool:
+        """Wait until something comes, and take it; returns whether anything came."""
+        ready = self._poll.poll(milliseconds)
+        for descriptor, _ in ready:
+            connection = self._connections.get(descriptor)
+            if connection is not None:
+                self._read(connection)
+            elif descriptor == self._woken:
+                os.read(self._woken, 64)
+            else:
+                self._accept()
+        return bool(ready)
+
+    def _accept(self) -> None:
+        listening = self._listening
+        assert listening is not None, "it was registered"  # noqa: S101
+        try:
+            descriptor, _ = listening._accept()  # type: ignore[attr-defined] # no stub has it
+        except OSError:  # whoever knocked has gone again
+            return
+        if len(self._connections) >= _CONNECTIONS:
+            self._make_room()
+        accepted = socket(listening.family, SOCK_STREAM, 0, descriptor)  # which blocks, on Linux
+        self._connections[descriptor] = _Connection(accepted, self._limits)
+        self._poll.register(descriptor, POLLIN)
+
+    def _make_room(self) -> None:
+        idle = [connection for connection in self._connections.values() if connection.idle]
+        self._drop((idle or list(self._connections.values()))[0])
+
+    def _read(self, connection: _Connection) -> None:
+        try:
+            open_still = connection.receive()
+            request = connection.next_request()
+        except GpfnError as error:
+            self._refuse(connection, error)
+        except OSError as error:
+            self._lose(connection, error)
+        else:
+            if request is not None:
+                self._complete.append((connection, request))
+            elif not open_still:
+                self._drop(connection)
+
+    def _answer(self, connection: _Connection, request: Request) -> None:
+        buffers = self._exchange.answer(request)
+        try:
+            send(connection.socket, buffers)
+            self._sent()
+            following = connection.next_request() if request.keep_alive else None
+        except GpfnError as error:
+            self._refuse(connection, error)
+            return
+        except OSError as error:
+            self._lose(connection, error)
+            return
+        if following is not None:
+            self._complete.append((connection, following))
+        elif not request.keep_alive:
+            self._drop(connection)
+
+    def _refuse(self, connection: _Connection, error: GpfnError) -> None:
+        try:
+            connection.refuse(self._refusal(connection.reader.headers, error))
+            self._sent()
+        except OSError as lost:
+            self._lose(connection, lost)
+
+    def _refusal(self, headers: tuple[tuple[str, str], ...], error: GpfnError) -> Buffers:  # noqa: ARG002
+        """Return the answer to a request of which only ``headers`` have come."""
+        return self._exchange.refuse(error)
+
+    def _sent(self) -> None:
+        """Do what can wait until an answer has gone out."""
+
+    def _lost(self, error: OSError) -> None:
+        """Take note of a connection that broke."""
+
+    def _lose(self, connection: _Connection, error: OSError) -> None:
+        self._lost(error)
+        self._drop(connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        # one that was dropped before may have left its descriptor's number to another
+        if self._connections.get(connection.descriptor) is connection:
+            del self._connections[connection.descriptor]
+            self._poll.unregister(connection.descriptor)
+            connection.socket.close()
+
+
+class _Connection:
+    """A socket and what was read from it so far; nothing here waits.
+
+    After a request that was refused half-way, the rest is read and thrown away until the
+    other side closes: closing at once would reset the connection, and the reply that
+    tells what was wrong would be lost.
+    """
+
+    __slots__ = ("_continued", "_refused", "descriptor", "reader", "socket")
+
+    def __init__(self, connected: socket, limits: Limits) -> None:
+        self.socket = connected
+        self.descriptor = connected.fileno()
+        self.reader = RequestReader(limits)
+        self._refused = False
+        self._continued = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether closing it now would interrupt nobody."""
+        return self._refused or not self.reader.in_request
+
+    def receive(self) -> bool:
+        """Take what has come; returns False when the other side has closed."""
+        if self._refused:
+            return bool(self.socket.recv(_PIECE))
+        space = self.reader.body_space()
+        if space is not None:
+            count = self.socket.recv_into(space)
+            self.reader.body_received(count)
+        else:
+            data = self.socket.recv(_PIECE)
+            count = len(data)
+            self.reader.feed(data)
+        if not count and self.reader.in_request:
+            raise InvalidRequest("the connection ended inside a request")
+        if self.reader.expects_continue and not self._continued:
+            self._continued = True
+            self.socket.sendall(_CONTINUE)
+        return count > 0
+
+    def next_request(self) -> Request | None:
+        """Return the next complete request, or None."""
+        if self._refused:
+            return None
+        request = self.reader.next_request()
+        if request is not None:
+            self._continued = False
+        return request
+
+    def refuse(self, buffers: Buffers) -> None:
+        """Answer a request that will never be complete, with the last reply there is."""
+        self._refused = True
+        send(self.socket, buffers)
+        self.socket.shutdown(SHUT_WR)  # there is no more to come from here

@@ -1,0 +1,121 @@
+"""The head of a reply, and the one way its parts are sent.
+
+The reason phrases of the statuses that gpfn's servers send (RFC 9110).
+
+A table of our own: importing the standard library's costs more than a whole cold start
+may.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Protocol
+
+    class Socket(Protocol):
+        """What of a socket is needed here."""
+
+        def sendmsg(self, buffers: Sequence[bytes | memoryview], /) -> int:
+            """Send some of it, return how much."""
+
+        def sendall(self, data: bytes | memoryview, /) -> None:
+            """Send all of it."""
+
+
+__all__ = ["REASONS", "check_header", "response_head", "send"]
+
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_IOV_MAX = 1024  # buffers in one sendmsg; Linux
+
+
+def response_head(
+    status: int, headers: Iterable[tuple[str, str]], body_length: int, *, close: bool
+) -> bytes:
+    """Return the head of an HTTP/1.1 reply with a Content-Length.
+
+    Raises ValueError for a header that would break out of its line, that is no header at
+    all, or that says how the reply is framed, which is decided here.
+    """
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
+    for name, value in headers:
+        check_header(name, value)
+        lines.append(f"{name}: {value}\r\n")
+    if status >= 200 and status != 204:
+        lines.append(f"content-length: {body_length}\r\n")
+    lines.append("connection: close\r\n\r\n" if close else "\r\n")
+    try:
+        return "".join(lines).encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a header is not Latin-1: {error}") from error
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise ValueError for a header that `response_head` would not write."""
+    # most names pass the first test, which is the faster one
+    plain = name.isascii() and name.replace("-", "_").isidentifier()
+    if not plain and (not name or not _TOKEN.issuperset(name)):
+        raise ValueError(f"not a header name: {name!r}")
+    if name.lower() in _FRAMING:
+        raise ValueError(f"{name} is for the server to say")
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise ValueError(f"the header {name} holds a line break or NUL")
+
+
+def send(sock: Socket, buffers: Sequence[bytes | memoryview]) -> None:
+    """Send all ``buffers``, in one system call as long as the kernel takes them.
+
+    Raises OSError as the socket does, TimeoutError included.
+    """
+    if len(buffers) == 1:
+        sock.sendall(buffers[0])
+        return
+    if len(buffers) <= _IOV_MAX:
+        total = sum([memoryview(buffer).nbytes for buffer in buffers])
+        sent = sock.sendmsg(buffers)
+        if sent == total:
+            return
+        buffers = _behind(buffers, sent)
+    else:
+        buffers = _behind(buffers, 0)
+    while buffers:
+        buffers = _behind(buffers, sock.sendmsg(buffers[:_IOV_MAX]))
+
+
+def _behind(buffers: Sequence[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
+    """Return what is left of ``buffers`` after ``sent`` bytes, without the empty ones."""
+    left: list[bytes | memoryview] = []
+    for buffer in buffers:
+        view = memoryview(buffer)
+        if sent < view.nbytes:
+            left.append(view.cast("B")[sent:])
+        sent = max(0, sent - view.nbytes)
+    return left
+
+
+REASONS = {
+    100: "Continue",
+    200: "OK",
+    201: "Created",
+    202: "Accepted",
+    204: "No Content",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    422: "Unprocessable Content",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+}

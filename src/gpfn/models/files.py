@@ -1,0 +1,117 @@
+"""Where model files lie on this machine; nothing is fetched here.
+
+Apart from the store, because a runner asks only this: what downloads and checks files is
+a fifth of the imports that a cold start would wait for.
+
+Files that are there as a whole or not at all, made by one process at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpfn.deadline import Deadline
+from gpfn.errors import DownloadFailed, ModelUnreadable
+from gpfn.models.catalogue import ModelFile, bundled_folder
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "cache_folder",
+    "cached_path",
+    "check_file",
+    "local_path",
+    "only_one",
+    "place_of",
+    "publish",
+]
+
+CACHE_VARIABLE = "GPFN_CACHE_DIR"
+
+
+def cache_folder() -> Path:
+    """Return ``GPFN_CACHE_DIR`` or ``~/.cache/gpfn``; it need not exist yet."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "gpfn"
+
+
+def place_of(file: ModelFile) -> Path:
+    """Return where a file of the catalogue is kept, by its hash, once it has been fetched."""
+    return cache_folder() / "models" / file.sha256 / file.name
+
+
+def cached_path(file: ModelFile) -> Path | None:
+    """Return where a file lies on this machine, or None when it has to be fetched."""
+    path = bundled_folder() / file.name if not file.url else place_of(file)
+    return path if path.is_file() else None
+
+
+def local_path(name: str, file: ModelFile) -> Path:
+    """Return where a file of the model ``name`` lies; nothing is fetched.
+
+    Raises ModelUnreadable, which says how to get it.
+    """
+    path = cached_path(file)
+    if path is not None:
+        return path
+    raise ModelUnreadable(
+        f"{file.name} is not on this machine; run: gpfn models pull {name}", field="model"
+    )
+
+
+def check_file(path: Path, *, sha256: str = "", size: int | None = None) -> str:
+    """Return what is wrong with a file's content, or nothing when it is as it should be."""
+    found = path.stat().st_size
+    if size is not None and found != size:
+        return f"has {found} bytes, expected {size}"
+    if sha256:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != sha256:
+            return f"has sha256 {digest}, expected {sha256}"
+    return ""
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give a complete file its name, so that it is there even after a power cut."""
+    _sync(part)
+    part.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def only_one(folder: Path, seconds: float) -> Iterator[None]:
+    """Make ``folder`` and keep other processes and threads out of it for the while.
+
+    Raises DownloadFailed when another one is still in it after ``seconds``. The lock goes
+    with the process, however that ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = Deadline.after(seconds)
+    with (folder / ".lock").open("ab") as handle:
+        while not _locked(handle.fileno()):
+            if deadline.expired():
+                raise DownloadFailed(f"another process has been at work in {folder} too long")
+            time.sleep(0.05)
+        yield
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""TensorFlow models, SavedModel folders and frozen graphs alike, through the C library.
+
+Extra ``tensorflow``; the Python package of TensorFlow is not imported. With one thread
+a call is computed in the thread that makes it, so calls from several threads run side by
+side; with more, they share TensorFlow's pool, whose size the first model opened settles.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
+from gpfn.models.signature import Array, arguments, bare
+from gpfn.models.tf_library import TensorFlowError
+from gpfn.models.tf_session import Session, frozen_session, saved_session
+from gpfn.models.tf_signature import Port, choose_signature, default_ports, operation_types
+from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["TensorFlowModel", "open_frozen_graph", "open_saved_model"]
+
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
+
+_SELECTIONS = 32
+"""TensorFlow keeps a plan for each set of outputs ever asked for; no more than these."""
+
+
+class TensorFlowModel:
+    """A graph with a session; see `gpfn.models.Model`.
+
+    Besides its inputs and outputs, any tensor of the graph may be fed and fetched by its
+    own name, as with graphpipe-tf.
+    """
+
+    backend = "tensorflow"
+
+    def __init__(
+        self, session: Session, inputs: Sequence[Port], outputs: Sequence[Port], *, size: int = 0
+    ) -> None:
+        self.name = session.name
+        self._session = session
+        self._takes = {port.spec.name: port for port in inputs}
+        self._gives = {port.spec.name: port for port in outputs}
+        self.inputs: tuple[TensorSpec, ...] = tuple(port.spec for port in inputs)
+        self.outputs: tuple[TensorSpec, ...] = tuple(port.spec for port in outputs)
+        self._selections: set[tuple[str, ...]] = set()
+        self.resident_bytes = size
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = NEVER,
+    ) -> dict[str, Array]:
+        """Compute; see `gpfn.models.Model`."""
+        with self._session.in_use():
+            feeds = self._feeds(inputs)
+            fetches = self._fetches(feeds, outputs)
+            arrays = arguments(inputs, [port.spec for port in feeds])
+            deadline.check("inference")
+            try:
+                given = self._session.run(feeds, arrays, fetches)
+            except TensorFlowError as error:
+                raise ModelFailed(f"{self.name}: {error}") from error
+        results = {port.spec.name: array for port, array in zip(fetches, given, strict=True)}
+        return {bare(name): results[bare(name)] for name in outputs or self._gives}
+
+    def close(self) -> None:
+        """Free the session and the graph, when the calls at work have ended."""
+        self._session.close()
+
+    def _feeds(self, inputs: Mapping[str, Array]) -> list[Port]:
+        others = [name for name in inputs if bare(name) not in self._takes]
+        if not others:
+            return list(self._takes.values())
+        found = {name: self._session.find(bare(name)) for name in others}
+        for name, port in found.items():
+            if port is None:
+                takes = ", ".join(self._takes)
+                raise InvalidTensor(f"the graph has no such tensor; it takes {takes}", field=name)
+        return [self._takes.get(bare(name)) or found[name] for name in inputs]  # type: ignore[misc]
+
+    def _fetches(self, feeds: Sequence[Port], outputs: Sequence[str]) -> list[Port]:
+        """Return what to fetch, in one order whatever the caller's."""
+        fetches = {}
+        for name in map(bare, outputs or self._gives):
+            port = self._gives.get(name) or self._session.find(name)
+            if port is None:
+                gives = ", ".join(self._gives)
+                raise InvalidTensor(f"the graph has no such tensor; it gives {gives}", field=name)
+            fetches[name] = Port(replace(port.spec, name=name), port.output)
+        selection = (*sorted(fetches), "", *sorted(port.spec.name for port in feeds))
+        if selection not in self._selections and len(self._selections) >= _SELECTIONS:
+            if not fetches.keys() <= self._gives.keys():
+                raise InvalidTensor(f"over {_SELECTIONS} different selections of outputs")
+            fetches = self._gives
+        else:
+            self._selections.add(selection)
+        return [fetches[name] for name in sorted(fetches)]
+
+
+def open_saved_model(
+    folder: str,
+    *,
+    threads: int = 1,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    signature: str = "",
+) -> TensorFlowModel:
+    """Open a SavedModel, which has the names of its signature; or tensors of its graph."""
+    session = saved_session(folder, threads)
+    try:
+        _check_variables(session, folder)
+        found = choose_signature(session.meta_graph, signature, folder)
+        session.meta_graph = b""
+        takes = _named(session, inputs, _signature_ports(session, found.inputs), "inputs")
+        gives = _named(session, outputs, _signature_ports(session, found.outputs), "outputs")
+    except BaseException:
+        session.close()
+        raise
+    size = sum(os.path.getsize(os.path.join(at, f)) for at, _, fs in os.walk(folder) for f in fs)
+    return TensorFlowModel(session, takes, gives, size=size)
+
+
+def open_frozen_graph(
+    path: str, *, threads: int = 1, inputs: Sequence[str] = (), outputs: Sequence[str] = ()
+) -> TensorFlowModel:
+    """Open a frozen graph; without names its inputs and outputs are found as graphpipe-tf does."""
+    with open(path, "rb") as file:
+        content = file.read()
+    session = frozen_session(path, content, threads)
+    try:
+        takes, gives = default_ports(session.library, session.graph)
+        takes = _named(session, inputs, takes, "inputs")
+        gives = _named(session, outputs, gives, "outputs")
+    except BaseException:
+        session.close()
+        raise
+    return TensorFlowModel(session, takes, gives, size=len(content))
+
+
+def _check_variables(session: Session, folder: str) -> None:
+    """Raise ModelUnreadable when a copy lacks its variables: TensorFlow only logs that."""
+    if os.path.isfile(os.path.join(folder, "variables", "variables.index")):
+        return
+    if any(kind in _VARIABLES for kind in operation_types(session.library, session.graph)):
+        raise ModelUnreadable(f"a SavedModel whose variables are absent: {folder}")
+
+
+def _signature_ports(session: Session, ends: Sequence[tuple[TensorSpec, str]]) -> list[Port]:
+    ports = [session.find(tensor, spec) for spec, tensor in ends]
+    for (spec, tensor), port in zip(ends, ports, strict=True):
+        if port is None:
+            raise ModelUnreadable(f"{spec.name} is {tensor}, not in the graph: {session.name}")
+    return [port for port in ports if port]
+
+
+def _named(
+    session: Session, names: Sequence[str], defaults: Sequence[Port], field: str
+) -> list[Port]:
+    """Return the ports that a configuration names, all the defaults when it names none."""
+    known = {port.spec.name: port for port in defaults}
+    ports = []
+    for name in names:
+        port = known.get(bare(name)) or session.find(name)
+        if port is None:
+            has = ", ".join(known)
+            raise SetupError(f"the graph has no tensor {name!r}; by default: {has}", field=field)
+        ports.append(port)
+    return ports or list(defaults)

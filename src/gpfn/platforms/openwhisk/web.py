@@ -1,0 +1,241 @@
+"""What an action's parameters may carry besides parameters: web requests, triggers, Kafka.
+
+A web action gets the request taken apart: method, headers and path as ``__ow_*``; a JSON
+object's members, a form's fields and the query's as parameters of their own; any other
+body, and every body of a raw action, as ``__ow_body``. Here it is put together again. A
+trigger that was fired over HTTP leaves only its headers; the Kafka feed sends ``messages``.
+
+``__ow_body`` and ``body``: bytes as web actions carry them in JSON.
+
+The platform looks a media type up in a table inside of it: text it passes on as text,
+anything else as base64, both ways. JSON goes in as base64 too (raw actions) and out as a
+value. A type that it does not know is text when it has a charset, and binary without.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator, Mapping
+
+from gpfn.message import Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.call.contract import Reply
+
+__all__ = [
+    "decode_body",
+    "encode_body",
+    "is_kafka",
+    "is_web",
+    "json_bytes",
+    "json_value",
+    "kafka_messages",
+    "parameters_message",
+    "web_reply",
+]
+
+_EVENT_MARKS = ("specversion", "cloudEventsVersion")
+_STRUCTURED = "application/cloudevents+json"
+
+_UNREAL = frozenset(
+    (
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "x-require-whisk-auth",
+    )
+)
+"""Headers that are the transport's or the platform's business."""
+
+_KEYS = frozenset(("authorization", "cookie", "proxy-authorization"))
+"""A trigger hands the key on with which it was fired: to OpenWhisk itself."""
+
+
+def is_web(parameters: Mapping[str, object]) -> bool:
+    """Say whether these are the parameters of a web action's request."""
+    return "__ow_method" in parameters
+
+
+def is_kafka(parameters: Mapping[str, object]) -> bool:
+    """Say whether these come from the Kafka feed."""
+    messages = parameters.get("messages")
+    return (
+        isinstance(messages, list)
+        and bool(messages)
+        and all(
+            isinstance(message, dict) and "value" in message and "topic" in message
+            for message in messages
+        )
+    )
+
+
+def parameters_message(parameters: Mapping[str, object]) -> Message:
+    """Return the message that a web request, a trigger or plain parameters stand for."""
+    given = parameters.get("__ow_headers")
+    named = given if isinstance(given, Mapping) else {}
+    headers = _headers(named, _UNREAL if is_web(parameters) else _UNREAL | _KEYS)
+    content_type = _content_type(named)
+    body = parameters.get("__ow_body")
+    if isinstance(body, str):
+        return Message(decode_body(body, content_type), content_type, headers)
+    if body is not None:  # a JSON array or number, which has no members to spread
+        return Message(json_bytes(body), content_type or "application/json", headers)
+    plain = {name: value for name, value in parameters.items() if not name.startswith("__ow_")}
+    if any(mark in plain for mark in _EVENT_MARKS):
+        return Message(json_bytes(plain), _STRUCTURED, headers)
+    if not plain and is_web(parameters):
+        return Message(b"", content_type, headers)
+    # a form's fields have become parameters like a JSON object's members
+    return Message(json_bytes(plain), "application/json", headers)
+
+
+def kafka_messages(parameters: Mapping[str, object]) -> Iterator[Message]:
+    """Yield a message for each of the feed's; record headers do not get through it."""
+    messages = parameters["messages"]
+    assert isinstance(messages, list), "is_kafka() has looked"  # noqa: S101
+    for message in messages:
+        value = message["value"]
+        if isinstance(value, str):
+            yield Message(value.encode("utf-8", "replace"), "text/plain")
+        else:
+            yield Message(json_bytes(value), "application/json")
+
+
+def web_reply(reply: Reply) -> dict[str, object]:
+    """Return a reply as a web action's: status, headers and a body.
+
+    A failure's stands under ``error``: the platform unwraps it for the caller and counts
+    the activation among the failed.
+    """
+    body, content_type = bytes(reply.message.body), reply.message.content_type
+    headers: dict[str, object] = {}
+    if body:
+        headers["content-type"] = _plain_json(content_type) or "application/octet-stream"
+    for name, value in reply.message.headers:
+        earlier = headers.get(name)
+        headers[name] = value if earlier is None else [*_listed(earlier), value]
+    response = {
+        "statusCode": reply.status,
+        "headers": headers,
+        "body": encode_body(body, content_type),
+    }
+    return response if reply.error is None else {"error": response}
+
+
+def _plain_json(content_type: str) -> str:
+    """Leave JSON's charset out, which it has not: the platform compares the whole type."""
+    base = content_type.partition(";")[0].strip()
+    return base if base.lower() == "application/json" else content_type
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _headers(
+    given: Mapping[object, object], left_out: frozenset[str]
+) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name.lower(), value)
+        for name, value in given.items()
+        if isinstance(name, str) and isinstance(value, str) and name.lower() not in left_out
+    )
+
+
+def _content_type(given: Mapping[object, object]) -> str:
+    for name, value in given.items():
+        if isinstance(name, str) and name.lower() == "content-type" and isinstance(value, str):
+            return value
+    return ""
+
+
+_TEXT = frozenset(
+    (
+        "application/javascript",
+        "application/x-javascript",
+        "application/x-www-form-urlencoded",
+        "application/xml",
+        "application/xml-dtd",
+    )
+)
+_STARTS_OF_JSON = ("{", "[", '"')
+
+
+def encode_body(body: bytes, content_type: str) -> object:
+    """Return a reply's body for the platform to send as ``content_type``."""
+    base = _base(content_type)
+    if not body:
+        return ""
+    if _is_json(base):
+        value = json_value(body)
+        # a string would go out as it is, without its quotes
+        return body.decode("utf-8", "replace") if isinstance(value, str) else value
+    if _is_text(content_type):
+        return body.decode("utf-8", "replace")
+    return binascii.b2a_base64(body, newline=False).decode()
+
+
+def decode_body(body: str, content_type: str) -> bytes:
+    """Undo the platform's base64 where there is one.
+
+    JSON shows by its first character, which base64 has not; for the rest the table is
+    guessed at, and what is no base64 after all is taken as it is.
+    """
+    is_json = _is_json(_base(content_type))
+    if is_json and body.lstrip().startswith(_STARTS_OF_JSON):
+        return _text(body)
+    if not is_json and _is_text(content_type):
+        return _text(body)
+    try:
+        return binascii.a2b_base64(body, strict_mode=True)
+    except ValueError:
+        return _text(body)
+
+
+def _text(body: str) -> bytes:
+    return body.encode("utf-8", "replace")  # half a character is none
+
+
+def json_bytes(value: object) -> bytes:
+    """Return parameters as JSON, also those that only Python's own reader lets through."""
+    import orjson
+
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer over 64 bits, half a character
+        import json
+
+        return json.dumps(value).encode()
+
+
+def json_value(body: bytes | memoryview) -> object:
+    """Return what a function's reply says is JSON; what is none after all as its text."""
+    import orjson
+
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return bytes(body).decode("utf-8", "replace")
+
+
+def _base(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_json(base: str) -> bool:
+    return base == "application/json" or base.endswith("+json")
+
+
+def _is_text(content_type: str) -> bool:
+    base = _base(content_type)
+    if base == "image/svg+xml":
+        return False
+    return (
+        base.startswith("text/")
+        or base in _TEXT
+        or base.endswith("+xml")
+        or "charset=" in content_type.lower()
+    )

@@ -1,0 +1,16 @@
+"""A GraphPipe model server: blocking, one thread a connection, bounded everywhere.
+
+A request passes from the bottom of this list to the top:
+
+    service      which question was asked, and the answer to it; knows no sockets
+    inference    names and tensors of a request -> the model -> tensors of the reply
+    rowcache     rows that were computed before are not computed again
+    gate         how many inferences run at once and how many wait
+    connection   one client: receive, answer, keep alive, time out
+    listener     accept, count, drain on SIGTERM
+"""
+
+from gpfn.serving.server import Server
+from gpfn.serving.service import ServerSettings, Service
+
+__all__ = ["Server", "ServerSettings", "Service"]

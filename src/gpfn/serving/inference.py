@@ -1,0 +1,153 @@
+"""From the names and tensors of a request to the tensors of the reply.
+
+What a model takes and gives, as a GraphPipe message and as graphpipe-go's JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from gpfn.deadline import Deadline
+from gpfn.errors import BackendError, InvalidMessage
+from gpfn.graphpipe.messages import (
+    InferRequest,
+    InferResponse,
+    IOMetadata,
+    MetadataResponse,
+    type_number,
+)
+from gpfn.tensors.spec import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+__all__ = ["ServedModel", "describe", "infer", "metadata_json", "with_defaults"]
+
+
+class ServedModel(Protocol):
+    """What the server needs of a model; every ``gpfn.models.Model`` is one."""
+
+    @property
+    def name(self) -> str:
+        """What it was opened from."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    def __call__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = ...,
+    ) -> dict[str, np.ndarray]:
+        """Compute ``outputs`` from ``inputs``."""
+
+
+def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
+    """Return the request with the model's names where it gave none.
+
+    Raises InvalidMessage when the tensors and the names do not match the model.
+    """
+    input_names = request.input_names or _default_inputs(model, len(request.tensors))
+    output_names = request.output_names or tuple(spec.name for spec in model.outputs)
+    sent, required = len(request.tensors), len(input_names)
+    if sent != required:
+        raise InvalidMessage(
+            f"{sent} inputs sent but {required} are required: {', '.join(input_names)}",
+            field="infer_request.input_tensors",
+        )
+    if len(set(input_names)) != len(input_names):
+        raise InvalidMessage("an input is named twice", field="infer_request.input_names")
+    return InferRequest(
+        tensors=request.tensors,
+        input_names=input_names,
+        output_names=output_names,
+        config=request.config,
+    )
+
+
+def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
+    """Return the model's names; a plain function that declares none takes what is sent."""
+    if model.inputs:
+        return tuple(spec.name for spec in model.inputs)
+    return tuple(f"input_{index}" for index in range(sent))
+
+
+def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> InferResponse:
+    """Run the model for a request whose names are complete."""
+    specs = {spec.name: spec for spec in model.inputs}
+    arrays = {
+        name: _as_bool(array) if name in specs and specs[name].dtype == "bool" else array
+        for name, array in zip(request.input_names, request.tensors, strict=True)
+    }
+    results = model(arrays, outputs=request.output_names, deadline=deadline)
+    names = request.output_names or tuple(results)
+    return InferResponse(tensors=tuple(_without_bool(_output(results, name)) for name in names))
+
+
+def _output(results: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return an output by its name, which TensorFlow's clients write with ``:0``."""
+    for known in (name, name.removesuffix(":0")):
+        if known in results:
+            return results[known]
+    raise BackendError(f"the model gave no output named {name!r}")
+
+
+def _as_bool(array: np.ndarray) -> np.ndarray:
+    """GraphPipe has no bool: it travels as Uint8 and comes back by the model's signature."""
+    return array != 0 if array.dtype == "uint8" else array
+
+
+def _without_bool(array: np.ndarray) -> np.ndarray:
+    return array.view("uint8") if array.dtype == "bool" else array
+
+
+def describe(model: ServedModel, server: str, version: str) -> MetadataResponse:
+    """Return the model's metadata; an unknown dimension is -1, an unknown rank no shape."""
+    return MetadataResponse(
+        name=model.name,
+        version=version,
+        server=server,
+        description=f"Served by {server} {version}",
+        inputs=tuple(_describe(spec) for spec in model.inputs),
+        outputs=tuple(_describe(spec) for spec in model.outputs),
+    )
+
+
+def _describe(spec: TensorSpec) -> IOMetadata:
+    return IOMetadata(
+        name=spec.name,
+        description="bool as Uint8: 0 is false" if spec.dtype == "bool" else "",
+        shape=tuple(-1 if size is None else size for size in spec.shape or ()),
+        type=type_number("uint8" if spec.dtype == "bool" else spec.dtype),
+    )
+
+
+def metadata_json(metadata: MetadataResponse) -> dict[str, object]:
+    """Return the document that graphpipe-go answers GET with: its keys, Type as a number."""
+    return {
+        "Name": metadata.name,
+        "Version": metadata.version,
+        "Server": metadata.server,
+        "Description": metadata.description,
+        "Inputs": [_io_json(entry) for entry in metadata.inputs],
+        "Outputs": [_io_json(entry) for entry in metadata.outputs],
+    }
+
+
+def _io_json(entry: IOMetadata) -> dict[str, object]:
+    return {
+        "Name": entry.name,
+        "Description": entry.description,
+        "Shape": list(entry.shape),
+        "Type": int(entry.type),
+    }

@@ -1,0 +1,79 @@
+"""Packages, with their hashes, out of the lock file."""
+
+import re
+import tomllib
+
+import pytest
+
+from gpfn.build.stage.lock import (
+    CORE,
+    EXTRAS,
+    PLATFORMS,
+    RUNTIMES,
+    constraints,
+    extras_of,
+    select,
+)
+from tests.conftest import ROOT
+
+LOCK = (ROOT / "locks" / "all.lock").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize(
+    "names", [CORE, *RUNTIMES.values(), *PLATFORMS.values(), *EXTRAS.values()], ids=str
+)
+def test_every_package_of_an_image_is_locked(names: tuple[str, ...]) -> None:
+    chosen = select(LOCK, names)
+    for name in names:
+        assert re.search(rf"^{name}==\S+.* \\$", chosen, re.MULTILINE), name
+    assert chosen.count("--hash=sha256:") >= len(names)
+
+
+def test_nothing_else_is_chosen() -> None:
+    entries = re.findall(r"^([a-z][\w.-]*)==", select(LOCK, ("orjson", "numpy")), re.MULTILINE)
+    assert set(entries) == {"numpy", "orjson"}
+
+
+def test_both_numpys_are_chosen_for_pip_to_take_the_right_one() -> None:
+    assert len(re.findall("^numpy==", select(LOCK, ("numpy",)), re.MULTILINE)) == 2
+
+
+def test_names_are_the_same_however_they_are_spelled() -> None:
+    assert select(LOCK, ("AI_Edge.LiteRT",)) == select(LOCK, ("ai-edge-litert",))
+
+
+def test_a_package_that_is_not_locked() -> None:
+    with pytest.raises(KeyError):
+        select(LOCK, ("left-pad",))
+
+
+def test_an_image_has_nothing_that_the_package_does_not_ask_for() -> None:
+    """The closure of what pyproject names, by hand: what predicting imports."""
+    named = {re.split(r"[\[<>=]", text)[0] for text in PROJECT["dependencies"]}
+    requests = {"certifi", "charset-normalizer", "idna", "urllib3"}
+    assert set(CORE) | {"ai-edge-litert", "flatbuffers"} == named | requests
+
+
+def test_constraints_have_versions_and_no_hashes() -> None:
+    text = constraints(LOCK)
+    assert "--hash" not in text
+    assert "\\" not in text
+    assert re.search(r"^numpy==\d", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "extras"),
+    [
+        ("gpfn", ()),
+        ("gpfn>=0.1", ()),
+        ("gpfn[images]>=0.1", ("images",)),
+        ("gpfn[images, http] >= 0.1 ; python_version > '3'", ("images", "http")),
+        ("GPFN", ()),
+        ("gpfn-more", None),
+        ("numpy", None),
+        ("", None),
+    ],
+)
+def test_requirements_on_gpfn(line: str, extras: tuple[str, ...] | None) -> None:
+    assert extras_of(line) == extras

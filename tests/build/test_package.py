@@ -1,0 +1,178 @@
+"""The zip of an action: made, called under our runtime and as the stock runtime calls it."""
+
+import base64
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gpfn.build.package import MAX_ZIP, pack
+from gpfn.errors import SetupError, TooLarge
+from tests.build.stock import Stock, clean_python
+from tests.platforms.openwhisk.served import served
+
+GPFN = str(Path(sys.executable).parent / "gpfn")
+THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def digit(root: Path) -> dict[str, object]:
+    image = (root / "ce_samples" / "digit-7.png").read_bytes()
+    return {"image": base64.b64encode(image).decode(), "topk": 1}
+
+
+def first_class(result: object) -> str:
+    assert isinstance(result, dict)
+    name: str = result["results"][0]["className"]
+    return name
+
+
+@pytest.fixture(scope="module")
+def digits(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("packed") / "digits.zip"
+    packed = pack(root / "functions" / "digits" / "func.py", target)
+    assert packed.size == target.stat().st_size < 1_000_000
+    return target
+
+
+def test_what_is_in_the_zip(digits: Path) -> None:
+    with zipfile.ZipFile(digits) as archive:
+        names = archive.namelist()
+        top = {name.partition("/")[0] for name in names}
+        entry = archive.read("__main__.py").decode()
+        wanted = archive.read("requirements.txt").decode().split()
+    assert names == sorted(names)
+    assert top == {"__main__.py", "func.py", "digits.tflite", "digits_labels.txt", "gpfn",
+                   "requirements.txt"}  # fmt: skip
+    compile(entry, "__main__.py", "exec")
+    assert "from func import main" in entry
+    assert [line.partition(">")[0] for line in wanted] == [
+        "ai-edge-litert", "httptools", "numpy", "orjson", "pillow",
+    ]  # fmt: skip
+
+
+def test_the_same_zip_again(root: Path, digits: Path, tmp_path: Path) -> None:
+    pack(root / "functions" / "digits" / "func.py", tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == digits.read_bytes()
+
+
+def test_through_init_of_our_own_runtime(root: Path, digits: Path, tmp_path: Path) -> None:
+    with served(tmp_path) as action:
+        assert action.init(digits.read_bytes()).status == 200
+        assert "load" in action.text(sentinels=0)[0], "the model is open before the first call"
+        assert first_class(action.run(digit(root)).json()) == "7"
+
+
+def test_as_the_stock_runtime_calls_it(root: Path, digits: Path, tmp_path: Path) -> None:
+    """With the packages of this environment, as if its requirements had been installed."""
+    stock = Stock(digits, tmp_path / "code", sys.executable)
+    results = stock.call(digit(root), {"image": "nonsense"})
+    assert first_class(results[0]) == "7"
+    assert isinstance(results[1], dict)
+    assert results[1]["error"]["field"] == "image"
+    assert stock.log.index("warm-up") < stock.log.index("decode: ")
+
+
+@pytest.mark.slow
+def test_with_its_packages_it_needs_nothing_else(root: Path, tmp_path: Path) -> None:
+    """In an environment without a single package; pip fetches them, as for a deployment."""
+    target = tmp_path / "digits.zip"
+    packed = pack(root / "functions" / "digits" / "func.py", target, python=THIS_PYTHON)
+    assert packed.size < MAX_ZIP
+    with zipfile.ZipFile(target) as archive:
+        names = archive.namelist()
+    assert "requirements.txt" not in names
+    assert any(name.startswith("packages/numpy/") for name in names)
+    assert not any("/tests/" in name or name.endswith((".pyc", ".pyi")) for name in names)
+    stock = Stock(target, tmp_path / "code", clean_python(tmp_path / "venv"))
+    assert first_class(stock.call(digit(root))[0]) == "7"
+
+
+REMOTE = """
+from gpfn import Function, TensorSpec
+main = Function(model="env:GP_SERVER_URL", inputs={"series": TensorSpec("float32", (None,))},
+                name="remote").openwhisk
+"""
+
+
+def test_a_function_whose_model_is_remote_needs_no_litert(tmp_path: Path) -> None:
+    (tmp_path / "func.py").write_text(REMOTE)
+    pack(tmp_path / "func.py", tmp_path / "remote.zip")
+    with zipfile.ZipFile(tmp_path / "remote.zip") as archive:
+        assert b"litert" not in archive.read("requirements.txt")
+    stock = Stock(tmp_path / "remote.zip", tmp_path / "code", sys.executable)
+    (result,) = stock.call({"series": [1, 2]})
+    assert isinstance(result, dict)
+    assert result["error"]["type"] == "model-unreadable", "GP_SERVER_URL is not set there"
+
+
+def test_another_entry_and_another_file(tmp_path: Path) -> None:
+    (tmp_path / "double.py").write_text("def go(args):\n    return {'n': 2 * args['n']}\n")
+    pack(tmp_path / "double.py", tmp_path / "double.zip", name="go")
+    stock = Stock(tmp_path / "double.zip", tmp_path / "code", sys.executable, main="go")
+    assert stock.call({"n": 4}) == [{"n": 8}]
+    with served(tmp_path / "log") as action:
+        assert action.init((tmp_path / "double.zip").read_bytes(), main="go").status == 200
+        assert action.run({"n": 4}).json() == {"n": 8}
+
+
+def test_a_zip_that_openwhisk_would_refuse(root: Path, tmp_path: Path) -> None:
+    target = tmp_path / "digits.zip"
+    target.write_bytes(b"before")
+    with pytest.raises(TooLarge) as caught:
+        pack(root / "functions" / "digits" / "func.py", target, max_bytes=100_000)
+    assert "OpenWhisk takes 0.1 MB of zip" in caught.value.detail
+    assert "Largest before packing: gpfn " in caught.value.detail
+    assert "gpfn build digits --platform openwhisk" in caught.value.detail
+    assert target.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.zip"]
+
+
+def test_a_large_model_beside_the_function_is_refused(tmp_path: Path) -> None:
+    import os
+
+    (tmp_path / "func.py").write_text("def main(args):\n    return args\n")
+    (tmp_path / "large.tflite").write_bytes(os.urandom(40 << 20))
+    with pytest.raises(TooLarge, match=r"would have 40\.\d MB; OpenWhisk takes 36\.0 MB of zip"):
+        pack(tmp_path / "func.py", tmp_path / "f.zip")
+    assert not (tmp_path / "f.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "says"),
+    [
+        ("func.py", "handler = 1", "defines no main"),
+        ("my-func.py", "def main(a): pass", "a name that can be imported"),
+    ],
+)
+def test_functions_that_cannot_be_packed(tmp_path: Path, name: str, source: str, says: str) -> None:
+    (tmp_path / name).write_text(source)
+    with pytest.raises(SetupError, match=says):
+        pack(tmp_path / name, tmp_path / "f.zip")
+    assert not (tmp_path / "f.zip").exists()
+
+
+def gpfn(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [GPFN, "package", *words], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_command(root: Path, tmp_path: Path) -> None:
+    target = str(tmp_path / "d.zip")
+    run = gpfn("openwhisk", str(root / "functions" / "digits"), "-o", target)
+    assert run.returncode == 0
+    assert run.stdout.startswith(f"{target}: ")
+    assert run.stderr == f"wsk action create digits --kind python:3.11 {target}\n"
+    run = gpfn("openwhisk", str(tmp_path), "-o", target)
+    assert run.returncode == 1
+    assert "no such function" in run.stderr
+    run = gpfn(
+        "openwhisk", str(root / "functions" / "digits"), "-o", str(tmp_path / "no" / "d.zip")
+    )
+    assert run.returncode == 1
+    assert "no such folder" in run.stderr
+    assert gpfn("lambda").returncode == 2
+    assert json.dumps(gpfn("openwhisk").returncode) == "2"

@@ -1,1 +1,0 @@
-"""Tests of gpfn.containers that need no engine."""

@@ -1,0 +1,211 @@
+"""Only public http(s) URLs are fetched, whatever tricks they play, and within bounds."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import TooLarge
+from gpfn.http.fetch import FetchPolicy, UrlRefused, fetch
+
+PUBLIC = FetchPolicy(max_bytes=1000)
+
+
+@contextlib.contextmanager
+def origin(*replies: bytes, drip: float = 0.0, hold: float = 0.0) -> Iterator[int]:
+    """A real server on loopback that gives one reply a connection, in order."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        for reply in replies:
+            with contextlib.suppress(OSError):
+                sock, _ = listening.accept()
+                with sock:
+                    sock.recv(65536)
+                    if drip:
+                        for byte in reply:
+                            sock.sendall(bytes([byte]))
+                            time.sleep(drip)
+                    else:
+                        sock.sendall(reply)
+                    time.sleep(hold)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.close()
+
+
+def local(port: int, **changes: object) -> FetchPolicy:
+    """The policy of a test whose origin is on loopback."""
+    values: dict[str, object] = {"max_bytes": 1000, "ports": (port,), "allowed": lambda _: True}
+    return FetchPolicy(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("file:///etc/passwd", "only http and https"),
+        ("ftp://example.com/", "only http and https"),
+        ("gopher://example.com/", "only http and https"),
+        ("data:text/plain,hello", "only http and https"),
+        ("http:///nohost", "no host"),
+        ("http://user:secret@example.com/", "credentials"),
+        ("http://example.com:22/", "port 22"),
+        ("http://example.com:99999/", "not a URL"),
+        ("http://127.0.0.1/", "not a public address"),
+        ("http://localhost/", "not a public address"),
+        ("http://[::1]/", "not a public address"),
+        ("http://10.0.0.1/", "not a public address"),
+        ("http://192.168.1.1/", "not a public address"),
+        ("http://169.254.169.254/latest/meta-data/", "not a public address"),
+        ("http://0.0.0.0/", "not a public address"),
+        ("http://2130706433/", "not a public address"),
+        ("http://0x7f.1/", "not a public address"),
+        ("http://017700000001/", "not a public address"),
+        ("http://[::ffff:127.0.0.1]/", "not a public address"),
+        ("http://[64:ff9b::7f00:1]/", "not a public address"),
+        ("http://[2002:7f00:1::]/", "not a public address"),
+        ("http://[fd00::1]/", "not a public address"),
+        ("http://[fe80::1]/", "not a public address"),
+        ("http://224.0.0.1/", "not a public address"),
+        ("http://no-such-host.invalid/", "not known"),
+        ("http://exa mple.com/", "escaped"),
+        ("http://example.com/\r\nhost: inside", "escaped"),
+    ],
+)
+def test_such_urls_are_refused(url: str, reason: str) -> None:
+    with pytest.raises(UrlRefused, match=reason) as caught:
+        fetch(url, PUBLIC, NEVER, field="image")
+    assert caught.value.field == "image"
+    assert "secret" not in str(caught.value)
+
+
+def test_the_content_comes_back() -> None:
+    with origin(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello") as port:
+        assert fetch(f"http://127.0.0.1:{port}/a?b", local(port), NEVER) == b"hello"
+
+
+def test_a_redirect_is_judged_like_any_url() -> None:
+    inside = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.2/secret\r\ncontent-length: 0\r\n\r\n"
+    with origin(inside) as port:
+        policy = local(port, ports=(port, 80), allowed=lambda address: address == "127.0.0.1")
+        with pytest.raises(UrlRefused, match=r"127\.0\.0\.2 is not a public address"):
+            fetch(f"http://127.0.0.1:{port}/", policy, NEVER)
+    with (
+        origin(b"HTTP/1.1 301 Moved\r\nlocation: file:///etc/passwd\r\n\r\n") as port,
+        pytest.raises(UrlRefused, match="only http"),
+    ):
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+def test_a_redirect_is_followed_but_not_for_ever() -> None:
+    again = b"HTTP/1.1 302 Found\r\nlocation: /again\r\ncontent-length: 0\r\n\r\n"
+    done = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone"
+    with origin(again, done) as port:
+        assert fetch(f"http://127.0.0.1:{port}/", local(port), NEVER) == b"done"
+    with (
+        origin(*[again] * 5) as port,
+        pytest.raises(UrlRefused, match="more than 3 redirects"),
+    ):
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+def test_a_name_that_resolves_anew_between_check_and_connect_gains_nothing() -> None:
+    """The address that was judged is the one connected to: the name is asked once."""
+    judged: list[str] = []
+
+    def once(address: str) -> bool:
+        judged.append(address)
+        return True
+
+    with origin(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok") as port:
+        assert fetch(f"http://localhost:{port}/", local(port, allowed=once), NEVER) == b"ok"
+    assert judged[-1] == "127.0.0.1"  # the peer itself, after connecting
+
+
+def test_the_peer_is_judged_again_after_connecting() -> None:
+    verdicts = iter([True, False])
+    with origin(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok") as port:
+        policy = local(port, allowed=lambda _: next(verdicts))
+        with pytest.raises(UrlRefused, match="not a public address"):
+            fetch(f"http://127.0.0.1:{port}/", policy, NEVER)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1001,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n"
+        + b"x" * 1001
+        + b"\r\n0\r\n\r\n",
+    ],
+)
+def test_too_much_is_refused(reply: bytes) -> None:
+    with origin(reply) as port, pytest.raises(TooLarge):
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "status 404"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort", "broke|cannot be fetched"),
+        (b"not http at all", "cannot be fetched"),
+        (b"", "cannot be fetched"),
+    ],
+)
+def test_other_answers_are_refused(reply: bytes, reason: str) -> None:
+    with origin(reply) as port, pytest.raises(UrlRefused, match=reason):
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500, b"HTTP/1.1 200 OK\r\n\r\n" + b"y" * 500],
+    ids=["head", "body"],
+)
+def test_a_server_that_drips_cannot_outlast_the_time(reply: bytes) -> None:
+    with origin(reply, drip=0.05) as port:
+        started = time.monotonic()
+        with pytest.raises(UrlRefused, match="took too long"):
+            fetch(f"http://127.0.0.1:{port}/", local(port, seconds=0.5), NEVER)
+        assert time.monotonic() - started < 2
+
+
+def test_the_callers_deadline_counts_as_well() -> None:
+    with origin(b"HTTP/1.1 200 OK\r\n", hold=3) as port:
+        started = time.monotonic()
+        with pytest.raises(UrlRefused, match="took too long"):
+            fetch(f"http://127.0.0.1:{port}/", local(port), Deadline.after(0.3))
+        assert time.monotonic() - started < 2
+
+
+def test_nobody_listening_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(UrlRefused, match="refused"):
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+def test_a_resolver_that_hangs_cannot_outlast_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's resolver is replaced: a real one cannot be made to hang."""
+    released = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        released.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    began = time.monotonic()
+    with pytest.raises(UrlRefused, match="took too long"):
+        fetch("http://example.com/", FetchPolicy(1000, seconds=0.2), NEVER)
+    assert time.monotonic() - began < 5
+    released.set()

@@ -1,0 +1,103 @@
+"""A real server on a real port, around a model of a few lines, for the tests beside it."""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.graphpipe import InferRequest, InferResponse
+from gpfn.graphpipe.decode import decode_response
+from gpfn.graphpipe.encode import encode_request
+from gpfn.limits import Limits
+from gpfn.serving import Server, ServerSettings, Service
+from gpfn.serving.rowcache import Store
+from gpfn.tensors.spec import TensorSpec
+
+SETTINGS = ServerSettings(port=0, workers=2, queue=2, request_seconds=5, idle_seconds=5)
+
+
+class Doubler:
+    """y = 2x, with a hook that runs inside every call."""
+
+    name = "doubler"
+    inputs = (TensorSpec("float32", (None, 2), "x"),)
+    outputs = (TensorSpec("float32", (None, 2), "y"),)
+
+    def __init__(self, inside: Callable[[np.ndarray], None] = lambda _: None) -> None:
+        self.inside = inside
+        self.rows: list[int] = []
+
+    def __call__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = NEVER,
+    ) -> dict[str, np.ndarray]:
+        x = inputs["x"]
+        self.rows.append(len(x))
+        self.inside(x)
+        return {"y": x * 2}
+
+
+@dataclass
+class Running:
+    server: Server
+    service: Service
+    port: int
+    thread: threading.Thread
+
+    def connect(self, timeout: float = 10) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(
+        self, method: str, path: str = "/", body: bytes | None = None, **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = self.connect()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        reply = connection.getresponse()
+        content = reply.read()
+        connection.close()
+        return reply.status, reply.headers, content
+
+    def infer(self, x: np.ndarray, **headers: str) -> np.ndarray:
+        status, _, body = self.ask("POST", body=message(x), **headers)
+        assert status == 200, body
+        return response(body).tensors[0]
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+def message(*tensors: np.ndarray, **names: tuple[str, ...]) -> bytes:
+    return b"".join(encode_request(InferRequest(tensors=tensors, **names)))
+
+
+def response(body: bytes) -> InferResponse:
+    return decode_response(body, Limits())
+
+
+@contextmanager
+def running(
+    model: object | None = None, store: Store | None = None, **changes: object
+) -> Iterator[Running]:
+    settings = replace(SETTINGS, **changes)
+    service = Service(settings, version="test", store=store)
+    server = Server(service, settings)
+    if model is not None:
+        service.ready(model)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    run = Running(server, service, server.address[1], thread)
+    try:
+        yield run
+    finally:
+        if thread.is_alive():
+            run.stop()

@@ -1,0 +1,221 @@
+"""Questions to the model server, over real sockets, and the answers to them."""
+
+import gzip
+import json
+import logging
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+
+from gpfn.deadline import NEVER
+from gpfn.graphpipe import MetadataRequest
+from gpfn.graphpipe.decode import decode_metadata
+from gpfn.graphpipe.encode import encode_request
+from gpfn.limits import Limits
+from gpfn.models import PythonModel, declare
+from gpfn.serving.rowstore import RowStore
+from gpfn.tensors.spec import TensorSpec
+
+from .serving import Doubler, message, response, running
+
+X = np.array([[1, 2], [3, 4]], np.float32)
+
+
+def test_a_post_is_an_inference() -> None:
+    with running(Doubler()) as run:
+        np.testing.assert_array_equal(run.infer(X), X * 2)
+
+
+def test_names_may_be_given_or_left_out() -> None:
+    with running(Doubler()) as run:
+        body = message(X, input_names=("x",), output_names=("y",))
+        status, headers, reply = run.ask("POST", body=body)
+        assert (status, headers["content-type"]) == (200, "application/octet-stream")
+        np.testing.assert_array_equal(response(reply).tensors[0], X * 2)
+
+
+def test_a_plain_function_is_a_model() -> None:
+    with running(PythonModel(lambda x: x + 1)) as run:
+        np.testing.assert_array_equal(run.infer(X), X + 1)
+
+
+def test_names_may_carry_tensorflows_output_index() -> None:
+    @declare({"x": TensorSpec("float32")}, {"y": TensorSpec("float32")})
+    def double(x: np.ndarray) -> np.ndarray:
+        return x * 2
+
+    with running(PythonModel(double)) as run:
+        body = message(X, input_names=("x:0",), output_names=("y:0",))
+        np.testing.assert_array_equal(response(run.ask("POST", body=body)[2]).tensors[0], X * 2)
+
+
+def test_metadata_as_message_and_as_json() -> None:
+    with running(Doubler()) as run:
+        _, _, body = run.ask("POST", body=b"".join(encode_request(MetadataRequest())))
+        metadata = decode_metadata(body, Limits())
+        assert metadata.inputs[0].name == "x"
+        assert metadata.inputs[0].shape == (-1, 2)
+        status, _, text = run.ask("GET")
+        assert status == 200
+        document = json.loads(text)
+        assert list(document) == ["Name", "Version", "Server", "Description", "Inputs", "Outputs"]
+        assert document["Inputs"] == [
+            {"Name": "x", "Description": "", "Shape": [-1, 2], "Type": 10}
+        ]
+
+
+def test_the_controls_tell_the_state() -> None:
+    with running() as run:
+        assert run.ask("GET", "/control/is_alive")[::2] == (200, b"ok\n")
+        assert run.ask("GET", "/control/is_ready")[0] == 503
+        status, headers, body = run.ask("POST", body=message(X))
+        assert status == 503
+        assert headers["retry-after"] == "1"
+        assert b"being loaded" in body
+        run.service.ready(Doubler())
+        assert run.ask("GET", "/control/is_ready")[::2] == (200, b"ok\n")
+        end = time.monotonic() + 10  # callers that have gone are noticed a moment later
+        while run.ask("GET", "/control/client_count")[2] != b"1\n":
+            assert time.monotonic() < end
+        assert run.ask("GET", "/control/nonsense")[0] == 404
+
+
+def test_shutdown_is_off_unless_asked_for() -> None:
+    with running(Doubler()) as run:
+        assert run.ask("GET", "/control/shutdown")[0] == 404
+        assert run.thread.is_alive()
+    with running(Doubler(), allow_shutdown=True) as run:
+        assert run.ask("GET", "/control/shutdown")[0] == 200
+        run.thread.join(5)
+        assert not run.thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("coding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_content_encoding_is_undone(coding: str, compress) -> None:
+    with running(Doubler()) as run:
+        _, _, body = run.ask("POST", body=compress(message(X)), content_encoding=coding)
+        np.testing.assert_array_equal(response(body).tensors[0], X * 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "status", "text"),
+    [
+        (b"not gzip", "gzip", 415, b"not gzip"),
+        (gzip.compress(message(X), mtime=0)[:-12], "gzip", 415, b"truncated"),
+        (message(X), "br", 415, b"unknown content-encoding 'br'"),
+        (gzip.compress(bytes(10 << 20), mtime=0), "gzip", 413, b"GPFN_MAX_BODY_BYTES"),
+    ],
+)
+def test_a_bad_encoding_is_the_callers_fault(body, coding, status, text) -> None:
+    with running(Doubler(), limits=Limits(body_bytes=1 << 20)) as run:
+        answer = run.ask("POST", body=body, content_encoding=coding)
+        assert answer[0] == status
+        assert text in answer[2]
+        np.testing.assert_array_equal(run.infer(X), X * 2)
+
+
+def test_a_chunked_body_is_understood() -> None:
+    with running(Doubler()) as run:
+        connection = run.connect()
+        body = message(X)
+        connection.request(
+            "POST",
+            "/",
+            iter([body[:7], body[7:]]),
+            encode_chunked=True,
+            headers={"transfer-encoding": "chunked"},
+        )
+        np.testing.assert_array_equal(response(connection.getresponse().read()).tensors[0], X * 2)
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", b"request"),
+        (b"garbage that is long enough to be read", b""),
+        (message(X, X), b"infer_request.input_tensors: 2 inputs sent but 1 are required: x"),
+        (message(X, X, input_names=("x", "x")), b"an input is named twice"),
+    ],
+)
+def test_a_bad_message_is_answered_400_with_the_field(body: bytes, text: bytes) -> None:
+    with running(Doubler()) as run:
+        status, headers, reply = run.ask("POST", body=body)
+        assert status == 400
+        assert headers["content-type"].startswith("text/plain")
+        assert text in reply
+        np.testing.assert_array_equal(run.infer(X), X * 2)
+
+
+def test_a_graphpipe_client_gets_the_error_as_a_message() -> None:
+    with running(Doubler()) as run:
+        status, headers, body = run.ask(
+            "POST", body=message(X, X), accept="application/vnd.graphpipe"
+        )
+        assert (status, headers["content-type"]) == (400, "application/vnd.graphpipe")
+        (error,) = response(body).errors
+        assert error.code == 400
+        assert "2 inputs sent" in error.message
+
+
+def test_our_bug_is_a_500_and_a_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: np.ndarray) -> None:
+        raise ZeroDivisionError("secret")
+
+    with running(Doubler(broken)) as run, caplog.at_level(logging.ERROR):
+        status, _, body = run.ask("POST", body=message(X))
+        assert status == 500
+        assert b"secret" not in body
+        assert "ZeroDivisionError: secret" in caplog.text
+        assert run.ask("GET", "/control/is_alive")[0] == 200
+
+
+def test_other_methods_are_refused() -> None:
+    with running(Doubler()) as run:
+        status, headers, _ = run.ask("DELETE")
+        assert (status, headers["allow"]) == (405, "GET, HEAD, POST")
+
+
+def test_bool_travels_as_uint8() -> None:
+    class Negate(Doubler):
+        inputs = (TensorSpec("bool", (None,), "x"),)
+        outputs = (TensorSpec("bool", (None,), "y"),)
+
+        def __call__(self, inputs, *, outputs=(), deadline=NEVER):
+            assert inputs["x"].dtype == bool
+            return {"y": ~inputs["x"]}
+
+    with running(Negate()) as run:
+        result = run.infer(np.array([0, 1, 2], np.uint8))
+        assert result.dtype == np.uint8
+        assert result.tolist() == [1, 0, 0]
+        document = json.loads(run.ask("GET")[2])
+        assert document["Inputs"][0]["Type"] == 1
+        assert "bool" in document["Inputs"][0]["Description"]
+
+
+def test_rows_in_the_cache_are_not_computed_again(tmp_path) -> None:
+    model, store = Doubler(), RowStore(tmp_path / "rows.db", 1 << 20)
+    with running(model, store) as run:
+        run.infer(X)
+        mixed = np.array([[9, 9], [3, 4], [7, 7], [1, 2]], np.float32)
+        np.testing.assert_array_equal(run.infer(mixed), mixed * 2)
+        np.testing.assert_array_equal(run.infer(mixed), mixed * 2)
+    assert model.rows == [2, 2]  # the third request computed nothing
+
+
+def test_requests_run_in_parallel() -> None:
+    together = threading.Barrier(2, timeout=5)
+    with running(Doubler(lambda _: together.wait() and None)) as run:
+        results: list[np.ndarray] = []
+        threads = [threading.Thread(target=lambda: results.append(run.infer(X))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 2
