@@ -13,7 +13,7 @@ import pytest
 from tests.sources import Module, modules
 
 FLOORS = (
-    ("errors", "limits", "deadline", "message"),
+    ("errors", "limits", "deadline", "settings", "message", "media", "log"),
     ("http",),
     ("events", "tensors", "images"),
     ("graphpipe",),

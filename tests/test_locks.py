@@ -89,7 +89,8 @@ def test_the_light_default_is_light() -> None:
     """No TensorFlow, and what there is can be counted."""
     names = {pin.name for pin in pins(ROOT / "locks" / "default.lock")}
     assert not {name for name in names if "tensorflow" in name or "onnx" in name}
-    assert len(names) <= 16, sorted(names)
+    # sixteen for predicting; rich brings three, and PyYAML is one
+    assert len(names) <= 20, sorted(names)
 
 
 def test_all_has_every_extra_but_the_tools() -> None:

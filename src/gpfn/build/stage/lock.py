@@ -34,7 +34,7 @@ PLATFORMS = {
 EXTRAS = {
     "cloudevents": ("cloudevents", "python-dateutil", "six"),
     "http": PLATFORMS["http"],
-    "images": ("pillow",),
+    "images": ("multipart", "pillow"),
     "onnx": RUNTIMES["onnx"],
     "tensorflow": RUNTIMES["tensorflow"],
 }

@@ -1,0 +1,146 @@
+"""One way to read a setting: checked where it is read, and told in one line when it is wrong.
+
+An empty variable counts as one that is not set. Every function raises SetupError with the
+variable's name as its field. Importing this costs nothing: runners read settings first.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from gpfn.errors import SetupError
+
+__all__ = [
+    "parse_duration",
+    "parse_size",
+    "parse_whole",
+    "read_choice",
+    "read_duration",
+    "read_size",
+    "read_switch",
+    "read_whole",
+]
+
+_DIGITS = 18  # Python refuses to read more than 4,300, and nothing here needs more than these
+_SHOWN = 40
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 1 << 10,
+    "kb": 1000,
+    "kib": 1 << 10,
+    "m": 1 << 20,
+    "mb": 1000**2,
+    "mib": 1 << 20,
+    "g": 1 << 30,
+    "gb": 1000**3,
+    "gib": 1 << 30,
+}
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SWITCH = {
+    **dict.fromkeys(("1", "on", "true", "yes"), True),
+    **dict.fromkeys(("0", "off", "false", "no"), False),
+}
+
+
+def read_whole(
+    name: str,
+    default: int,
+    *,
+    least: int = 0,
+    most: int = 10**_DIGITS - 1,
+    environ: Mapping[str, str] = os.environ,
+) -> int:
+    """Return a whole number from ``least`` to ``most``."""
+    text = environ.get(name)
+    return parse_whole(text, field=name, least=least, most=most) if text else default
+
+
+def read_size(
+    name: str, default: int, *, least: int = 1, environ: Mapping[str, str] = os.environ
+) -> int:
+    """Return a number of bytes; ``64k``, ``6MiB`` and ``2GB`` are understood."""
+    text = environ.get(name)
+    return parse_size(text, field=name, least=least) if text else default
+
+
+def read_duration(
+    name: str, default: float, *, most: float = 86400.0, environ: Mapping[str, str] = os.environ
+) -> float:
+    """Return seconds from 0 to ``most``; ``500ms``, ``2s`` and ``5m`` are understood."""
+    text = environ.get(name)
+    return parse_duration(text, field=name, most=most) if text else default
+
+
+def read_switch(
+    name: str, default: bool = False, *, environ: Mapping[str, str] = os.environ
+) -> bool:
+    """Return whether something is on."""
+    text = environ.get(name)
+    if not text:
+        return default
+    value = _SWITCH.get(text.lower())
+    if value is None:
+        raise _wrong("on or off", text, name)
+    return value
+
+
+def read_choice(
+    name: str, default: str, known: Sequence[str], *, environ: Mapping[str, str] = os.environ
+) -> str:
+    """Return one of the ``known`` words."""
+    text = environ.get(name)
+    if not text:
+        return default
+    if text not in known:
+        raise _wrong(f"one of {', '.join(known)}", text, name)
+    return text
+
+
+def parse_whole(text: str, *, field: str, least: int = 0, most: int = 10**_DIGITS - 1) -> int:
+    """Return the whole number that ``text`` spells in decimal digits."""
+    number = _digits(text)
+    if number is None or not least <= number <= most:
+        raise _wrong(_bounds("a whole number", least, most), text, field)
+    return number
+
+
+def parse_size(text: str, *, field: str, least: int = 1) -> int:
+    """Return the bytes that ``text`` spells: digits and a unit of 1,000 (kB) or 1,024 (k, KiB)."""
+    digits = text.strip().rstrip("BbGgIiKkMm")
+    unit = _UNITS.get(text.strip()[len(digits) :].lower())
+    number = _digits(digits.strip())
+    if number is None or unit is None or number * unit < least:
+        raise _wrong(f"a number of bytes from {least} up, such as 64k or 6MiB", text, field)
+    return number * unit
+
+
+def parse_duration(text: str, *, field: str, most: float = 86400.0) -> float:
+    """Return the seconds that ``text`` spells: a number and ``ms``, ``s``, ``m`` or ``h``."""
+    number = text.strip().rstrip("hinms")
+    factor = _SECONDS.get(text.strip()[len(number) :])
+    try:
+        seconds = -1.0 if factor is None or len(number) > _DIGITS else float(number) * factor
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds <= most:  # NaN is not either
+        raise _wrong(f"seconds from 0 to {most:g}", text, field)
+    return seconds
+
+
+def _digits(text: str) -> int | None:
+    """Return a number of decimal digits; None for anything else, and for far too many."""
+    significant = text.lstrip("0") or text[-1:]
+    if not (text.isascii() and text.isdigit()) or len(significant) > _DIGITS:
+        return None
+    return int(significant)
+
+
+def _bounds(noun: str, least: int, most: int) -> str:
+    if most < 10**_DIGITS - 1:
+        return f"{noun} from {least} to {most}"
+    return f"{noun} above {least - 1}" if least else noun
+
+
+def _wrong(expected: str, text: str, field: str) -> SetupError:
+    shown = repr(text) if len(text) <= _SHOWN else repr(text[:_SHOWN]) + "…"
+    return SetupError(f"expected {expected}, got {shown}", field=field)
