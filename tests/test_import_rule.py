@@ -13,7 +13,7 @@ import pytest
 from tests.sources import Module, modules
 
 FLOORS = (
-    ("errors", "limits", "deadline", "settings", "message", "media", "log"),
+    ("errors", "limits", "deadline", "settings", "message", "media", "log", "source_file"),
     ("http",),
     ("events", "tensors", "images"),
     ("graphpipe",),
@@ -34,13 +34,10 @@ HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 
 BESIDE = {
     **{name: set(GROUND) for name in GROUND},
-    "call": {"function"},
+    **{name: {"platforms"} for name in HEIGHT if name.startswith("platforms.")},
     "classifier": {"function"},
-    "platforms.fn": {"function"},
-    "platforms.http": {"function"},
-    "platforms.openwhisk": {"function"},
 }
-"""What may be imported besides."""
+"""What may be imported besides: a platform may use what all of them share."""
 
 LAZILY = ("cli",)
 """Commands import everything inside their functions: each loads what it needs."""

@@ -1,4 +1,8 @@
-"""An image in, class names and probabilities out, with models of the catalogue."""
+"""An image in, class names and probabilities out, with models of the catalogue.
+
+:class:`Classifier` is a handler object (:mod:`gpfn.function.declaration`):
+``Function(Classifier("mobilenet_v2"))`` is a whole function.
+"""
 
 import os
 from collections.abc import Mapping
@@ -58,20 +62,29 @@ class _Known(NamedTuple):
 
 
 class Classifier:
-    """The steps of ``Function(handler, before=…, after=…, on_open=…)``, for one or more models.
+    """Classifies images with one or more models; a handler object for ``Function``.
 
     The first model is the default, the caller may ask for another of ``names``. Model and
     label files are looked for beside the function's file, then where ``gpfn models pull``
     puts them; nothing is downloaded here.
+
+    >>> Classifier("digits").models
+    ('catalogue:digits',)
     """
 
     def __init__(self, *names: str, topk: int = 3, limits: Limits | None = None) -> None:
+        """Take the names of models in the catalogue, and how many classes to tell."""
         self.names = names
         self.topk = topk
         self._limits = limits
         self._known: dict[str, _Known] = {}
         self._models: dict[str, Model] = {}
         self._lock = Lock()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The URIs of its models; a function opens the first."""
+        return tuple(f"catalogue:{name}" for name in self.names)
 
     def open(self, model: "Model | None") -> None:
         """Read the default model's labels and warm the preparation up, before the first call.
@@ -101,7 +114,7 @@ class Classifier:
             scores = quantization.dequantize(scores)
         return Scores(scores.reshape(-1), order.topk, order.model)
 
-    def rank(self, scores: Scores) -> dict[str, list[dict[str, object]]]:
+    def finish(self, scores: Scores) -> dict[str, list[dict[str, object]]]:
         """Return the most probable classes, highest first."""
         labels = self._known[scores.model].labels
         best = (-scores.probabilities).argsort(kind="stable")[: scores.topk]

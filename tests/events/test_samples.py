@@ -12,7 +12,7 @@ from gpfn import Limits, TensorSpec
 from gpfn.call.contract import Call, Reply
 from gpfn.events import Event, Message, read
 from gpfn.function.function import Function
-from gpfn.function.load import load_function
+from gpfn.platforms.load import load_function
 from gpfn.tensors import decode_bytes, decode_json
 from tests.conftest import ROOT
 from tests.events.asking import one

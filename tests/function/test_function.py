@@ -14,8 +14,8 @@ from gpfn.call.payload import Payload
 from gpfn.errors import GpfnError, InvalidTensor, ModelUnreadable, SetupError
 from gpfn.events import Event
 from gpfn.function.function import Function
-from gpfn.function.load import load_function
 from gpfn.message import Message
+from gpfn.platforms.load import load_function
 from gpfn.tensors import TensorSpec
 
 X = {"x": TensorSpec("float32", (None, 2))}
@@ -53,23 +53,14 @@ def test_names() -> None:
     assert Function(named, takes="payload").folder == str(Path(__file__).parent)
 
 
-@pytest.mark.parametrize(
-    ("func_yaml", "name"),
-    [
-        (b"schema_version: 20180708\nname: forecast\nversion: 0.0.1\n", "forecast"),
-        (b'name: "quoted"\n', "quoted"),
-        (b"version: 0.0.1\n", "function"),
-        (b"\xff\xfe", "function"),
-        (None, "function"),
-    ],
-)
-def test_a_func_py_has_the_name_in_func_yaml_or_the_folders(
-    tmp_path: Path, func_yaml: bytes | None, name: str
+@pytest.mark.parametrize(("environment", "name"), [("forecast", "forecast"), ("", "function")])
+def test_a_func_py_has_the_name_in_the_environment_or_the_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, name: str
 ) -> None:
+    """In an image every folder is /function; there GPFN_NAME says what func.yaml says."""
+    monkeypatch.setenv("GPFN_NAME", environment)
     folder = tmp_path / "function"
     folder.mkdir()
-    if func_yaml is not None:
-        (folder / "func.yaml").write_bytes(func_yaml)
     (folder / "func.py").write_text(
         'from gpfn import Function\nhandler = Function(model="x.tflite").fn\n'
     )

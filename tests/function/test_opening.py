@@ -82,7 +82,7 @@ def test_inputs_feed_the_model_by_name_or_by_order(two: Model) -> None:
     assert match_inputs(["y", "x"], two) == {"x": "x", "y": "y"}
     assert match_inputs(["a", "b"], two) == {"a": "x", "b": "y"}
     assert match_inputs([], two) == {"x": "x", "y": "y"}
-    with pytest.raises(SetupError, match=r"inputs: declared are a, but .* takes x, y"):
+    with pytest.raises(SetupError, match=r"inputs: the function declares a, but .* takes x, y"):
         match_inputs(["a"], two)
 
 
@@ -101,7 +101,7 @@ def test_a_model_of_several_inputs_and_outputs(uri: str) -> None:
     reply = function.answer(Message(b'{"x": [[1, 2]], "y": [[3, 4]]}'))
     assert reply.message.body == b'{"total":[[4.0,6.0]],"half":[[0.5,1.0]]}'
     wrong = Function(model=uri, inputs={"a": TensorSpec("float32")})
-    with pytest.raises(SetupError, match="declared are a"):
+    with pytest.raises(SetupError, match="the function declares a"):
         wrong.open()
     one = Function(model=uri, output="half")
     np.testing.assert_array_equal(one([[1, 2]], [[3, 4]]), [[0.5, 1.0]])  # type: ignore[arg-type]

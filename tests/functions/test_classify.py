@@ -16,9 +16,9 @@ from PIL import Image
 from gpfn.errors import ModelUnreadable
 from gpfn.events import Event
 from gpfn.function.function import Function
-from gpfn.function.load import load_function
 from gpfn.message import Message
 from gpfn.models.catalogue import default_catalogue
+from gpfn.platforms.load import load_function
 
 PHOTOS = {"cat_720p.jpg": "Egyptian cat", "burger.jpg": "cheeseburger", "mug.png": "coffee mug"}
 
@@ -159,7 +159,7 @@ def test_missing_labels_are_told_before_the_first_call(
 AFTER_OPENING = """
 import sys
 from gpfn.message import Message
-from gpfn.function.load import load_function
+from gpfn.platforms.load import load_function
 function = load_function("functions/digits")
 function.open()
 before = set(sys.modules)

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from gpfn.errors import DownloadFailed, GpfnError, ModelUnreadable, SetupError
 
 if TYPE_CHECKING:
-    from gpfn.function.function import Function
     from gpfn.models.catalogue import ModelFile
     from gpfn.models.download import Progress
 
@@ -94,28 +93,12 @@ def needed_files(file: Path) -> Iterator[ModelFile]:
 
     Raises SetupError when the function cannot be loaded.
     """
-    from gpfn.function.load import load_function
     from gpfn.models.catalogue import default_catalogue
+    from gpfn.platforms.load import load_function
 
-    function = load_function(str(file))
-    names = [
-        uri.removeprefix(_CATALOGUE) for uri in function.candidates if uri.startswith(_CATALOGUE)
-    ]
-    for name in dict.fromkeys((*names, *_classified_by(function))):
-        yield from default_catalogue().get(name).files
-
-
-def _classified_by(function: Function) -> tuple[str, ...]:
-    """Return the models that a Classifier lets the caller choose from."""
-    from gpfn.classifier import Classifier
-
-    owners = (getattr(step, "__self__", None) for step in _steps(function))
-    return next((owner.names for owner in owners if isinstance(owner, Classifier)), ())
-
-
-def _steps(function: Function) -> Iterator[object]:
-    for step in (function.before, function.handler, function.after):
-        yield getattr(step, "function", step)
+    for uri in load_function(str(file)).models:
+        if uri.startswith(_CATALOGUE):
+            yield from default_catalogue().get(uri.removeprefix(_CATALOGUE)).files
 
 
 def bake(folder: Path) -> list[Path]:
@@ -142,11 +125,11 @@ def bake(folder: Path) -> list[Path]:
 
 
 def _check_found(folder: Path) -> None:
-    from gpfn.function.load import load_function
     from gpfn.function.opening import find_model
+    from gpfn.platforms.load import load_function
 
     function = load_function(str(folder / "func.py"))
-    fixed = [uri for uri in function.candidates if not uri.startswith("env:")]
+    fixed = [uri for uri in function.models if not uri.startswith("env:")]
     if fixed:
         try:
             find_model(fixed, str(folder))

@@ -1,16 +1,24 @@
-"""One call as the runners see it: its circumstances go in, a reply comes out.
+"""What a call stands on: a frozen contract, the circumstances of one call, and its reply.
 
-Where the time of a call goes, and its memory.
+The pipeline (:mod:`gpfn.call.pipeline`) works on a :class:`Contract` and knows no function;
+platforms work on whatever is :class:`Answering` and know no function either.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from gpfn.call.callback import Callback
 from gpfn.deadline import NEVER, Deadline
+from gpfn.limits import Limits
 from gpfn.message import Message
 
-__all__ = ["Call", "Opened", "Reply", "Stages"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.call.decode import Parsed
+    from gpfn.models.model import Model
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["Answering", "Call", "Contract", "Opened", "Reply", "answering"]
 
 
 class Call(NamedTuple):
@@ -27,6 +35,7 @@ class Reply(NamedTuple):
     ``stages`` are (name, seconds) in the order they ran; ``error`` is set when the
     message holds an error document, ``failures`` hold what failed within a batch.
     ``memory`` is (name, resident bytes after the stage), where the runner asks for it.
+    ``is_json`` says that the message's body is known to be JSON text.
     """
 
     message: Message
@@ -35,12 +44,13 @@ class Reply(NamedTuple):
     error: BaseException | None = None
     failures: tuple[BaseException, ...] = ()
     memory: tuple[tuple[str, int], ...] = ()
+    is_json: bool = False
 
     def release(self) -> None:
         """Let go of the frames that its errors went through, once they are logged.
 
         One of those frames may hold this reply, and most of them the call's body: a cycle
-        that would stay until the garbage collector comes by.
+        that would stay until the garbage collector runs.
         """
         if self.error is None and not self.failures:
             return  # as nearly every call
@@ -69,37 +79,110 @@ class Opened(NamedTuple):
     loaded_bytes: int = 0
 
 
-class Stages:
-    """The stages of a call and their seconds, in the order they first ran."""
+class Contract:
+    """What an opened function takes, what computes, and what it answers; never changed.
 
-    __slots__ = ("_since", "_stage", "memory", "seconds")
+    ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``; ``specs`` are the arrays.
+    A value passes ``before``, then ``handler`` (or ``predict``, which asks the model), then
+    ``after``; each may be None, but for one that computes. ``output`` names the output to
+    answer with, ``stamp`` the type and source of the replying event, and ``nonfinite`` says
+    whether NaN becomes null in JSON or is refused.
+    """
 
-    probe: Callable[[], int] | None = None
-    """Returns the process's resident bytes; a runner that logs memory by stage sets it."""
+    __slots__ = (
+        "after",
+        "before",
+        "handler",
+        "limits",
+        "model",
+        "nonfinite",
+        "output",
+        "predict",
+        "specs",
+        "stamp",
+        "takes",
+    )
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.memory: dict[str, int] = {}
-        self._stage = ""
-        self._since = 0.0
+    def __init__(
+        self,
+        *,
+        takes: str,
+        specs: "tuple[TensorSpec, ...]",
+        before: Callback | None,
+        handler: Callback | None,
+        predict: Callable[[object, Deadline], object],
+        after: Callback | None,
+        model: "Model | None",
+        output: str,
+        stamp: tuple[str | None, str | None],
+        nonfinite: str,
+        limits: Limits,
+    ) -> None:
+        self.takes = takes
+        self.specs = specs
+        self.before = before
+        self.handler = handler
+        self.predict = predict
+        self.after = after
+        self.model = model
+        self.output = output
+        self.stamp = stamp
+        self.nonfinite = nonfinite
+        self.limits = limits
 
-    def begin(self, stage: str) -> None:
-        """End the running stage and begin another."""
-        self.end()
-        self._stage = stage
-        self._since = time.perf_counter()
 
-    def end(self) -> None:
-        """End the running stage."""
-        if self._stage:
-            spent = time.perf_counter() - self._since
-            self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + spent
-            probe = Stages.probe
-            if probe is not None:
-                self.memory[self._stage] = probe()
-            self._stage = ""
+class Answering:
+    """What a platform needs of a function; :class:`gpfn.Function` is one.
 
-    def listed(self) -> tuple[tuple[str, float], ...]:
-        """Return what Reply.stages holds."""
-        self.end()
-        return tuple(self.seconds.items())
+    ``request`` is a message as it came, or what a platform has parsed already.
+    """
+
+    name: str
+    """What logs call it."""
+    takes: str
+    """What it is given: ``arrays``, ``event``, ``payload`` or ``message``."""
+    models: tuple[str, ...] = ()
+    """URIs of the models that it computes with, as it declares them."""
+    model: "Model | None" = None
+    """The model that was opened with it."""
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds on a request."""
+        raise TypeError(f"{type(self).__name__} has no limits")
+
+    @property
+    def is_async(self) -> bool:
+        """Whether any of its callables is an async function."""
+        return False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls find its model open."""
+        return True
+
+    def open(self) -> Opened:
+        """Open and warm up its model; once, whoever asks first. Raises SetupError, BackendError."""
+        return Opened()
+
+    def answer(self, request: "Message | Parsed", call: Call = Call()) -> Reply:  # noqa: B008
+        """Answer one request; never raises: what goes wrong is an error document."""
+        raise TypeError(f"{self.name} answers neither {request} nor {call}")
+
+    def answer_async(
+        self,
+        request: "Message | Parsed",
+        call: Call = Call(),  # noqa: B008 - immutable
+    ) -> Awaitable[Reply]:
+        """Answer one request without holding up the event loop."""
+        raise TypeError(f"{self.name} answers neither {request} nor {call}")
+
+
+def answering(target: object) -> Answering | None:
+    """Return the function that ``target`` is or is an adapter of; None for anything else.
+
+    A module's ``handler`` may be a Function, one of its adapters, or a function of the
+    platform's own kind.
+    """
+    function = getattr(target, "function", target)
+    return function if isinstance(function, Answering) else None

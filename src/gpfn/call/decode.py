@@ -1,6 +1,7 @@
-"""From a transport's message to what the function works on, and the form to answer in.
+"""From what a platform hands over to what a function works on.
 
-From a payload to named arrays, whatever media type carries them.
+A message is told apart first: a CloudEvent in one of its modes, or a plain body. Then its
+data become what the function takes, mostly named arrays.
 """
 
 from __future__ import annotations
@@ -9,76 +10,166 @@ from collections.abc import Mapping, Sequence
 
 from gpfn.call.payload import Payload
 from gpfn.errors import InvalidEvent, InvalidTensor, TooLarge
-from gpfn.limits import Limits
 from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     import numpy as np
 
+    from gpfn.call.contract import Contract
+    from gpfn.limits import Limits
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["GRAPHPIPE", "Received", "decode_arrays", "receive"]
+__all__ = [
+    "GRAPHPIPE",
+    "Parsed",
+    "Received",
+    "decode_arrays",
+    "decode_subject",
+    "json_bytes",
+    "receive",
+]
+
+GRAPHPIPE = "application/vnd.graphpipe"
+"""The media type of a GraphPipe message as an event's data or a body."""
 
 _MARKS = (b"specversion", b"cloudEventsVersion")
+_MODES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 
 
 Received = tuple[tuple[Payload, ...], str]
-"""The payloads of a message and the form they came in.
+"""The payloads of a request and the form they came in.
 
 The form is ``plain`` (no event), ``structured``, ``binary`` or ``batch``.
 """
 
 
-def receive(message: Message, limits: Limits) -> Received:
-    """Tell events from plain bodies.
+class Parsed:
+    """A request that its platform has parsed from JSON already; it is not written back to bytes.
+
+    An object with ``specversion`` is an event, a list of such objects a batch; anything else
+    is a plain JSON body. Duplicate members cannot be told any more.
+    """
+
+    __slots__ = ("headers", "value")
+
+    def __init__(self, value: object, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Take a JSON value, which is not changed, and the transport's headers."""
+        self.value = value
+        self.headers = headers
+
+
+def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -> Received:
+    """Tell events from plain bodies; a function that takes messages wants neither.
 
     Raises InvalidEvent for an event that is broken, TooLarge for a body over the limit.
     """
-    if len(message.body) > limits.body_bytes:
+    if isinstance(request, Parsed):
+        return _receive_parsed(request, limits, takes)
+    body, content_type, headers = request
+    if takes == "message":
+        return (Payload(body, content_type, headers=headers),), "plain"
+    if len(body) > limits.body_bytes:
         raise TooLarge(
-            f"{len(message.body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)",
+            f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)",
             field="body",
         )
-    plain = Payload(message.body, message.content_type, headers=message.headers)
-    if not _may_be_event(message, plain):
+    plain = Payload(body, content_type, headers=headers)
+    if not _may_be_event(request, plain):
         return (plain,), "plain"
     from gpfn.events.modes import read
 
-    events = read(message, limits)
-    if events is None:
+    found = read(request, limits)
+    if found is None:
         return (plain,), "plain"
-    payloads = tuple(Payload.from_event(event, message.headers) for event in events.events)
-    return payloads, events.mode
+    events, mode = found
+    return tuple([Payload.from_event(event, headers) for event in events]), mode
+
+
+def _receive_parsed(request: Parsed, limits: Limits, takes: str) -> Received:
+    value: Any = request.value
+    headers = request.headers
+    is_batch = value.__class__ is list and _holds_events(value)
+    is_event = value.__class__ is dict and _is_event(value)
+    if takes == "message":
+        media_type = _MODES[is_event - is_batch]
+        return (Payload(json_bytes(value), media_type, headers=headers),), "plain"
+    if is_event:
+        from gpfn.events.json_format import read_value
+
+        return (Payload.from_event(read_value(value), headers),), "structured"
+    if is_batch:
+        from gpfn.events.json_format import read_values
+
+        events = read_values(value, limits.batch)
+        return tuple([Payload.from_event(event, headers) for event in events]), "batch"
+    return (Payload.from_json(value, headers=headers),), "plain"
+
+
+def _is_event(value: Any) -> bool:
+    return "specversion" in value or "cloudEventsVersion" in value
+
+
+def _holds_events(values: Any) -> bool:
+    return bool(values) and all(type(item) is dict and _is_event(item) for item in values)
+
+
+def json_bytes(value: object) -> bytes:
+    """Return a parsed value as JSON text, also one that only Python's own reader lets through."""
+    import orjson
+
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer over 64 bits, half a character
+        import json
+
+        return json.dumps(value).encode()
 
 
 def _may_be_event(message: Message, plain: Payload) -> bool:
     """Say whether it is worth loading the events package, which a plain call never pays for."""
     if message.content_type[:24].lower().startswith("application/cloudevents"):
         return True
-    if any(name.startswith("ce-") for name, _ in message.headers):
-        return True
-    return plain.is_json and any(mark in plain.data for mark in _MARKS)
+    for name, _ in message.headers:
+        if name.startswith("ce-"):
+            return True
+    if not plain.is_json:
+        return False
+    data = plain.data
+    return _MARKS[0] in data or _MARKS[1] in data
 
 
-GRAPHPIPE = "application/vnd.graphpipe"
-"""The media type of a GraphPipe message as an event's data or a body."""
+def decode_subject(contract: Contract, payload: Payload) -> object:
+    """Return what the function is given: arrays by name, the event, the payload, a message."""
+    takes = contract.takes
+    if takes == "arrays":
+        return decode_arrays(payload, contract.specs, contract.limits)
+    if takes == "payload":
+        return payload
+    if takes == "message":
+        return Message(payload.view, payload.media_type, payload.headers)  # type: ignore[arg-type]
+    if payload.event is None:
+        raise InvalidEvent("missing; this function takes CloudEvents", field="specversion")
+    return payload.event
 
 
 def decode_arrays(
     payload: Payload, specs: Sequence[TensorSpec], limits: Limits
 ) -> dict[str, np.ndarray]:
-    """Return an array for each of ``specs``, in their order.
+    """Return an array for each of ``specs``, in their order, of their dtypes and shapes.
 
     Raises InvalidTensor with the path of what does not fit, UnsupportedMedia,
     InvalidMessage for a broken GraphPipe message, TooLarge.
     """
-    if payload.event is not None and not payload.event.has_data:
+    event = payload.event
+    if event is not None and not event.has_data:
         raise InvalidEvent("missing; this function takes numbers", field="data")
-    if payload.base_type == GRAPHPIPE:
-        return _from_graphpipe(payload, specs, limits)
     if payload.is_json:
         return _from_json(payload, specs, limits)
+    if payload.base_type == GRAPHPIPE:
+        return _from_graphpipe(payload, specs, limits)
     from gpfn.tensors.codec import decode_bytes
 
     return decode_bytes(
@@ -96,10 +187,11 @@ def _from_json(
 ) -> dict[str, np.ndarray]:
     from gpfn.tensors.json_forms import decode_json, form_of
 
-    if payload.event is None and not payload.view:
+    if payload.event is None and payload.is_empty:
         raise InvalidTensor("empty; expected numbers as JSON", field="body")
     value = payload.json()
-    payload.form = form_of(value, specs)
+    if value.__class__ is not list:  # which is the nested form
+        payload.form = form_of(value, specs)
     return decode_json(value, specs, limits, path=payload.field)
 
 
@@ -120,10 +212,10 @@ def _from_graphpipe(
     if len(request.tensors) != len(specs) or set(given) != {spec.name for spec in specs}:
         wanted = ", ".join(spec.name for spec in specs)
         raise InvalidMessage(f"expected the inputs {wanted}", field="infer_request.input_names")
-    place = {name: index for index, name in enumerate(names)}
+    position = {name: index for index, name in enumerate(names)}
     return {
         spec.name: fit(
-            given[spec.name], spec, path=f"infer_request.input_tensors[{place[spec.name]}]"
+            given[spec.name], spec, path=f"infer_request.input_tensors[{position[spec.name]}]"
         )
         for spec in specs
     }

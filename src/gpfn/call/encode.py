@@ -1,6 +1,7 @@
-"""From what a function returned to bytes with a media type.
+"""From what a function returned to the message that goes back.
 
-From a result to the message that goes back, in the form the request came in.
+A result becomes bytes with a media type (:class:`Body`); those go out as they are, or in an
+event of the form in which the request came. What went wrong becomes an error document.
 """
 
 import sys
@@ -26,6 +27,7 @@ __all__ = [
     "error_event",
     "error_message",
     "event_message",
+    "is_arrays",
     "is_event",
     "status_of",
     "to_event",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _JSON = "application/json"
+_EVENT = "application/cloudevents+json"
 
 
 class Body(NamedTuple):
@@ -79,6 +82,18 @@ def is_event(value: object) -> bool:
     return module is not None and isinstance(value, module.Event)
 
 
+def is_arrays(value: object) -> bool:
+    """Say whether ``value`` is a mapping of arrays by name."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not (value.__class__ is dict or isinstance(value, Mapping)):
+        return False
+    kinds = (numpy.ndarray, numpy.generic)
+    for item in value.values():
+        if not isinstance(item, kinds):
+            return False
+    return bool(value)
+
+
 def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
     """Return ``result`` as named arrays when it is one array or a mapping of arrays."""
     numpy = sys.modules.get("numpy")
@@ -86,15 +101,13 @@ def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
         return None
     if isinstance(result, numpy.ndarray | numpy.generic):
         return {output: numpy.asarray(result)}
-    if not isinstance(result, Mapping) or not result:
+    if not is_arrays(result):
         return None
-    if not all(isinstance(value, numpy.ndarray | numpy.generic) for value in result.values()):
-        return None
-    return {str(name): numpy.asarray(value) for name, value in result.items()}
+    return {str(name): numpy.asarray(value) for name, value in result.items()}  # type: ignore[attr-defined]
 
 
 def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
-    if asked.base_type == GRAPHPIPE:
+    if asked.media_type != _JSON and asked.base_type == GRAPHPIPE:
         return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     from gpfn.tensors.codec import encode
     from gpfn.tensors.media import JSON, family
@@ -181,16 +194,32 @@ def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
     )
 
 
-def to_message(body: "Body | Event") -> Message:
-    """Return the message of a reply to a plain body; an Event goes out structured."""
+def to_message(
+    body: "Body | Event | Message", request: "Event | None", form: str, stamp: Stamp
+) -> Message:
+    """Return the message of a reply: to an event an event in its form, to a plain body a body.
+
+    A Message is what the function wants to answer with, and goes out as it is. An Event that
+    answers a plain body goes out structured.
+    """
+    if isinstance(body, Message):
+        return body
+    if request is not None:
+        return event_message([to_event(request, body, stamp)], form)
     if not isinstance(body, Body):
         return event_message([body], "structured")
-    headers = tuple((f"gpfn-{name}", _text(value)) for name, value in body.attributes.items())
+    if not body.attributes:
+        return Message(body.data or b"", body.media_type)
+    headers = tuple([(f"gpfn-{name}", _text(value)) for name, value in body.attributes.items()])
     return Message(body.data or b"", body.media_type, headers)
 
 
 def event_message(events: "Sequence[Event]", form: str) -> Message:
     """Return the message that carries ``events`` in ``form``."""
+    if form == "structured":
+        from gpfn.events.json_format import write_event
+
+        return Message(write_event(events[0]), _EVENT)
     from gpfn.events.modes import write
 
     return write(events, form)  # type: ignore[arg-type] # the form is what read() gave

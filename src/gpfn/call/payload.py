@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpfn.errors import InvalidRequest, UnsupportedMedia
+from gpfn.errors import InvalidEvent, InvalidRequest, UnsupportedMedia
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from gpfn.deadline import Deadline
     from gpfn.events.event import Event
 
 __all__ = ["Payload"]
@@ -102,6 +103,12 @@ class Payload:
         return orjson.dumps(self._value)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there are no bytes; a parsed value is never empty."""
+        data = self.event.buffer if self.event is not None else self._data
+        return self._value is _UNSET and not data
+
+    @property
     def base_type(self) -> str:
         """The media type without its parameters, in lower case."""
         return self.media_type.partition(";")[0].strip().lower()
@@ -109,6 +116,8 @@ class Payload:
     @property
     def is_json(self) -> bool:
         """Whether the media type says JSON, or a plain body's says nothing, as curl's does."""
+        if self.media_type == "application/json":
+            return True
         base = self.base_type
         if base in _JSON or base.endswith("+json"):
             return True
@@ -118,6 +127,22 @@ class Payload:
     def field(self) -> str:
         """What an error calls the data: ``data`` of an event, ``body`` of anything else."""
         return "body" if self.event is None else "data"
+
+    def expiry(self) -> Deadline | None:
+        """Return the deadline that the event's ``expirytime`` sets, if it has one.
+
+        Raises InvalidEvent when it is no time.
+        """
+        text = None if self.event is None else self.event.attribute("expirytime")
+        if text is None:
+            return None
+        from gpfn.deadline import Deadline
+        from gpfn.events.timestamps import epoch_seconds
+
+        try:
+            return Deadline.at_epoch(epoch_seconds(str(text)))
+        except ValueError:
+            raise InvalidEvent(f"not a time: {text!r:.60}", field="expirytime") from None
 
     def header(self, name: str) -> str | None:
         """Return the first value of the transport's header ``name`` (lower-case), or None."""

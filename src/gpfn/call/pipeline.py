@@ -1,99 +1,195 @@
 """One call: decode → before → predict → after → encode; a failure becomes a document.
 
-Everything here is written as steps (see drive), so that it serves threads and loops.
-
-The work between decode and encode: before → predict → after.
+Everything here is written as steps (:mod:`gpfn.call.steps`), so that it serves threads and
+event loops, and works on a :class:`Contract`: it knows no function and no platform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import monotonic, perf_counter
 
-from gpfn.call.contract import Call, Reply, Stages
-from gpfn.call.decode import Received, decode_arrays, receive
+from gpfn.call.contract import Call, Contract, Reply
+from gpfn.call.decode import Parsed, decode_subject, receive
 from gpfn.call.encode import (
     Body,
-    as_arrays,
     encode_result,
     error_event,
     error_message,
     event_message,
+    is_arrays,
     status_of,
     to_event,
     to_message,
 )
 from gpfn.call.payload import Payload
-from gpfn.call.steps import Steps, settle
+from gpfn.call.steps import Steps, drive_on
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import InvalidEvent
 from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.call.callback import Callback
     from gpfn.events.event import Event
-    from gpfn.function.function import Function
 
-__all__ = ["answer_steps", "compute_steps", "event_steps", "work_steps"]
+__all__ = ["Stages", "answer", "answer_steps", "compute_steps", "event_steps", "failed"]
+
+# What a NamedTuple's own constructor does, without the Python function around it.
+_reply: Callable[..., Reply] = tuple.__new__
 
 
-def answer_steps(function: Function, message: Message, call: Call) -> Steps[Reply]:
-    """Answer one message; what goes wrong is answered too, whoever is to blame."""
-    stages = Stages()
+class Stages:
+    """The stages of a call and their seconds, in the order they first ran."""
+
+    __slots__ = ("_since", "_stage", "memory", "seconds")
+
+    probe: Callable[[], int] | None = None
+    """Returns the process's resident bytes; a runner that logs memory by stage sets it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.memory: dict[str, int] = {}
+        self._stage = ""
+        self._since = 0.0
+
+    def begin(self, stage: str) -> None:
+        """End the running stage and begin another; the empty name begins none."""
+        now = perf_counter()
+        ended = self._stage
+        if ended:
+            self.seconds[ended] = self.seconds.get(ended, 0.0) + now - self._since
+            probe = Stages.probe
+            if probe is not None:
+                self.memory[ended] = probe()
+        self._stage = stage
+        self._since = now
+
+    def end(self) -> None:
+        """End the running stage, if one runs."""
+        if self._stage:
+            self.begin("")
+
+    def listed(self) -> tuple[tuple[str, float], ...]:
+        """End the running stage, and return what Reply.stages holds."""
+        self.end()
+        return tuple(self.seconds.items())
+
+
+def answer(
+    contract: Contract, request: Message | Parsed, call: Call, stages: Stages | None = None
+) -> Reply:
+    """Answer one request in this thread; what goes wrong is answered too."""
+    steps = answer_steps(contract, request, call, stages)
     try:
-        reply = yield from _reply_steps(function, message, call, stages)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - no call takes the process along
-        _begin_trace_in_user_code(error)
-        reply = Reply(error_message(error), status_of(error), error=error)
-    return reply._replace(stages=stages.listed(), memory=tuple(stages.memory.items()))
+        awaitable = next(steps)
+    except StopIteration as stop:  # as every function that is not async
+        value: Reply = stop.value
+        return value
+    return drive_on(steps, awaitable, call.deadline)
 
 
-def event_steps(function: Function, event: Event, call: Call) -> Steps[Event]:
+def answer_steps(
+    contract: Contract, request: Message | Parsed, call: Call, stages: Stages | None = None
+) -> Steps[Reply]:
+    """Answer one request; what goes wrong is answered too, whoever is to blame."""
+    stages = stages or Stages()
+    status, error = 200, None
+    failures: tuple[BaseException, ...] = ()
+    is_json = True
+    try:
+        message, is_json, failures = yield from _message_steps(contract, request, call, stages)
+    except (Exception, SystemExit) as failure:  # noqa: BLE001 - no call takes the process along
+        _begin_trace_in_user_code(failure)
+        message, status, error = error_message(failure), status_of(failure), failure
+    seconds, memory = stages.listed(), tuple(stages.memory.items())
+    return _reply(Reply, (message, status, seconds, error, failures, memory, is_json))
+
+
+def failed(error: BaseException, stages: Stages) -> Reply:
+    """Return the reply of a call that came no further."""
+    seconds = stages.listed()
+    return Reply(error_message(error), status_of(error), seconds, error, is_json=True)
+
+
+def event_steps(contract: Contract, event: Event, call: Call) -> Steps[Event]:
     """Answer one event with an event; what goes wrong is raised."""
-    stages = Stages()
-    body = yield from _body_steps(function, Payload.from_event(event), call, stages)
-    if isinstance(body, Message):
-        body = Body(bytes(body.body), body.content_type)
-    return to_event(event, body, function.stamp)
+    body = yield from _body_steps(contract, Payload.from_event(event), call, Stages())
+    return to_event(event, _without_headers(body), contract.stamp)
 
 
-def _reply_steps(function: Function, message: Message, call: Call, stages: Stages) -> Steps[Reply]:
-    call.deadline.check("the message was decoded")
-    if not function.is_open:
-        stages.begin("open")
-        function.open()
+def compute_steps(
+    contract: Contract,
+    subject: object,
+    extras: Mapping[str, object],
+    stages: Stages,
+    deadline: Deadline = NEVER,
+) -> Steps[object]:
+    """Return what is computed from what a call takes: arrays, an event, a payload."""
+    value = subject
+    if contract.before is not None:
+        stages.begin("before")
+        value = _apply(contract.before, value, extras)
+        if hasattr(value, "__await__"):
+            value = yield value
+    if monotonic() >= deadline.at:
+        deadline.check("the prediction was begun")
+    stages.begin("predict")
+    if contract.handler is None:
+        value = contract.predict(value, deadline)
+    else:
+        value = _apply(contract.handler, value, extras)
+        if hasattr(value, "__await__"):
+            value = yield value
+    if contract.after is not None:
+        stages.begin("after")
+        value = _apply(contract.after, value, extras)
+        if hasattr(value, "__await__"):
+            value = yield value
+    return value
+
+
+def _message_steps(
+    contract: Contract, request: Message | Parsed, call: Call, stages: Stages
+) -> Steps[tuple[Message, bool, tuple[BaseException, ...]]]:
+    if monotonic() >= call.deadline.at:
+        call.deadline.check("the message was decoded")
     stages.begin("decode")
-    payloads, form = _received(function, message)
+    payloads, form = receive(request, contract.limits, contract.takes)
     if form == "batch":
-        return (yield from _batch_steps(function, payloads, call, stages))
+        return (yield from _batch_steps(contract, payloads, call, stages))
     payload = payloads[0]
-    body = yield from _body_steps(function, payload, call, stages)
-    if isinstance(body, Message):
-        return Reply(body)
-    if payload.event is None:
-        return Reply(to_message(body))
-    return Reply(event_message([to_event(payload.event, body, function.stamp)], form))
-
-
-def _received(function: Function, message: Message) -> Received:
-    if function.takes == "message":
-        payload = Payload(message.body, message.content_type, headers=message.headers)
-        return (payload,), "plain"
-    return receive(message, function.limits)
+    body = yield from _body_steps(contract, payload, call, stages)
+    is_json = isinstance(body, Body) and body.valid_json
+    if payload.event is not None:
+        is_json = form == "structured" and not isinstance(body, Message)
+    return to_message(body, payload.event, form, contract.stamp), is_json, ()
 
 
 def _body_steps(
-    function: Function, payload: Payload, call: Call, stages: Stages
+    contract: Contract, payload: Payload, call: Call, stages: Stages
 ) -> Steps[Body | Event | Message]:
-    result = yield from work_steps(function, payload, call, stages)
+    stages.begin("decode")
+    expiry = payload.expiry()
+    if expiry is not None:
+        call = call._replace(deadline=call.deadline.earlier(expiry))
+    deadline = call.deadline
+    if monotonic() >= deadline.at:
+        deadline.check("the data was decoded")
+    subject = decode_subject(contract, payload)
+    extras = {
+        "model": contract.model,
+        "call": call,
+        "event": payload.event,
+        "payload": payload,
+    }
+    result = yield from compute_steps(contract, subject, extras, stages, deadline)
     stages.begin("encode")
-    output = function.output or "output"
-    return encode_result(result, payload, nonfinite=function.nonfinite, output=output)
+    return encode_result(result, payload, nonfinite=contract.nonfinite, output=contract.output)
 
 
 def _batch_steps(
-    function: Function, payloads: tuple[Payload, ...], call: Call, stages: Stages
-) -> Steps[Reply]:
+    contract: Contract, payloads: tuple[Payload, ...], call: Call, stages: Stages
+) -> Steps[tuple[Message, bool, tuple[BaseException, ...]]]:
     """Answer each event of a batch; one that fails gets an error event in its place."""
     events: list[Event] = []
     failures: list[BaseException] = []
@@ -101,16 +197,25 @@ def _batch_steps(
         event = payload.event
         assert event is not None, "a batch holds events"  # noqa: S101 - receive() made them so
         try:
-            body = yield from _body_steps(function, payload, call, stages)
-            if isinstance(body, Message):
-                body = Body(bytes(body.body), body.content_type)
-            events.append(to_event(event, body, function.stamp))
+            body = yield from _body_steps(contract, payload, call, stages)
+            events.append(to_event(event, _without_headers(body), contract.stamp))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are answered
             _begin_trace_in_user_code(error)
             failures.append(error)
-            events.append(error_event(event, error, function.stamp))
+            events.append(error_event(event, error, contract.stamp))
     stages.begin("encode")
-    return Reply(event_message(events, "batch"), failures=tuple(failures))
+    return event_message(events, "batch"), True, tuple(failures)
+
+
+def _without_headers(body: Body | Event | Message) -> Body | Event:
+    """Return what stands in an event where a function answered with a message."""
+    return Body(bytes(body.body), body.content_type) if isinstance(body, Message) else body
+
+
+def _apply(callback: Callback, value: object, extras: Mapping[str, object]) -> object:
+    if is_arrays(value):
+        return callback.with_arrays(value, extras)  # type: ignore[arg-type] # it is a mapping
+    return callback.with_value(value, extras)
 
 
 def _begin_trace_in_user_code(error: BaseException) -> None:
@@ -121,73 +226,3 @@ def _begin_trace_in_user_code(error: BaseException) -> None:
             error.__traceback__ = trace
             return
         trace = trace.tb_next
-
-
-def work_steps(function: Function, payload: Payload, call: Call, stages: Stages) -> Steps[object]:
-    """Return what the function gives for one payload."""
-    stages.begin("decode")
-    deadline = call.deadline.earlier(_expiry(payload.event))
-    deadline.check("the data was decoded")
-    subject = _subject(function, payload)
-    extras = {
-        "model": function.model,
-        "call": call._replace(deadline=deadline),
-        "event": payload.event,
-        "payload": payload,
-    }
-    return (yield from compute_steps(function, subject, extras, stages, deadline))
-
-
-def compute_steps(
-    function: Function,
-    subject: object,
-    extras: Mapping[str, object],
-    stages: Stages,
-    deadline: Deadline = NEVER,
-) -> Steps[object]:
-    """Return what the function gives for what it takes: arrays, an event or a payload."""
-    value = subject
-    if function.before is not None:
-        stages.begin("before")
-        value = yield from settle(_apply(function.before, value, extras))
-    deadline.check("the prediction was begun")
-    stages.begin("predict")
-    if function.handler is not None:
-        value = yield from settle(_apply(function.handler, value, extras))
-    else:
-        value = function.predict(value, deadline)
-    if function.after is not None:
-        stages.begin("after")
-        value = yield from settle(_apply(function.after, value, extras))
-    return value
-
-
-def _apply(callback: Callback, value: object, extras: Mapping[str, object]) -> object:
-    if isinstance(value, Mapping) and as_arrays(value, "") is not None:
-        return callback.with_arrays(value, extras)
-    return callback.with_value(value, extras)
-
-
-def _subject(function: Function, payload: Payload) -> object:
-    if function.takes == "arrays":
-        return decode_arrays(payload, function.specs, function.limits)
-    if function.takes == "payload":
-        return payload
-    if function.takes == "message":
-        return Message(payload.view, payload.media_type, payload.headers)  # type: ignore[arg-type]
-    if payload.event is None:
-        raise InvalidEvent("missing; this function takes CloudEvents", field="specversion")
-    return payload.event
-
-
-def _expiry(event: Event | None) -> Deadline:
-    """Return the deadline that an event's ``expirytime`` extension sets."""
-    expiry = None if event is None else event.attribute("expirytime")
-    if expiry is None:
-        return NEVER
-    from gpfn.events.timestamps import epoch_seconds
-
-    try:
-        return Deadline.at_epoch(epoch_seconds(str(expiry)))
-    except ValueError:
-        raise InvalidEvent(f"not a time: {expiry!r:.60}", field="expirytime") from None

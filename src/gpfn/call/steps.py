@@ -16,7 +16,7 @@ from gpfn.errors import DeadlineExceeded
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Steps", "drive", "drive_async", "settle"]
+__all__ = ["Steps", "drive", "drive_async", "drive_on", "settle"]
 
 _T = TypeVar("_T")
 Steps = Generator[Awaitable[object], object, _T]
@@ -35,6 +35,15 @@ def drive(steps: Steps[_T], deadline: Deadline) -> _T:
     """Run ``steps`` in this thread."""
     try:
         awaitable = next(steps)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
+    return drive_on(steps, awaitable, deadline)
+
+
+def drive_on(steps: Steps[_T], awaitable: Awaitable[object], deadline: Deadline) -> _T:
+    """Run ``steps``, which wait for ``awaitable``, to their end in this thread."""
+    try:
         while True:
             try:
                 result = _wait(awaitable, deadline)

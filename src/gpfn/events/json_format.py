@@ -18,6 +18,8 @@ __all__ = [
     "read_batch",
     "read_event",
     "read_parsed",
+    "read_value",
+    "read_values",
     "write_batch",
     "write_event",
 ]
@@ -60,6 +62,27 @@ def read_parsed(document: object, text: bytes) -> Event:
     if encoded is ABSENT and document.get("datacontenttype", JSON) == JSON:
         return Event.received(document, None, data)
     return _with_data(document, data, encoded, "1.0")
+
+
+def read_value(document: dict[str, object]) -> Event:
+    """Return the event of a JSON object that was parsed already, which is left as it is.
+
+    Raises InvalidEvent that names the attribute; duplicate members cannot be told any more.
+    """
+    document = dict(document)
+    if document.get("specversion") != "1.0":
+        return _older_event(document)
+    del document["specversion"]
+    data, encoded = document.pop("data", ABSENT), document.pop("data_base64", ABSENT)
+    return _with_data(check(document), data, encoded, "1.0")
+
+
+def read_values(documents: list[dict[str, object]], largest: int) -> tuple[Event, ...]:
+    """Return the events of a batch that was parsed already; the path of a fault begins ``[i]``."""
+    if len(documents) > largest:
+        raise TooLarge(f"{len(documents)} events in a batch; at most {largest} (GPFN_MAX_BATCH)")
+    copies = [dict(document) for document in documents]
+    return tuple([_event_at(index, document) for index, document in enumerate(copies)])
 
 
 def read_batch(documents: object, text: bytes, largest: int) -> tuple[Event, ...]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gpfn.call.contract import Call, Reply
     from gpfn.call.payload import Payload
     from gpfn.function.function import Function
-    from gpfn.function.load import load_function, load_target
+    from gpfn.platforms.load import load_function, load_target
 
 __all__ = ["Call", "Function", "Payload", "Reply", "load_function", "load_target"]
 
@@ -19,8 +19,8 @@ _HOME = {
     "Function": "gpfn.function.function",
     "Payload": "gpfn.call.payload",
     "Reply": "gpfn.call.contract",
-    "load_function": "gpfn.function.load",
-    "load_target": "gpfn.function.load",
+    "load_function": "gpfn.platforms.load",
+    "load_target": "gpfn.platforms.load",
 }
 
 

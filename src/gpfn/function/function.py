@@ -1,26 +1,30 @@
-"""The homes of a function: each adapter is imported when it is asked for.
-
-The one declaration of a function: what it takes, what computes, what it answers.
-"""
+"""The one declaration of a function: what it takes, what computes, what it answers."""
 
 from __future__ import annotations
 
-import sys
 from _thread import RLock
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Literal
 
-from gpfn.call.callback import Callback
-from gpfn.call.contract import Call, Opened, Reply
-from gpfn.call.pipeline import answer_steps
-from gpfn.call.steps import drive, drive_async
-from gpfn.errors import SetupError
+from gpfn.call.contract import Answering, Call, Contract, Opened, Reply
+from gpfn.call.pipeline import Stages, answer, answer_steps, failed
+from gpfn.call.steps import drive_async
+from gpfn.function.declaration import (
+    callback,
+    check,
+    home_of_caller,
+    name_of,
+    named_specs,
+    no_model,
+    steps_of,
+)
 from gpfn.limits import Limits
 from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from gpfn.call.decode import Parsed
     from gpfn.deadline import Deadline
     from gpfn.models.model import Model
     from gpfn.platforms.fn.adapter import FnHandler
@@ -28,39 +32,13 @@ if TYPE_CHECKING:
     from gpfn.platforms.openwhisk.adapter import OpenWhiskMain
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Function", "Homes"]
+__all__ = ["Function"]
+
+_Takes = Literal["arrays", "event", "payload", "message"]
 
 
-class Homes:
-    """The platforms' views of a function; each has the function as ``.function``."""
-
-    @cached_property
-    def fn(self) -> FnHandler:
-        """For Fn: ``handler = f.fn`` serves the stock FDK and ``gpfn run fn``."""
-        from gpfn.platforms.fn.adapter import FnHandler
-
-        return FnHandler(self)  # type: ignore[arg-type] # mixed into Function only
-
-    @cached_property
-    def openwhisk(self) -> OpenWhiskMain:
-        """For OpenWhisk: ``main = f.openwhisk`` is an action's main(args)."""
-        from gpfn.platforms.openwhisk.adapter import OpenWhiskMain
-
-        return OpenWhiskMain(self)  # type: ignore[arg-type] # mixed into Function only
-
-    @cached_property
-    def asgi(self) -> AsgiApp:
-        """For HTTP: ``app = f.asgi`` runs on any ASGI server."""
-        from gpfn.platforms.http.adapter import AsgiApp
-
-        return AsgiApp(self)  # type: ignore[arg-type] # mixed into Function only
-
-
-_TAKES = ("arrays", "event", "payload", "message")
-
-
-class Function(Homes):
-    """A handler or a model with its contract, at home on every platform.
+class Function(Answering):
+    """A handler or a model with its contract, which runs on every platform.
 
     >>> double = Function(lambda message: message.body * 2, takes="message")
     >>> double.answer(Message(b"ab")).message.body
@@ -70,15 +48,16 @@ class Function(Homes):
     model: Model | None = None
     """The model, once open() has opened it."""
     _opened: Opened | None = None
+    _contract: Contract | None = None
 
     def __init__(
         self,
-        handler: Callable[..., object] | None = None,
+        handler: object = None,
         *,
         model: str | tuple[str, ...] | None = None,
         inputs: Mapping[str, TensorSpec] | None = None,
         output: str | None = None,
-        takes: Literal["arrays", "event", "payload", "message"] = "arrays",
+        takes: _Takes | None = None,
         before: Callable[..., object] | None = None,
         after: Callable[..., object] | None = None,
         on_open: Callable[[Model | None], object] | None = None,
@@ -93,12 +72,16 @@ class Function(Homes):
 
         Args:
             handler: Computes the result: of the arrays, the Event, the Payload or the
-                Message, as ``takes`` says; sync or async. None: the model does.
+                Message, as ``takes`` says; sync or async. None: the model does. Or a
+                handler object, whose ``open``, ``prepare``, ``predict`` and ``finish``
+                stand for on_open, before, handler and after, and whose ``models`` are
+                what it computes with (:mod:`gpfn.function.handler`).
             model: A URI for open_model, or several of which the first that is there is
                 used; ``env:NAME`` stands for an environment variable.
             inputs: The arrays by name, in order; the model's own inputs when None.
             output: The model's output to answer with; all of them when None.
-            takes: What the handler (or ``before``) is given.
+            takes: What the handler (or ``before``) is given; ``arrays`` unless the handler
+                object says otherwise.
             before: Called before the prediction; returns what is predicted from.
             after: Called with what was predicted; returns what is answered.
             on_open: Called once, by open(), with the opened model: loads and imports what
@@ -113,20 +96,50 @@ class Function(Homes):
         Raises:
             SetupError: The declaration contradicts itself.
         """
-        self.candidates = (model,) if isinstance(model, str) else tuple(model or ())
-        self.declared = _named_specs(inputs)
+        steps = steps_of(handler, before=before, after=after, on_open=on_open)
+        given = (model,) if isinstance(model, str) else tuple(model or ())
+        self.models = (*given, *steps.models)
+        self.candidates = given or steps.models[:1]
+        self.declared = named_specs(inputs)
         self.output = output
-        self.takes = takes
-        self.handler, self.before, self.after = map(_callback, (handler, before, after))
-        self._on_open = on_open
+        self.takes = takes or steps.takes
+        self.handler, self.before, self.after = map(callback, steps[:3])
+        self._on_open = steps.on_open
         self.stamp = (reply_type, reply_source)
         self.nonfinite = nonfinite
         self.threads = threads
         self._limits = limits
-        self.folder, stem = _home_of_caller()
-        self.name = name or _name(handler, self.folder, stem)
+        self.folder, stem = home_of_caller()
+        self.name = name or name_of(handler, self.folder, stem)
         self._lock = RLock()
-        _check(self)
+        check(
+            self.takes,
+            self.handler,
+            self.before,
+            self.candidates,
+            [spec.name for spec in self.declared],
+        )
+
+    @cached_property
+    def fn(self) -> FnHandler:
+        """For Fn: ``handler = f.fn`` serves the stock FDK and ``gpfn run fn``."""
+        from gpfn.platforms.fn.adapter import FnHandler
+
+        return FnHandler(self)
+
+    @cached_property
+    def openwhisk(self) -> OpenWhiskMain:
+        """For OpenWhisk: ``main = f.openwhisk`` is an action's main(args)."""
+        from gpfn.platforms.openwhisk.adapter import OpenWhiskMain
+
+        return OpenWhiskMain(self)
+
+    @cached_property
+    def asgi(self) -> AsgiApp:
+        """For HTTP: ``app = f.asgi`` runs on any ASGI server."""
+        from gpfn.platforms.http.adapter import AsgiApp
+
+        return AsgiApp(self)
 
     @property
     def limits(self) -> Limits:
@@ -166,41 +179,77 @@ class Function(Homes):
 
     def _open(self) -> Opened:
         if not self.candidates and not self._on_open and self.takes in ("payload", "message"):
+            self._contract = self._agree(no_model)
             return Opened()  # such a function may need no codec, and is not kept waiting
-        from gpfn.function.opening import match_inputs, open_and_warm, preload
+        from gpfn.function.opening import match_inputs, open_and_warm, predictor, preload
 
         opened = Opened()
+        predict: Callable[[object, Deadline], object] = no_model
         if self.candidates:
             self.model, opened = open_and_warm(
                 self.candidates, self.folder, self.threads, self.limits
             )
             if self.handler is None:
-                self._feeds = match_inputs([spec.name for spec in self.declared], self.model)
+                fed_by = match_inputs([spec.name for spec in self.declared], self.model)
+                predict = predictor(self.model, fed_by, self.output)
         warmed = preload(self.takes, self._on_open, self.model)
+        self._contract = self._agree(predict)
         return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)
 
-    def predict(self, value: object, deadline: Deadline) -> object:
-        """Call the model with what was decoded or prepared."""
-        assert self.model is not None, "checked at declaration, opened before"  # noqa: S101
-        from gpfn.function.opening import feed
+    def _agree(self, predict: Callable[[object, Deadline], object]) -> Contract:
+        return Contract(
+            takes=self.takes,
+            specs=self.specs,
+            before=self.before,
+            handler=self.handler,
+            predict=predict,
+            after=self.after,
+            model=self.model,
+            output=self.output or "output",
+            stamp=self.stamp,
+            nonfinite=self.nonfinite,
+            limits=self.limits,
+        )
 
-        outputs = () if self.output is None else (self.output,)
-        return self.model(feed(value, self._feeds), outputs=outputs, deadline=deadline)
+    @property
+    def contract(self) -> Contract:
+        """What its calls stand on; opens the function if need be. Raises as open() does."""
+        self.open()
+        assert self._contract is not None, "made by open()"  # noqa: S101
+        return self._contract
 
-    def answer(self, message: Message, call: Call = Call()) -> Reply:  # noqa: B008 - immutable
-        """Answer one message; never raises: what goes wrong is an error document."""
-        return drive(answer_steps(self, message, call), call.deadline)
+    def answer(self, request: Message | Parsed, call: Call = Call()) -> Reply:  # noqa: B008
+        """Answer one request; never raises: what goes wrong is an error document."""
+        contract = self._contract
+        if contract is None:
+            return self._open_and_answer(request, call)
+        return answer(contract, request, call)
 
-    async def answer_async(self, message: Message, call: Call = Call()) -> Reply:  # noqa: B008
-        """Answer one message without holding up the event loop.
+    def _open_and_answer(self, request: Message | Parsed, call: Call) -> Reply:
+        """Answer a call that comes before the model is open, or after that failed."""
+        stages = Stages()
+        stages.begin("open")
+        try:
+            call.deadline.check("the model was opened")
+            contract = self.contract
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may be anybody's code
+            return failed(error, stages)
+        return answer(contract, request, call, stages)
+
+    async def answer_async(
+        self,
+        request: Message | Parsed,
+        call: Call = Call(),  # noqa: B008 - immutable
+    ) -> Reply:
+        """Answer one request without holding up the event loop.
 
         An async function runs on this loop, anything else in a thread.
         """
-        if self.is_open and self.is_async:
-            return await drive_async(answer_steps(self, message, call), call.deadline)
+        if self._contract is not None and self.is_async:
+            return await drive_async(answer_steps(self._contract, request, call), call.deadline)
         import asyncio
 
-        return await asyncio.to_thread(self.answer, message, call)
+        return await asyncio.to_thread(self.answer, request, call)
 
     def __call__(self, *values: object, **named: object) -> object:
         """Call it as a plain function: an Event gives an Event, arrays give arrays.
@@ -209,73 +258,7 @@ class Function(Homes):
         """
         from gpfn.function.plain import plain_call
 
-        return plain_call(self, values, named)
+        return plain_call(self.contract, values, named)
 
     def __repr__(self) -> str:
         return f"<Function {self.name}>"
-
-
-def _callback(function: Callable[..., object] | None) -> Callback | None:
-    return None if function is None else Callback(function)
-
-
-def _named_specs(inputs: Mapping[str, TensorSpec] | None) -> tuple[TensorSpec, ...]:
-    if not inputs:
-        return ()
-    from dataclasses import replace
-
-    return tuple(replace(spec, name=name) for name, spec in inputs.items())
-
-
-def _home_of_caller() -> tuple[str, str]:
-    """Return the folder and the stem of the file that declares the function."""
-    frame = sys._getframe(1)
-    while frame.f_back and str(frame.f_globals.get("__name__")).startswith("gpfn.function."):
-        frame = frame.f_back
-    file = str(frame.f_globals.get("__file__") or "")
-    from os import path
-
-    stem = path.splitext(path.basename(file))[0]
-    return (path.dirname(path.abspath(file)) if file else path.abspath("."), stem)
-
-
-def _name(handler: object, folder: str, stem: str) -> str:
-    name = str(getattr(handler, "__name__", ""))
-    if name.isidentifier():
-        return name
-    if stem not in ("", "func", "__main__"):
-        return stem
-    return _name_in_func_yaml(folder) or folder.rpartition("/")[2]
-
-
-def _name_in_func_yaml(folder: str) -> str:
-    """Return what Fn calls the function: in an image, every folder is /function."""
-    try:
-        with open(f"{folder}/func.yaml", encoding="utf-8") as file:
-            names = [line[5:].strip(" \n\"'") for line in file if line.startswith("name:")]
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return names[0] if names else ""
-
-
-def _check(function: Function) -> None:
-    """Refuse declarations that cannot work, where they are written."""
-    if function.takes not in _TAKES:
-        raise SetupError(f"expected one of {', '.join(_TAKES)}", field="takes")
-    if function.handler is None and not function.candidates:
-        raise SetupError("give a handler, a model, or both", field="handler")
-    if function.takes == "arrays":
-        _check_arrays(function)
-    elif function.handler is None and function.before is None:
-        raise SetupError(
-            f"takes={function.takes!r} needs before= to make arrays for the model", field="before"
-        )
-
-
-def _check_arrays(function: Function) -> None:
-    names = [spec.name for spec in function.declared]
-    if not names and not function.candidates:
-        raise SetupError("declare the arrays that the handler takes", field="inputs")
-    first = function.before or function.handler
-    if names and first is not None:
-        first.check(names)

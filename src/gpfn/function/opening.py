@@ -1,6 +1,6 @@
-"""Which model a function uses: the first of its candidates that is there.
+"""Opening a function's model, once: finding it, loading it, and the first call.
 
-Opening a function's model, once, and warming it up before the first call.
+Which model a function uses is the first of its candidates that is there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from gpfn.call.contract import Opened, Stages
+from gpfn.call.contract import Opened
+from gpfn.call.pipeline import Stages
 from gpfn.errors import GpfnError, ModelUnreadable, SetupError
 from gpfn.limits import Limits
 
@@ -18,11 +19,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpfn.deadline import Deadline
     from gpfn.models.model import Model
 
     Threads = int | Literal["auto"]
 
-__all__ = ["feed", "find_model", "match_inputs", "open_and_warm", "preload"]
+__all__ = ["feed", "find_model", "match_inputs", "open_and_warm", "predictor", "preload"]
 
 
 def find_model(candidates: Sequence[str], folder: str) -> str:
@@ -161,10 +163,23 @@ def match_inputs(declared: Sequence[str], model: Model) -> dict[str, str]:
         return {name: name for name in names}
     if len(declared) != len(names):
         raise SetupError(
-            f"declared are {', '.join(declared)}, but {model.name} takes {', '.join(names)}",
+            f"the function declares {', '.join(declared)}, but {model.name} takes"
+            f" {', '.join(names)}",
             field="inputs",
         )
     return dict(zip(declared, names, strict=True))
+
+
+def predictor(
+    model: Model, fed_by: Mapping[str, str], output: str | None
+) -> Callable[[object, Deadline], object]:
+    """Return what asks the model for ``output`` (for all of them when None)."""
+    outputs = () if output is None else (output,)
+
+    def predict(value: object, deadline: Deadline) -> object:
+        return model(feed(value, fed_by), outputs=outputs, deadline=deadline)
+
+    return predict
 
 
 def feed(value: object, inputs: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpfn.call.contract import Call, Stages
+from gpfn.call.contract import Call, Contract
 from gpfn.call.encode import is_event
 from gpfn.call.payload import Payload
-from gpfn.call.pipeline import compute_steps, event_steps
+from gpfn.call.pipeline import Stages, compute_steps, event_steps
 from gpfn.call.steps import drive
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor
@@ -18,41 +18,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import numpy as np
 
-    from gpfn.function.function import Function
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["plain_call"]
 
 
 def plain_call(
-    function: Function, values: tuple[object, ...], named: Mapping[str, object]
+    contract: Contract, values: tuple[object, ...], named: Mapping[str, object]
 ) -> object:
-    """Return an Event for an Event, otherwise what the function computes.
+    """Return an Event for an Event, otherwise what is computed.
 
     One array is returned as it is, several as a dict. Raises GpfnError.
     """
-    function.open()
     call = Call()
     if len(values) == 1 and is_event(values[0]):
-        return drive(event_steps(function, values[0], call), NEVER)  # type: ignore[arg-type]
-    subject, payload = _subject(function, values, named)
-    extras = {"model": function.model, "call": call, "event": None, "payload": payload}
-    result = drive(compute_steps(function, subject, extras, Stages()), NEVER)
-    if isinstance(result, Mapping) and len(result) == 1 and function.handler is None:
-        return next(iter(result.values())) if function.after is None else result
+        return drive(event_steps(contract, values[0], call), NEVER)  # type: ignore[arg-type]
+    subject, payload = _subject(contract, values, named)
+    extras = {"model": contract.model, "call": call, "event": None, "payload": payload}
+    result = drive(compute_steps(contract, subject, extras, Stages()), NEVER)
+    if isinstance(result, Mapping) and len(result) == 1 and contract.handler is None:
+        return next(iter(result.values())) if contract.after is None else result
     return result
 
 
 def _subject(
-    function: Function, values: tuple[object, ...], named: Mapping[str, object]
+    contract: Contract, values: tuple[object, ...], named: Mapping[str, object]
 ) -> tuple[object, Payload | None]:
-    if function.takes == "arrays":
-        return _arrays(function, values, named), None
+    if contract.takes == "arrays":
+        return _arrays(contract, values, named), None
     value = values[0] if len(values) == 1 and not named else dict(named)
-    if function.takes == "payload":
+    if contract.takes == "payload":
         payload = value if isinstance(value, Payload) else _payload(value)
         return payload, payload
-    if function.takes == "message" and isinstance(value, bytes):
+    if contract.takes == "message" and isinstance(value, bytes):
         return Message(value), None
     return value, None
 
@@ -66,16 +64,16 @@ def _payload(value: object) -> Payload:
 
 
 def _arrays(
-    function: Function, values: tuple[object, ...], named: Mapping[str, object]
+    contract: Contract, values: tuple[object, ...], named: Mapping[str, object]
 ) -> dict[str, np.ndarray]:
-    names = [spec.name for spec in function.specs]
+    names = [spec.name for spec in contract.specs]
     given = dict(zip(names, values, strict=False))
     if len(values) == 1 and isinstance(values[0], Mapping):
         given = dict(values[0])
     given.update(named)
     if len(values) > len(names) or set(given) != set(names):
         raise InvalidTensor(f"expected {', '.join(names)}; got {', '.join(given) or 'nothing'}")
-    return {spec.name: _array(given[spec.name], spec, function.limits) for spec in function.specs}
+    return {spec.name: _array(given[spec.name], spec, contract.limits) for spec in contract.specs}
 
 
 def _array(value: object, spec: TensorSpec, limits: Limits) -> np.ndarray:

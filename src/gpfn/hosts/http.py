@@ -13,16 +13,16 @@ import time
 from gpfn.call.contract import Call
 from gpfn.deadline import Deadline
 from gpfn.errors import BackendTimeout, BrokenReply
-from gpfn.function.load import load_function
 from gpfn.hosts.child import Child, Running
 from gpfn.hosts.fn import call_id, script
 from gpfn.hosts.host import Answer, Request
 from gpfn.hosts.target import Target
 from gpfn.message import Message
+from gpfn.platforms.load import load_function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.function.function import Function
+    from gpfn.call.contract import Answering
 
 __all__ = ["Http", "InProcess"]
 
@@ -107,7 +107,7 @@ class InProcess:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._function: Function | None = None
+        self._function: Answering | None = None
 
     def start(self) -> float:
         """Load the file and open the model."""

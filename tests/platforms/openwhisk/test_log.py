@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from gpfn.call.contract import Reply, Stages
+from gpfn.call.contract import Reply
+from gpfn.call.pipeline import Stages
 from gpfn.errors import InvalidTensor
 from gpfn.function.opening import Opened
 from gpfn.message import Message

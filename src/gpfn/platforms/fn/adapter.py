@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fdk.response import Response
 
-    from gpfn.function.function import Function
+    from gpfn.call.contract import Answering
 
     class InvokeContext(Protocol):
         """What is used of the FDK's context."""
@@ -45,7 +45,7 @@ __all__ = ["FnHandler"]
 class FnHandler:
     """What the FDK calls with its context and the body as a stream."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Answering) -> None:
         self.function = function
 
     def __call__(

@@ -4,11 +4,10 @@ It is the function's HTTP server under Fn's contract (docs/fn.md): FN_LISTENER a
 FN_FORMAT say where and how, GPFN_START_WINDOW how many seconds loading may keep the
 socket from appearing, GPFN_LOG=quiet that calls are not logged, GPFN_MAX_… the limits.
 
-Loading first, listening second, as long as the agent's patience allows.
-
-The agent waits five seconds for the socket to appear, and only then starts the clock of
-the first call. So what is imported and loaded before costs the caller nothing. What takes
-longer than the start window goes on after the socket has appeared, and calls wait for it.
+It loads first and listens second, as long as the agent waits for that. The agent waits five
+seconds for the socket to appear, and only then starts the clock of the first call: what is
+loaded before costs the caller nothing. What takes longer than the start window goes on after
+the socket has appeared, and calls wait for it.
 
 Loading runs in the main thread: a module imported elsewhere would take its thread for the
 main one. The clock is watched by a second thread, which ends with the loading.
@@ -22,18 +21,13 @@ import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 
-from gpfn.call.contract import Reply
+from gpfn.call.contract import Answering, answering
 from gpfn.errors import GpfnError, SetupError
-from gpfn.function.load import function_of, load_target
 from gpfn.limits import Limits
 from gpfn.platforms.fn.listener import Listener
 from gpfn.platforms.fn.log import CallLog, log_failure, say
-from gpfn.platforms.fn.server import Answer, Exchange, Server, too_late
-from gpfn.platforms.fn.wire import Incoming
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from gpfn.function.function import Function
+from gpfn.platforms.fn.server import Answer, Exchange, Server, answers_of, too_late
+from gpfn.platforms.load import load_target
 
 __all__ = ["Start", "main"]
 
@@ -156,9 +150,9 @@ class Start:
         began = time.perf_counter()
         target = load_target(path, (handler,))
         imported = f"import {time.perf_counter() - began:.3f} s"
-        function = function_of(target)
+        function = answering(target)
         if function is not None:
-            return _of_function(function), f"{function.name}: {imported}{_open(function)}"
+            return answers_of(function), f"{function.name}: {imported}{_open(function)}"
         if not callable(target):
             kind = type(target).__name__
             raise SetupError(f"{handler} is a {kind}, not a handler", field=path)
@@ -174,7 +168,7 @@ class Start:
         )
 
 
-def _open(function: Function) -> str:
+def _open(function: Answering) -> str:
     """Open the model; when that fails, calls are answered with the reason and try again."""
     try:
         opened = function.open()
@@ -187,13 +181,6 @@ def _open(function: Function) -> str:
         f", load {opened.load_seconds:.3f} s, warm-up {opened.warmup_seconds:.3f} s"
         f" ({function.model.name})"
     )
-
-
-def _of_function(function: Function) -> Answer:
-    def answer(incoming: Incoming) -> Reply:
-        return function.answer(incoming.message, incoming.call)
-
-    return answer
 
 
 def _fdk_style(handler: Callable[..., object]) -> Answer:

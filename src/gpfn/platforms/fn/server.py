@@ -12,7 +12,7 @@ import time
 from _thread import LockType
 from collections.abc import Callable
 
-from gpfn.call.contract import Reply
+from gpfn.call.contract import Answering, Reply
 from gpfn.errors import DeadlineExceeded, GpfnError, InvalidRequest
 from gpfn.http.head import Request
 from gpfn.http.serial import SerialServer
@@ -21,7 +21,7 @@ from gpfn.limits import Limits
 from gpfn.platforms.fn.log import CallLog, say
 from gpfn.platforms.fn.wire import Headers, Incoming, read_call, reply_headers, socket_status
 
-__all__ = ["Answer", "Buffers", "Exchange", "Server", "error_reply", "too_late"]
+__all__ = ["Answer", "Buffers", "Exchange", "Server", "answers_of", "error_reply", "too_late"]
 
 Answer = Callable[[Incoming], Reply]
 """What answers a call: a Function's adapter or a handler of the FDK's kind."""
@@ -85,6 +85,15 @@ class Exchange:
             buffers = _reply_bytes(reply, by_trigger=incoming.by_trigger, close=close)
         self._out = (incoming.call.id, reply, len(incoming.message.body))
         return buffers
+
+
+def answers_of(function: Answering) -> Answer:
+    """Return what answers calls with ``function``."""
+
+    def answer(incoming: Incoming) -> Reply:
+        return function.answer(incoming.message, incoming.call)
+
+    return answer
 
 
 def error_reply(error: BaseException) -> Reply:

@@ -6,7 +6,7 @@ import than the whole of Fn's runner: nothing of the kind is loaded before the f
 
 from functools import cached_property
 
-from gpfn.function.function import Function
+from gpfn.call.contract import Answering
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class AsgiApp:
     bounded number of threads.
     """
 
-    def __init__(self, function: Function, settings: "HttpSettings | None" = None) -> None:
+    def __init__(self, function: Answering, settings: "HttpSettings | None" = None) -> None:
         """Without ``settings`` the environment has them."""
         self.function = function
         self._settings = settings

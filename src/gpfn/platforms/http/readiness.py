@@ -5,8 +5,8 @@ import logging
 import threading
 import time
 
+from gpfn.call.contract import Answering
 from gpfn.errors import GpfnError, Overloaded
-from gpfn.function.function import Function
 
 __all__ = ["NotReady", "Opening"]
 
@@ -23,7 +23,7 @@ class NotReady(Overloaded):
 class Opening:
     """The attempts to open one function; a new one is made after one that failed."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Answering) -> None:
         self._function = function
         self._attempt: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None

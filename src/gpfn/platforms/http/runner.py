@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpfn.errors import MissingExtra, SetupError
-from gpfn.function.load import load_function
 from gpfn.platforms.http.adapter import AsgiApp
+from gpfn.platforms.load import load_function
 
 if TYPE_CHECKING:
     from uvicorn import Server

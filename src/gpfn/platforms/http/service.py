@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from gpfn.call.contract import Call, Reply
+from gpfn.call.contract import Answering, Call, Reply
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, UnsupportedMedia
-from gpfn.function.function import Function
 from gpfn.message import Message
 from gpfn.platforms.http.asgi import ClientGone, Incoming, Receive, Send, failed, send_reply
 from gpfn.platforms.http.readiness import Opening
@@ -28,7 +27,7 @@ _OWN_HEADERS = frozenset({b"content-type", b"content-length"})
 class Service:
     """One function over HTTP; :class:`gpfn.platforms.http.adapter.AsgiApp` is its face."""
 
-    def __init__(self, function: Function, settings: HttpSettings) -> None:
+    def __init__(self, function: Answering, settings: HttpSettings) -> None:
         self.function = function
         self.settings = settings
         self._opening = Opening(function)

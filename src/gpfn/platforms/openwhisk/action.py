@@ -1,23 +1,21 @@
-"""The folder that an action's code lies in, while it is the action.
+"""An action: its code, baked into the image or sent to /init, and what it defines.
 
-An action that is loaded: opened, called, and taken back.
-
-The code of an action: baked into the image or sent to /init; put in place and imported.
+Code is put into a folder and imported from there; another action may take its place, so
+what was imported and unpacked can be taken back.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from collections.abc import Callable
 
+from gpfn.call.contract import answering
 from gpfn.call.steps import drive, settle
 from gpfn.errors import GpfnError
-from gpfn.function.function import Function
 from gpfn.platforms.openwhisk.activation import Activation
-from gpfn.platforms.openwhisk.log import CallLog
 from gpfn.platforms.openwhisk.protocol import CANNOT_START, NO_BINARY, Init, Refusal
+from gpfn.source_file import load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,22 +74,11 @@ class Action:
     def __init__(self, main: Callable[..., object], folder: CodeFolder) -> None:
         self._main = main
         self._folder = folder
-        function = getattr(main, "function", main)
-        self.function = function if isinstance(function, Function) else None
+        self.function = answering(main)
+        """The Function that answers; None for any other ``main``."""
 
-    def open(self, log: CallLog, import_seconds: float, memory: Mapping[str, int]) -> None:
-        """Open the model of a gpfn Function, so that the first call finds it warm."""
-        if self.function is not None:
-            from gpfn.platforms.openwhisk.answer import open_function
-
-            open_function(self.function, log, import_seconds, memory)
-
-    def __call__(self, value: object, activation: Activation, log: CallLog) -> object:
-        """Return what the action gives for its parameters; an async main is awaited."""
-        if self.function is not None:
-            from gpfn.platforms.openwhisk.answer import answer_parameters
-
-            return answer_parameters(self.function, value, activation, log)
+    def call(self, value: object, activation: Activation) -> object:
+        """Return what a ``main`` gives for its parameters; an async one is awaited."""
         result = self._main(value)
         if hasattr(result, "__await__"):
             return drive(settle(result), activation.deadline)
@@ -139,7 +126,7 @@ def load_sent(init: Init) -> Action:
 def _load(folder: CodeFolder, place: Callable[[], str], main: str) -> Action:
     """Import the file that ``place`` returns; leaves nothing behind when that fails."""
     try:
-        module = _blaming_the_code(lambda: _import(place()))
+        module = _blaming_the_code(lambda: load_module(_MODULE, place()))
         return Action(_callable(module, main), folder)
     except BaseException:
         sys.modules.pop(_MODULE, None)
@@ -197,22 +184,6 @@ def _activate_virtualenv(folder: str) -> None:
             return
     log = f"Invalid virtualenv. Zip file does not include /{_ACTIVATE[0]}."
     raise Refusal(502, NO_BINARY, log=log)
-
-
-def _import(file: str) -> ModuleType:
-    """Import the action's file under the name that the stock runtime gives it.
-
-    It is no gpfn.function.load: an action has its own name, and a failure its own words.
-    """
-    loader = SourceFileLoader(_MODULE, file)
-    module = type(sys)(_MODULE)
-    module.__file__ = file
-    module.__loader__ = loader
-    module.__spec__ = spec = ModuleSpec(_MODULE, loader, origin=file)
-    spec.has_location = True
-    sys.modules[_MODULE] = module
-    loader.exec_module(module)
-    return module
 
 
 def _blaming_the_code(step: Callable[[], ModuleType]) -> ModuleType:

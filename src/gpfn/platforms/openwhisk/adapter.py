@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.function.function import Function
-    from gpfn.platforms.openwhisk.answer import Result
+    from gpfn.call.contract import Answering
     from gpfn.platforms.openwhisk.log import CallLog
 
 __all__ = ["OpenWhiskMain"]
@@ -27,7 +26,7 @@ class OpenWhiskMain:
     application error and which keeps the container warm.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Answering) -> None:
         self.function = function
         self._log: CallLog | None = None
 
@@ -39,14 +38,16 @@ class OpenWhiskMain:
 
         open_function(self.function, self._calls())
 
-    def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> Result:
-        """Answer one activation; never raises."""
+    def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> object:
+        """Answer one activation with an object, or with an array for an array; never raises."""
+        import orjson
+
         from gpfn.platforms.openwhisk.activation import Activation
         from gpfn.platforms.openwhisk.answer import answer_parameters
 
         parameters = {} if args is None else args
         activation = Activation.from_environ()
-        return answer_parameters(self.function, parameters, activation, self._calls())
+        return orjson.loads(answer_parameters(self.function, parameters, activation, self._calls()))
 
     def _calls(self) -> CallLog:
         if self._log is None:

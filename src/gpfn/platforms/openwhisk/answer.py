@@ -1,34 +1,24 @@
-"""From an activation's parameters to its result, by way of a function's answer."""
+"""From an activation's parameters to its result, by way of a function's answer.
+
+The platform parses and writes JSON already: parameters are handed to the call as they were
+parsed, and the text of a reply becomes the result's text without being parsed again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpfn.call.contract import Call, Reply
+from gpfn.call.contract import Answering, Call, Reply
+from gpfn.call.decode import Parsed
 from gpfn.message import Message
 from gpfn.platforms.openwhisk.activation import Activation
 from gpfn.platforms.openwhisk.log import CallLog
-from gpfn.platforms.openwhisk.web import (
-    is_kafka,
-    is_web,
-    json_bytes,
-    json_value,
-    kafka_messages,
-    parameters_message,
-    web_reply,
-)
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from gpfn.function.function import Function
-
-__all__ = ["Result", "answer_parameters", "open_function"]
-
-Result = dict[str, object] | list[object]
+__all__ = ["answer_parameters", "open_function"]
 
 
 def open_function(
-    function: Function,
+    function: Answering,
     log: CallLog,
     import_seconds: float = 0.0,
     memory: Mapping[str, int] | None = None,
@@ -46,56 +36,71 @@ def open_function(
 
 
 def answer_parameters(
-    function: Function, parameters: object, activation: Activation, log: CallLog
-) -> Result:
-    """Return the action's result for its parameters, an object or an array."""
+    function: Answering, parameters: object, activation: Activation, log: CallLog
+) -> bytes:
+    """Return the JSON text of the action's result for its parameters, an object or an array.
+
+    The text is an object, or an array where parameters were one and the answer is.
+    """
     call = Call(activation.id, activation.deadline, "openwhisk")
     replies: list[Reply] = []
 
-    def answer(message: Message) -> Reply:
-        replies.append(function.answer(message, call))
+    def answer(request: Message | Parsed) -> Reply:
+        replies.append(function.answer(request, call))
         return replies[-1]
 
     with log.activation(function.name, activation.id, replies):
-        if not isinstance(parameters, Mapping):
-            return _array_result(answer(_array_message(parameters)))
-        if is_kafka(parameters):
-            return {"results": [_result(answer(part)) for part in kafka_messages(parameters)]}
-        reply = answer(parameters_message(parameters))
-        return web_reply(reply) if is_web(parameters) else _result(reply)
+        if not isinstance(parameters, dict):
+            return _json(answer(Parsed(parameters)), b"[{")
+        if not _is_special(parameters):
+            return _json(answer(Parsed(parameters)), b"{")
+        from gpfn.platforms.openwhisk import web
+
+        if web.is_kafka(parameters):
+            parts = [_json(answer(part), b"{") for part in web.kafka_requests(parameters)]
+            return b'{"results":[%b]}' % b",".join(parts)
+        reply = answer(web.request_of(parameters))
+        return web.web_reply(reply) if web.is_web(parameters) else _json(reply, b"{")
 
 
-def _array_message(parameters: object) -> Message:
-    """An array of events is a batch; any other array is plain data."""
-    is_batch = (
-        isinstance(parameters, list)
-        and bool(parameters)
-        and all(isinstance(item, dict) and "specversion" in item for item in parameters)
-    )
-    media_type = "application/cloudevents-batch+json" if is_batch else "application/json"
-    return Message(json_bytes(parameters), media_type)
+def _is_special(parameters: Mapping[str, object]) -> bool:
+    """Say whether they may be a web action's request, a trigger's, or from the Kafka feed."""
+    if "messages" in parameters:
+        return True
+    for name in parameters:  # noqa: SIM110 - a loop is twice as fast
+        if name[:5] == "__ow_":
+            return True
+    return False
 
 
-def _array_result(reply: Reply) -> Result:
-    """Return an array for an array where the reply is one."""
-    result = _result(reply)
-    inner = result.get("result")
-    return inner if len(result) == 1 and isinstance(inner, list) else result
-
-
-def _result(reply: Reply) -> dict[str, object]:
-    """Return the reply as the dictionary that an action must give; anything else is ``result``.
+def _json(reply: Reply, kinds: bytes) -> bytes:
+    """Return the reply as JSON text of one of ``kinds``; anything else becomes ``result``.
 
     An event in binary mode cannot come out of plain parameters, so there are no headers.
     """
-    body, media_type = reply.message.body, reply.message.content_type.partition(";")[0]
+    body, content_type = reply.message.body, reply.message.content_type
     if not len(body):
-        return {}
+        return b"{}"
+    if reply.is_json:
+        text = bytes(body)
+        return text if text[0] in kinds else b'{"result":%b}' % text
+    return _other_json(bytes(body), content_type, kinds)
+
+
+def _other_json(body: bytes, content_type: str, kinds: bytes) -> bytes:
+    """Return what a function answered with bytes of its own, as JSON text."""
+    import orjson
+
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
-        value = json_value(body)
-        return value if isinstance(value, dict) else {"result": value}
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return orjson.dumps({"result": body.decode("utf-8", "replace")})
+        text = body.strip(b" \t\r\n")
+        return text if text[0] in kinds else b'{"result":%b}' % text
     if media_type.startswith("text/"):
-        return {"result": str(body, "utf-8", "replace")}
+        return orjson.dumps({"result": body.decode("utf-8", "replace")})
     from base64 import b64encode
 
-    return {"result": b64encode(body).decode(), "datacontenttype": media_type}
+    return orjson.dumps({"result": b64encode(body).decode(), "datacontenttype": media_type})

@@ -49,7 +49,7 @@ class CallLog:
         self.quiet = environ.get("GPFN_LOG") == "quiet"
         self._start: dict[str, dict[str, float]] = {}  # told with the first activation
         if not self.quiet:
-            from gpfn.call.contract import Stages
+            from gpfn.call.pipeline import Stages
 
             Stages.probe = resident
 

@@ -38,6 +38,7 @@ __all__ = [
     "failure",
     "parse_body",
     "result_answer",
+    "text_answer",
 ]
 
 ALREADY_INITIALIZED = "Cannot initialize the action more than once."
@@ -164,6 +165,11 @@ def result_answer(result: object, max_bytes: int = MAX_RESULT) -> Answer:
     if text is None:
         problem = next(_problems(result, "result", 0), "result refers to itself")
         return failure(200, f"The action's result is not JSON: {problem}.")
+    return text_answer(text, max_bytes)
+
+
+def text_answer(text: bytes, max_bytes: int = MAX_RESULT) -> Answer:
+    """Return the reply for a result that is JSON text already."""
     if len(text) > max_bytes:
         return failure(
             200,

@@ -12,6 +12,7 @@ from gpfn.http.head import Request
 from gpfn.http.writer import response_head
 from gpfn.platforms.openwhisk.action import load_file, load_sent
 from gpfn.platforms.openwhisk.activation import Activation, Settings, enter
+from gpfn.platforms.openwhisk.answer import answer_parameters, open_function
 from gpfn.platforms.openwhisk.log import resident
 from gpfn.platforms.openwhisk.protocol import (
     ALREADY_INITIALIZED,
@@ -28,6 +29,7 @@ from gpfn.platforms.openwhisk.protocol import (
     failure,
     parse_body,
     result_answer,
+    text_answer,
 )
 from gpfn.platforms.openwhisk.streams import Streams
 
@@ -151,7 +153,8 @@ class Exchange:
             self._action = action = load()
             seconds = time.perf_counter() - began
             memory["import"] = resident()
-            action.open(self._log, seconds, memory)
+            if action.function is not None:
+                open_function(action.function, self._log, seconds, memory)
         finally:
             gc.enable()
 
@@ -179,7 +182,10 @@ class Exchange:
 
     def _call(self, action: Action, value: object, activation: Activation) -> Answer:
         try:
-            result = action(value, activation, self._log)
+            if action.function is not None:
+                text = answer_parameters(action.function, value, activation, self._log)
+                return text_answer(text, self._settings.result_bytes)
+            result = action.call(value, activation)
         except SystemExit:
             raise Refusal(400, COMMAND_EXITED) from None
         except GpfnError as error:

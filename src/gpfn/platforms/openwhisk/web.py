@@ -1,15 +1,14 @@
-"""What an action's parameters may carry besides parameters: web requests, triggers, Kafka.
+"""Web actions, triggers and the Kafka feed: what parameters carry besides parameters.
 
 A web action gets the request taken apart: method, headers and path as ``__ow_*``; a JSON
 object's members, a form's fields and the query's as parameters of their own; any other
 body, and every body of a raw action, as ``__ow_body``. Here it is put together again. A
 trigger that was fired over HTTP leaves only its headers; the Kafka feed sends ``messages``.
 
-``__ow_body`` and ``body``: bytes as web actions carry them in JSON.
-
-The platform looks a media type up in a table inside of it: text it passes on as text,
-anything else as base64, both ways. JSON goes in as base64 too (raw actions) and out as a
-value. A type that it does not know is text when it has a charset, and binary without.
+``__ow_body`` and a reply's ``body`` are bytes in JSON. The platform looks a media type up in
+a table of its own: text goes as text, anything else as base64, both ways. JSON goes in as
+base64 too (raw actions) and out as a value. A type that it does not know is text when it
+has a charset, and binary without.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterator, Mapping
 
+from gpfn.call.decode import Parsed, json_bytes
 from gpfn.message import Message
 
 TYPE_CHECKING = False
@@ -28,15 +28,10 @@ __all__ = [
     "encode_body",
     "is_kafka",
     "is_web",
-    "json_bytes",
-    "json_value",
-    "kafka_messages",
-    "parameters_message",
+    "kafka_requests",
+    "request_of",
     "web_reply",
 ]
-
-_EVENT_MARKS = ("specversion", "cloudEventsVersion")
-_STRUCTURED = "application/cloudevents+json"
 
 _UNREAL = frozenset(
     (
@@ -72,8 +67,8 @@ def is_kafka(parameters: Mapping[str, object]) -> bool:
     )
 
 
-def parameters_message(parameters: Mapping[str, object]) -> Message:
-    """Return the message that a web request, a trigger or plain parameters stand for."""
+def request_of(parameters: Mapping[str, object]) -> Message | Parsed:
+    """Return the request that a web action's or a trigger's parameters stand for."""
     given = parameters.get("__ow_headers")
     named = given if isinstance(given, Mapping) else {}
     headers = _headers(named, _UNREAL if is_web(parameters) else _UNREAL | _KEYS)
@@ -84,16 +79,16 @@ def parameters_message(parameters: Mapping[str, object]) -> Message:
     if body is not None:  # a JSON array or number, which has no members to spread
         return Message(json_bytes(body), content_type or "application/json", headers)
     plain = {name: value for name, value in parameters.items() if not name.startswith("__ow_")}
-    if any(mark in plain for mark in _EVENT_MARKS):
-        return Message(json_bytes(plain), _STRUCTURED, headers)
     if not plain and is_web(parameters):
         return Message(b"", content_type, headers)
     # a form's fields have become parameters like a JSON object's members
-    return Message(json_bytes(plain), "application/json", headers)
+    if any(name.startswith("ce-") for name, _ in headers):  # an event in binary mode
+        return Message(json_bytes(plain), "application/json", headers)
+    return Parsed(plain, headers)
 
 
-def kafka_messages(parameters: Mapping[str, object]) -> Iterator[Message]:
-    """Yield a message for each of the feed's; record headers do not get through it."""
+def kafka_requests(parameters: Mapping[str, object]) -> Iterator[Message | Parsed]:
+    """Yield a request for each of the feed's messages; record headers do not get through it."""
     messages = parameters["messages"]
     assert isinstance(messages, list), "is_kafka() has looked"  # noqa: S101
     for message in messages:
@@ -101,15 +96,17 @@ def kafka_messages(parameters: Mapping[str, object]) -> Iterator[Message]:
         if isinstance(value, str):
             yield Message(value.encode("utf-8", "replace"), "text/plain")
         else:
-            yield Message(json_bytes(value), "application/json")
+            yield Parsed(value)
 
 
-def web_reply(reply: Reply) -> dict[str, object]:
-    """Return a reply as a web action's: status, headers and a body.
+def web_reply(reply: Reply) -> bytes:
+    """Return a reply as the JSON text of a web action's: status, headers and a body.
 
     A failure's stands under ``error``: the platform unwraps it for the caller and counts
     the activation among the failed.
     """
+    import orjson
+
     body, content_type = bytes(reply.message.body), reply.message.content_type
     headers: dict[str, object] = {}
     if body:
@@ -122,7 +119,7 @@ def web_reply(reply: Reply) -> dict[str, object]:
         "headers": headers,
         "body": encode_body(body, content_type),
     }
-    return response if reply.error is None else {"error": response}
+    return orjson.dumps(response if reply.error is None else {"error": response})
 
 
 def _plain_json(content_type: str) -> str:
@@ -170,7 +167,7 @@ def encode_body(body: bytes, content_type: str) -> object:
     if not body:
         return ""
     if _is_json(base):
-        value = json_value(body)
+        value = _json_value(body)
         # a string would go out as it is, without its quotes
         return body.decode("utf-8", "replace") if isinstance(value, str) else value
     if _is_text(content_type):
@@ -199,19 +196,7 @@ def _text(body: str) -> bytes:
     return body.encode("utf-8", "replace")  # half a character is none
 
 
-def json_bytes(value: object) -> bytes:
-    """Return parameters as JSON, also those that only Python's own reader lets through."""
-    import orjson
-
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # an integer over 64 bits, half a character
-        import json
-
-        return json.dumps(value).encode()
-
-
-def json_value(body: bytes | memoryview) -> object:
+def _json_value(body: bytes | memoryview) -> object:
     """Return what a function's reply says is JSON; what is none after all as its text."""
     import orjson
 

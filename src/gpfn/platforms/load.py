@@ -1,48 +1,36 @@
-"""Loading a function's file by its path, as every runner does."""
+"""Loading a function's file by its path, as every runner does: what it defines under a name."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec, SourceFileLoader
 
+from gpfn.call.contract import Answering, answering
 from gpfn.errors import SetupError
+from gpfn.source_file import load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from gpfn.function.function import Function
-
-__all__ = ["function_of", "load_function", "load_target"]
+__all__ = ["load_function", "load_target"]
 
 
-def load_function(path: str, names: Sequence[str] = ("handler", "main", "app")) -> Function:
+def load_function(path: str, names: Sequence[str] = ("handler", "main", "app")) -> Answering:
     """Return the Function that the file at ``path`` declares under one of ``names``.
 
     The value may be the Function or one of its adapters. Raises SetupError as
     :func:`load_target` does, and when the value is something else.
     """
     target = load_target(path, names)
-    function = function_of(target)
+    function = answering(target)
     if function is not None:
         return function
     kind = type(target).__name__
     raise SetupError(
         f"expected a Function or its .fn, .openwhisk or .asgi, got a {kind}", field=path
     )
-
-
-def function_of(target: object) -> Function | None:
-    """Return the Function that ``target`` is or is an adapter of; None for anything else.
-
-    Where the class was never loaded nobody can have made one, and a runner that only
-    serves a plain handler is spared the 2 ms of loading it.
-    """
-    home = sys.modules.get("gpfn.function.function")
-    function = getattr(target, "function", target)
-    return function if home is not None and isinstance(function, home.Function) else None
 
 
 def load_target(path: str, names: Sequence[str]) -> object:
@@ -60,7 +48,7 @@ def load_target(path: str, names: Sequence[str]) -> object:
         if hasattr(module, name):
             return getattr(module, name)
     values = vars(module).values()
-    functions = {id(v): v for v in values if v is not None and function_of(v) is v}
+    functions = {id(v): v for v in values if v is not None and answering(v) is v}
     if len(functions) == 1:
         return next(iter(functions.values()))
     defined = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
@@ -84,25 +72,12 @@ def _import(file: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     try:
-        return _execute(name, file)
+        return load_module(name, file)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         line = _line_in(file, error)
         detail = f"cannot be imported: {type(error).__name__}: {error}{line}"
         raise SetupError(detail, field=file) from error
-
-
-def _execute(name: str, file: str) -> ModuleType:
-    # importlib.util has this in one call, and costs 3 ms to import
-    loader = SourceFileLoader(name, file)
-    module = type(sys)(name)
-    module.__file__ = file
-    module.__loader__ = loader
-    module.__spec__ = spec = ModuleSpec(name, loader, origin=file)
-    spec.has_location = True
-    sys.modules[name] = module
-    loader.exec_module(module)
-    return module
 
 
 def _free_name(stem: str, file: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from gpfn.errors import SetupError
 from gpfn.function.function import Function
-from gpfn.function.load import load_function, load_target
+from gpfn.platforms.load import load_function, load_target
 
 SOURCE = """
 from gpfn import Function
