@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from gpfn.call.decode import GRAPHPIPE, decode_arrays
+from gpfn.call.decode import decode_arrays
 from gpfn.call.payload import Payload
 from gpfn.errors import InvalidEvent, InvalidMessage, InvalidTensor, UnsupportedMedia
 from gpfn.events import Event
 from gpfn.function.function import Function
 from gpfn.graphpipe import InferRequest, MetadataRequest, decode_response, encode_request
 from gpfn.limits import Limits
+from gpfn.media import GRAPHPIPE
 from gpfn.message import Message
 from gpfn.tensors import TensorSpec
 

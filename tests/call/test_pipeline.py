@@ -11,13 +11,13 @@ import orjson
 import pytest
 
 from gpfn.call.contract import Call, Reply
-from gpfn.call.encode import PROBLEM
 from gpfn.call.payload import Payload
 from gpfn.deadline import Deadline
 from gpfn.errors import DeadlineExceeded, InvalidTensor, Overloaded
 from gpfn.events import Event, read
 from gpfn.function.function import Function
 from gpfn.limits import Limits
+from gpfn.media import PROBLEM
 from gpfn.message import Message
 from gpfn.tensors import TensorSpec
 

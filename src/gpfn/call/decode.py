@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from gpfn.call.payload import Payload
 from gpfn.errors import InvalidEvent, InvalidTensor, TooLarge
+from gpfn.media import EVENT, EVENT_BATCH, EVENT_FAMILY, GRAPHPIPE, JSON
 from gpfn.message import Message
 
 TYPE_CHECKING = False
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
-    "GRAPHPIPE",
     "Parsed",
     "Received",
     "decode_arrays",
@@ -32,11 +32,8 @@ __all__ = [
     "receive",
 ]
 
-GRAPHPIPE = "application/vnd.graphpipe"
-"""The media type of a GraphPipe message as an event's data or a body."""
-
 _MARKS = (b"specversion", b"cloudEventsVersion")
-_MODES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
+_MODES = (JSON, EVENT, EVENT_BATCH)
 
 
 Received = tuple[tuple[Payload, ...], str]
@@ -130,7 +127,7 @@ def json_bytes(value: object) -> bytes:
 
 def _may_be_event(message: Message, plain: Payload) -> bool:
     """Say whether it is worth loading the events package, which a plain call never pays for."""
-    if message.content_type[:24].lower().startswith("application/cloudevents"):
+    if message.content_type[:24].lower().startswith(EVENT_FAMILY):
         return True
     for name, _ in message.headers:
         if name.startswith("ce-"):

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from gpfn.call.decode import GRAPHPIPE
 from gpfn.call.payload import Payload
 from gpfn.errors import BackendError, GpfnError, InvalidMessage, Overloaded, error_document
+from gpfn.media import EVENT, GRAPHPIPE, JSON, OCTETS, PROBLEM, TEXT_UTF8, family
 from gpfn.message import Message
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gpfn.events.event import Event
 
 __all__ = [
-    "PROBLEM",
     "Body",
     "Stamp",
     "as_arrays",
@@ -33,9 +32,6 @@ __all__ = [
     "to_event",
     "to_message",
 ]
-
-_JSON = "application/json"
-_EVENT = "application/cloudevents+json"
 
 
 class Body(NamedTuple):
@@ -63,9 +59,9 @@ def encode_result(
     if result is None:
         return Body(None)
     if isinstance(result, bytes | bytearray | memoryview):
-        return Body(bytes(result), "application/octet-stream")
+        return Body(bytes(result), OCTETS)
     if isinstance(result, str):
-        return Body(result.encode(), "text/plain; charset=utf-8")
+        return Body(result.encode(), TEXT_UTF8)
     if isinstance(result, Payload):
         return Body(result.data, result.media_type, result.attributes)
     if isinstance(result, Message) or is_event(result):
@@ -107,18 +103,17 @@ def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
 
 
 def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
-    if asked.media_type != _JSON and asked.base_type == GRAPHPIPE:
+    if asked.media_type != JSON and asked.base_type == GRAPHPIPE:
         return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     from gpfn.tensors.codec import encode
-    from gpfn.tensors.media import JSON, family
 
     kind = family(asked.base_type)
-    media_type = _JSON if kind in (JSON, None) else asked.base_type
+    media_type = JSON if kind in (JSON, None) else asked.base_type
     done = encode(arrays, media_type, form=asked.form, nonfinite=nonfinite)  # type: ignore[arg-type]
     attributes: dict[str, str | bool] = dict(done.attributes)
     if done.nonfinite:
         attributes["nonfinite"] = True
-    return Body(done.body, done.media_type, attributes, valid_json=media_type == _JSON)
+    return Body(done.body, done.media_type, attributes, valid_json=media_type == JSON)
 
 
 def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
@@ -143,10 +138,10 @@ def _encode_json(value: object, nonfinite: str) -> Body:
         raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
     place = _nonfinite_place(value) if b"null" in data else None
     if place is None:
-        return Body(data, _JSON, valid_json=True)
+        return Body(data, JSON, valid_json=True)
     if nonfinite == "refuse":
         raise BackendError("the result is not finite, which JSON cannot hold", field=place)
-    return Body(data, _JSON, {"nonfinite": True}, valid_json=True)
+    return Body(data, JSON, {"nonfinite": True}, valid_json=True)
 
 
 def _plain(value: object) -> object:
@@ -170,10 +165,6 @@ def _nonfinite_place(value: object, place: str = "result") -> str | None:
         return None
     found = (_nonfinite_place(item, where) for where, item in items)
     return next((where for where in found if where is not None), None)
-
-
-PROBLEM = "application/problem+json"
-"""The media type of an error document (RFC 9457)."""
 
 
 Stamp = tuple[str | None, str | None]
@@ -219,7 +210,7 @@ def event_message(events: "Sequence[Event]", form: str) -> Message:
     if form == "structured":
         from gpfn.events.json_format import write_event
 
-        return Message(write_event(events[0]), _EVENT)
+        return Message(write_event(events[0]), EVENT)
     from gpfn.events.modes import write
 
     return write(events, form)  # type: ignore[arg-type] # the form is what read() gave

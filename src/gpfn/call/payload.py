@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpfn.errors import InvalidEvent, InvalidRequest, UnsupportedMedia
+from gpfn.media import JSON, OCTETS, TEXT_JSON, UNTYPED, essence, is_utf8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Payload"]
 
 _UNSET = object()
-_JSON = frozenset(["application/json", "text/json"])
-_UNSAID = frozenset(["", "text/plain", "application/x-www-form-urlencoded"])
-"""What a plain body is called by who did not say: nobody, ``fn invoke`` and ``curl -d``."""
+_JSON = frozenset([JSON, TEXT_JSON])
 
 
 class Payload:
@@ -43,7 +42,7 @@ class Payload:
     def __init__(
         self,
         data: bytes | bytearray | memoryview = b"",
-        media_type: str = "application/octet-stream",
+        media_type: str = OCTETS,
         *,
         event: Event | None = None,
         headers: tuple[tuple[str, str], ...] = (),
@@ -64,7 +63,7 @@ class Payload:
     @classmethod
     def from_json(cls, value: object, *, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
         """Return the payload of a value that is parsed already."""
-        payload = cls(b"", "application/json", headers=headers)
+        payload = cls(b"", JSON, headers=headers)
         payload._data, payload._value = None, value
         return payload
 
@@ -74,7 +73,7 @@ class Payload:
         from gpfn.events.event import ABSENT
 
         parsed = event.content[0] is not ABSENT
-        unsaid = "application/json" if parsed else "application/octet-stream"
+        unsaid = JSON if parsed else OCTETS
         payload = cls(b"", event.datacontenttype or unsaid, event=event, headers=headers)
         payload._data = None
         return payload
@@ -111,17 +110,17 @@ class Payload:
     @property
     def base_type(self) -> str:
         """The media type without its parameters, in lower case."""
-        return self.media_type.partition(";")[0].strip().lower()
+        return essence(self.media_type)
 
     @property
     def is_json(self) -> bool:
         """Whether the media type says JSON, or a plain body's says nothing, as curl's does."""
-        if self.media_type == "application/json":
+        if self.media_type == JSON:
             return True
         base = self.base_type
         if base in _JSON or base.endswith("+json"):
             return True
-        return self.event is None and base in _UNSAID
+        return self.event is None and base in UNTYPED
 
     @property
     def field(self) -> str:
@@ -163,11 +162,8 @@ class Payload:
     def _parse(self) -> object:
         import orjson
 
-        if ";" in self.media_type and self.base_type not in _UNSAID:
-            from gpfn.events.media import is_utf8
-
-            if not is_utf8(self.media_type):
-                raise UnsupportedMedia(f"JSON is UTF-8, not {self.media_type}", field=self.field)
+        if not is_utf8(self.media_type) and self.base_type not in UNTYPED:
+            raise UnsupportedMedia(f"JSON is UTF-8, not {self.media_type}", field=self.field)
         if not self.view:
             raise InvalidRequest("empty; expected JSON", field=self.field)
         try:

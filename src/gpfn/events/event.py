@@ -14,8 +14,8 @@ from gpfn.errors import InvalidEvent, UnsupportedMedia
 from gpfn.events.attributes import RESERVED, Value, check, kind
 from gpfn.events.envelope import Envelope
 from gpfn.events.json_text import encode, parse
-from gpfn.events.media import JSON, charset, is_json, is_utf8
 from gpfn.events.timestamps import now
+from gpfn.media import JSON, charset, is_json, is_utf8
 
 __all__ = ["ABSENT", "DEFAULT_SOURCE", "Event", "new_id"]
 

@@ -10,7 +10,7 @@ from gpfn.errors import InvalidEvent
 from gpfn.events import legacy
 from gpfn.events.attributes import Value, check, quoted
 from gpfn.events.event import ABSENT, Event
-from gpfn.events.media import JSON
+from gpfn.media import JSON
 from gpfn.message import Message
 
 __all__ = ["decode_value", "encode_value", "is_binary", "read_binary", "write_binary"]

@@ -11,7 +11,7 @@ from gpfn.events import legacy
 from gpfn.events.attributes import Value, check, judge, kind
 from gpfn.events.event import ABSENT, Event
 from gpfn.events.json_text import encode, parse, quotes, refuse_duplicates, scan
-from gpfn.events.media import JSON, charset, is_json, is_text
+from gpfn.media import JSON, charset, is_json, is_text
 
 __all__ = [
     "is_envelope",

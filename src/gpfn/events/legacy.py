@@ -18,7 +18,7 @@ import orjson
 
 from gpfn.errors import InvalidEvent
 from gpfn.events.attributes import URI, URI_REFERENCE, kind, quoted
-from gpfn.events.media import is_json, is_text
+from gpfn.media import is_json, is_text
 
 __all__ = ["HEADERS_0_1", "Translated", "original_name", "translate"]
 

@@ -17,20 +17,14 @@ from gpfn.events.json_format import (
 )
 from gpfn.events.json_text import parse
 from gpfn.limits import Limits
+from gpfn.media import EVENT, EVENT_BATCH, EVENT_FAMILY, JSON, TEXT_JSON, UNTYPED, essence
 from gpfn.message import Message
 
-__all__ = ["BATCH", "STRUCTURED", "Mode", "Received", "read", "write"]
-
-STRUCTURED = "application/cloudevents+json"
-BATCH = "application/cloudevents-batch+json"
+__all__ = ["Mode", "Received", "read", "write"]
 
 Mode: TypeAlias = Literal["structured", "binary", "batch"]
 
-_FAMILY = "application/cloudevents"
-# What `cat event.json | fn invoke APP FN` and `curl -d @event.json URL` say of everything.
-_SNIFFED = frozenset(
-    {"", "text/plain", "application/json", "text/json", "application/x-www-form-urlencoded"}
-)
+_SNIFFED = UNTYPED | {JSON, TEXT_JSON}
 _OBJECT = re.compile(rb"[ \t\r\n]*+\{")
 _OBJECTS = re.compile(rb"[ \t\r\n]*+\[[ \t\r\n]*+\{")
 _MARKS = (b'"specversion"', b'"cloudEventsVersion"')
@@ -62,12 +56,12 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
     body, content_type, headers = message
     if len(body) > limits.body_bytes:
         raise TooLarge(f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)")
-    if content_type != STRUCTURED:
-        content_type = content_type.partition(";")[0].strip().lower()
-    if content_type == STRUCTURED:
+    if content_type != EVENT:
+        content_type = essence(content_type)
+    if content_type == EVENT:
         text = body if isinstance(body, bytes) else bytes(body)
         return _received(Received, ((read_event(text),), "structured"))
-    if content_type.startswith(_FAMILY):
+    if content_type.startswith(EVENT_FAMILY):
         return _batch(message, content_type, limits)
     if headers and is_binary(message):
         return Received((read_binary(message),), "binary")
@@ -81,9 +75,9 @@ def _octets(body: bytes | memoryview) -> bytes:
 
 
 def _batch(message: Message, content_type: str, limits: Limits) -> Received:
-    if content_type != BATCH:
+    if content_type != EVENT_BATCH:
         raise UnsupportedMedia(
-            f"expected {STRUCTURED} or {BATCH}, got {content_type!r:.80}", field="content-type"
+            f"expected {EVENT} or {EVENT_BATCH}, got {content_type!r:.80}", field="content-type"
         )
     text = _octets(message.body)
     return Received(read_batch(parse(text), text, limits.batch), "batch")
@@ -122,5 +116,5 @@ def write(events: Sequence[Event], mode: Mode) -> Message:
     if mode == "binary":
         return write_binary(events[0])
     if mode == "structured":
-        return _message(Message, (write_event(events[0]), STRUCTURED, ()))
-    return Message(write_batch(events), BATCH)
+        return _message(Message, (write_event(events[0]), EVENT, ()))
+    return Message(write_batch(events), EVENT_BATCH)

@@ -13,7 +13,7 @@ from gpfn.errors import InvalidEvent, MissingExtra
 from gpfn.events import legacy
 from gpfn.events.attributes import check
 from gpfn.events.event import ABSENT, Event
-from gpfn.events.media import charset, is_json
+from gpfn.media import charset, is_json
 
 __all__ = ["SdkEvent", "from_sdk", "to_sdk"]
 

@@ -36,6 +36,7 @@ from gpfn.http.client import Exchange
 from gpfn.http.response import Reply
 from gpfn.http.writer import check_header
 from gpfn.limits import Limits
+from gpfn.media import GRAPHPIPE, OCTETS
 
 if TYPE_CHECKING:
     import ssl
@@ -47,12 +48,11 @@ REPLY_LIMITS = Limits(
 )
 """What a reply may take when nothing else is said; a request's limits are far lower."""
 
-_MEDIA_TYPE = "application/vnd.graphpipe"
 _HEADERS = (
     ("User-Agent", f"gpfn/{__version__}"),
-    ("Accept", f"{_MEDIA_TYPE}, application/octet-stream"),
+    ("Accept", f"{GRAPHPIPE}, {OCTETS}"),
     ("Accept-Encoding", "identity"),
-    ("Content-Type", _MEDIA_TYPE),
+    ("Content-Type", GRAPHPIPE),
 )
 _LONGEST_TEXT = 500
 

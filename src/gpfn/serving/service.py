@@ -26,11 +26,11 @@ from gpfn.graphpipe.encode import encode_metadata, encode_response
 from gpfn.graphpipe.messages import Error, InferRequest, InferResponse, MetadataResponse
 from gpfn.http.head import Request
 from gpfn.limits import Limits
+from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.serving.inference import ServedModel, describe, infer, metadata_json, with_defaults
 from gpfn.serving.rowcache import Store, cached
 
 __all__ = [
-    "GRAPHPIPE_MEDIA_TYPE",
     "SERVER_BODY_BYTES",
     "SERVER_ELEMENTS",
     "Gate",
@@ -124,7 +124,6 @@ class Gate:
             self.running += change
 
 
-GRAPHPIPE_MEDIA_TYPE = "application/vnd.graphpipe"
 _log = logging.getLogger("gpfn.serving")
 
 
@@ -207,7 +206,7 @@ class Service:
     def _metadata_document(self) -> Response:
         import orjson
 
-        return Response(200, "application/json", [orjson.dumps(metadata_json(self._describe()))])
+        return Response(200, JSON, [orjson.dumps(metadata_json(self._describe()))])
 
     def _control(self, path: str) -> Response:
         match path.removeprefix("/control/"):
@@ -227,19 +226,19 @@ def failure(error: Exception, accept: str | None) -> Response:
     """Return the reply that tells an error, in the form the caller understands."""
     known = error if isinstance(error, GpfnError) else GpfnError("internal error; see the log")
     retry = (("retry-after", str(known.retry_after)),) if isinstance(known, Overloaded) else ()
-    if GRAPHPIPE_MEDIA_TYPE not in (accept or ""):
+    if GRAPHPIPE not in (accept or ""):
         return _text(known.status, str(known), *retry)
     message = InferResponse(errors=(Error(code=known.status, message=str(known)),))
     return _graphpipe(known.status, encode_response(message), accept)._replace(headers=retry)
 
 
 def _graphpipe(status: int, buffers: Sequence[bytes | memoryview], accept: str | None) -> Response:
-    named = GRAPHPIPE_MEDIA_TYPE in (accept or "")
-    return Response(status, GRAPHPIPE_MEDIA_TYPE if named else "application/octet-stream", buffers)
+    named = GRAPHPIPE in (accept or "")
+    return Response(status, GRAPHPIPE if named else OCTETS, buffers)
 
 
 def _text(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, "text/plain; charset=utf-8", [f"{text}\n".encode()], headers)
+    return Response(status, TEXT_UTF8, [f"{text}\n".encode()], headers)
 
 
 def _health(well: bool) -> Response:

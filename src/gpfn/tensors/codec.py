@@ -16,10 +16,10 @@ import orjson
 
 from gpfn.errors import BackendError, InvalidTensor, TooLarge, UnsupportedMedia
 from gpfn.limits import Limits
+from gpfn.media import JSON, NPY, OCTETS, family
 from gpfn.tensors.cast import dtype_name, fit, nonfinite_place
 from gpfn.tensors.dtypes import KINDS, OPEN_INFERENCE_NAMES
 from gpfn.tensors.json_forms import Form, decode_json
-from gpfn.tensors.media import JSON, NPY, OCTETS, family
 from gpfn.tensors.npy import decode_npy, encode_npy
 from gpfn.tensors.raw import decode_raw, encode_raw
 from gpfn.tensors.shapes import at, shown

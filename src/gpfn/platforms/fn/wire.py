@@ -21,6 +21,7 @@ from gpfn import __version__
 from gpfn.call.contract import Call, Reply
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import CallerError
+from gpfn.media import EVENT, JSON, TEXT, essence
 from gpfn.message import Message
 
 __all__ = [
@@ -37,8 +38,7 @@ __all__ = [
 PREFIX = "fn-http-h-"
 """What an HTTP trigger puts before the names of the caller's headers."""
 
-_CLOUDEVENT = "application/cloudevents+json"
-_UNTYPED = ("", "text/plain", "application/json")
+_UNTYPED = ("", TEXT, JSON)
 
 _OF_THE_CONNECTION = frozenset(
     (
@@ -107,9 +107,9 @@ def unwrap(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _as_event(content_type: str, headers: list[tuple[str, str]]) -> str:
     """Honour ``fn invoke --fn-intent cloudevent``, which cannot say the media type as well."""
-    plain = content_type.partition(";")[0].strip().lower() in _UNTYPED
+    plain = essence(content_type) in _UNTYPED
     if plain and not any(name == "ce-specversion" for name, _ in headers):
-        return _CLOUDEVENT
+        return EVENT
     return content_type
 
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gpfn.call.encode import PROBLEM
 from gpfn.errors import GpfnError, InvalidRequest, error_document
 from gpfn.http.writer import response_head
 from gpfn.limits import Limits
+from gpfn.media import PROBLEM
 
 __all__ = ["BoundedProtocol"]
 
