@@ -1,7 +1,9 @@
 """The event as a value: what it is made of, that it stays so, and its reply."""
 
 import copy
+import os
 import pickle
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -9,7 +11,9 @@ import pytest
 import gpfn.events
 from gpfn.errors import InvalidEvent, UnsupportedMedia
 from gpfn.events import Event, Message, read, write
+from gpfn.events import event as event_module
 from gpfn.events.attributes import TIMESTAMP
+from gpfn.events.event import new_id, now
 from tests.events.asking import MINIMAL, one, structured
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -257,10 +261,10 @@ def test_json_text_is_embedded_without_being_parsed(monkeypatch: pytest.MonkeyPa
     text = b"[[0.1], [2e0]]"
     reply = make().reply(text, datacontenttype="application/json", valid_json=True)
 
-    def parsed(text: bytes) -> object:
+    def parsed(*args: object) -> object:
         raise AssertionError("the data were parsed")
 
-    monkeypatch.setattr("gpfn.events.json_format._is_json_text", parsed)
+    monkeypatch.setattr("gpfn.events.json_format._member", parsed)
     body = bytes(write([reply], "structured").body)
     assert text in body
     assert one(structured(body)).json() == [[0.1], [2.0]]
@@ -282,6 +286,34 @@ def test_valid_json_is_meant_for_json_only() -> None:
     reply = make().reply(b"\xff", datacontenttype="application/octet-stream", valid_json=True)
     assert b'"data_base64":"/w=="' in write([reply], "structured").body
     assert one(write([make().reply(b"1", valid_json=True)], "structured")).data == b"1"
+
+
+def test_new_ids_differ() -> None:
+    ids = {new_id() for _ in range(10_000)}
+    assert len(ids) == 10_000
+    assert all(len(text) == 32 and int(text, 16) >= 0 for text in ids)
+
+
+def test_a_forked_process_makes_other_ids() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, new_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 64).decode() != new_id()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_now_is_now_and_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    stated = datetime.fromisoformat(now())
+    assert before <= stated <= datetime.now(UTC)
+    assert TIMESTAMP.fullmatch(now())
+    for second in (5, 6, 5):  # the clock may be set back
+        monkeypatch.setattr(event_module, "time", lambda second=second: second + 0.9)
+        assert now() == f"1970-01-01T00:00:0{second}Z"
 
 
 def test_the_package_shows_what_it_has() -> None:

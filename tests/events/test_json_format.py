@@ -2,15 +2,26 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
 from gpfn.events import Event, Message, read, write
+from gpfn.events.json_format import (
+    event_document,
+    read_event,
+    read_value,
+    read_values,
+    write_event,
+)
 from gpfn.limits import Limits
 from tests.events.asking import MINIMAL, STRUCTURED, one, refused, structured
+from tests.events.events import EVENTS
 
 BATCH = "application/cloudevents-batch+json"
 MINIMAL_TEXT = json.dumps(MINIMAL).encode()[:-1]
@@ -238,3 +249,69 @@ def test_numbers_keep_their_kind() -> None:
         structured(b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":[1,1.0]}')
     )
     assert event.data == b"[1,1.0]"
+
+
+def answer(call: Callable[[], object]) -> object:
+    """Return what a call gives, or the words of its error."""
+    try:
+        return call()
+    except (InvalidEvent, TooLarge) as error:
+        return type(error), error.detail, error.field
+
+
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["2", "", None, 5]),
+        "specversion": st.sampled_from(["1.0", "0.3", "0.1", None, 1.0]),
+        "datacontenttype": st.sampled_from(["text/plain", "application/json", "a/b", None, 1]),
+        "data": st.sampled_from([None, [1, 2.5], "text", "AA==", {"a": None}]),
+        "data_base64": st.sampled_from([None, "AA==", "?", 5]),
+        "Ext": st.just("a name that is not allowed"),
+        "ext": st.sampled_from([True, None, 1 << 40, "text", [1]]),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(CHANGES, min_size=1, max_size=3))
+def test_a_value_is_read_as_its_text_is(changes: list[dict[str, Any]]) -> None:
+    documents = [{**MINIMAL, **changed} for changed in changes]
+    text = orjson.dumps(documents[0])
+    assert answer(lambda: read_value(orjson.loads(text))) == answer(lambda: read_event(text))
+    batch = orjson.dumps(documents)
+    expected = answer(lambda: read_values(orjson.loads(batch), 2, batch))
+    assert answer(lambda: read_values(orjson.loads(batch), 2)) == expected
+
+
+def test_a_value_is_kept_and_not_copied() -> None:
+    data = [[1.5], [2.5]]
+    document: dict[str, object] = {**MINIMAL, "data": data}
+    event = read_value(document)
+    assert event.json() is data
+    assert event_document(event)["data"] is data
+    assert refusal_of(lambda: read_value([1])) == "body: expected an object, got an array"
+
+
+def refusal_of(call: Callable[[], object]) -> str:
+    """Return the text of the InvalidEvent that a call raises."""
+    with pytest.raises(InvalidEvent) as caught:
+        call()
+    return str(caught.value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS)
+def test_a_document_is_the_value_of_the_text_that_is_written(event: Event) -> None:
+    text = write_event(event)
+    assert event_document(event) == orjson.loads(text)
+    assert orjson.dumps(event_document(event, fragment=True)) == text
+
+
+@pytest.mark.parametrize("data", [b"[1, 2]", b" {} ", b"[1", b"\xff", b"", b"NaN"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", "image/png", None])
+def test_a_document_of_bytes(data: bytes, media_type: str | None) -> None:
+    event = Event(type="t", source="/s", id="1", data=data, datacontenttype=media_type)
+    assert event_document(event) == orjson.loads(write_event(event))
+    valid = event.reply(b"[1]", datacontenttype="application/json", valid_json=True)
+    assert event_document(valid)["data"] == [1]

@@ -96,11 +96,11 @@ def _receive_parsed(request: Parsed, limits: Limits, takes: str) -> Received:
     if is_event:
         from gpfn.events.json_format import read_value
 
-        return (Payload.from_event(read_value(value), headers),), "structured"
+        return (Payload.from_event(read_value(dict(value)), headers),), "structured"
     if is_batch:
         from gpfn.events.json_format import read_values
 
-        events = read_values(value, limits.batch)
+        events = read_values([dict(item) for item in value], limits.batch)
         return tuple([Payload.from_event(event, headers) for event in events]), "batch"
     return (Payload.from_json(value, headers=headers),), "plain"
 

@@ -14,14 +14,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.events.event import Event
     from gpfn.events.modes import Mode, Received, read, write
+    from gpfn.events.sdk import from_sdk, to_sdk
 
-__all__ = ["Event", "Message", "Mode", "Received", "read", "write"]
+__all__ = ["Event", "Message", "Mode", "Received", "from_sdk", "read", "to_sdk", "write"]
 
 _HOME = {
     "Event": "gpfn.events.event",
     "Mode": "gpfn.events.modes",
     "Received": "gpfn.events.modes",
+    "from_sdk": "gpfn.events.sdk",
     "read": "gpfn.events.modes",
+    "to_sdk": "gpfn.events.sdk",
     "write": "gpfn.events.modes",
 }
 

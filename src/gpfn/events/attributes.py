@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from gpfn.errors import InvalidEvent
@@ -29,9 +30,12 @@ __all__ = [
     "URI_REFERENCE",
     "Value",
     "check",
+    "check_stated",
     "judge",
     "kind",
+    "known",
     "quoted",
+    "stated",
 ]
 
 # CloudEvents 1.0, "Attribute Naming Convention": lower-case ASCII letters and digits.
@@ -211,6 +215,32 @@ def _check_name(name: str) -> None:
         raise InvalidEvent(
             "an attribute's name is made of lower-case letters a-z and digits", field=quoted(name)
         )
+
+
+def check_stated(
+    attributes: dict[str, object], extensions: Mapping[str, Value] | None
+) -> dict[str, Value]:
+    """Return attributes and extensions that a program states, checked.
+
+    Raises ValueError that begins with the attribute's name: not the caller's fault.
+    """
+    for name in extensions or ():
+        if name in RESERVED:
+            raise ValueError(f"{name}: this name is not free for an extension")
+    try:
+        return check({**attributes, **(extensions or {})})
+    except InvalidEvent as error:
+        raise ValueError(str(error)) from None
+
+
+def stated(name: str, value: str) -> str:
+    """Return the value of one attribute that a program states, checked; raises ValueError."""
+    check_stated({"id": "1", "source": "/", "type": "t", name: value}, None)
+    return value
+
+
+known = lru_cache(maxsize=256)(stated)
+"""The same, checked once: functions repeat themselves."""
 
 
 def quoted(text: str) -> str:

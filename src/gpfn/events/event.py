@@ -1,23 +1,19 @@
-"""The event: attributes, extensions and data, exactly as they came, and the reply to it.
-
-New event ids: 128 random bits, so that forked and cloned processes never share one.
-"""
+"""The event: attributes, extensions and data, exactly as they came, and the reply to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from os import urandom
-from typing import Literal, cast
+from time import gmtime, strftime, time
+from types import MappingProxyType
+from typing import cast
 
 from gpfn.errors import InvalidEvent, UnsupportedMedia
-from gpfn.events.attributes import RESERVED, Value, check, kind
-from gpfn.events.envelope import Envelope
+from gpfn.events.attributes import CORE, Value, check_stated, kind, known, stated
 from gpfn.events.json_text import encode, parse
-from gpfn.events.timestamps import now
 from gpfn.media import JSON, charset, is_json, is_utf8
 
-__all__ = ["ABSENT", "DEFAULT_SOURCE", "Event", "new_id"]
+__all__ = ["ABSENT", "DEFAULT_SOURCE", "Event", "new_id", "now"]
 
 ABSENT: object = object()
 """Stands where there is no JSON value; None is one."""
@@ -25,25 +21,25 @@ ABSENT: object = object()
 DEFAULT_SOURCE = "/gpfn"
 """The ``source`` of a reply when nobody configured one."""
 
-_new = object.__new__
 _CARRIED = ("subject", "traceparent", "tracestate", "correlationid")
 _OCTETS = (bytes, bytearray, memoryview)
 
 
-class Event(Envelope):
+class Event:
     """A CloudEvent: attributes, extensions and data with its media type. Frozen.
 
     Whatever version it came in, it has the names of CloudEvents 1.0. ``time`` and
     ``datacontenttype`` are kept byte for byte; nothing is ever guessed from the data.
-    The codecs beside this module read its private fields: ``_value`` is a JSON value or
-    ``ABSENT``, ``_data`` octets or None, and ``_valid_json`` says that those are JSON text.
+    The codecs beside this module read its private fields: ``_attributes`` as the parser
+    made it, ``_value``, a JSON value or ``ABSENT``, ``_data``, bytes or None, and
+    ``_valid_json``, which says that those are JSON text.
 
     >>> event = Event(type="com.example.greeting", source="/doc", id="1", data={"hello": 1})
     >>> event.datacontenttype, event.data, event.json()
     ('application/json', b'{"hello":1}', {'hello': 1})
     """
 
-    __slots__ = ("_data", "_received_as", "_valid_json", "_value")
+    __slots__ = ("_attributes", "_data", "_received_as", "_valid_json", "_value")
 
     def __init__(
         self,
@@ -71,7 +67,7 @@ class Event(Envelope):
         attributes: dict[str, object] = {"id": new_id() if id is None else id}
         attributes |= {"source": source, "type": type, "subject": subject, "time": time}
         attributes |= {"datacontenttype": datacontenttype, "dataschema": dataschema}
-        self._attributes = _checked(attributes, extensions)
+        self._attributes = check_stated(attributes, extensions)
         self._received_as = "1.0"
         self._data: bytes | memoryview | None = None
         self._value: object = ABSENT
@@ -85,14 +81,15 @@ class Event(Envelope):
         data: bytes | memoryview | None,
         value: object = ABSENT,
         received_as: str = "1.0",
+        valid_json: bool = False,
     ) -> Event:
         """Return an event of attributes that are checked already; for the codecs."""
-        event = _new(cls)
+        event = cls.__new__(cls)
         event._attributes = attributes
         event._data = data
         event._value = value
         event._received_as = received_as
-        event._valid_json = False
+        event._valid_json = valid_json
         return event
 
     def _set_data(self, data: object, valid_json: bool) -> None:
@@ -105,6 +102,60 @@ class Event(Envelope):
             self._attributes["datacontenttype"] = media_type or JSON
         elif data is not None:
             self._data = _encoded_text(data, media_type or "")
+
+    @property
+    def id(self) -> str:
+        """Identifies the event; with ``source`` it does so for everybody."""
+        return self._attributes["id"]  # type: ignore[return-value] # checked to be text
+
+    @property
+    def source(self) -> str:
+        """Where it happened: a URI reference."""
+        return self._attributes["source"]  # type: ignore[return-value] # checked to be text
+
+    @property
+    def type(self) -> str:
+        """What happened, such as ``com.example.forecast``."""
+        return self._attributes["type"]  # type: ignore[return-value] # checked to be text
+
+    @property
+    def specversion(self) -> str:
+        """The version whose names it has and in which it is written: always ``1.0``."""
+        return "1.0"
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about, within ``source``."""
+        return self._attributes.get("subject")  # type: ignore[return-value] # checked to be text
+
+    @property
+    def time(self) -> str | None:
+        """When it happened: RFC 3339, as it came."""
+        return self._attributes.get("time")  # type: ignore[return-value] # checked to be text
+
+    @property
+    def datacontenttype(self) -> str | None:
+        """The media type of the data, as it came; None where it was left to be understood."""
+        return self._attributes.get("datacontenttype")  # type: ignore[return-value] # text
+
+    @property
+    def dataschema(self) -> str | None:
+        """The absolute URI of the schema that the data follows."""
+        return self._attributes.get("dataschema")  # type: ignore[return-value] # checked text
+
+    @property
+    def extensions(self) -> Mapping[str, Value]:
+        """All other attributes; from headers they are text, from JSON they keep their type."""
+        found = {name: value for name, value in self._attributes.items() if name not in CORE}
+        return MappingProxyType(found)
+
+    def attribute(self, name: str) -> Value | None:
+        """Return the attribute or extension ``name``, or None; cheaper than ``extensions``."""
+        return self._attributes.get(name)
+
+    def envelope(self) -> dict[str, object]:
+        """Return all attributes and extensions, specversion first, as a dict of their own."""
+        return {"specversion": "1.0", **self._attributes}
 
     @property
     def received_as(self) -> str:
@@ -179,9 +230,9 @@ class Event(Envelope):
         """
         mine = self._attributes
         attributes: dict[str, Value] = {
-            "id": new_id() if id is None else _stated("id", id),
-            "source": DEFAULT_SOURCE if source is None else _known("source", source),
-            "type": f"{mine['type']}.response" if type is None else _known("type", type),
+            "id": new_id() if id is None else stated("id", id),
+            "source": DEFAULT_SOURCE if source is None else known("source", source),
+            "type": f"{mine['type']}.response" if type is None else known("type", type),
             "time": now(),
             "causationid": mine["id"],
         }
@@ -189,31 +240,15 @@ class Event(Envelope):
             if name in mine:
                 attributes[name] = mine[name]
         if datacontenttype is not None:
-            attributes["datacontenttype"] = _known("datacontenttype", datacontenttype)
+            attributes["datacontenttype"] = known("datacontenttype", datacontenttype)
         if extensions:
-            attributes = _checked(cast(dict[str, object], attributes), extensions)
+            attributes = check_stated(cast(dict[str, object], attributes), extensions)
+        if valid_json and datacontenttype == JSON and data.__class__ is bytes:
+            return Event.received(attributes, data, valid_json=True)
         event = Event.received(attributes, None)
-        if data.__class__ is bytes and valid_json and datacontenttype == JSON:
-            event._data, event._valid_json = data, True
-        elif data is not None:
+        if data is not None:
             event._set_data(data, valid_json)
         return event
-
-    @classmethod
-    def from_sdk(cls, event: object) -> Event:
-        """Return the event of one of the ``cloudevents`` package, of any of its classes."""
-        from gpfn.events.sdk import from_sdk
-
-        return from_sdk(event)
-
-    def to_sdk(self, api: Literal["core", "v1"] = "core") -> object:
-        """Return it as the CloudEvent of ``cloudevents.core.v1.event`` or ``cloudevents.v1.http``.
-
-        Raises MissingExtra when the ``cloudevents`` package is not installed.
-        """
-        from gpfn.events.sdk import to_sdk
-
-        return to_sdk(self, api)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Event):
@@ -233,29 +268,6 @@ class Event(Envelope):
         return f"Event({shown}data=<{size}>)"
 
 
-def _checked(
-    attributes: dict[str, object], extensions: Mapping[str, Value] | None
-) -> dict[str, Value]:
-    """Return attributes and extensions that somebody's program states, checked."""
-    for name in extensions or ():
-        if name in RESERVED:
-            raise ValueError(f"{name}: this name is not free for an extension")
-    try:
-        return check({**attributes, **(extensions or {})})
-    except InvalidEvent as error:
-        raise ValueError(str(error)) from None
-
-
-def _stated(name: str, value: str) -> str:
-    """Return a value that somebody's program states, checked."""
-    _checked({"id": "1", "source": "/", "type": "t", name: value}, None)
-    return value
-
-
-_known = lru_cache(maxsize=256)(_stated)
-"""The same, checked once: functions repeat themselves."""
-
-
 def _encoded_text(data: object, media_type: str) -> bytes:
     if not isinstance(data, str):
         raise ValueError(f"data: expected bytes or text for {media_type}, got {kind(data)}")  # noqa: TRY004
@@ -272,3 +284,17 @@ def new_id() -> str:
     a little cheaper and repeat itself after a fork or in a resumed machine snapshot.
     """
     return urandom(16).hex()
+
+
+_formatted = (-1, "")
+
+
+def now() -> str:
+    """Return the present time in UTC to the second, such as 2026-11-20T17:31:00Z."""
+    global _formatted  # noqa: PLW0603  (formatting a second once is what makes it cheap)
+    second = int(time())
+    formatted, text = _formatted  # one tuple: another thread may replace it at any time
+    if second != formatted:
+        text = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(second))
+        _formatted = (second, text)
+    return text

@@ -1,4 +1,8 @@
-"""The JSON event format 1.0: an event as a JSON object, a batch as an array of them."""
+"""The JSON event format 1.0: an event as a JSON object, a batch as an array of them.
+
+Both ways there are two doors: JSON text, and a JSON value for a platform that has its
+JSON parsed before us, or writes it after us.
+"""
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
@@ -14,10 +18,9 @@ from gpfn.events.json_text import encode, parse, quotes, refuse_duplicates, scan
 from gpfn.media import JSON, charset, is_json, is_text
 
 __all__ = [
+    "event_document",
     "is_envelope",
-    "read_batch",
     "read_event",
-    "read_parsed",
     "read_value",
     "read_values",
     "write_batch",
@@ -32,18 +35,21 @@ def is_envelope(value: object) -> bool:
 
 def read_event(text: bytes) -> Event:
     """Return the event of a body in the structured format; raises InvalidEvent."""
-    return read_parsed(parse(text), text)
+    return read_value(parse(text), text)
 
 
-def read_parsed(document: object, text: bytes) -> Event:
-    """Return the event of a JSON value and of the text that it was parsed from.
+def read_value(document: object, text: bytes | None = None) -> Event:
+    """Return the event of a JSON value, and of the text that it was parsed from.
 
-    Raises InvalidEvent that names the attribute. Takes the value apart.
+    Without the text nobody can tell whether a member occurred twice in it. Takes the
+    value over: its members become the event's, JSON data are kept as they are.
+    Raises InvalidEvent that names the attribute.
     """
     if not isinstance(document, dict):
         raise InvalidEvent(f"expected an object, got {kind(document)}", field="body")
     if document.get("specversion") != "1.0":
-        refuse_duplicates(text, [document])
+        if text is not None:
+            refuse_duplicates(text, [document])
         return _older_event(document)
     members = len(document)
     del document["specversion"]
@@ -52,11 +58,13 @@ def read_parsed(document: object, text: bytes) -> Event:
     try:
         others = judge(document) + (encoded is None)
     except InvalidEvent:
-        scan(text)  # a member that occurs twice is the better reason
+        if text is not None:
+            scan(text)  # a member that occurs twice is the better reason
         raise
     # A string has two quotes of its own. With as many as the names and the attributes that
     # were kept need, none are left for the name of a member that was lost.
-    if quotes(text) != 4 * members - 2 * others - 2 * (data is not ABSENT):
+    needed = 4 * members - 2 * others - 2 * (data is not ABSENT)
+    if text is not None and quotes(text) != needed:
         kept = [document] if data is ABSENT else [document, data]
         refuse_duplicates(text, kept, apart=members - len(document))
     if encoded is ABSENT and document.get("datacontenttype", JSON) == JSON:
@@ -64,34 +72,17 @@ def read_parsed(document: object, text: bytes) -> Event:
     return _with_data(document, data, encoded, "1.0")
 
 
-def read_value(document: dict[str, object]) -> Event:
-    """Return the event of a JSON object that was parsed already, which is left as it is.
+def read_values(documents: object, largest: int, text: bytes | None = None) -> tuple[Event, ...]:
+    """Return the events of a batch of at most ``largest``, as :func:`read_value` does.
 
-    Raises InvalidEvent that names the attribute; duplicate members cannot be told any more.
+    Raises InvalidEvent, whose field begins with ``[i]``, and TooLarge.
     """
-    document = dict(document)
-    if document.get("specversion") != "1.0":
-        return _older_event(document)
-    del document["specversion"]
-    data, encoded = document.pop("data", ABSENT), document.pop("data_base64", ABSENT)
-    return _with_data(check(document), data, encoded, "1.0")
-
-
-def read_values(documents: list[dict[str, object]], largest: int) -> tuple[Event, ...]:
-    """Return the events of a batch that was parsed already; the path of a fault begins ``[i]``."""
-    if len(documents) > largest:
-        raise TooLarge(f"{len(documents)} events in a batch; at most {largest} (GPFN_MAX_BATCH)")
-    copies = [dict(document) for document in documents]
-    return tuple([_event_at(index, document) for index, document in enumerate(copies)])
-
-
-def read_batch(documents: object, text: bytes, largest: int) -> tuple[Event, ...]:
-    """Return the events of a batch of at most ``largest``; the path of a fault begins ``[i]``."""
     if not isinstance(documents, list):
         raise InvalidEvent(f"expected an array of events, got {kind(documents)}", field="body")
     if len(documents) > largest:
         raise TooLarge(f"{len(documents)} events in a batch; at most {largest} (GPFN_MAX_BATCH)")
-    refuse_duplicates(text, [documents], level=2)
+    if text is not None:
+        refuse_duplicates(text, [documents], level=2)
     return tuple([_event_at(index, document) for index, document in enumerate(documents)])
 
 
@@ -99,11 +90,7 @@ def _event_at(index: int, document: object) -> Event:
     try:
         if not isinstance(document, dict):
             raise InvalidEvent(f"expected an object, got {kind(document)}")  # noqa: TRY301
-        if document.get("specversion") != "1.0":
-            return _older_event(document)
-        del document["specversion"]
-        data, encoded = document.pop("data", ABSENT), document.pop("data_base64", ABSENT)
-        return _with_data(check(document), data, encoded, "1.0")
+        return read_value(document)
     except InvalidEvent as error:
         field = f"[{index}].{error.field}" if error.field else f"[{index}]"
         raise InvalidEvent(error.detail, field=field) from None
@@ -159,7 +146,7 @@ def write_event(event: Event) -> bytes:
         # Two texts that are JSON need no third object around them to become one.
         texts = (orjson.dumps(event._attributes)[1:-1], event._data)
         return b'{"specversion":"1.0",%b,"data":%b}' % texts  # type: ignore[str-format] # octets
-    return encode(_document(event))
+    return encode(event_document(event, fragment=True))
 
 
 def write_batch(events: Sequence[Event]) -> bytes:
@@ -167,35 +154,37 @@ def write_batch(events: Sequence[Event]) -> bytes:
     return b"[%b]" % b",".join([write_event(event) for event in events])
 
 
-def _document(event: Event) -> dict[str, object]:
+def event_document(event: Event, *, fragment: bool = False) -> dict[str, object]:
+    """Return the event in the structured format as a JSON value.
+
+    Bytes of a JSON media type that hold JSON become the value they spell, or with
+    ``fragment`` an ``orjson.Fragment``, which orjson writes as it is; other bytes become
+    text or base64. The value may be shared with the event: do not change it.
+    """
     document = event.envelope()
     if event._value is not ABSENT:
         document["data"] = event._value
     elif event._data is not None:
-        name, member = _member(bytes(event._data), event.datacontenttype)
+        name, member = _member(bytes(event._data), event.datacontenttype, fragment)
         document[name] = member
     return document
 
 
-def _member(data: bytes, media_type: str | None) -> tuple[str, object]:
-    """Return the name and the value of the member that holds octets (section 3.1.1)."""
+def _member(data: bytes, media_type: str | None, fragment: bool) -> tuple[str, object]:
+    """Return the name and the value of the member that holds these bytes (section 3.1.1)."""
     if media_type is not None:
-        if is_json(media_type) and _is_json_text(data):
-            return "data", orjson.Fragment(data)
+        if is_json(media_type):
+            try:
+                value = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                return "data_base64", _base64(data)
+            return "data", orjson.Fragment(data) if fragment else value
         if is_text(media_type) and charset(media_type) == "utf-8":
             try:
                 return "data", data.decode()
             except UnicodeDecodeError:
                 return "data_base64", _base64(data)
     return "data_base64", _base64(data)
-
-
-def _is_json_text(data: bytes) -> bool:
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _base64(data: bytes) -> str:

@@ -9,9 +9,9 @@ from gpfn.events.event import Event
 from gpfn.events.http_binding import is_binary, read_binary, write_binary
 from gpfn.events.json_format import (
     is_envelope,
-    read_batch,
     read_event,
-    read_parsed,
+    read_value,
+    read_values,
     write_batch,
     write_event,
 )
@@ -80,7 +80,7 @@ def _batch(message: Message, content_type: str, limits: Limits) -> Received:
             f"expected {EVENT} or {EVENT_BATCH}, got {content_type!r:.80}", field="content-type"
         )
     text = _octets(message.body)
-    return Received(read_batch(parse(text), text, limits.batch), "batch")
+    return Received(read_values(parse(text), limits.batch, text), "batch")
 
 
 def _sniffed(message: Message, limits: Limits) -> Received | None:
@@ -100,9 +100,9 @@ def _sniffed(message: Message, limits: Limits) -> Received | None:
     if single:
         if not is_envelope(document):
             return None
-        return Received((read_parsed(document, text),), "structured")
+        return Received((read_value(document, text),), "structured")
     if isinstance(document, list) and all(map(is_envelope, document)):
-        return Received(read_batch(document, text, limits.batch), "batch")
+        return Received(read_values(document, limits.batch, text), "batch")
     return None
 
 

@@ -69,8 +69,10 @@ def _content(data: object, media_type: object) -> tuple[bytes | None, object]:
     raise InvalidEvent(f"expected bytes or text for {media_type}", field="data")
 
 
-def to_sdk(event: Event, api: Literal["core", "v1"]) -> object:
-    """Return the event as one of the SDK's: JSON as a value, all other data as bytes.
+def to_sdk(event: Event, api: Literal["core", "v1"] = "core") -> object:
+    """Return the CloudEvent of ``cloudevents.core.v1.event`` or of ``cloudevents.v1.http``.
+
+    JSON is a value in it, all other data are bytes.
 
     Raises MissingExtra without the SDK, ValueError for a time that its core API cannot
     hold: a leap second.
