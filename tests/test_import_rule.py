@@ -13,7 +13,17 @@ import pytest
 from tests.sources import Module, modules
 
 FLOORS = (
-    ("errors", "limits", "deadline", "settings", "message", "media", "log", "source_file"),
+    (
+        "errors",
+        "limits",
+        "deadline",
+        "settings",
+        "message",
+        "media",
+        "log",
+        "source_file",
+        "timestamps",
+    ),
     ("http",),
     ("events", "tensors", "images"),
     ("graphpipe",),

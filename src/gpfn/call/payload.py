@@ -136,7 +136,7 @@ class Payload:
         if text is None:
             return None
         from gpfn.deadline import Deadline
-        from gpfn.events.timestamps import epoch_seconds
+        from gpfn.timestamps import epoch_seconds
 
         try:
             return Deadline.at_epoch(epoch_seconds(str(text)))

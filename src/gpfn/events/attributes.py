@@ -1,12 +1,10 @@
-"""The grammars of attribute names and values, each beside the text that it comes from.
+"""What an attribute may be: its name, its type, its value. One table, one check.
 
-Every pattern is linear: no alternative can match what its neighbour matches, and
-the repetitions are possessive, so that hostile text costs what its length costs.
-
-What an attribute may be: its name, its type, its value. One table, one check.
-
-CloudEvents 1.0, "Context Attributes" and "Type System". Events of older versions are
-translated first (legacy.py), so that this is the only place that judges.
+CloudEvents 1.0, "Context Attributes" and "Type System"; each grammar stands beside the
+document that it comes from. Events of older versions are translated first (legacy.py),
+so that this is the only place that judges. Every pattern is linear: no alternative can
+match what its neighbour matches and the repetitions are possessive, so that hostile text
+costs what its length costs.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from gpfn.errors import InvalidEvent
+from gpfn.timestamps import is_timestamp
 
 __all__ = [
     "CORE",
@@ -25,7 +24,6 @@ __all__ = [
     "NAME",
     "REQUIRED",
     "RESERVED",
-    "TIMESTAMP",
     "URI",
     "URI_REFERENCE",
     "Value",
@@ -78,17 +76,6 @@ URI_REFERENCE = re.compile(
     rf"(?=.)(?:{_SCHEME}{_HIERARCHY}|{_AUTHORITY}|(?!//){_FIRST_SEGMENT}){_PATH}{_TAIL}"
 )
 
-# RFC 3339, sections 5.6 and 5.7 and appendix C: days that their month has in that year.
-_LEAP_YEAR = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_DATE = (
-    r"(?:\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
-    rf"|(?:0[13578]|1[02])-31)|{_LEAP_YEAR}-02-29)"
-)
-_OFFSET = r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
-TIMESTAMP = re.compile(
-    rf"{_DATE}[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d++)?{_OFFSET}", re.ASCII
-)
-
 # RFC 2045, section 5.1. Parameters are kept as they are, printable ASCII being all we ask.
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105  (an RFC's word, not a secret)
 MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN} *+(?:;[ -~]*+)?")
@@ -101,7 +88,7 @@ REQUIRED = ("id", "source", "type")
 
 _GRAMMARS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "source": (URI_REFERENCE.fullmatch, "expected a URI reference (RFC 3986)"),
-    "time": (TIMESTAMP.fullmatch, "expected an RFC 3339 date and time"),
+    "time": (is_timestamp, "expected an RFC 3339 date and time"),
     "datacontenttype": (MEDIA_TYPE.fullmatch, "expected a media type (RFC 2046)"),
     "dataschema": (URI.fullmatch, "expected an absolute URI (RFC 3986)"),
 }
