@@ -150,6 +150,7 @@ class Process:
         if self.alive():
             self._signal(signal.SIGCONT)
             self.terminate()
+            # what does not end by itself is killed below
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(_GRACE_SECONDS)
         self._signal(signal.SIGKILL)
@@ -159,7 +160,7 @@ class Process:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
             os.killpg(self._popen.pid, number)
 
 

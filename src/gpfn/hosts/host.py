@@ -57,8 +57,7 @@ def _readable(body: bytes, content_type: str) -> object:
         try:
             return json.loads(body)
         except ValueError:
-            pass_on = body  # it says JSON and is not: show what it is
-            return pass_on.decode(errors="replace")
+            return body.decode(errors="replace")  # it says JSON and is not: show what it is
     try:
         return body.decode()
     except UnicodeDecodeError:

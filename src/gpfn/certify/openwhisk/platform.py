@@ -33,7 +33,7 @@ def _all_at_once(action: Action, values: Sequence[dict[str, object]]) -> dict[ob
         try:
             replies[value["n"]] = action.run(value)
         except BackendError:
-            return
+            return  # its number is missing from the replies, which the check then names
 
     threads = [threading.Thread(target=call, args=(value,)) for value in values]
     for thread in threads:

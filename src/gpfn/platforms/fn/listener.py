@@ -74,7 +74,7 @@ class Listener:
         try:
             ours = os.lstat(self._phony).st_ino == self._inode
         except OSError:
-            return
+            return  # it is not there: nothing of ours to remove
         if ours:
             self._remove()
 
@@ -83,7 +83,7 @@ class Listener:
             try:
                 os.unlink(path)
             except FileNotFoundError:
-                continue
+                continue  # removed already, which is what was wanted
 
 
 def _phony(path: str) -> str:

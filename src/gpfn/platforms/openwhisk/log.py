@@ -164,4 +164,4 @@ def _say(stream: TextIO, text: str) -> None:
     try:
         stream.write(text + "\n")
     except (OSError, ValueError, AttributeError):
-        return
+        return  # user code may close or replace a stream; the call is answered all the same
