@@ -1,17 +1,10 @@
 """The house rules that a machine can check, over every file that git knows."""
 
-import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT
-from tests.sources import files, modules
-
-MODULE_LINES = 300
-FUNCTION_LINES = 60
-SAYS_NOTHING = {"util", "utils", "helper", "helpers", "common", "misc", "stuff"}
+from tests.sources import files
 
 ELSEWHERE = re.compile(
     r"https?://(?:files|registry|proxy|repo\d?|static|deb|index|pypi)\."
@@ -51,22 +44,6 @@ def python_files() -> list[Path]:
     return [path for path in files() if path.suffix == ".py"]
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_modules_and_functions_are_short(name: str) -> None:
-    module = modules()[name]
-    lines = module.path.read_text().count("\n")
-    assert lines <= MODULE_LINES, f"{module.path}: {lines} lines; split it by idea"
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            size = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert size <= FUNCTION_LINES, f"{module.path}:{node.lineno}: {node.name}: {size} lines"
-
-
-def test_names_say_something() -> None:
-    wrong = [path for path in files() if SAYS_NOTHING & {path.stem, path.parent.name}]
-    assert not wrong
-
-
 def test_no_file_names_a_registry_or_a_machine() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
@@ -84,17 +61,6 @@ def test_nothing_is_put_off() -> None:
         for path in python_files()
         for number, line in enumerate(text_of(path).splitlines(), 1)
         if FORBIDDEN.search(line)
-    ]
-    assert not wrong, "\n".join(wrong)
-
-
-def test_no_error_is_swallowed() -> None:
-    wrong = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in python_files()
-        if path.is_relative_to(ROOT / "src")
-        for node in ast.walk(ast.parse(text_of(path)))
-        if isinstance(node, ast.ExceptHandler) and [type(line) for line in node.body] == [ast.Pass]
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -1,0 +1,171 @@
+"""How the package is cut: how long modules and functions are, how many, and their names.
+
+Lines are counted as they stand in the file. The number of modules and their median count
+every file of ``src/gpfn``, ``__init__`` too; the table of short ones leaves ``__init__``
+out, which is as long as what its package offers.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from statistics import median
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.sources import Module, files, modules
+
+MODULE_LINES = 300
+FUNCTION_LINES = 60
+MODULES = 199
+MEDIAN_LINES = 115
+SHORT_LINES = 60
+
+SHORT = {
+    "gpfn.__main__": "python -m gpfn: starts the command line and does nothing else",
+    "gpfn.build.health": "an image's check, run every ten seconds: imports nothing of ours",
+    "gpfn.build.stage.__main__": "python -m stage: the command line of a build's steps",
+    "gpfn.certify.fn.life": "one letter of Fn's checklist",
+    "gpfn.certify.fn.listening": "one letter of Fn's checklist",
+    "gpfn.certify.fn.replies": "one letter of Fn's checklist",
+    "gpfn.certify.fn.suite": "Fn's checklist, from the modules of its letters",
+    "gpfn.certify.openwhisk.suite": "OpenWhisk's checklist, from the modules of its letters",
+    "gpfn.cli.image": "a command: each is a module",
+    "gpfn.cli.main": "what every start of the command line imports",
+    "gpfn.cli.progress": "a progress bar, used by three commands",
+    "gpfn.deadline": "a word of the ground floor, on every start path",
+    "gpfn.events.media": "media types as the CloudEvents specification reads them",
+    "gpfn.events.timestamps": "RFC 3339 without datetime, imported when an event has a time",
+    "gpfn.limits": "a word of the ground floor, on every start path",
+    "gpfn.message": "a word of the ground floor, on every start path",
+    "gpfn.models.model": "the seam that all backends are typed against: a protocol alone",
+    "gpfn.platforms.http.adapter": "made by every function's file: loads nothing until it is used",
+    "gpfn.platforms.openwhisk.adapter": "made by every function's file: loads nothing until used",
+    "gpfn.tensors.media": "media types of tensors, on the start path without NumPy",
+    "gpfn.tensors.spec": "TensorSpec, which functions declare without NumPy",
+}
+"""Why a module with fewer than 60 lines is one."""
+
+SHARED_CLASSES = {
+    "Action",
+    "Address",
+    "Answer",
+    "Body",
+    "CallLog",
+    "Connection",
+    "Container",
+    "Engine",
+    "Exchange",
+    "Incoming",
+    "Kind",
+    "Platform",
+    "Reply",
+    "Request",
+    "Running",
+    "Server",
+    "Service",
+    "Session",
+}
+"""Names of public classes that are still in several modules."""
+
+NO_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "stuff"}
+OLD_WORDS = {"homes", "places", "walking", "octets", "drive"}
+STILL_NAMED = {
+    "gpfn.build.stage.places",
+    "Homes",
+    "drive",
+    "drive_async",
+    "_text_octets",
+    "_octets",
+}
+"""Modules, classes and functions that still have one of the old words in their name."""
+
+NAMES = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def lines_of(module: Module) -> int:
+    """Return how long a module is."""
+    return module.path.read_text(encoding="utf-8").count("\n")
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name: ``_HttpReply_of`` has http, reply and of."""
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def shared_names(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
+    """Return the public classes that several modules define, with the modules."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(name)
+    return {name: where for name, where in found.items() if len(where) > 1}
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_modules_and_functions_are_short(name: str) -> None:
+    module = modules()[name]
+    assert lines_of(module) <= MODULE_LINES, f"{module.path}: split it by idea"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            size = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert size <= FUNCTION_LINES, f"{module.path}:{node.lineno}: {node.name}: {size} lines"
+
+
+def test_there_are_few_modules_and_none_is_a_splinter() -> None:
+    lengths = [lines_of(module) for module in modules().values()]
+    assert len(lengths) <= MODULES
+    assert median(lengths) >= MEDIAN_LINES
+
+
+def test_a_short_module_has_its_reason() -> None:
+    short = {
+        name
+        for name, module in modules().items()
+        if module.path.name != "__init__.py" and lines_of(module) < SHORT_LINES
+    }
+    assert short <= set(SHORT), f"merge them by idea, or say why: {sorted(short - set(SHORT))}"
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    shared = shared_names({name: module.tree for name, module in modules().items()})
+    wrong = {name: where for name, where in shared.items() if name not in SHARED_CLASSES}
+    assert not wrong, "two things never share a name"
+
+
+def test_names_say_something() -> None:
+    wrong = [path for path in files() if NO_NAMES & {path.stem, path.parent.name}]
+    assert not wrong
+    assert not [path for path in files() if path.suffix == ".py" and path.parent.name == "invoke"]
+
+
+def test_words_that_went_do_not_come_back() -> None:
+    named = set()
+    for name, module in modules().items():
+        if OLD_WORDS & words_of(name):
+            named.add(name)
+        named |= {
+            node.name
+            for node in ast.walk(module.tree)
+            if isinstance(node, NAMES) and OLD_WORDS & words_of(node.name)
+        }
+    assert named <= STILL_NAMED
+
+
+def test_every_test_folder_is_named_like_what_it_tests() -> None:
+    """tests/ mirrors src/gpfn; besides there are what is outside of it, and whole programs."""
+    packages = {path.parent.name for path in (ROOT / "src" / "gpfn").glob("*/__init__.py")}
+    outside = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    others = {"e2e", "images_engine"}
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/__init__.py")}
+    assert folders <= packages | outside | others
+
+
+def test_the_checks_see_what_they_must() -> None:
+    assert words_of("_HTTPReply_of") == {"http", "reply", "of"}
+    assert words_of("gpfn.build.stage.places") >= {"places"}
+    assert not OLD_WORDS & words_of("replaces_driver")
+    source = "class A: pass\nclass _B: pass\nclass C: pass\n"
+    trees = {"one": ast.parse(source), "two": ast.parse("class _B: pass\nif x:\n class C: pass\n")}
+    assert shared_names(trees) == {"C": ["one", "two"]}
