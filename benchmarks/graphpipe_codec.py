@@ -38,7 +38,7 @@ from gpfn.deadline import NEVER
 from gpfn.graphpipe.decode import _request, _response, decode_request, decode_response
 from gpfn.graphpipe.encode import _requests, _responses, encode_request, encode_response
 from gpfn.graphpipe.messages import InferRequest, InferResponse
-from gpfn.graphpipe.reader import Body
+from gpfn.graphpipe.reader import Flatbuffer
 from gpfn.http.connection import Connection
 from gpfn.limits import Limits
 
@@ -165,9 +165,9 @@ def small(peer: Peer, *, quick: bool) -> list[dict[str, Any]]:
     }
     unknown = {
         "encode request": (lambda r: _requests._known.clear() or encode_request(r), requests),
-        "decode request": (lambda b: _request(Body(b, LIMITS)), written["request"]),
+        "decode request": (lambda b: _request(Flatbuffer(b, LIMITS)), written["request"]),
         "encode response": (lambda r: _responses._known.clear() or encode_response(r), responses),
-        "decode response": (lambda b: _response(Body(b, LIMITS)), written["response"]),
+        "decode response": (lambda b: _response(Flatbuffer(b, LIMITS)), written["response"]),
     }
     rounds, turns = (5, 3) if quick else (100, 15)
     figures = []

@@ -57,7 +57,6 @@ SHARED_CLASSES = {
     "Engine",
     "Exchange",
     "Incoming",
-    "Kind",
     "Platform",
     "Reply",
     "Request",

@@ -1,7 +1,7 @@
-"""One point in time after which nobody waits for the answer any more.
+"""The point in time after which nobody waits for the answer any more.
 
-Every platform states it in its own way; inside gpfn it is one value, passed down to
-the remote model as its time-out and checked before work is begun.
+Every platform states it in its own way; inside gpfn it is one value. It is checked before
+work begins, and a remote model gets what is left of it as its time-out.
 """
 
 import time

@@ -255,7 +255,7 @@ def test_a_proxy_that_wants_a_password_or_is_not_there_is_told() -> None:
             Client(f"http://{HOST}", environ=environ).infer(ARRAY)
     with pytest.raises(CannotConnect, match=r"refused by the proxy http://127\.0\.0\.1:\d+"):
         Client(f"http://{HOST}", environ=environ).infer(ARRAY)
-    with pytest.raises(SetupError, match="http_proxy: a proxy is asked over http:// only"):
+    with pytest.raises(SetupError, match="http_proxy: only http:// proxies are supported"):
         Client(f"http://{HOST}", environ={"http_proxy": "https://proxy"})
 
 

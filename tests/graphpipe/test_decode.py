@@ -40,26 +40,26 @@ def request_with(oracle: Oracle, **fields: object) -> bytes:
         ({"shape": [-3]}, "shape[0]", "-3 of"),
         ({"shape": [-1, -3]}, "shape[0]", "-1 of"),
         ({"shape": [3, -1]}, "shape[1]", "-1 of"),
-        ({"shape": [2**62, 4]}, "shape[0]", "is no size"),
-        ({"shape": [2**32, 2**32]}, "shape[0]", "is no size"),
-        ({"shape": [3, 2**62]}, "shape[1]", "is no size"),
-        ({"shape": [0, 2**62], "data": None}, "shape[1]", "is no size"),
-        ({"shape": [65536, 65536]}, "shape[1]", "is no size"),
+        ({"shape": [2**62, 4]}, "shape[0]", "is not a valid size"),
+        ({"shape": [2**32, 2**32]}, "shape[0]", "is not a valid size"),
+        ({"shape": [3, 2**62]}, "shape[1]", "is not a valid size"),
+        ({"shape": [0, 2**62], "data": None}, "shape[1]", "is not a valid size"),
+        ({"shape": [65536, 65536]}, "shape[1]", "is not a valid size"),
         ({"shape": [4]}, "data", "12 bytes; 4 of float32 take 16"),
         ({"shape": []}, "data", "12 bytes; 1 of float32 take 4"),
         ({"shape": [2, 3]}, "data", "12 bytes; 6 of float32 take 24"),
         ({"shape": [0]}, "data", "12 bytes; 0 of float32 take 0"),
         ({"data": None}, "data", "0 bytes; 3 of float32 take 12"),
         ({"data": DATA[:11]}, "data", "11 bytes; 3 of float32 take 12"),
-        ({"type": 0}, "type", "no type of elements has the number 0"),
-        ({"type": 13}, "type", "no type of elements has the number 13"),
-        ({"type": 255}, "type", "no type of elements has the number 255"),
+        ({"type": 0}, "type", "unknown element type 0"),
+        ({"type": 13}, "type", "unknown element type 13"),
+        ({"type": 255}, "type", "unknown element type 255"),
         ({"stringVal": ["x"]}, "string_val", "strings in a tensor of numbers"),
         ({"type": 12, "stringVal": ["x"] * 3}, "data", "numbers in a tensor of strings"),
         ({"type": 12, "data": None}, "string_val", "0 strings for 3 elements"),
         ({"type": 12, "data": None, "stringVal": ["x"]}, "string_val", "1 strings for 3"),
         ({"type": 12, "data": None, "shape": [-1, -1]}, "shape[0]", "-1 of"),
-        ({"type": 12, "data": None, "shape": [2**40]}, "shape[0]", "is no size"),
+        ({"type": 12, "data": None, "shape": [2**40]}, "shape[0]", "is not a valid size"),
     ],
 )
 def test_a_wrong_tensor_is_named_with_its_path(
@@ -112,7 +112,7 @@ def test_names_are_checked(oracle: Oracle) -> None:
             decode_request(oracle.pack(oracle.new("Request", reqType=1, req=inner)))
         assert caught.value.field == f"infer_request.{where}"
     inner = oracle.new("InferRequest", config="", outputNames=["x"] * 65)
-    with pytest.raises(TooLarge, match="65 of them; the limit is 64"):
+    with pytest.raises(TooLarge, match="65 elements; the limit is 64"):
         decode_request(oracle.pack(oracle.new("Request", reqType=1, req=inner)))
 
 
@@ -120,7 +120,7 @@ def test_the_kind_of_request_is_checked(oracle: Oracle) -> None:
     inner = oracle.new("MetadataRequest")
     for number in (0, 3, 255):
         message = oracle.pack(oracle.new("Request", reqType=number, req=inner))
-        with pytest.raises(InvalidMessage, match=f"no request has the number {number}") as caught:
+        with pytest.raises(InvalidMessage, match=f"unknown request type {number}") as caught:
             decode_request(message)
         assert caught.value.field == "request.req_type"
     with pytest.raises(InvalidMessage) as caught:

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from gpfn.errors import InvalidMessage, TooLarge
-from gpfn.graphpipe.reader import Body, Kind, inside
+from gpfn.graphpipe.reader import Flatbuffer, TableKind, inside
 from gpfn.limits import Limits
 
-PAIR = Kind(4, 4)
+PAIR = TableKind(4, 4)
 
 
-def body(*words: int, tail: bytes = b"") -> Body:
+def body(*words: int, tail: bytes = b"") -> Flatbuffer:
     """Return a message of these uint32 words."""
-    return Body(struct.pack(f"<{len(words)}I", *(word % 2**32 for word in words)) + tail, Limits())
+    return Flatbuffer(
+        struct.pack(f"<{len(words)}I", *(word % 2**32 for word in words)) + tail, Limits()
+    )
 
 
 def vtable(*halves: int) -> tuple[int, ...]:
@@ -36,7 +38,7 @@ def test_a_short_vtable_may_stand_at_the_end() -> None:
     assert one.table(0, PAIR) == (4, (8, 4, 0))
     none = body(4, -4, *vtable(4, 4))
     assert none.table(0, PAIR) == (4, (4, 0, 0))
-    exact = Body(struct.pack("<IiIHHH", 4, -8, 100, 6, 8, 4), Limits())
+    exact = Flatbuffer(struct.pack("<IiIHHH", 4, -8, 100, 6, 8, 4), Limits())
     assert exact.table(0, PAIR) == (4, (8, 4, 0))
 
 
@@ -70,7 +72,7 @@ def test_what_stands_behind_a_short_vtable_is_no_field() -> None:
         (body(12, *vtable(0, 8, 12, 4), 7, 1, 2, 3), "a vtable|not a multiple"),
     ],
 )
-def test_a_wrong_table_is_refused(message: Body, what: str) -> None:
+def test_a_wrong_table_is_refused(message: Flatbuffer, what: str) -> None:
     with pytest.raises(InvalidMessage, match=what) as caught:
         message.table(0, PAIR, "root")
     assert caught.value.field == "root"
@@ -80,7 +82,7 @@ def test_a_vtable_at_an_odd_byte_is_refused() -> None:
     data = struct.pack("<I4x", 16) + b"\0" + struct.pack("<HHHH", 8, 12, 4, 8)[:7] + b"\0"
     data = data[:16] + struct.pack("<iII", 7, 1, 2)
     with pytest.raises(InvalidMessage):
-        Body(data, Limits()).table(0, PAIR, "root")
+        Flatbuffer(data, Limits()).table(0, PAIR, "root")
 
 
 @pytest.mark.parametrize(
@@ -108,16 +110,16 @@ def test_the_rank_ends_where_numpy_ends() -> None:
     wide = Limits(rank=1000)
     data = struct.pack("<II33q", 4, 33, *[1] * 33)
     with pytest.raises(TooLarge, match="33 dimensions; the limit is 32"):
-        Body(data, wide).longs(0, "shape")
+        Flatbuffer(data, wide).longs(0, "shape")
 
 
 def test_a_message_ends_at_its_limit_and_at_two_gigabytes() -> None:
     with pytest.raises(TooLarge, match="1000 bytes; the limit is 999"):
-        Body(bytearray(1000), Limits(body_bytes=999))
-    assert Body(bytearray(1000), Limits(body_bytes=1000)).size == 1000
+        Flatbuffer(bytearray(1000), Limits(body_bytes=999))
+    assert Flatbuffer(bytearray(1000), Limits(body_bytes=1000)).size == 1000
     long = np.zeros(2**31, np.uint8)  # never touched, so never in memory
     with pytest.raises(TooLarge, match="the limit is 2147483647"):
-        Body(long.data, Limits(body_bytes=2**40))
+        Flatbuffer(long.data, Limits(body_bytes=2**40))
 
 
 def test_paths_are_put_together() -> None:
@@ -126,7 +128,7 @@ def test_paths_are_put_together() -> None:
 
 
 def test_a_layout_is_checked_once() -> None:
-    kind = Kind(4, 4)
+    kind = TableKind(4, 4)
     message = body(12, *vtable(8, 12, 4, 8), 8, 100, 200)
     for _ in range(5):
         message.table(0, kind)

@@ -10,7 +10,7 @@ from gpfn.errors import CallerError, TooLarge
 from gpfn.graphpipe import decode
 from gpfn.graphpipe.encode import encode_request, encode_response
 from gpfn.graphpipe.messages import InferRequest, InferResponse, MetadataRequest, Type
-from gpfn.graphpipe.reader import Body
+from gpfn.graphpipe.reader import Flatbuffer
 from gpfn.graphpipe.repeats import Repeats
 from gpfn.graphpipe.writer import Writer
 from gpfn.limits import Limits
@@ -26,7 +26,7 @@ class Counted:
     def __init__(self, read: Any) -> None:
         self.read, self.calls = read, 0
 
-    def __call__(self, body: Body) -> Any:
+    def __call__(self, body: Flatbuffer) -> Any:
         self.calls += 1
         return self.read(body)
 
@@ -85,7 +85,7 @@ def test_every_changed_byte_is_noticed() -> None:
             changed = bytearray(original)
             changed[place] = value
             assert outcome(repeats, bytes(changed)) == outcome(
-                lambda body, limits: decode._request(Body(body, limits)), bytes(changed)
+                lambda body, limits: decode._request(Flatbuffer(body, limits)), bytes(changed)
             )
 
 

@@ -2,7 +2,7 @@
 
 import struct
 
-from gpfn.graphpipe.reader import Body, Kind
+from gpfn.graphpipe.reader import Flatbuffer, TableKind
 from gpfn.graphpipe.writer import Writer
 from gpfn.limits import Limits
 
@@ -18,8 +18,8 @@ def test_fields_are_aligned_whatever_their_order() -> None:
         writer.long(large, -5)
         writer.byte(small, 7)
         writer.longs(offset, (1, -1))
-        body = Body(bytes(writer.out), Limits())
-        at, layout = body.table(0, Kind(1, 8, 4))
+        body = Flatbuffer(bytes(writer.out), Limits())
+        at, layout = body.table(0, TableKind(1, 8, 4))
         assert [at + field for field in layout[1:]] == [small, large, offset]
         assert struct.unpack_from("<q", body.bytes, large) == (-5,)
         assert body.bytes[small] == 7
@@ -43,7 +43,7 @@ def test_a_field_left_out_is_absent() -> None:
     writer = Writer()
     fields = writer.table(0, 4, 0, 1)
     assert fields[1] == 0
-    assert Body(bytes(writer.out), Limits()).table(0, Kind(4, 4, 1))[1][2] == 0
+    assert Flatbuffer(bytes(writer.out), Limits()).table(0, TableKind(4, 4, 1))[1][2] == 0
 
 
 def test_strings_end_in_a_nul_that_is_not_counted() -> None:

@@ -9,25 +9,27 @@ import pytest
 from gpfn.deadline import Deadline
 from gpfn.errors import BrokenReply
 from gpfn.http.connection import Connection
-from gpfn.http.response import Closed, Reply, read_reply
+from gpfn.http.response import Closed, HttpResponse, read_response
 
 LIMIT = 100_000
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def read(data: bytes, limit: int = LIMIT) -> Reply:
+def read(data: bytes, limit: int = LIMIT) -> HttpResponse:
     """Return the reply that a server's bytes are, when it closes after them."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
         theirs.sendall(data)
         theirs.shutdown(socket.SHUT_WR)
-        return read_reply(Connection(ours, Deadline.after(10)), limit)
+        return read_response(Connection(ours, Deadline.after(10)), limit)
 
 
 def test_a_reply_is_taken_apart() -> None:
     reply = read(b"HTTP/1.1 404 Not  Found\r\nA: 1\r\na:  2\t\r\nContent-Length: 2\r\n\r\nab")
-    assert reply == Reply(404, "Not  Found", {"a": "1, 2", "content-length": "2"}, b"ab", True)
+    assert reply == HttpResponse(
+        404, "Not  Found", {"a": "1, 2", "content-length": "2"}, b"ab", True
+    )
 
 
 @pytest.mark.parametrize(

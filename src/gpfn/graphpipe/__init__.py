@@ -1,11 +1,12 @@
-"""GraphPipe: the messages, their encoding, a client and a server.
+"""GraphPipe: messages, their encoding, and a client for a model server.
 
-    types, messages    what is said
-    encode, decode     how it is said: bytes, no sockets
-    client             asks a model server
-    server             is one
+    messages                   the messages as values, and the element types
+    encode, decode             messages to buffers and bytes to messages, without sockets
+    tensors, writer, reader    the parts of both: arrays, and flatbuffers as they are laid out
+    repeats                    decodes messages that are like an earlier one
+    client                     asks a model server
 
-Nothing is loaded until it is used, NumPy neither.
+The format is graphpipe.fbs, version 1. Nothing is imported until it is used, NumPy neither.
 """
 
 from importlib import import_module

@@ -1,14 +1,14 @@
 """Asks a GraphPipe model server: ``remote(url, array)``, or a :class:`Client` for more.
 
-What goes wrong is told apart, and every message names the server:
+Each kind of failure has its error, and every message names the server:
 
-    CannotConnect     nothing listens there, or TLS or a proxy stands in the way
-    BackendTimeout    no answer before the deadline, however slowly it dribbles in
-    RefusedByModel    it answered with an error; the detail has the server's words
-    BrokenReply       what it answered is no GraphPipe, or not all of it came
+    CannotConnect     nothing listens there, or TLS or the proxy failed
+    BackendTimeout    the answer was not complete at the deadline
+    RefusedByModel    the server answered with an error; the detail is the server's text
+    BrokenReply       the answer is not GraphPipe, or not all of it came
     DeadlineExceeded  the caller's time was up before anything was sent
 
-User, password and query of the URL are in none of them.
+No message shows the user, password or query of the URL.
 """
 
 import os
@@ -32,8 +32,8 @@ from gpfn.graphpipe.messages import (
     MetadataResponse,
 )
 from gpfn.http.address import parse_url, proxy_for
-from gpfn.http.client import Exchange
-from gpfn.http.response import Reply
+from gpfn.http.client import HttpClient
+from gpfn.http.response import HttpResponse
 from gpfn.http.writer import check_header
 from gpfn.limits import Limits
 from gpfn.media import GRAPHPIPE, OCTETS
@@ -46,7 +46,7 @@ __all__ = ["REPLY_LIMITS", "Client", "remote"]
 REPLY_LIMITS = Limits(
     body_bytes=256 << 20, elements=256 << 20, rank=32, tensors=1000, string_bytes=64 << 20
 )
-"""What a reply may take when nothing else is said; a request's limits are far lower."""
+"""The default limits of a reply; those of a request are far lower."""
 
 _HEADERS = (
     ("User-Agent", f"gpfn/{__version__}"),
@@ -60,7 +60,7 @@ _Array = np.ndarray[Any, Any]
 
 
 class Client:
-    """A model server; connections are kept, and threads may share one client.
+    """A client of one model server; connections are kept, and threads may share it.
 
     >>> client = Client("http://127.0.0.1:9000", timeout=2.0)
     >>> client
@@ -78,14 +78,14 @@ class Client:
         ssl_context: "ssl.SSLContext | None" = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Take the URL apart; nothing is connected yet.
+        """Parse the URL; nothing is connected yet.
 
         Args:
             url: ``http://`` or ``https://``; a user and password in it are sent as Basic
                 authorization.
             timeout: Seconds for a call in all; a call's deadline can only shorten it.
             connect_timeout: Seconds of those for connecting.
-            limits: What a reply may take.
+            limits: Upper bounds of a reply.
             headers: More headers for every request.
             ssl_context: For https; the system's certificates when there is none.
             environ: Where ``http_proxy``, ``https_proxy``, ``all_proxy`` and ``no_proxy``
@@ -103,7 +103,7 @@ class Client:
         self._url = address.shown
         self._timeout = timeout
         self._limits = limits
-        self._exchange = Exchange(
+        self._http = HttpClient(
             address,
             proxy=proxy_for(address, environ),
             headers=(*(pair for pair in _HEADERS if pair[0].lower() not in named), *more),
@@ -128,14 +128,18 @@ class Client:
         """Return the model's outputs, in the order of ``output_names``.
 
         Args:
-            inputs: Arrays by name, or in the order of the server's default inputs, or one.
+            inputs: Arrays by name, or in the order of the server's default inputs, or one
+                array. dtypes are those of GraphPipe: bool, integers of 8 to 64 bits,
+                float16 to float64, and strings as object arrays of ``bytes`` or ``str``.
             output_names: The server's default outputs when empty.
-            config: Text that the model understands.
-            deadline: When the answer is of no use any more.
+            config: A text for the model; most ignore it.
+            deadline: After it the answer is of no use.
+
+        The arrays that come back are read-only views into the reply.
 
         Raises:
-            InvalidTensor: An input that GraphPipe cannot carry.
-            BackendError: One of those that this module tells apart.
+            InvalidTensor: An input of a dtype that GraphPipe does not have.
+            BackendError: One of those that the top of this module lists.
             DeadlineExceeded: Nothing was sent.
         """
         if isinstance(inputs, Mapping):
@@ -154,7 +158,7 @@ class Client:
         return response.tensors
 
     def metadata(self, *, deadline: Deadline = NEVER) -> MetadataResponse:
-        """Return what the server says of its model.
+        """Return the server's description of its model.
 
         Raises BackendError or DeadlineExceeded as :meth:`infer` does.
         """
@@ -166,7 +170,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; a later call opens a new one."""
-        self._exchange.close()
+        self._http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +192,7 @@ class Client:
         """Return the body of a reply with status 200."""
         buffers = encode_request(request)
         deadline.check(f"{self._url} was asked")
-        reply = self._exchange.post(buffers, deadline.earlier(Deadline.after(self._timeout)))
+        reply = self._http.post(buffers, deadline.earlier(Deadline.after(self._timeout)))
         if reply.status != 200:
             raise self._failure(reply)
         return reply.body
@@ -199,7 +203,7 @@ class Client:
         except CallerError as error:
             raise BrokenReply(f"{self._url}: {error}") from error
 
-    def _failure(self, reply: Reply) -> Exception:
+    def _failure(self, reply: HttpResponse) -> Exception:
         """Return the error that a reply with another status is."""
         status = f"{reply.status} {_printable(reply.reason)}".strip()
         if reply.status == 407:
@@ -226,7 +230,7 @@ def remote(
     timeout: float = 60.0,
     deadline: Deadline = NEVER,
 ) -> _Array:
-    """Return what the model at ``url`` makes of ``array``: one array in, one out.
+    """Return the output of the model at ``url`` for ``array``: one array in, one out.
 
     Connections are kept from call to call, for the last few URLs; the proxy of a URL is
     looked up when it is first asked. For several inputs or outputs, limits, headers or
@@ -258,6 +262,6 @@ def _words(errors: Sequence[Error]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a server's text as one line that can do no harm in a log."""
+    """Return a server's text as one line of printable characters, for a log."""
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else "\ufffd" for c in line[:_LONGEST_TEXT])

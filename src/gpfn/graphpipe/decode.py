@@ -3,10 +3,9 @@
 Numbers are not copied: each tensor is a read-only view into the body, aligned as the
 sender laid it out (gpfn aligns to 64 bytes, others to 4). Strings are copied.
 
-A message that is wrong raises InvalidMessage, one that asks for more than the limits
-allow raises TooLarge; ``field`` is the path, such as
-``infer_request.input_tensors[1].shape[0]``. Time and memory are in proportion to the
-message.
+A message that is wrong raises InvalidMessage, one over the limits raises TooLarge;
+``field`` is the path, such as ``infer_request.input_tensors[1].shape[0]``. Time and memory
+are in proportion to the length of the message.
 """
 
 import struct
@@ -21,7 +20,7 @@ from gpfn.graphpipe.messages import (
     MetadataResponse,
     Type,
 )
-from gpfn.graphpipe.reader import Body, Kind, inside
+from gpfn.graphpipe.reader import Flatbuffer, TableKind, inside
 from gpfn.graphpipe.repeats import Repeats
 from gpfn.graphpipe.tensors import decode_tensors
 from gpfn.limits import Limits
@@ -31,13 +30,13 @@ __all__ = ["decode_metadata", "decode_request", "decode_response"]
 _LIMITS = Limits()
 
 # Fields as in graphpipe.fbs: 1 for an enum, 8 for a long, 4 for an offset.
-_REQUEST = Kind(1, 4)
-_INFER_REQUEST = Kind(4, 4, 4, 4)
-_METADATA_REQUEST = Kind()
-_INFER_RESPONSE = Kind(4, 4)
-_ERROR = Kind(8, 4)
-_METADATA_RESPONSE = Kind(4, 4, 4, 4, 4, 4)
-_IO_METADATA = Kind(4, 4, 4, 1)
+_REQUEST = TableKind(1, 4)
+_INFER_REQUEST = TableKind(4, 4, 4, 4)
+_METADATA_REQUEST = TableKind()
+_INFER_RESPONSE = TableKind(4, 4)
+_ERROR = TableKind(8, 4)
+_METADATA_RESPONSE = TableKind(4, 4, 4, 4, 4, 4)
+_IO_METADATA = TableKind(4, 4, 4, 1)
 
 _long = struct.Struct("<q").unpack_from
 
@@ -45,18 +44,18 @@ _long = struct.Struct("<q").unpack_from
 def decode_request(
     body: bytes | bytearray | memoryview, limits: Limits = _LIMITS
 ) -> InferRequest | MetadataRequest:
-    """Return the request that ``body`` is; its tensors are views into it.
+    """Decode a request; its tensors are views into ``body``.
 
     Raises InvalidMessage or TooLarge with the field's path.
     """
     return _requests(body, limits)
 
 
-def _request(message: Body) -> InferRequest | MetadataRequest:
+def _request(message: Flatbuffer) -> InferRequest | MetadataRequest:
     at, (_, kind, request) = message.table(0, _REQUEST, "request")
     number = message.bytes[at + kind] if kind else 0
     if number not in (1, 2):
-        raise InvalidMessage(f"no request has the number {number}", field="request.req_type")
+        raise InvalidMessage(f"unknown request type {number}", field="request.req_type")
     if not request:
         raise InvalidMessage("absent", field="request.req")
     if number == 2:
@@ -68,8 +67,8 @@ def _request(message: Body) -> InferRequest | MetadataRequest:
         raise inside("infer_request", error) from None
 
 
-def _infer_request(message: Body, place: int) -> InferRequest:
-    at, (_, config, input_names, tensors, output_names) = message.table(place, _INFER_REQUEST)
+def _infer_request(message: Flatbuffer, position: int) -> InferRequest:
+    at, (_, config, input_names, tensors, output_names) = message.table(position, _INFER_REQUEST)
     request = InferRequest(
         decode_tensors(message, at + tensors, "input_tensors") if tensors else (),
         _names(message, at + input_names, "input_names") if input_names else (),
@@ -87,14 +86,14 @@ def _infer_request(message: Body, place: int) -> InferRequest:
 def decode_response(
     body: bytes | bytearray | memoryview, limits: Limits = _LIMITS
 ) -> InferResponse:
-    """Return the reply to an inference request that ``body`` is.
+    """Decode the reply to an inference request; its tensors are views into ``body``.
 
     Raises InvalidMessage or TooLarge with the field's path.
     """
     return _responses(body, limits)
 
 
-def _response(message: Body) -> InferResponse:
+def _response(message: Flatbuffer) -> InferResponse:
     try:
         at, (_, tensors, errors) = message.table(0, _INFER_RESPONSE)
         return InferResponse(
@@ -108,16 +107,16 @@ def _response(message: Body) -> InferResponse:
 def decode_metadata(
     body: bytes | bytearray | memoryview, limits: Limits = _LIMITS
 ) -> MetadataResponse:
-    """Return the reply to a metadata request that ``body`` is.
+    """Decode the reply to a metadata request.
 
     Raises InvalidMessage or TooLarge with the field's path.
     """
-    message = Body(body, limits)
+    message = Flatbuffer(body, limits)
     try:
         at, (_, *fields, inputs, outputs) = message.table(0, _METADATA_RESPONSE)
         name, version, server, description = (
-            message.text(at + place, field) if place else ""
-            for place, field in zip(fields, MetadataResponse._fields, strict=False)
+            message.text(at + position, field) if position else ""
+            for position, field in zip(fields, MetadataResponse._fields, strict=False)
         )
         return MetadataResponse(
             name,
@@ -131,9 +130,9 @@ def decode_metadata(
         raise inside("metadata_response", error) from None
 
 
-def _names(message: Body, place: int, field: str) -> tuple[str, ...]:
+def _names(message: Flatbuffer, position: int, field: str) -> tuple[str, ...]:
     names = []
-    for offset in message.offsets(place, field, message.limits.tensors, "GPFN_MAX_TENSORS"):
+    for offset in message.offsets(position, field, message.limits.tensors, "GPFN_MAX_TENSORS"):
         try:
             names.append(message.text(offset, ""))
         except CallerError as error:
@@ -141,9 +140,9 @@ def _names(message: Body, place: int, field: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _errors(message: Body, place: int) -> tuple[Error, ...]:
+def _errors(message: Flatbuffer, position: int) -> tuple[Error, ...]:
     errors = []
-    for offset in message.tables(place, "errors"):
+    for offset in message.tables(position, "errors"):
         try:
             errors.append(_error(message, offset))
         except CallerError as error:
@@ -151,17 +150,17 @@ def _errors(message: Body, place: int) -> tuple[Error, ...]:
     return tuple(errors)
 
 
-def _error(message: Body, place: int) -> Error:
-    at, (_, code, text) = message.table(place, _ERROR)
+def _error(message: Flatbuffer, position: int) -> Error:
+    at, (_, code, text) = message.table(position, _ERROR)
     return Error(
         _long(message.bytes, at + code)[0] if code else 0,
         message.text(at + text, "message") if text else "",
     )
 
 
-def _ios(message: Body, place: int, field: str) -> tuple[IOMetadata, ...]:
+def _ios(message: Flatbuffer, position: int, field: str) -> tuple[IOMetadata, ...]:
     entries = []
-    for offset in message.tables(place, field):
+    for offset in message.tables(position, field):
         try:
             entries.append(_io(message, offset))
         except CallerError as error:
@@ -169,15 +168,15 @@ def _ios(message: Body, place: int, field: str) -> tuple[IOMetadata, ...]:
     return tuple(entries)
 
 
-def _io(message: Body, place: int) -> IOMetadata:
-    at, (_, name, description, shape, kind) = message.table(place, _IO_METADATA)
+def _io(message: Flatbuffer, position: int) -> IOMetadata:
+    at, (_, name, description, shape, kind) = message.table(position, _IO_METADATA)
     number = message.bytes[at + kind] if kind else 0
     if number > Type.STRING:
-        raise InvalidMessage(f"no type has the number {number}", field="type")
+        raise InvalidMessage(f"unknown element type {number}", field="type")
     sizes = message.longs(at + shape, "shape") if shape else ()
     for index, size in enumerate(sizes):
         if size < -1:
-            raise InvalidMessage(f"{size} is neither a size nor -1", field=f"shape[{index}]")
+            raise InvalidMessage(f"expected a size or -1, got {size}", field=f"shape[{index}]")
     return IOMetadata(
         message.text(at + name, "name") if name else "",
         message.text(at + description, "description") if description else "",

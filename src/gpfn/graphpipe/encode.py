@@ -1,14 +1,14 @@
 """GraphPipe messages to bytes, without copying the numbers.
 
-An encoded message is a list of buffers, to be sent one after the other: first all that
-describes the tensors, up to the length of the first tensor's data, then that data where
-it lies in memory, then padding and the next length, and so on. Data begins at multiples
-of 64 bytes, for whoever receives it into aligned memory. An array that is not contiguous
-or not little-endian costs one copy; strings are copied. The arrays must not change until
-the buffers are sent.
+An encoded message is a list of buffers to be sent one after the other: first all that
+describes the tensors, up to the length of the first tensor's data, then that data where it
+lies in memory, then padding and the next length, and so on. Data begins at multiples of 64
+bytes, for a receiver that reads into aligned memory. An array that is not contiguous or not
+little-endian is copied once; strings are copied. The arrays must not change until the
+buffers are sent.
 
-What describes the tensors depends on names, types and shapes only, so it is remembered
-for the next message like it.
+The description depends on names, types and shapes only, so it is kept for the next message
+that has the same ones.
 """
 
 from collections.abc import Callable
@@ -34,15 +34,15 @@ __all__ = ["encode_metadata", "encode_request", "encode_response"]
 _ALIGNMENT = 64
 _MOST_SHAPES = 128
 _MOST_BYTES = 4096
-"""Of one description; with more, remembering could cost much memory."""
+"""Bytes of one description: larger ones are not kept, which bounds the memory."""
 
 _Pieces = tuple[bytes, ...]
 
 
 def encode_request(request: InferRequest | MetadataRequest) -> list[Buffer]:
-    """Return the request as buffers.
+    """Encode a request as buffers, to be sent in this order.
 
-    Raises InvalidTensor or TooLarge for what GraphPipe cannot carry.
+    Raises InvalidTensor or TooLarge for what GraphPipe has no form for.
     """
     if isinstance(request, MetadataRequest):
         return [_metadata_request()]
@@ -51,30 +51,30 @@ def encode_request(request: InferRequest | MetadataRequest) -> list[Buffer]:
 
 
 def encode_response(response: InferResponse) -> list[Buffer]:
-    """Return the reply to an inference request as buffers.
+    """Encode the reply to an inference request as buffers, to be sent in this order.
 
-    Raises InvalidTensor or TooLarge for what GraphPipe cannot carry.
+    Raises InvalidTensor or TooLarge for what GraphPipe has no form for.
     """
     specs, buffers = contents(response.tensors, "output_tensors")
     return _interleave(_responses(response[1:], specs), buffers)
 
 
 def encode_metadata(metadata: MetadataResponse) -> list[Buffer]:
-    """Return the reply to a metadata request as buffers.
+    """Encode the reply to a metadata request, as one buffer.
 
-    Raises InvalidTensor for what GraphPipe cannot carry.
+    Raises InvalidTensor for what GraphPipe has no form for.
     """
     writer = Writer()
     *texts, inputs, outputs = writer.table(0, 4, 4, 4, 4, 4, 4)
-    for place, field, text in zip(texts, metadata._fields, metadata[:4], strict=False):
-        writer.string(place, utf8(text, field))
+    for position, field, text in zip(texts, metadata._fields, metadata[:4], strict=False):
+        writer.string(position, utf8(text, field))
     _ios(writer, inputs, metadata.inputs, "inputs")
     _ios(writer, outputs, metadata.outputs, "outputs")
     return [bytes(writer.out)]
 
 
 def _interleave(pieces: _Pieces, buffers: list[Buffer]) -> list[Buffer]:
-    """Return each piece of the description with the contents that it ends in."""
+    """Return each piece of the description, and after it the contents that it announces."""
     if not buffers:
         return [*pieces]
     message: list[Buffer] = []
@@ -96,8 +96,8 @@ class _Remembered:
         pieces = self._known.get((rest, specs))
         if pieces is None:
             writer = Writer()
-            places = self._describe(writer, *rest, specs)
-            pieces = _split(writer, places, specs)
+            positions = self._describe(writer, *rest, specs)
+            pieces = _split(writer, positions, specs)
             if sum(map(len, pieces)) <= _MOST_BYTES:
                 if len(self._known) >= _MOST_SHAPES:
                     self._known.clear()
@@ -105,10 +105,10 @@ class _Remembered:
         return pieces
 
 
-def _split(writer: Writer, places: list[int], specs: tuple[Spec, ...]) -> _Pieces:
+def _split(writer: Writer, positions: list[int], specs: tuple[Spec, ...]) -> _Pieces:
     """Point the tensors at their contents and return what goes before each of them."""
     pieces, end = [], len(writer.out)
-    for place, (number, _, size) in zip(places, specs, strict=True):
+    for position, (number, _, size) in zip(positions, specs, strict=True):
         if number == Type.STRING:  # they begin with their own count
             start = end + -end % 4
             target, piece = start, bytes(start - end)
@@ -118,7 +118,7 @@ def _split(writer: Writer, places: list[int], specs: tuple[Spec, ...]) -> _Piece
         end = start + size
         if end > MAX_MESSAGE:
             raise TooLarge(f"over {end} bytes; a GraphPipe message ends at {MAX_MESSAGE}")
-        writer.point(place, target)
+        writer.point(position, target)
         pieces.append(piece if target == start else piece + size.to_bytes(4, "little"))
     return (bytes(writer.out) + pieces[0], *pieces[1:]) if pieces else (bytes(writer.out),)
 
@@ -151,27 +151,27 @@ def _describe_response(
 ) -> list[int]:
     at_tensors, at_errors = writer.table(0, 4, 4 if errors else 0)
     if errors:
-        for place, error in zip(writer.offsets(at_errors, len(errors)), errors, strict=True):
-            code, message = writer.table(place, 8, 4)
+        for position, error in zip(writer.offsets(at_errors, len(errors)), errors, strict=True):
+            code, message = writer.table(position, 8, 4)
             writer.long(code, error.code)
             writer.string(message, utf8(error.message, "errors"))
     return _tensors(writer, at_tensors, specs)
 
 
-def _tensors(writer: Writer, place: int, specs: tuple[Spec, ...]) -> list[int]:
-    """Write the tensors without their contents; return the places that lead there."""
-    places = []
-    for offset, (number, sizes, _) in zip(writer.offsets(place, len(specs)), specs, strict=True):
+def _tensors(writer: Writer, position: int, specs: tuple[Spec, ...]) -> list[int]:
+    """Write the tensors without their contents; return the positions of the offsets to these."""
+    positions = []
+    for offset, (number, sizes, _) in zip(writer.offsets(position, len(specs)), specs, strict=True):
         text = number == Type.STRING
         kind, shape, data, strings = writer.table(offset, 1, 4, 0 if text else 4, 4 if text else 0)
         writer.byte(kind, number)
         writer.longs(shape, sizes)
-        places.append(strings if text else data)
-    return places
+        positions.append(strings if text else data)
+    return positions
 
 
-def _ios(writer: Writer, place: int, entries: tuple[IOMetadata, ...], field: str) -> None:
-    offsets = writer.offsets(place, len(entries))
+def _ios(writer: Writer, position: int, entries: tuple[IOMetadata, ...], field: str) -> None:
+    offsets = writer.offsets(position, len(entries))
     for index, (offset, entry) in enumerate(zip(offsets, entries, strict=True)):
         name, description, shape, kind = writer.table(offset, 4, 4, 4, 1)
         writer.string(name, utf8(entry.name, f"{field}[{index}].name"))
@@ -180,8 +180,8 @@ def _ios(writer: Writer, place: int, entries: tuple[IOMetadata, ...], field: str
         writer.byte(kind, entry.type)
 
 
-def _names(writer: Writer, place: int, names: tuple[str, ...], field: str) -> None:
-    for index, offset in enumerate(writer.offsets(place, len(names))):
+def _names(writer: Writer, position: int, names: tuple[str, ...], field: str) -> None:
+    for index, offset in enumerate(writer.offsets(position, len(names))):
         writer.string(offset, utf8(names[index], f"{field}[{index}]"))
 
 

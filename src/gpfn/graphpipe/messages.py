@@ -1,9 +1,8 @@
-"""The element types of a GraphPipe tensor and NumPy's names for them.
+"""The messages of GraphPipe as values, and the element types of its tensors.
 
-GraphPipe has no bool: it travels as Uint8, and comes back by the model's signature.
-Strings are any bytes; in NumPy they are object arrays of ``bytes``.
-
-The messages of GraphPipe as values; how they look on the wire is told elsewhere.
+GraphPipe has no bool: it is sent as Uint8 and cast back by the model's signature. Strings
+are any bytes; in NumPy they are object arrays of ``bytes``. The source of messages, fields
+and numbers is graphpipe.fbs.
 """
 
 from __future__ import annotations
@@ -57,9 +56,9 @@ _BY_NAME = {kind.dtype: kind for kind in Type if kind} | {"bool": Type.UINT8}
 
 
 def type_number(dtype: str) -> Type:
-    """Return the type for a dtype's name, as in :class:`gpfn.TensorSpec`.
+    """Return the type of a dtype, which is named as in :class:`gpfn.TensorSpec`.
 
-    Raises ValueError for a name that GraphPipe cannot carry.
+    Raises ValueError for a dtype that GraphPipe does not have.
 
     >>> type_number("bool")
     <Type.UINT8: 1>
@@ -71,7 +70,7 @@ def type_number(dtype: str) -> Type:
 
 
 class InferRequest(NamedTuple):
-    """Compute outputs from tensors.
+    """A request for inference.
 
     ``input_names`` are as many as ``tensors``, or none: the server's defaults are used.
     A tensor of strings is an object array of ``bytes``.
@@ -84,11 +83,11 @@ class InferRequest(NamedTuple):
 
 
 class MetadataRequest(NamedTuple):
-    """Tell what the model is."""
+    """A request for the model's description."""
 
 
 class Error(NamedTuple):
-    """Why there are no outputs; ``code`` is the server's own, ours sends an HTTP status."""
+    """Why there are no outputs; ``code`` is the server's choice, ours is an HTTP status."""
 
     code: int = 0
     message: str = ""
@@ -111,7 +110,7 @@ class IOMetadata(NamedTuple):
 
 
 class MetadataResponse(NamedTuple):
-    """What the model is."""
+    """The model's name, version, server, description, inputs and outputs."""
 
     name: str = ""
     version: str = ""

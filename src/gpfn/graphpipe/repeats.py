@@ -1,13 +1,13 @@
-"""Messages that differ from an earlier one in their numbers only.
+"""Decodes messages that differ from an earlier one in their numbers only.
 
-A server is sent the same message over and over, with other numbers in it, and so is a
-client. What a message means is a function of its length and of the bytes that its reader
-looked at. So a reader that notes where it looked (:class:`_Watched`) tells which bytes
-are only numbers; a later message that is as long and has the same bytes everywhere else
-means the same. It needs new views and no new checks.
+A server, and a client, reads the same message over and over with other numbers in it. What
+a message means depends on its length and on the bytes that its reader looked at. A reader
+that notes where it looked (:class:`_NotingFlatbuffer`) therefore knows which bytes are
+numbers only. A later message that is as long, and has the same bytes everywhere else, means
+the same: it needs new views and no new checks.
 
-This holds whatever somebody sends: a message in which bytes of a tensor are looked at as
-something else, too, is not remembered.
+A message in which bytes of a tensor are also read as something else is not remembered, so
+this holds for messages that were made to deceive, too.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from gpfn.graphpipe.messages import InferRequest, InferResponse, MetadataRequest
-from gpfn.graphpipe.reader import Body, Kind
+from gpfn.graphpipe.reader import Flatbuffer, TableKind
 from gpfn.graphpipe.tensors import memory
 from gpfn.limits import Limits
 
@@ -24,7 +24,7 @@ __all__ = ["Repeats"]
 
 _MOST_SHAPES = 128
 _MOST_BYTES = 4096
-"""Of a message outside of its numbers: with more, comparing is no gain."""
+"""Bytes of a message outside of its numbers: comparing more of them gains nothing."""
 
 _Message = TypeVar("_Message", bound=InferRequest | InferResponse | MetadataRequest)
 _Span = tuple[int, int]
@@ -41,15 +41,15 @@ class _Shape(NamedTuple):
 
 
 class Repeats(Generic[_Message]):
-    """Reads messages with ``read``, and what repeats an earlier message much faster."""
+    """Decodes messages with ``read``, and those that repeat an earlier one much faster."""
 
-    def __init__(self, read: Callable[[Body], _Message]) -> None:
+    def __init__(self, read: Callable[[Flatbuffer], _Message]) -> None:
         self._read = read
         self._shapes: dict[int, _Shape] = {}
         self._met: set[int] = set()
 
     def __call__(self, body: bytes | bytearray | memoryview, limits: Limits) -> _Message:
-        """Return the message that ``body`` is, as ``read`` would."""
+        """Decode ``body``, with the result and the errors of ``read``."""
         data = body if type(body) is bytes else memoryview(body).toreadonly().cast("B")
         shape = self._shapes.get(len(data))
         if shape is None or shape.limits != limits:
@@ -63,16 +63,16 @@ class Repeats(Generic[_Message]):
         return message
 
     def _check(self, data: bytes | memoryview, limits: Limits) -> _Message:
-        """Read a message in full; when its length is met again, remember its shape."""
+        """Read a message in full; when its length comes again, remember its shape."""
         size = len(data)
         if size not in self._met:
-            message = self._read(Body(data, limits))
+            message = self._read(Flatbuffer(data, limits))
             if len(self._met) >= _MOST_SHAPES:
                 self._met.clear()
             self._met.add(size)
             return message
         self._met.discard(size)
-        body = _Watched(data, limits)
+        body = _NotingFlatbuffer(data, limits)
         message = self._read(body)
         shape = None if isinstance(message, MetadataRequest) else body.shape(message)
         if shape is not None:
@@ -82,8 +82,8 @@ class Repeats(Generic[_Message]):
         return message
 
 
-class _Watched(Body):
-    """A body that notes which bytes were looked at, and which are numbers."""
+class _NotingFlatbuffer(Flatbuffer):
+    """A flatbuffer that notes which bytes were looked at, and which are numbers."""
 
     __slots__ = ("_looked_at", "_numbers")
 
@@ -92,29 +92,29 @@ class _Watched(Body):
         self._looked_at: list[_Span] = []
         self._numbers: list[_Span] = []
 
-    def table(self, place: int, kind: Kind, field: str = "") -> tuple[int, tuple[int, ...]]:
-        at, layout = super().table(place, kind, field)
+    def table(self, position: int, kind: TableKind, field: str = "") -> tuple[int, tuple[int, ...]]:
+        at, layout = super().table(position, kind, field)
         vtable = at - int.from_bytes(self.bytes[at : at + 4], "little", signed=True)
         self._looked_at += (
-            (place, place + 4),
+            (position, position + 4),
             (at, at + layout[0]),
             (vtable, vtable + kind.fields.size),
         )
         return at, layout
 
-    def vector(self, place: int, width: int, field: str) -> _Span:
-        start, count = super().vector(place, width, field)
-        self._looked_at += (place, place + 4), (start - 4, start + count * width)
+    def vector(self, position: int, width: int, field: str) -> _Span:
+        start, count = super().vector(position, width, field)
+        self._looked_at += (position, position + 4), (start - 4, start + count * width)
         return start, count
 
-    def numbers(self, place: int, field: str) -> _Span:
-        start, length = super().vector(place, 1, field)
-        self._looked_at += (place, place + 4), (start - 4, start)
+    def numbers(self, position: int, field: str) -> _Span:
+        start, length = super().vector(position, 1, field)
+        self._looked_at += (position, position + 4), (start - 4, start)
         self._numbers.append((start, start + length))
         return start, length
 
     def shape(self, message: InferRequest | InferResponse) -> _Shape | None:
-        """Return what to compare with the next message, or None if it cannot be told."""
+        """Return what to compare with the next message; None where a repeat cannot be proved."""
         same = self._same()
         if (
             sum(end - start for start, end in same) > _MOST_BYTES

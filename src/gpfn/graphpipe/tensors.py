@@ -1,6 +1,8 @@
-"""The tensors of a message: numbers as views into it, strings as copies.
+"""The tensors of a message, in both directions: numbers without copies, strings copied.
 
-The contents of tensors as buffers: numbers where they lie in memory, strings copied.
+:func:`decode_tensors` gives arrays of numbers as read-only views into the message and
+strings as object arrays of ``bytes``. :func:`contents` gives the bytes of arrays where they
+lie in memory.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ import numpy as np
 
 from gpfn.errors import CallerError, InvalidMessage, InvalidTensor, TooLarge
 from gpfn.graphpipe.messages import Type
-from gpfn.graphpipe.reader import MAX_MESSAGE, Body, Kind, inside
+from gpfn.graphpipe.reader import MAX_MESSAGE, Flatbuffer, TableKind, inside
 
 __all__ = ["Buffer", "Spec", "contents", "decode_tensors", "memory", "utf8"]
 
 _Array = np.ndarray[Any, Any]
 
-_TENSOR = Kind(1, 4, 4, 4)  # type, shape, data, string_val
+_TENSOR = TableKind(1, 4, 4, 4)  # type, shape, data, string_val
 
 _DTYPES = {
     int(kind): (np.dtype(kind.dtype).newbyteorder("<"), np.dtype(kind.dtype).itemsize)
@@ -29,15 +31,15 @@ _DTYPES = {
 }
 
 
-def decode_tensors(message: Body, place: int, field: str) -> tuple[_Array, ...]:
-    """Return the arrays of the vector of tensors that is pointed to from ``place``.
+def decode_tensors(message: Flatbuffer, position: int, field: str) -> tuple[_Array, ...]:
+    """Return the arrays of the vector of tensors that the offset at ``position`` leads to.
 
-    Raises InvalidMessage or TooLarge; ``field`` is the vector's name.
+    Raises InvalidMessage or TooLarge; ``field`` is the vector's name in error paths.
     """
     limits = message.limits
     arrays: list[_Array] = []
     elements = 0
-    for offset in message.offsets(place, field, limits.tensors, "GPFN_MAX_TENSORS"):
+    for offset in message.offsets(position, field, limits.tensors, "GPFN_MAX_TENSORS"):
         try:
             array = _tensor(message, offset)
             elements += array.size
@@ -51,8 +53,8 @@ def decode_tensors(message: Body, place: int, field: str) -> tuple[_Array, ...]:
     return tuple(arrays)
 
 
-def _tensor(message: Body, place: int) -> _Array:
-    at, (_, kind, shape, data, strings) = message.table(place, _TENSOR)
+def _tensor(message: Flatbuffer, position: int) -> _Array:
+    at, (_, kind, shape, data, strings) = message.table(position, _TENSOR)
     number = message.bytes[at + kind] if kind else 0
     sizes = message.longs(at + shape, "shape") if shape else ()
     count = prod(sizes)
@@ -60,7 +62,7 @@ def _tensor(message: Body, place: int) -> _Array:
         count = _unusual_count(sizes)
     if number not in _DTYPES:
         if number != Type.STRING:
-            raise InvalidMessage(f"no type of elements has the number {number}", field="type")
+            raise InvalidMessage(f"unknown element type {number}", field="type")
         if min(sizes, default=0) < 0:
             _unusual_count(sizes)
         return _read_strings(message, at, data, strings, count).reshape(sizes)
@@ -74,31 +76,31 @@ def _tensor(message: Body, place: int) -> _Array:
         )
     try:
         return np.ndarray(sizes, dtype, memory(message.bytes), start)
-    except ValueError:  # two negative sizes, whose product looked well
+    except ValueError:  # two negative sizes, whose product is positive
         _unusual_count(sizes)
         raise
 
 
 def memory(data: bytes | memoryview) -> bytes | _Array:
-    """Return what views are made of.
+    """Return the buffer that arrays are views of.
 
-    A view made of a memoryview would not keep it: a bytearray could then be resized
-    under it. An array keeps its memoryview, and that locks the bytearray.
+    An array made of a memoryview does not hold it, so a bytearray below could be resized
+    while the array is used. An array of bytes holds its memoryview, which prevents that.
     """
     return data if type(data) is bytes else np.frombuffer(data, np.uint8)
 
 
 def _unusual_count(sizes: tuple[int, ...]) -> int:
-    """Return zero for an array of no elements that NumPy can hold, and refuse all others."""
+    """Return 0 for an array without elements that NumPy can hold; raise for all other shapes."""
     span = 1
     for index, size in enumerate(sizes):
         span *= size or 1
         if size < 0 or span > MAX_MESSAGE:
-            raise InvalidMessage(f"{size} of {sizes} is no size", field=f"shape[{index}]")
+            raise InvalidMessage(f"{size} of {sizes} is not a valid size", field=f"shape[{index}]")
     return 0
 
 
-def _read_strings(message: Body, at: int, data: int, strings: int, count: int) -> _Array:
+def _read_strings(message: Flatbuffer, at: int, data: int, strings: int, count: int) -> _Array:
     if data and message.vector(at + data, 1, "data")[1]:
         raise InvalidMessage("numbers in a tensor of strings", field="data")
     offsets = range(0)
@@ -131,11 +133,11 @@ _TYPES = {
 
 
 def contents(arrays: Sequence[_Array], field: str) -> tuple[tuple[Spec, ...], list[Buffer]]:
-    """Return what each array is, and its bytes.
+    """Return the description of each array and its bytes.
 
     An array of numbers is copied only when it is not contiguous or not little-endian.
-    Raises InvalidTensor for what GraphPipe cannot carry and TooLarge above 2 GiB;
-    ``field`` is the name of the vector of tensors.
+    Raises InvalidTensor for a dtype that GraphPipe does not have and TooLarge above 2 GiB;
+    ``field`` is the name of the vector of tensors in error paths.
     """
     specs: list[Spec] = []
     buffers: list[Buffer] = []
@@ -156,7 +158,7 @@ def contents(arrays: Sequence[_Array], field: str) -> tuple[tuple[Spec, ...], li
 
 
 def _converted(array: _Array) -> tuple[int, Buffer]:
-    """Return type and bytes of an array that cannot be sent as it lies in memory."""
+    """Return type number and bytes of an array that has to be converted first."""
     if not isinstance(array, np.ndarray | np.generic) or hasattr(array, "mask"):
         raise InvalidTensor(f"expected a NumPy array, got {type(array).__name__}")
     if array.dtype.kind in "OSTU":
@@ -171,7 +173,7 @@ def _converted(array: _Array) -> tuple[int, Buffer]:
 
 
 def _write_strings(array: _Array) -> bytes:
-    """Return the vector of strings: count, offsets, then each with its length and NUL."""
+    """Return a vector of strings: count, offsets, then each string with its length and NUL."""
     strings = _as_bytes(array.ravel().tolist())
     starts, end = [], 4 + 4 * len(strings)
     for string in strings:
@@ -200,7 +202,7 @@ def _as_bytes(values: Iterable[object]) -> list[bytes]:
 
 
 def utf8(text: str, field: str) -> bytes:
-    """Return the text's bytes, or raise InvalidTensor: a lone surrogate has none."""
+    """Encode a text; raises InvalidTensor for a lone surrogate, which UTF-8 cannot encode."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:

@@ -1,7 +1,13 @@
-"""HTTP/1.1 for the blocking servers, without any I/O of its own but :func:`send`.
+"""HTTP/1.1 over httptools: reading and writing, a serial server, a client, a guarded fetch.
 
-Bytes go into a :class:`RequestReader` and requests come out; :func:`response_head`
-makes the head of a reply. Whoever owns the socket decides about time and threads.
+    head, reader, body   bytes to requests, without sockets
+    writer               responses to bytes, and how they are sent
+    serial               a server of one thread that answers one request at a time
+    client, connection, response, address
+                         requests to one server over connections that are kept open
+    fetch                one GET of a URL that a caller named
+
+The rules are those of RFC 9110 and 9112, without what they allow for old senders only.
 """
 
 from gpfn.http.head import Request

@@ -1,7 +1,7 @@
-"""Where a model server is: its URL taken apart, and the proxy that leads there.
+"""The address of a server, parsed from its URL, and the proxy to reach it by.
 
-A URL may hold a user and a password, and its query a token. None of them is ever shown:
-:attr:`Address.shown` is what goes into messages, logs and ``repr``.
+A URL may hold a user and a password, and its query a token. None of them is shown
+anywhere: messages, logs and ``repr`` have :attr:`Address.shown`.
 """
 
 from binascii import b2a_base64
@@ -44,9 +44,9 @@ class Address(NamedTuple):
 
 
 def parse_url(url: str, *, field: str = "url") -> Address:
-    """Return the address that ``url`` is.
+    """Parse an http or https URL.
 
-    Raises SetupError, which shows nothing of the URL: it may hold a password.
+    Raises SetupError, whose text shows nothing of the URL: it may hold a password.
     """
     if any(character <= " " or character == "\x7f" for character in url):
         raise SetupError("a URL has no spaces and no control characters", field=field)
@@ -67,7 +67,7 @@ def parse_url(url: str, *, field: str = "url") -> Address:
 
 
 def _reason(error: ValueError) -> str:
-    """Return what is wrong, but not the text that is wrong."""
+    """Say which part is wrong, without its text."""
     return "its port" if "ort" in str(error) else "its host"
 
 
@@ -79,13 +79,13 @@ def _authorization(parts: SplitResult) -> str:
 
 
 def proxy_for(address: Address, environ: Mapping[str, str]) -> Address | None:
-    """Return the proxy that the environment wants for ``address``, or None.
+    """Return the proxy that the environment names for ``address``, or None.
 
-    As curl and requests have it: ``http_proxy``, ``https_proxy``, ``all_proxy`` and
-    ``no_proxy``, in lower case before upper case. As Go has it: this machine itself is
-    never asked for through a proxy.
+    The variables are those of curl and requests: ``http_proxy``, ``https_proxy``,
+    ``all_proxy`` and ``no_proxy``, in lower case before upper case. As in Go, this machine
+    itself is never reached through a proxy.
 
-    Raises SetupError for a proxy of a kind that is not known.
+    Raises SetupError for a proxy that is not reached by http.
     """
     name = f"{address.scheme}_proxy"
     url = _setting(environ, name) or _setting(environ, "all_proxy")
@@ -93,7 +93,7 @@ def proxy_for(address: Address, environ: Mapping[str, str]) -> Address | None:
         return None
     proxy = parse_url(url if "://" in url else f"http://{url}", field=name)
     if proxy.scheme != "http":
-        raise SetupError("a proxy is asked over http:// only", field=name)
+        raise SetupError("only http:// proxies are supported", field=name)
     return proxy
 
 

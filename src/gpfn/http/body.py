@@ -1,15 +1,15 @@
-"""A body while it arrives: memory is taken for the bytes that came, not for those announced.
+"""Bodies on arrival: where their bytes are kept, and where a chunked one ends.
 
-A body that comes in one piece is kept as it is, a small one is gathered, a large one goes
-into anonymous private memory, which begins at a page and of which the kernel commits only
-what is written. There it stays: :meth:`Body.finish` gives a view, not a copy.
+A :class:`Body` takes memory for the bytes that came, not for those announced. One that
+comes in one piece is kept as it is, a small one is joined, a large one goes into anonymous
+private memory that begins at a page and of which the kernel commits only what is written;
+:meth:`Body.finish` then gives a view, not a copy.
 
-Where a chunked body ends, which llhttp does not tell.
-
-llhttp decodes and judges the chunks, but runs on into whatever follows them. This scanner
-counts along, so that the parser is fed up to the end of its message and not a byte more.
-Both must agree, or the request is refused: a difference in framing is how requests are
-smuggled.
+A :class:`ChunkScanner` finds the end of a chunked body. llhttp decodes and checks chunks,
+but does not tell where they end and parses on into what follows. So the scanner counts
+along, and the parser is fed up to the end and not a byte more. The two must agree, or the
+request is refused: different views of where a message ends allow request smuggling
+(RFC 9112, 11.2).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _use_huge_pages(memory: mmap) -> None:
     from contextlib import suppress
     from mmap import MADV_HUGEPAGE
 
-    with suppress(OSError):  # a kernel without them; it only costs page faults
+    with suppress(OSError):  # a kernel without them: more page faults, nothing else
         memory.madvise(MADV_HUGEPAGE)
 
 
@@ -112,8 +112,8 @@ _SIZE, _DATA, _TRAILER, _DONE = range(4)
 def only_chunk(data: bytes, position: int, max_body: int) -> bytes | None:
     """Return the body when all of it came at once, as one chunk and nothing behind it.
 
-    That is how small bodies come. Each byte of the framing is compared here, so that
-    neither the scanner nor llhttp is needed; anything else gives None and is theirs.
+    That is how small bodies come. Each byte of the framing is compared here, so neither the
+    scanner nor llhttp is needed; None for anything else, which they then read.
     """
     if not data.endswith(_LAST):
         return None
@@ -136,8 +136,8 @@ class ChunkScanner:
         self._max_body = max_body
         self._trailer = max_trailer
         self._state = _SIZE
-        self._room = _SIZE_LINE_BYTES  # bytes that the line at hand may have
-        self._line = b""  # of a line that has not ended yet, as much as was seen
+        self._room = _SIZE_LINE_BYTES  # bytes that the current line may have
+        self._line = b""  # what has come of a line that has not ended
         self._skip = 0  # bytes of chunk data still to come, with the CRLF behind them
         self._size = 0
         self.failure: GpfnError | None = None

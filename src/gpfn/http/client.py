@@ -1,7 +1,7 @@
-"""Requests to one server and its replies, over connections that are kept open.
+"""Requests to one server and their responses, over connections that are kept open.
 
 A request is sent a second time only when the first cannot have been computed: the
-connection was refused, or a kept connection was found closed before a byte of the reply.
+connection was refused, or a kept connection was found closed before a byte of the response.
 """
 
 import time
@@ -12,20 +12,29 @@ from gpfn.deadline import Deadline
 from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect
 from gpfn.http.address import Address
 from gpfn.http.connection import Connection, connect
-from gpfn.http.response import Closed, Reply, read_reply
+from gpfn.http.response import Closed, HttpResponse, read_response
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Exchange"]
+__all__ = ["HttpClient"]
 
 _MOST_KEPT = 16
 _PAUSE = 0.1
 """Seconds between two attempts to connect: a server may be about to listen."""
 
 
-class Exchange:
-    """One server, and the idle connections to it; threads may share it."""
+class HttpClient:
+    """A client of one server, and its idle connections; threads may share it.
+
+    Args:
+        address: The server; every request goes to its target.
+        proxy: Through which it is reached, if through one.
+        headers: More header lines for every request, checked by the caller.
+        connect_timeout: Seconds for connecting, names and TLS included.
+        limit: Most bytes of a response's body.
+        context: For https; the system's certificates when there is none.
+    """
 
     def __init__(
         self,
@@ -45,10 +54,19 @@ class Exchange:
         self._context = context
         self._head = _request_head(address, proxy, headers)
 
-    def post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> Reply:
-        """Send a body and return the reply to it, whatever its status.
+    def post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> HttpResponse:
+        """Send a body and return the response to it, whatever its status.
 
-        Raises CannotConnect, BackendTimeout or BrokenReply, each naming the server.
+        Args:
+            buffers: The body in pieces; they are sent from where they lie, not copied.
+            deadline: For connecting, sending and receiving together.
+
+        Raises:
+            CannotConnect: Nothing listens there, or a proxy or TLS failed.
+            BackendTimeout: The deadline passed.
+            BrokenReply: What came is not HTTP, or not all of it came.
+
+        Each message names the server.
         """
         begun = time.monotonic()
         shown = self._address.shown
@@ -65,7 +83,7 @@ class Exchange:
             detail = error.strerror or type(error).__name__
             raise BrokenReply(f"{shown}: the connection broke: {detail}") from error
 
-    def _post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> Reply:
+    def _post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> HttpResponse:
         size = sum(map(len, buffers))
         message = [self._head + b"%d\r\n\r\n" % size, *buffers]
         connection = self._reuse()
@@ -78,11 +96,11 @@ class Exchange:
 
     def _talk(
         self, connection: Connection, message: Sequence[bytes | memoryview], deadline: Deadline
-    ) -> Reply:
+    ) -> HttpResponse:
         connection.deadline = deadline
         try:
             sent = _send(connection, message)
-            reply = read_reply(connection, self._limit)
+            reply = read_response(connection, self._limit)
         except BaseException:
             connection.close()
             raise

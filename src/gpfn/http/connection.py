@@ -1,9 +1,8 @@
-"""A connection to a model server on which every wait ends at the deadline.
+"""A connection to a server: how it is made, and that every wait on it ends at the deadline.
 
 A socket's own time-out is for one wait; a server that sends a byte now and then could
-draw a call out for ever. So before each wait the time that is left is set.
-
-From an address to a connection: names, sockets, a proxy's tunnel, TLS.
+prolong a call without end. So the time that is left is set before each wait. Making one
+goes from the name to addresses, to a socket, through a proxy's tunnel, to TLS.
 """
 
 from __future__ import annotations
@@ -87,9 +86,9 @@ class Connection:
     def usable(self) -> bool:
         """Say whether a kept connection may be used again.
 
-        It may not when the other side has closed it or has said something unasked, or
-        when this process was forked from the one that made it. What an encrypted one
-        has to say cannot be told from outside.
+        It may not when the other side has closed it or has sent something unasked, or when
+        this process was forked from the one that made it. Of an encrypted connection only
+        the fork can be told without reading.
         """
         if self._process != os.getpid():
             return False
@@ -140,7 +139,7 @@ def _dial(host: str, port: int, deadline: Deadline) -> socket.socket:
             raise TimeoutError
         sock = socket.socket(family, kind, protocol)
         try:
-            # One address that swallows packets must not use up the time of the others.
+            # one address that never answers must not use up the time of the others
             sock.settimeout(min(remaining / (len(found) - index), 3600))
             sock.connect(where)
         except OSError as error:

@@ -1,12 +1,12 @@
-"""Fetch what a caller's URL names, without becoming the caller's hand inside our network.
+"""Fetches a URL that a caller named, without letting the caller reach our own network.
 
 A function that fetches URLs for strangers can be made to ask the cloud's metadata
-service, a database's port or itself (server-side request forgery). So: http and https
-only, no credentials, public addresses only, the address that was checked is the address
-that is connected to (a name may resolve differently a moment later), the peer is checked
-once more after connecting, every redirect is a new URL under the same rules, and size
-and time are bounded. Proxies of the environment are not used: they would connect for us,
-to an address we cannot check.
+service, a database or itself (server-side request forgery). So: http and https only, no
+credentials, public addresses only. The address that was checked is the one that is
+connected to, since a name may resolve differently a moment later, and the peer is checked
+again after connecting. Every redirect is a new URL under the same rules. Size and time are
+bounded. Proxies of the environment are not used: they would connect for us, to an address
+that cannot be checked here.
 """
 
 import http.client
@@ -54,10 +54,13 @@ class FetchPolicy:
 
 
 def fetch(url: str, policy: FetchPolicy, deadline: Deadline, *, field: str = "url") -> bytes:
-    """Return the content of a public http(s) URL.
+    """Return the content of a public http or https URL.
 
-    Raises UrlRefused with the reason, TooLarge over ``policy.max_bytes``; never takes
-    longer than ``policy.seconds`` or the deadline.
+    It takes no longer than ``policy.seconds`` and the deadline.
+
+    Raises:
+        UrlRefused: With the reason; ``field`` is the caller's name for the URL.
+        TooLarge: Over ``policy.max_bytes``.
     """
     limit = deadline.earlier(Deadline.after(policy.seconds))
     for _ in range(policy.redirects + 1):
@@ -79,10 +82,10 @@ def _ask(url: str, policy: FetchPolicy, limit: Deadline, field: str) -> bytes | 
     """Return the content, or the URL that a redirect names."""
     parts, port = _checked(url, policy, field)
     host = parts.hostname or ""
-    connection = _Connection(host, port)
+    connection = _CheckedPeer(host, port)
     sock = _connect(host, port, policy, limit, field)
     connection.sock = sock
-    # A server that drips would reset the socket's time-out with every byte.
+    # a server that sends slowly would restart the socket's time-out with every byte
     watchdog = threading.Timer(_left(limit), _cut, [connection])
     watchdog.start()
     try:
@@ -105,8 +108,8 @@ def _ask(url: str, policy: FetchPolicy, limit: Deadline, field: str) -> bytes | 
         connection.close()
 
 
-class _Connection(http.client.HTTPConnection):
-    """Speaks over the socket it is given and never opens one itself."""
+class _CheckedPeer(http.client.HTTPConnection):
+    """Uses the socket that was checked, and never opens one itself."""
 
     auto_open = 0
 
@@ -135,7 +138,7 @@ def _connect(
 ) -> socket.socket:
     addresses = _resolve(host, port, limit, field)
     refused = [address for _, address in addresses if not policy.allowed(address)]
-    if refused:  # one private address among public ones is an attack, not a choice
+    if refused:  # a private address among public ones is an attack
         raise UrlRefused(f"{host} is not a public address", field=field)
     family, address = addresses[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -175,12 +178,12 @@ def _resolve(
     return found
 
 
-def _cut(connection: _Connection) -> None:
+def _cut(connection: _CheckedPeer) -> None:
     try:
         # not the method of a TLS socket, which another thread is using
         socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
     except (OSError, TypeError):
-        return  # it has ended by itself
+        return  # the request has ended before its time-out
 
 
 def _content(

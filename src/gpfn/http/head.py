@@ -1,12 +1,9 @@
-"""The head of a request: judged by llhttp, then read by rules that are stricter still.
+"""The head of a request: parsed by llhttp, then read under rules that are stricter still.
 
-llhttp has no mercy with line ends, names, control characters, and lengths that
-contradict each other or chunks; so what it let pass can simply be split at its line
-ends, which costs half of what a callback for every header does. The rules on top are
-RFC 9110 and 9112 without the leniency that has no honest user: one Host, no other
-transfer coding than chunked.
-
-One HTTP request, complete.
+llhttp refuses wrong line ends, names and control characters, lengths that contradict each
+other, and broken chunks. What it lets pass can be split at its line ends, which costs half
+of what a callback for every header does. The rules on top are those of RFC 9110 and 9112
+without what they allow for old senders: one Host, and no transfer coding but chunked.
 """
 
 from typing import NamedTuple
@@ -30,7 +27,7 @@ _PRIMER = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class _Sink:
-    """What llhttp calls back; apart from Head so that no reference cycle arises."""
+    """What llhttp calls back; not Head itself, which would be a reference cycle."""
 
     __slots__ = ("complete", "data", "ended")
 
@@ -50,7 +47,7 @@ class _Sink:
 
 
 class Head:
-    """One request's head while it comes, and its chunks afterwards.
+    """The head of one request as it comes in, and then its chunks.
 
     What :meth:`settle` sets: ``method``, ``target``, ``headers``, ``keep_alive``,
     ``length`` of the body (or CHUNKED) and ``expects_continue``.
@@ -112,7 +109,7 @@ class Head:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self._upgrade = True  # an offer, which a server may ignore
+            self._upgrade = True  # the client offers another protocol; a server may ignore it
         except HttpParserError as error:
             raise _invalid(error, self._raw if self._sink.complete else b"") from None
 
@@ -136,9 +133,11 @@ class Head:
         self.method, _, rest = lines[0].partition(" ")
         target, _, version = rest.rpartition(" ")
         if version not in ("HTTP/1.1", "HTTP/1.0"):
-            raise InvalidRequest("only HTTP/1.1 and 1.0 are spoken here", status=505)
+            raise InvalidRequest("only HTTP/1.1 and HTTP/1.0 are supported", status=505)
         if self.method == "CONNECT":
-            raise InvalidRequest("this is not a proxy", field="method", status=501)
+            raise InvalidRequest(
+                "CONNECT is for proxies, which this server is not", field="method", status=501
+            )
         self.target = target.strip(" ")
         self.keep_alive = self.modern = version == "HTTP/1.1"
         self._read_headers(lines[1:-2], limits.headers)
@@ -147,7 +146,7 @@ class Head:
             raise InvalidRequest("no Host header", field="host")
         if self.length > limits.body_bytes:
             raise TooLarge(
-                f"the body is {self.length} bytes, allowed are {limits.body_bytes}"
+                f"the body is {self.length} bytes, the limit is {limits.body_bytes}"
                 " (GPFN_MAX_BODY_BYTES)",
                 field="content-length",
             )
@@ -167,7 +166,7 @@ class Head:
             raise InvalidRequest(text, field="headers", status=431)
 
     def _read_chunks_anew(self) -> None:
-        """Let a fresh parser read the body that llhttp left to the upgraded protocol."""
+        """Read the body with a new parser: after an upgrade llhttp does not read it."""
         self._sink = _Sink()
         self._parser = HttpRequestParser(self._sink)
         self._parser.feed_data(_PRIMER)
@@ -188,7 +187,7 @@ def _connection(head: Head, value: str) -> None:
 
 
 def _content_length(head: Head, value: str) -> None:
-    # llhttp let digits through and nothing else, but any number of zeros in front
+    # llhttp accepts digits only, but any number of leading zeros
     head.length = int(value.lstrip("0") or "0")
 
 
@@ -197,14 +196,16 @@ def _transfer_encoding(head: Head, value: str) -> None:
         raise InvalidRequest("chunks need HTTP/1.1", field="transfer-encoding")
     if value.lower() != "chunked":
         raise InvalidRequest(
-            f"only chunked is understood, got {value!r}", field="transfer-encoding", status=501
+            f"only chunked is supported, got {value!r}", field="transfer-encoding", status=501
         )
     head.length = CHUNKED
 
 
 def _expect(head: Head, value: str) -> None:
     if value.lower() != "100-continue":
-        raise InvalidRequest(f"cannot meet {value!r}", field="expect", status=417)
+        raise InvalidRequest(
+            f"only 100-continue is supported, got {value!r}", field="expect", status=417
+        )
     head.expects_continue = head.modern
 
 
@@ -218,11 +219,11 @@ _RULES = {
 
 
 def _invalid(error: HttpParserError, head: bytes | bytearray) -> InvalidRequest:
-    """Return what to answer; ``head`` is what came when llhttp took it for complete."""
+    """Return the error to answer with; ``head`` is what came, if llhttp took it for complete."""
     reason = str(error)
     early = head and b" HTTP/1." not in head[: head.find(b"\r\n")]  # version 0.9
     if early or "HTTP version" in reason:
-        return InvalidRequest("only HTTP/1.1 and 1.0 are spoken here", status=505)
+        return InvalidRequest("only HTTP/1.1 and HTTP/1.0 are supported", status=505)
     if isinstance(error, HttpParserInvalidMethodError):
         return InvalidRequest("unknown method", field="method", status=501)
     return InvalidRequest(reason)

@@ -1,8 +1,8 @@
-"""Bytes in, requests out.
+"""Bytes in, requests out, without a socket.
 
-The reader itself only finds where a head and a body end; llhttp parses what is between
-(:mod:`gpfn.http.head`). Where a piece of bytes begins or ends makes no difference to
-what comes out, errors included: every limit counts bytes of the message, not of pieces.
+The reader finds where a head and a body end; llhttp parses what is between
+(:mod:`gpfn.http.head`). How the bytes are split into pieces makes no difference to what
+comes out, errors included: every limit counts bytes of the message, not of pieces.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class RequestReader:
 
     Each request is to be taken with :meth:`next_request` before more is fed; what was
     pipelined behind it waits. An error is raised once everything before it was taken,
-    by whichever of :meth:`feed`, :meth:`body_received` and :meth:`next_request` is called
-    then, and by every later call: the connection is of no use any more. What has come of
-    the body is forgotten then, while the connection may live on.
+    by the next call of :meth:`feed`, :meth:`body_received` or :meth:`next_request` and by
+    every later one: nothing after it can be read as a request. The memory of the body is
+    freed at once, while the connection may stay open.
 
     Args:
         limits: ``header_bytes`` bounds the request line and header lines together.
@@ -69,9 +69,9 @@ class RequestReader:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The header lines of the request on its way, as far as they were read.
+        """The header lines of the request that is being read, as far as they have come.
 
-        For whoever has to answer a request that will never be complete.
+        For the answer to a request that will never be complete.
         """
         return () if self._state == _BETWEEN else tuple(self._head.headers)
 
@@ -104,15 +104,15 @@ class RequestReader:
     def body_space(self) -> memoryview | None:
         """Return where the rest of a large body may be received, or None.
 
-        The caller receives into it and reports with :meth:`body_received`; the view must
-        not be kept.
+        The caller receives into it and then calls :meth:`body_received`; the view must not
+        be kept.
         """
         if self._state != _LENGTH:
             return None
         return self._body.space(self._head.length)
 
     def body_received(self, count: int) -> None:
-        """Take note that ``count`` bytes were received into :meth:`body_space`."""
+        """Count ``count`` bytes that were received into :meth:`body_space`."""
         self._begun = self._begun or count > 0
         self._body.size += count
         if self._body.size == self._head.length:
@@ -123,7 +123,7 @@ class RequestReader:
             return
         try:
             if not isinstance(data, bytes):
-                # only a body of known length need not be made bytes first
+                # a body of known length is appended as it is; all else needs bytes
                 start = self._read_length(data, 0) if self._state == _LENGTH else 0
                 data = bytes(data[start:])
             position, end = 0, len(data)
@@ -226,8 +226,8 @@ class RequestReader:
 def _anew(error: GpfnError) -> GpfnError:
     """Return an equal error that was not raised yet.
 
-    One that was holds the frames it went through, and with them the reader: if the reader
-    held it in turn, neither would go before the garbage collector comes by.
+    A raised error holds the frames that it passed, and they hold the reader. If the reader
+    held that error, the cycle would keep both until the garbage collector runs.
     """
     equal = GpfnError.__new__(type(error), *error.args)
     vars(equal).update(vars(error))

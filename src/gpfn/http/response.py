@@ -1,8 +1,8 @@
-"""The reply to one request, off a connection.
+"""Reads the response to one request from a connection.
 
-The body is taken to where it stays: a large one of a known length goes straight into
-memory that begins at a page, so that its tensors are aligned as their sender meant them,
-and memory is taken for what came, not for what was announced.
+A large body of known length is received straight into memory that begins at a page, so
+that its tensors are aligned as the sender laid them out. Memory is taken for the bytes
+that came, not for those that were announced.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from gpfn.errors import BrokenReply, TooLarge
 from gpfn.http.body import Body
 from gpfn.http.connection import Connection
 
-__all__ = ["Closed", "Reply", "read_reply"]
+__all__ = ["Closed", "HttpResponse", "read_response"]
 
 _MOST_HEAD = 1 << 16
 _MOST_INTERIM = 8
@@ -21,8 +21,13 @@ _LARGE = 1 << 16
 """Bytes from which on a body is received into memory of its own."""
 
 
-class Reply(NamedTuple):
-    """An HTTP reply; names of ``headers`` are lower-case, ``reusable`` is the connection."""
+class HttpResponse(NamedTuple):
+    """An HTTP response.
+
+    ``headers`` have lower-case names, repeated ones joined by commas; ``body`` is decoded
+    (no chunks), a large one a read-only view; ``reusable`` says whether the connection may
+    carry another request.
+    """
 
     status: int
     reason: str
@@ -32,14 +37,16 @@ class Reply(NamedTuple):
 
 
 class Closed(Exception):
-    """The other side closed the connection before a byte of its reply."""
+    """The other side closed the connection before a byte of its response."""
 
 
-def read_reply(connection: Connection, limit: int) -> Reply:
-    """Read a reply whose body has at most ``limit`` bytes.
+def read_response(connection: Connection, limit: int) -> HttpResponse:
+    """Read a response whose body has at most ``limit`` bytes; interim ones (1xx) are passed over.
 
-    Raises BrokenReply for what is no HTTP or too long, Closed when nothing came at all,
-    and OSError (TimeoutError at the deadline) as the connection does.
+    Raises:
+        BrokenReply: What came is not HTTP, ends too early or is over the limit.
+        Closed: Nothing came at all.
+        OSError: The connection broke; TimeoutError at its deadline.
     """
     source = _Source(connection)
     for _ in range(_MOST_INTERIM):
@@ -55,9 +62,9 @@ def read_reply(connection: Connection, limit: int) -> Reply:
         body, delimited = _body(source, status, headers, limit)
     except TooLarge as error:
         raise BrokenReply(error.detail) from error
-    wishes = headers.get("connection", "").lower()
-    keeps = "close" not in wishes if version == "HTTP/1.1" else "keep-alive" in wishes
-    return Reply(status, reason, headers, body, keeps and delimited and source.is_empty())
+    options = headers.get("connection", "").lower()
+    keeps = "close" not in options if version == "HTTP/1.1" else "keep-alive" in options
+    return HttpResponse(status, reason, headers, body, keeps and delimited and source.is_empty())
 
 
 class _Source:
@@ -99,7 +106,7 @@ class _Source:
     def head(self) -> bytes:
         """Return a head without the empty line that ends it."""
         begin = self._data[self._at : self._at + 5]
-        if not b"HTTP/".startswith(begin):  # do not wait for the end of something else
+        if not b"HTTP/".startswith(begin):  # what is not HTTP may never end
             raise BrokenReply(f"no HTTP: {self._data[self._at : self._at + 40]!r}")
         return self.until(b"\r\n\r\n", _MOST_HEAD)
 
@@ -144,7 +151,7 @@ def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():  # a folded line is none either
+        if not colon or not name or name != name.strip():  # a folded line is refused, too
             raise BrokenReply(f"no header: {line[:80]!r}")
         name, value = name.lower(), value.strip(" \t")
         if name in headers and name != "content-length":
@@ -158,7 +165,7 @@ def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
 def _body(
     source: _Source, status: int, headers: Mapping[str, str], limit: int
 ) -> tuple[bytes | memoryview, bool]:
-    """Return the body, and whether its end was told otherwise than by closing."""
+    """Return the body, and whether something else than closing told its end."""
     if status in (204, 304):
         return b"", True
     coding = headers.get("transfer-encoding")

@@ -1,9 +1,9 @@
 """A server of one thread that answers one request at a time, in the order they came.
 
-Platforms that send a process one request at a time still may open several connections,
-and a client may keep one open without a word. So every connection is read when there is
-something to read, requests are answered when they are complete, and none waits for
-another to go away. There are no time-outs: whoever calls us decides when to give up.
+A platform that sends a process one request at a time may still open several connections,
+and a client may keep one open without sending anything. So a connection is read when it
+has something to read, a request is answered when it is complete, and no connection waits
+for another to close. There are no time-outs: the platform decides when to give up.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Buffers = Sequence[bytes | memoryview]
 
-    class Exchange(Protocol):
-        """What the server serves: from a request to the bytes of its reply."""
+    class Responder(Protocol):
+        """What answers: from a request to the bytes of its response."""
 
         def answer(self, request: Request) -> Buffers:
             """Answer a request; never raises."""
@@ -47,16 +47,16 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class SerialServer:
     """Reads connections and answers their requests until :meth:`stop`.
 
-    ``listening`` may also be given later, to :meth:`listen`. What becomes of a request is
-    the exchange's to say; ``_sent`` and ``_lost`` are there to be overridden.
+    ``listening`` may also be given later, to :meth:`listen`. ``responder`` makes the answers;
+    ``_sent`` and ``_lost`` are for subclasses to override.
     """
 
-    def __init__(self, listening: socket | None, exchange: Exchange, limits: Limits) -> None:
+    def __init__(self, listening: socket | None, responder: Responder, limits: Limits) -> None:
         self._listening: socket | None = None
-        self._exchange = exchange
+        self._responder = responder
         self._limits = limits
-        self._connections: dict[int, _Connection] = {}
-        self._complete: deque[tuple[_Connection, Request]] = deque()
+        self._connections: dict[int, _OpenSocket] = {}
+        self._complete: deque[tuple[_OpenSocket, Request]] = deque()
         self.serving = False
         self.stopping = False
         self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -74,18 +74,18 @@ class SerialServer:
     def stop(self) -> None:
         """End :meth:`serve` once the running request is answered; for signal handlers.
 
-        ``signal.set_wakeup_fd(server.wakeup_fd)`` sees to it that a signal that comes just
-        before the waiting begins is not overslept.
+        With ``signal.set_wakeup_fd(server.wakeup_fd)`` a signal that comes just before the
+        poll ends it at once.
         """
         self.stopping = True
         self.wake()
 
     def wake(self) -> None:
-        """Make the thread that waits look around."""
+        """End the poll of the thread that serves, from any thread."""
         os.write(self.wakeup_fd, b"\0")
 
     def serve(self) -> None:
-        """Answer requests until told to stop, then those that have come meanwhile."""
+        """Answer requests until :meth:`stop`, then those that have come until then."""
         self.serving = True
         while not self.stopping:
             self._turn(None)
@@ -122,19 +122,19 @@ class SerialServer:
         assert listening is not None, "it was registered"  # noqa: S101
         try:
             descriptor, _ = listening._accept()  # type: ignore[attr-defined] # no stub has it
-        except OSError:  # whoever knocked has gone again
-            return
+        except OSError:
+            return  # the client left before it was accepted
         if len(self._connections) >= _CONNECTIONS:
             self._make_room()
         accepted = socket(listening.family, SOCK_STREAM, 0, descriptor)  # which blocks, on Linux
-        self._connections[descriptor] = _Connection(accepted, self._limits)
+        self._connections[descriptor] = _OpenSocket(accepted, self._limits)
         self._poll.register(descriptor, POLLIN)
 
     def _make_room(self) -> None:
         idle = [connection for connection in self._connections.values() if connection.idle]
         self._drop((idle or list(self._connections.values()))[0])
 
-    def _read(self, connection: _Connection) -> None:
+    def _read(self, connection: _OpenSocket) -> None:
         try:
             open_still = connection.receive()
             request = connection.next_request()
@@ -148,8 +148,8 @@ class SerialServer:
             elif not open_still:
                 self._drop(connection)
 
-    def _answer(self, connection: _Connection, request: Request) -> None:
-        buffers = self._exchange.answer(request)
+    def _answer(self, connection: _OpenSocket, request: Request) -> None:
+        buffers = self._responder.answer(request)
         try:
             send(connection.socket, buffers)
             self._sent()
@@ -165,7 +165,7 @@ class SerialServer:
         elif not request.keep_alive:
             self._drop(connection)
 
-    def _refuse(self, connection: _Connection, error: GpfnError) -> None:
+    def _refuse(self, connection: _OpenSocket, error: GpfnError) -> None:
         try:
             connection.refuse(self._refusal(connection.reader.headers, error))
             self._sent()
@@ -173,20 +173,20 @@ class SerialServer:
             self._lose(connection, lost)
 
     def _refusal(self, headers: tuple[tuple[str, str], ...], error: GpfnError) -> Buffers:  # noqa: ARG002
-        """Return the answer to a request of which only ``headers`` have come."""
-        return self._exchange.refuse(error)
+        """Return the answer to a request that was refused after its ``headers``."""
+        return self._responder.refuse(error)
 
     def _sent(self) -> None:
-        """Do what can wait until an answer has gone out."""
+        """Called after an answer was sent."""
 
     def _lost(self, error: OSError) -> None:
-        """Take note of a connection that broke."""
+        """Called with the error of a connection that broke."""
 
-    def _lose(self, connection: _Connection, error: OSError) -> None:
+    def _lose(self, connection: _OpenSocket, error: OSError) -> None:
         self._lost(error)
         self._drop(connection)
 
-    def _drop(self, connection: _Connection) -> None:
+    def _drop(self, connection: _OpenSocket) -> None:
         # one that was dropped before may have left its descriptor's number to another
         if self._connections.get(connection.descriptor) is connection:
             del self._connections[connection.descriptor]
@@ -194,8 +194,8 @@ class SerialServer:
             connection.socket.close()
 
 
-class _Connection:
-    """A socket and what was read from it so far; nothing here waits.
+class _OpenSocket:
+    """A socket and what was read from it so far; no method waits.
 
     After a request that was refused half-way, the rest is read and thrown away until the
     other side closes: closing at once would reset the connection, and the reply that
@@ -213,7 +213,7 @@ class _Connection:
 
     @property
     def idle(self) -> bool:
-        """Whether closing it now would interrupt nobody."""
+        """Whether no request is being read or answered on it."""
         return self._refused or not self.reader.in_request
 
     def receive(self) -> bool:
@@ -245,7 +245,7 @@ class _Connection:
         return request
 
     def refuse(self, buffers: Buffers) -> None:
-        """Answer a request that will never be complete, with the last reply there is."""
+        """Answer a request that will never be complete, and send nothing after that."""
         self._refused = True
         send(self.socket, buffers)
-        self.socket.shutdown(SHUT_WR)  # there is no more to come from here
+        self.socket.shutdown(SHUT_WR)  # the other side then sees the end

@@ -1,9 +1,7 @@
-"""The head of a reply, and the one way its parts are sent.
+"""The head of a response, and sending its parts without joining them.
 
-The reason phrases of the statuses that gpfn's servers send (RFC 9110).
-
-A table of our own: importing the standard library's costs more than a whole cold start
-may.
+The reason phrases of RFC 9110 are a table of ours: importing the standard library's costs
+more than a cold start may.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Socket(Protocol):
-        """What of a socket is needed here."""
+        """The methods of a socket that are used here."""
 
         def sendmsg(self, buffers: Sequence[bytes | memoryview], /) -> int:
-            """Send some of it, return how much."""
+            """Send some bytes and return how many."""
 
         def sendall(self, data: bytes | memoryview, /) -> None:
             """Send all of it."""
@@ -33,10 +31,10 @@ _IOV_MAX = 1024  # buffers in one sendmsg; Linux
 def response_head(
     status: int, headers: Iterable[tuple[str, str]], body_length: int, *, close: bool
 ) -> bytes:
-    """Return the head of an HTTP/1.1 reply with a Content-Length.
+    """Return the head of an HTTP/1.1 response with a Content-Length.
 
-    Raises ValueError for a header that would break out of its line, that is no header at
-    all, or that says how the reply is framed, which is decided here.
+    Raises ValueError for a name or value that is not allowed in a header (RFC 9110, 5), and
+    for one that says how the response is framed, which is decided here.
     """
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
     for name, value in headers:
@@ -52,13 +50,13 @@ def response_head(
 
 
 def check_header(name: str, value: str) -> None:
-    """Raise ValueError for a header that `response_head` would not write."""
+    """Raise ValueError for a header that :func:`response_head` would refuse."""
     # most names pass the first test, which is the faster one
     plain = name.isascii() and name.replace("-", "_").isidentifier()
     if not plain and (not name or not _TOKEN.issuperset(name)):
         raise ValueError(f"not a header name: {name!r}")
     if name.lower() in _FRAMING:
-        raise ValueError(f"{name} is for the server to say")
+        raise ValueError(f"{name} is set by the server")
     if "\n" in value or "\r" in value or "\0" in value:
         raise ValueError(f"the header {name} holds a line break or NUL")
 
