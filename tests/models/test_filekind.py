@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import ModelUnreadable
-from gpfn.models.filekind import file_kind
+from gpfn.models.open import backend_of
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("order.tflite", "litert"), ("order.pb", "frozen"), ("order.onnx", "onnx")]
+    ("name", "kind"),
+    [("order.tflite", "litert"), ("order.pb", "tensorflow-frozen"), ("order.onnx", "onnx")],
 )
 def test_each_kind_with_and_without_its_suffix(
     made: Path, tmp_path: Path, name: str, kind: str
 ) -> None:
-    assert file_kind(str(made / name)) == kind
+    assert backend_of(made / name).kind == kind
     shutil.copy(made / name, tmp_path / "plain")
-    assert file_kind(str(tmp_path / "plain")) == kind
+    assert backend_of(tmp_path / "plain").kind == kind
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "pb", "onnx"])
@@ -32,12 +33,12 @@ def test_a_wrong_suffix_names_both_kinds(
     path = tmp_path / f"model.{suffix}"
     shutil.copy(made / other, path)
     with pytest.raises(ModelUnreadable, match=rf"expected .*\.{suffix}\), found .*{path}"):
-        file_kind(str(path))
+        backend_of(path)
 
 
 def refusal(path: Path) -> str:
     with pytest.raises(ModelUnreadable) as caught:
-        file_kind(str(path))
+        backend_of(path)
     assert str(path) in caught.value.detail
     return caught.value.detail
 
@@ -90,7 +91,7 @@ def test_every_cut_is_seen(made: Path, tmp_path: Path, name: str) -> None:
     for size in range(1, len(whole)):
         path.write_bytes(whole[:size])
         try:
-            file_kind(str(path))  # a cut between two fields is a shorter message
+            backend_of(path)  # a cut between two fields is a shorter message
         except ModelUnreadable as error:
             seen += str(path) in error.detail
     assert seen > 0.9 * len(whole)

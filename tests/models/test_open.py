@@ -10,7 +10,7 @@ import pytest
 
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models import open_model
-from gpfn.models.open import ACCEPTED
+from gpfn.models.backends import accepted
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_functions(tmp_path: Path) -> None:
 def test_everything_else_is_told_what_is_accepted(uri: str) -> None:
     with pytest.raises(ModelUnreadable) as caught:
         open_model(uri)
-    assert ACCEPTED in caught.value.detail
+    assert accepted() in caught.value.detail
     assert uri in caught.value.detail
 
 

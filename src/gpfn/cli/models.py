@@ -22,11 +22,12 @@ gpfn models pull mobilenet_v1
 gpfn models show models/forecast.tflite
 gpfn models show http://127.0.0.1:9000
 gpfn models show https://example.com/model.tflite
+gpfn models backends
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare list, pull and show."""
+    """Declare list, pull, show and backends."""
     json_flag = argparse.ArgumentParser(add_help=False)
     json_flag.add_argument("--json", action="store_true", help="print JSON instead of text")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -35,11 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("names", nargs="+", metavar="NAME", help="a name of the catalogue")
     show = actions.add_parser("show", help="inputs, outputs, backend and size", parents=[json_flag])
     show.add_argument("model", metavar="MODEL", help="a file, a folder, a URL or a name")
+    actions.add_parser("backends", help="what can be opened, and by what", parents=[json_flag])
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one of the three."""
-    found = {"list": _list, "pull": _pull, "show": _show}[args.action](args)
+    """Do one of the four."""
+    actions = {"list": _list, "pull": _pull, "show": _show, "backends": _backends}
+    found = actions[args.action](args)
     if args.json:
         import orjson
 
@@ -99,6 +102,27 @@ def _pull(args: argparse.Namespace) -> list[dict[str, Any]]:
             if not args.json:
                 print(path)
     return pulled
+
+
+def _backends(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from gpfn.models.backends import all_backends
+
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": row.kind,
+            "runtime": row.runtime,
+            "opens": row.title,
+            "extra": row.extra,
+            "packages": list(row.packages),
+        }
+        for row in all_backends()
+    ]
+    if not args.json:
+        _table(
+            [("KIND", "EXTRA", "OPENS")]
+            + [(row["kind"], row["extra"] or "-", row["opens"]) for row in rows]
+        )
+    return rows
 
 
 def _show(args: argparse.Namespace) -> dict[str, Any]:

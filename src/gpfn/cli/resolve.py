@@ -53,9 +53,12 @@ def fetched(url: str) -> str:
 def _ends_like_a_model(url: str) -> bool:
     from urllib.parse import urlsplit
 
-    from gpfn.models.filekind import SUFFIXES
+    from gpfn.models.backends import backend_by_suffix, installed_backends
 
-    return urlsplit(url).path.lower().endswith(tuple(SUFFIXES))
+    path = urlsplit(url).path
+    if not os.path.splitext(path)[1]:
+        return False
+    return bool(backend_by_suffix(path) or backend_by_suffix(path, installed_backends()))
 
 
 def pull_models(function: "Path", request: bytes = b"") -> None:

@@ -7,25 +7,16 @@ saved_model.proto of TensorFlow, onnx.proto.
 import mmap
 import os
 import stat
-from typing import Literal
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from gpfn.errors import ModelUnreadable
+from gpfn.models.backends import BACKENDS, Backend, backend_by_suffix
 from gpfn.models.protobuf import ProtobufError, fields
 
-__all__ = ["SUFFIXES", "FileKind", "file_kind"]
+__all__ = ["describe", "recognise", "recognise_frozen_graph", "recognise_onnx"]
 
-FileKind = Literal["litert", "frozen", "onnx"]
-
-SUFFIXES: dict[str, FileKind] = {".tflite": "litert", ".pb": "frozen", ".onnx": "onnx"}
-"""Which kind of model a file is expected to hold."""
-
-_TITLES: dict[FileKind, str] = {
-    "litert": "a LiteRT model (.tflite)",
-    "frozen": "a frozen TensorFlow graph (.pb)",
-    "onnx": "an ONNX model (.onnx)",
-}
-
-_MAGIC: tuple[tuple[bytes, str], ...] = (
+_OTHER_FILES: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n", "an HDF5 file (an old Keras model?)"),
     (b"PK\x03\x04", "a ZIP archive (a .keras or PyTorch file?)"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -47,25 +38,35 @@ _SAVED = {(1, True), (2, False)}
 _ONNX = {(number, number in (1, 5)) for number in (*range(1, 9), 14, 20, 25, 26)}
 """Fields of the root message: their numbers, and whether they are integers or bytes."""
 
+_HEAD = 64
 _SHOWN = 12
 
 
-def file_kind(path: str) -> FileKind:
-    """Return the kind of model in a file, which has to be the one that its suffix tells.
+def recognise(path: str, rows: Sequence[Backend]) -> Backend | None:
+    """Return which of ``rows`` opens a file; None when none does, or not with its suffix.
 
     Raises ModelUnreadable, naming the file, when it is absent, a directory, empty, cut
-    off or of another kind. Of a protocol buffer only the root message is walked, so
-    that a large model costs no more than a small one.
+    off or damaged. Of a protocol buffer only the root message is walked, so that a large
+    model costs no more than a small one.
     """
-    expected = SUFFIXES.get(os.path.splitext(path)[1].lower())
+    expected = backend_by_suffix(path, rows)
     with _mapped(path) as data:
-        kind, found = _recognised(data, expected)
-    if kind and expected in (None, kind):
-        if found:
-            raise ModelUnreadable(f"{_TITLES[kind]} that is {found}: {path}")
-        return kind
-    wanted = " or ".join(_TITLES[each] for each in _TITLES if expected in (None, each))
-    raise ModelUnreadable(f"expected {wanted}, found {_TITLES[kind] if kind else found}: {path}")
+        row, damage = _found(data, expected, rows)
+    if row is None or expected not in (None, row):
+        return None
+    if damage:
+        raise ModelUnreadable(f"{row.title} that is {damage}: {path}")
+    return row
+
+
+def describe(path: str) -> str:
+    """Return what was expected of a file that no backend opens, and what it is instead."""
+    expected = backend_by_suffix(path)
+    with _mapped(path) as data:
+        row, _ = _found(data, expected, BACKENDS)
+        found = row.title if row else _named(data)
+    wanted = [expected] if expected else [row for row in BACKENDS if row.suffixes]
+    return f"expected {' or '.join(row.title for row in wanted)}, found {found}: {path}"
 
 
 def _mapped(path: str) -> mmap.mmap:
@@ -85,30 +86,70 @@ def _mapped(path: str) -> mmap.mmap:
         raise ModelUnreadable(f"{getattr(error, 'strerror', None) or error}: {path}") from None
 
 
-def _recognised(data: mmap.mmap, expected: FileKind | None) -> tuple[FileKind | None, str]:
-    """Return the kind with what is wrong with it, or None with what the file is instead."""
-    head = data[:64]
-    if head[4:8] == b"TFL3":
-        return "litert", ""
-    for magic, title in _MAGIC:
-        if head.lower().startswith(magic.lower()):
-            return None, title
+def _found(
+    data: mmap.mmap, expected: Backend | None, rows: Sequence[Backend]
+) -> tuple[Backend | None, str]:
+    """Return the row whose marks the content has, and what is damaged in it."""
+    head = data[:_HEAD]
+    for row in rows:
+        if row.magic and head.startswith(row.magic[1], row.magic[0]):
+            return row, ""
+    if rows is BACKENDS and _other_file(head):
+        return None, ""
+    for row in rows:
+        if row.recogniser:
+            damage = _call(row.recogniser)(memoryview(data), row is expected)
+            if damage is not None:
+                return row, damage
+    if expected and not (expected.magic or expected.recogniser):
+        return expected, ""
+    return None, ""
+
+
+def _call(name: str) -> Callable[[memoryview, bool], str | None]:
+    module, _, function = name.partition(":")
+    found: Callable[[memoryview, bool], str | None] = getattr(import_module(module), function)
+    return found
+
+
+def _named(data: mmap.mmap) -> str:
+    """Return what a file is that is no model."""
+    head = data[:_HEAD]
+    seen, damage = _root_fields(memoryview(data))
+    if seen == _SAVED and not damage:
+        return "the inside of a SavedModel: open its folder instead"
+    return _other_file(head) or f"a file that begins with {head[:_SHOWN]!r}"
+
+
+def _other_file(head: bytes) -> str:
+    """Return the name of a well-known format that is no model's, or nothing."""
+    lower = head.lower()
+    return next((title for magic, title in _OTHER_FILES if lower.startswith(magic.lower())), "")
+
+
+def recognise_frozen_graph(data: memoryview, expected: bool) -> str | None:
+    """Say whether it is a GraphDef: None if not, else what is damaged, or nothing."""
     seen, damage = _root_fields(data)
-    if (1, True) in seen and not damage and seen == _SAVED:
-        return None, "the inside of a SavedModel: open its folder instead"
-    if (1, False) in seen and seen <= _FROZEN and (expected == "frozen" or not damage):
-        return "frozen", damage
-    if (1, True) in seen and seen <= _ONNX and (expected == "onnx" or (7, False) in seen):
-        return "onnx", damage or ("" if (7, False) in seen else "without a graph")
-    return None, f"a file that begins with {head[:_SHOWN]!r}"
+    if (1, False) in seen and seen <= _FROZEN and (expected or not damage):
+        return damage
+    return None
 
 
-def _root_fields(data: mmap.mmap) -> tuple[set[tuple[int, bool]], str]:
+def recognise_onnx(data: memoryview, expected: bool) -> str | None:
+    """Say whether it is an ONNX ModelProto: None if not, else what is damaged, or nothing."""
+    seen, damage = _root_fields(data)
+    if seen == _SAVED and not damage:
+        return None
+    if (1, True) in seen and seen <= _ONNX and (expected or (7, False) in seen):
+        return damage or ("" if (7, False) in seen else "without a graph")
+    return None
+
+
+def _root_fields(data: memoryview) -> tuple[set[tuple[int, bool]], str]:
     """Return the numbers of the fields, whether they are integers, and the damage if any."""
     seen: set[tuple[int, bool]] = set()
-    view = memoryview(data)
     try:
-        seen.update((field.number, field.integer is not None) for field in fields(view))
+        seen.update((field.number, field.integer is not None) for field in fields(data))
     except ProtobufError as error:
         return seen, f"cut off or damaged ({error})"
     return seen, ""

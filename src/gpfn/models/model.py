@@ -21,7 +21,7 @@ class Model(Protocol):
 
     @property
     def backend(self) -> str:
-        """``litert``, ``tensorflow``, ``onnx``, ``python`` or ``graphpipe``."""
+        """What computes: the `runtime` of its row in `gpfn.models.backends`, say ``litert``."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

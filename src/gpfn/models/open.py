@@ -1,21 +1,26 @@
-"""Opening a model by what it is called: an address, a file, a folder, or a function."""
+"""Opening a model by its URI: an address, a file, a folder, or the name of a function."""
 
 import os
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from importlib import import_module
+from typing import Literal
 
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.limits import Limits
+from gpfn.models.backends import (
+    BACKENDS,
+    Backend,
+    accepted,
+    backend_by_folder,
+    backend_by_scheme,
+    backend_by_spelling,
+    backend_by_suffix,
+    installed_backends,
+)
 from gpfn.models.model import Model
 from gpfn.models.threads import thread_count
 
-__all__ = ["ACCEPTED", "open_model"]
-
-ACCEPTED = (
-    "http(s)://... (a GraphPipe server), a .tflite file (LiteRT), a SavedModel folder or a "
-    ".pb file (TensorFlow), a .onnx file (ONNX Runtime), module:callable or file.py:callable"
-)
-"""What :func:`open_model` takes, in words for an error."""
+__all__ = ["backend_of", "open_model"]
 
 _HASH = "#sha256="
 
@@ -32,8 +37,8 @@ def open_model(
     """Open the model that ``uri`` names, with the backend that its kind asks for.
 
     Args:
-        uri: One of what `ACCEPTED` lists. A file may be followed by ``#sha256=`` and
-            the hash it has to have.
+        uri: What one of `gpfn.models.backends.BACKENDS` opens. A file may be followed by
+            ``#sha256=`` and the hash it has to have.
         threads: For one call; ``auto`` is what CPU affinity and the cgroup allow.
         inputs: Names of all inputs in the order wanted. For TensorFlow and remote
             models any tensors may be named.
@@ -46,79 +51,83 @@ def open_model(
         MissingExtra: The backend is not installed; the message is the command.
         SetupError: Anything else that whoever configured this has to change.
     """
-    name = os.fspath(uri)
     count = thread_count(threads)
-    if name.lower().startswith(("http://", "https://")):
-        from gpfn.models.remote import RemoteModel
+    name = os.fspath(uri)
+    backend = backend_of(name)
+    target, digest = (name, "") if backend.schemes else _without_hash(name)
+    if digest:
+        _check_hash(target, digest)
+    if signature and "signature" not in backend.options:
+        raise SetupError(f"{backend.title} has no signatures: {target}", field="signature")
+    options = {
+        "threads": count,
+        "inputs": inputs,
+        "outputs": outputs,
+        "signature": signature,
+        "limits": limits,
+    }
+    module, _, opener = backend.opens.partition(":")
+    taken = {name: options[name] for name in backend.options}
+    model: Model = getattr(import_module(module), opener)(target, **taken)
+    return model
 
-        return RemoteModel(name, inputs=inputs, outputs=outputs, limits=limits)
-    path, _, digest = name.partition(_HASH)
-    options = _Options(count, inputs, outputs, signature)
+
+def backend_of(uri: "str | os.PathLike[str]") -> Backend:
+    """Return the backend of a model: of an address, a file, a folder, or a function's name.
+
+    A file is recognised by its content, of which no more than the frame is read.
+
+    Raises ModelUnreadable when the file is absent, empty, cut off, or of another kind than
+    its suffix says, and for everything that no backend opens.
+    """
+    name = os.fspath(uri)
+    path, _ = _without_hash(name)
+    found = _find(name, path, BACKENDS) or _find(name, path, installed_backends())
+    if found is None:
+        raise _refusal(path)
+    return found
+
+
+def _find(name: str, path: str, rows: Sequence[Backend]) -> Backend | None:
+    scheme, is_address, _ = name.partition("://")
+    if is_address and (addressed := backend_by_scheme(scheme, rows)):
+        return addressed
     if os.path.isdir(path):
-        return _saved_model(path, digest, options)
-    if os.path.exists(path) or not _names_callable(path):
-        return _file(path, digest, options)
-    from gpfn.models.python import python_model
+        return backend_by_folder(path, rows)
+    there = os.path.exists(path)
+    if not there and not is_address and (spelled := backend_by_spelling(path, rows)):
+        return spelled
+    if there or (not is_address and backend_by_suffix(path, rows)):
+        from gpfn.models.filekind import recognise
 
-    return python_model(path)
-
-
-class _Options(NamedTuple):
-    threads: int
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-    signature: str
+        return recognise(path, rows)  # which says what is wrong with an absent file
+    return None
 
 
-def _saved_model(path: str, digest: str, options: _Options) -> Model:
-    if not any(os.path.isfile(os.path.join(path, f"saved_model.{end}")) for end in ("pb", "pbtxt")):
-        raise ModelUnreadable(f"a directory without saved_model.pb, so not a SavedModel: {path}")
-    if digest:
-        raise SetupError("a folder has no sha256", field="model")
-    from gpfn.models.tensorflow import open_saved_model
+def _refusal(path: str) -> ModelUnreadable:
+    if os.path.isdir(path):
+        told = f"a directory without saved_model.pb, so not a SavedModel: {path}"
+    elif os.path.exists(path):
+        from gpfn.models.filekind import describe
 
-    return open_saved_model(path, **options._asdict())
+        told = describe(path)
+    else:
+        told = f"no such file, and no model by its name: {path}; accepted: {accepted()}"
+    return ModelUnreadable(told)
 
 
-def _file(path: str, digest: str, options: _Options) -> Model:
-    from gpfn.models.filekind import SUFFIXES, file_kind
-
-    suffix = os.path.splitext(path)[1].lower()
-    if not os.path.exists(path) and ("://" in path or suffix not in SUFFIXES):
-        raise ModelUnreadable(
-            f"no such file, and no model by its name: {path}; accepted: {ACCEPTED}"
-        )
-    kind = file_kind(path)
-    if digest:
-        _check_hash(path, digest)
-    if kind == "litert":
-        from gpfn.models.litert import LiteRTModel
-
-        return LiteRTModel(path, **options._asdict())
-    threads, inputs, outputs, signature = options
-    if signature:
-        raise SetupError(f"only SavedModels and .tflite files have them: {path}", field="signature")
-    if kind == "onnx":
-        from gpfn.models.onnx import OnnxModel
-
-        return OnnxModel(path, threads=threads, inputs=inputs, outputs=outputs)
-    from gpfn.models.tensorflow import open_frozen_graph
-
-    return open_frozen_graph(path, threads=threads, inputs=inputs, outputs=outputs)
+def _without_hash(uri: str) -> tuple[str, str]:
+    path, _, digest = uri.partition(_HASH)
+    return path, digest
 
 
 def _check_hash(path: str, wanted: str) -> None:
     import hashlib  # only where it is used: loading OpenSSL costs 3 ms
 
+    if not os.path.isfile(path):
+        what = "folder" if os.path.isdir(path) else "function"
+        raise SetupError(f"a {what} has no sha256", field="model")
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wanted.lower():
         raise ModelUnreadable(f"expected the SHA-256 {wanted}, found {found}: {path}")
-
-
-def _names_callable(uri: str) -> bool:
-    """Say whether it reads ``module:name``, ``package.module:name.part`` or ``file.py:name``."""
-    place, colon, attribute = uri.rpartition(":")
-    named = all(part.isidentifier() for part in attribute.split("."))
-    module = all(part.isidentifier() for part in place.split("."))
-    return bool(colon) and named and (module or place.endswith(".py"))
