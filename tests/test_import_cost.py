@@ -47,5 +47,6 @@ def test_a_name_loads_only_its_home() -> None:
         "gpfn.deadline",
         "gpfn.errors",
         "gpfn.limits",
+        "gpfn.settings",
     }
     assert "numpy" not in more

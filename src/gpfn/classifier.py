@@ -23,6 +23,7 @@ from gpfn.errors import (
 from gpfn.images.preparation import ImageInput, prepare, warm_up
 from gpfn.images.sources import from_text, multipart_fields
 from gpfn.limits import Limits
+from gpfn.settings import read_switch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,7 +228,7 @@ def _image_bytes(options: Mapping[str, object], limits: Limits, call: Call) -> b
 
 
 def _fetched(url: str, limits: Limits, call: Call) -> bytes:
-    if os.environ.get(_URLS_SWITCH) != "on":
+    if not read_switch(_URLS_SWITCH):
         raise InvalidImage(
             f"image URLs are off; send the image itself, or set {_URLS_SWITCH}=on", field="image"
         )

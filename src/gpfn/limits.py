@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gpfn.errors import SetupError
+from gpfn.settings import read_size, read_whole
 
 __all__ = ["Limits"]
 
@@ -39,18 +39,15 @@ class Limits(NamedTuple):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **defaults: int) -> "Limits":
-        """Return the limits with what the environment overrides; ``defaults`` come first."""
+        """Return the limits with what the environment overrides; ``defaults`` come first.
+
+        Raises SetupError with the variable's name for what is no number above 0.
+        """
         values = {**cls._field_defaults, **defaults}
-        for name in cls._fields:
-            text = environ.get(f"GPFN_MAX_{name.upper()}")
-            if text is not None:
-                values[name] = _positive(name, text)
+        for name, default in values.items():
+            variable = f"GPFN_MAX_{name.upper()}"
+            if name.endswith("_bytes"):
+                values[name] = read_size(variable, default, environ=environ)
+            else:
+                values[name] = read_whole(variable, default, least=1, environ=environ)
         return cls(**values)
-
-
-def _positive(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SetupError(
-            f"expected a whole number above 0, got {text!r}", field=f"GPFN_MAX_{name.upper()}"
-        )
-    return int(text)

@@ -1,7 +1,8 @@
 """One way to read a setting: checked where it is read, and told in one line when it is wrong.
 
 An empty variable counts as one that is not set. Every function raises SetupError with the
-variable's name as its field. Importing this costs nothing: runners read settings first.
+variable's or the option's name as its field. Importing this costs nothing: runners read
+settings first.
 """
 
 import os
@@ -10,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from gpfn.errors import SetupError
 
 __all__ = [
+    "LOG_FORMS",
+    "SETTINGS",
+    "check_settings",
     "parse_duration",
     "parse_size",
     "parse_whole",
@@ -19,6 +23,36 @@ __all__ = [
     "read_switch",
     "read_whole",
 ]
+
+SETTINGS: Mapping[str, str] = {
+    "GPFN_CACHE_DIR": "text",
+    "GPFN_HEALTH_URL": "text",
+    "GPFN_IMAGE_URLS": "switch",
+    "GPFN_LOG": "log",
+    "GPFN_MAX_BATCH": "count",
+    "GPFN_MAX_BODY_BYTES": "size",
+    "GPFN_MAX_CODE_BYTES": "size",
+    "GPFN_MAX_ELEMENTS": "count",
+    "GPFN_MAX_HEADERS": "count",
+    "GPFN_MAX_HEADER_BYTES": "size",
+    "GPFN_MAX_MODEL_BYTES": "size",
+    "GPFN_MAX_PIXELS": "count",
+    "GPFN_MAX_RANK": "count",
+    "GPFN_MAX_RESULT_BYTES": "size",
+    "GPFN_MAX_STRING_BYTES": "size",
+    "GPFN_MAX_TENSORS": "count",
+    "GPFN_MODEL_CACHE_BYTES": "size",
+    "GPFN_MODEL_CACHE_COUNT": "count",
+    "GPFN_MODEL_MIRROR": "text",
+    "GPFN_QUEUE": "places",
+    "GPFN_REQUEST_TIMEOUT": "duration",
+    "GPFN_START_WINDOW": "duration",
+    "GPFN_WORKERS": "places",
+}
+"""Every variable of ours and its kind; docs/settings.md says what each of them does."""
+
+LOG_FORMS = ("text", "json", "quiet")
+"""What ``GPFN_LOG`` may be; the first is the default."""
 
 _DIGITS = 18  # Python refuses to read more than 4,300, and nothing here needs more than these
 _SHOWN = 40
@@ -40,6 +74,27 @@ _SWITCH = {
     **dict.fromkeys(("1", "on", "true", "yes"), True),
     **dict.fromkeys(("0", "off", "false", "no"), False),
 }
+
+
+def check_settings(environ: Mapping[str, str] = os.environ) -> None:
+    """Check every variable that is set, also those that are read only when they are needed.
+
+    A process calls this when it starts, so that a bad value is not first met by a caller.
+    """
+    for name, kind in SETTINGS.items():
+        text = environ.get(name)
+        if not text:
+            continue
+        if kind == "size":
+            parse_size(text, field=name)
+        elif kind in ("count", "places"):
+            parse_whole(text, field=name, least=int(kind == "count"))
+        elif kind == "duration":
+            parse_duration(text, field=name)
+        elif kind == "switch":
+            read_switch(name, environ=environ)
+        elif kind == "log":
+            read_choice(name, LOG_FORMS[0], LOG_FORMS, environ=environ)
 
 
 def read_whole(
@@ -118,8 +173,9 @@ def parse_duration(text: str, *, field: str, most: float = 86400.0) -> float:
     """Return the seconds that ``text`` spells: a number and ``ms``, ``s``, ``m`` or ``h``."""
     number = text.strip().rstrip("hinms")
     factor = _SECONDS.get(text.strip()[len(number) :])
+    plain = text.isascii() and "_" not in text and len(number) <= _DIGITS  # float() takes more
     try:
-        seconds = -1.0 if factor is None or len(number) > _DIGITS else float(number) * factor
+        seconds = -1.0 if factor is None or not plain else float(number) * factor
     except ValueError:
         seconds = -1.0
     if not 0.0 <= seconds <= most:  # NaN is not either

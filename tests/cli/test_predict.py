@@ -100,8 +100,11 @@ def test_several_inputs_by_name(
         (["--input", "IN", "--output", "out.csv"], "--output: expected a .npy or .json file"),
         (["--input", "IN", "--output", "none/out.npy"], "--output: cannot write none/out.npy"),
         (["--input", "IN", "--outputs", "other"], "other"),
-        (["--input", "IN", "--threads", "many"], "--threads: expected a number above 0 or auto"),
-        (["--input", "IN", "--threads", "0"], "--threads: expected a number above 0 or auto"),
+        (
+            ["--input", "IN", "--threads", "many"],
+            "--threads: expected a whole number above 0 or auto",
+        ),
+        (["--input", "IN", "--threads", "0"], "--threads: expected a whole number above 0 or auto"),
         (["--input", "short.json"], "short.json"),
         (["--input", "broken.json"], "broken.json: not JSON"),
         (["--input", "empty.npy"], "empty.npy"),

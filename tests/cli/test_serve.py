@@ -171,9 +171,12 @@ def status(port: int, path: str, *, until: int | None = None) -> int:
         (("-m", "m.pb", "more"), "unexpected argument 'more'"),
         (("-m", "/no/such.pb"), "/no/such.pb"),
         (("-m", "forecast", "-l", "9000"), "--listen: expected HOST:PORT, got '9000'"),
-        (("-m", "forecast", "-l", "127.0.0.1:x"), "--listen: expected HOST:PORT"),
-        (("-m", "forecast", "--threads", "0"), "--threads: expected a number above 0"),
-        (("-m", "forecast", "--workers", "-1"), "--workers: expected a number above 0"),
+        (("-m", "forecast", "-l", "127.0.0.1:x"), "--listen: expected a whole number from 0 to"),
+        (
+            ("-m", "forecast", "--threads", "0"),
+            "--threads: expected a whole number above 0 or auto",
+        ),
+        (("-m", "forecast", "--workers", "-1"), "--workers: expected a whole number above 0"),
         (("-m", "forecast", "-o", "other", "-l", "127.0.0.1:0"), "other"),
         (("-m", "forecast", "-l", "0.0.0.0:0", "--allow-shutdown"), "loopback"),
     ],
@@ -205,5 +208,7 @@ def test_addresses() -> None:
     assert Address.parse("[::1]:9000") == ("::1", 9000)
     assert Address.parse("[::1]:9000").url == "http://[::1]:9000"
     for wrong in ("", ":", "host", "::1:9000", "h:65536", "h:-1", "h:٣"):
-        with pytest.raises(SetupError, match="expected HOST:PORT"):
+        with pytest.raises(
+            SetupError, match=r"^--listen: expected (HOST:PORT|a whole number from 0 to 65535), got"
+        ):
             Address.parse(wrong)

@@ -40,9 +40,9 @@ def test_quick_means_few_epochs() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--epochs", "0"], "expected 1 or more, got 0"),
-        (["--hidden", "-1"], "expected 1 or more, got -1"),
-        (["--windows", "2"], "expected 3 or more, got 2"),
+        (["--epochs", "0"], "expected a whole number from 1 to 1000000000, got '0'"),
+        (["--hidden", "-1"], "expected a whole number from 1 to 1000000000, got '-1'"),
+        (["--windows", "2"], "expected a whole number from 3 to 1000000000, got '2'"),
         (["--learning-rate", "0"], "expected a number between 0 and 1, got 0"),
         (["--learning-rate", "nan"], "expected a number between 0 and 1, got nan"),
         (["--seed", "one"], "--seed"),

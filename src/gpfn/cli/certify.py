@@ -4,6 +4,8 @@ import argparse
 import json
 import sys
 
+from gpfn.cli.options import between
+
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "check any server or image against the contract of OpenWhisk or Fn"
@@ -34,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="checks at a time (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="S", help="for an answer (%(default)s)"
+        "--timeout",
+        type=between(0, 1e6),
+        default=30.0,
+        metavar="S",
+        help="for an answer (%(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
@@ -61,13 +67,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(summary(outcomes))
     return 1 if any(outcome.result == "fail" for outcome in outcomes) else 0
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}")
-    return seconds

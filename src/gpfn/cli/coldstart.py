@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from gpfn.cli.options import between, whole
 from gpfn.errors import SetupError
 
 TYPE_CHECKING = False
@@ -49,9 +50,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a parameter over those, repeatable",
     )
     parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image")
-    parser.add_argument("--calls", type=_count, default=1000, help="warm calls (%(default)s)")
-    parser.add_argument("--cold", type=_count, default=10, help="cold starts (%(default)s)")
-    parser.add_argument("--price", type=_price, default=_PRICE, help="of a GB-second (%(default)s)")
+    parser.add_argument(
+        "--calls", type=whole(1, 1_000_000), default=1000, help="warm calls (%(default)s)"
+    )
+    parser.add_argument(
+        "--cold", type=whole(1, 1_000_000), default=10, help="cold starts (%(default)s)"
+    )
+    parser.add_argument(
+        "--price",
+        type=between(0, 1e6, closed=True),
+        default=_PRICE,
+        help="of a GB-second (%(default)s)",
+    )
     parser.add_argument("--picture", metavar="FILE", help="draw the stages into a .png or .svg")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
@@ -103,19 +113,3 @@ def _progress(kind: str) -> "Callable[[int, int], None]":
         print(f"\r{kind} [{'#' * width:30}] {done}/{of}", end=end, file=sys.stderr, flush=True)
 
     return show
-
-
-def _price(text: str) -> float:
-    try:
-        price = float(text)
-    except ValueError:
-        price = -1.0
-    if not 0 <= price < 1e6:
-        raise argparse.ArgumentTypeError(f"expected a price, got {text!r}")
-    return price
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"expected 1 to 1000000, got {text!r}")
-    return int(text)

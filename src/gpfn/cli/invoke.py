@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from gpfn.cli.options import seconds, whole
 from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
@@ -69,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--header", metavar="K:V", action="append", default=[], type=_header, help="repeatable"
     )
-    parser.add_argument("--repeat", metavar="N", type=_count, default=1, help="calls to make")
-    parser.add_argument("--timeout", metavar="S", type=_seconds, help="func.yaml's or 30 otherwise")
+    parser.add_argument("--repeat", metavar="N", type=whole(1), default=1, help="calls to make")
+    parser.add_argument("--timeout", metavar="S", type=seconds, help="func.yaml's or 30 otherwise")
     parser.add_argument(
         "--as-trigger", action="store_true", help="wrap headers as Fn's HTTP triggers do"
     )
@@ -199,19 +200,3 @@ def _header(text: str) -> tuple[str, str]:
     if not value.isprintable() or any(ord(letter) > 255 for letter in value):
         raise argparse.ArgumentTypeError(f"a header's value is one line of latin-1, got {value!r}")
     return name, value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}")
-    return seconds

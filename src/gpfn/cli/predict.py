@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpfn.cli.options import parse_threads
 from gpfn.errors import InvalidTensor, SetupError
 from gpfn.limits import Limits
 
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     suffix = "" if args.output == "-" else Path(args.output).suffix
     if suffix not in ("", *_MEDIA) or (args.output != "-" and not suffix):
         raise SetupError("expected a .npy or .json file, or -", field="--output")
-    model = open_model(model_uri(args.model), threads=_threads(args.threads))
+    model = open_model(model_uri(args.model), threads=parse_threads(args.threads))
     try:
         inputs = _read_inputs(args.input, model.inputs)
         outputs = model(inputs, outputs=[name for name in args.outputs.split(",") if name])
@@ -74,12 +75,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         model.close()
     return 0
-
-
-def _threads(text: str) -> Any:
-    if text != "auto" and not (text.isascii() and text.isdigit() and int(text)):
-        raise SetupError(f"expected a number above 0 or auto, got {text!r}", field="--threads")
-    return text if text == "auto" else int(text)
 
 
 def _read_inputs(

@@ -7,6 +7,8 @@ platforms do it; ``gpfn run fn FILE [HANDLER]`` does not even come here (see mai
 import argparse
 from functools import partial
 
+from gpfn.cli.options import port
+
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "serve one function under the contract of Fn or OpenWhisk, or over HTTP"
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_function(http, "app")
     http.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    http.add_argument("--port", type=_port, default=8080, help="0 takes a free one (%(default)s)")
+    http.add_argument("--port", type=port, default=8080, help="0 takes a free one (%(default)s)")
     openwhisk = add(
         "openwhisk",
         help="with /init and /run on port 8080 (docs/openwhisk.md)",
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     openwhisk.add_argument("--host", default="", help="address to listen on (every interface)")
     openwhisk.add_argument(
-        "--port", type=_port, help="0 takes a free one (PORT of the environment, or 8080)"
+        "--port", type=port, help="0 takes a free one (PORT of the environment, or 8080)"
     )
 
 
@@ -71,9 +73,3 @@ def run(args: argparse.Namespace) -> int:
     from gpfn.platforms.fn.runner import main as serve_fn
 
     return serve_fn(args.file, args.name)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
-        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text!r}")
-    return int(text)

@@ -8,9 +8,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpfn.cli.options import parse_threads
 from gpfn.errors import SetupError
+from gpfn.settings import check_settings, parse_size, parse_whole, read_switch
 
 if TYPE_CHECKING:
     from gpfn.models.model import Model
@@ -27,8 +29,6 @@ gpfn serve --model https://example.com/model.onnx#sha256=HEX
 GP_MODEL=mobilenet_v1 gpfn serve
 """
 
-_GIB = 1 << 30
-
 
 class Address(NamedTuple):
     """Where to listen, from ``HOST:PORT``, ``:PORT`` (every interface) or ``[IPv6]:PORT``."""
@@ -41,10 +41,10 @@ class Address(NamedTuple):
         """Read it as graphpipe-tf does; raise SetupError when it is none."""
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        valid = port.isascii() and port.isdigit() and int(port) < 1 << 16
-        if not colon or not valid or (":" in bare and bare == host):
-            raise SetupError(f"expected HOST:PORT, got {text!r}", field="--listen")
-        return cls(bare or "0.0.0.0", int(port))
+        if not colon or not port or (":" in bare and bare == host):
+            raise SetupError(f"expected HOST:PORT, got {text!r:.99}", field="--listen")
+        number = parse_whole(port, field="--listen", most=65535)
+        return cls(bare or "0.0.0.0", number)
 
     @property
     def url(self) -> str:
@@ -68,9 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("extra", nargs="*", help=argparse.SUPPRESS)
     ours = parser.add_argument_group("not in graphpipe-tf")
     ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
-    ours.add_argument("--workers", type=int, help="inferences at once (default: cores)")
-    ours.add_argument("--queue", type=int, help="inferences that wait before 503 (default: 64)")
-    ours.add_argument("--cache-bytes", type=int, default=_GIB, help="limit of the row cache")
+    ours.add_argument("--workers", help="inferences at once (default: cores)")
+    ours.add_argument("--queue", help="inferences that wait before 503 (default: 64)")
+    ours.add_argument("--cache-bytes", default="1GiB", help="limit of the row cache (%(default)s)")
     ours.add_argument("--allow-shutdown", action="store_true", help="answer /control/shutdown")
     ours.add_argument("--json", action="store_true", help="errors as JSON")
     parser.set_defaults(usage=parser.format_usage())
@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, name: str) -> int:
     from gpfn.serving.serve import serve
 
-    threads = args.threads if args.threads == "auto" else _number("--threads", args.threads)
+    check_settings()
+    threads = parse_threads(args.threads)
     settings = _settings(args, Address.parse(args.listen))
     _log_to_stderr(verbose=args.verbose)
     serve(
@@ -123,9 +124,11 @@ def _model_file(name: str) -> str:
 def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
     from gpfn.serving.service import ServerSettings
 
-    chosen = {name: value for name in ("workers", "queue") if (value := getattr(args, name))}
-    for name, value in chosen.items():
-        _number(f"--{name}", str(value))
+    chosen: dict[str, Any] = {
+        name: parse_whole(text, field=f"--{name}", least=1)
+        for name in ("workers", "queue")
+        if (text := getattr(args, name)) is not None
+    }
     return ServerSettings(
         host=address.host,
         port=address.port,
@@ -138,20 +141,15 @@ def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
 def _cache(args: argparse.Namespace) -> "CacheSettings | None":
     from gpfn.serving.serve import CacheSettings
 
-    if not (args.cache or os.environ.get("GP_CACHE") in ("1", "true")):
+    if not (args.cache or read_switch("GP_CACHE")):
         return None
-    return CacheSettings(Path(args.cache_dir).expanduser(), args.cache_bytes)
+    size = parse_size(args.cache_bytes, field="--cache-bytes")
+    return CacheSettings(Path(args.cache_dir).expanduser(), size)
 
 
 def _names(flag: str | None, variable: str) -> tuple[str, ...]:
     text = os.environ.get(variable, "") if flag is None else flag
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _number(flag: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SetupError(f"expected a number above 0, got {text!r}", field=flag)
-    return int(text)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

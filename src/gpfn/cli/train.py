@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gpfn.cli.options import between, whole
 from gpfn.errors import MissingExtra, SetupError
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "locate", "run", "start"]
@@ -33,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
     about = "a recurrent network that forecasts a monthly series"
     forecast = models.add_parser("forecast", help=about, description=about)
-    _add(forecast, "--hidden", _count, 100, "units of the recurrent layer")
-    _add(forecast, "--windows", _length, 15, "length of the series, in windows of 20 months")
+    _add(forecast, "--hidden", whole(1), 100, "units of the recurrent layer")
+    _add(forecast, "--windows", whole(3), 15, "length of the series, in windows of 20 months")
     _add_common(forecast, epochs=600, learning_rate=0.001, seed=7)
     about = "a convolutional network that reads handwritten digits"
     digits = models.add_parser("digits", help=about, description=about)
@@ -44,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_common(
     parser: argparse.ArgumentParser, *, epochs: int, learning_rate: float, seed: int
 ) -> None:
-    _add(parser, "--learning-rate", _rate, learning_rate, "Adam's")
-    _add(parser, "--epochs", _count, epochs, "passes over the training data")
-    _add(parser, "--seed", int, seed, "of the data and of the first weights")
+    _add(parser, "--learning-rate", between(0, 1), learning_rate, "Adam's")
+    _add(parser, "--epochs", whole(1), epochs, "passes over the training data")
+    _add(parser, "--seed", whole(), seed, "of the data and of the first weights")
     parser.add_argument(
         "--out", type=Path, help="folder to write to (default: models/ in the checkout)"
     )
@@ -72,24 +73,6 @@ def _add(
     parser.add_argument(
         flag, type=kind, default=default, metavar="N", help=f"{about} (default: {default})"
     )
-
-
-def _count(text: str, least: int = 1) -> int:
-    number = int(text)
-    if number < least:
-        raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
-    return number
-
-
-def _length(text: str) -> int:
-    return _count(text, 3)  # two to learn from, one held out
-
-
-def _rate(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import DeadlineExceeded, SetupError, TooLarge
+from gpfn.errors import DeadlineExceeded, TooLarge
 from gpfn.models.model import Model
 from gpfn.models.signature import Array
+from gpfn.settings import read_size, read_whole
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Counters", "ModelCache", "WarmUp", "default_cache", "warm_up", "zeros"]
@@ -207,16 +208,9 @@ def default_cache() -> ModelCache:
     ``GPFN_MODEL_CACHE_COUNT`` and ``GPFN_MODEL_CACHE_BYTES`` override its bounds.
     """
     return ModelCache(
-        count=_bound("GPFN_MODEL_CACHE_COUNT", 16),
-        size=_bound("GPFN_MODEL_CACHE_BYTES", 2 << 30),
+        count=read_whole("GPFN_MODEL_CACHE_COUNT", 16, least=1),
+        size=read_size("GPFN_MODEL_CACHE_BYTES", 2 << 30),
     )
-
-
-def _bound(name: str, default: int) -> int:
-    text = os.environ.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise SetupError(f"expected a whole number above 0, got {text!r}", field=name)
-    return int(text)
 
 
 def _close(entries: list[_Entry]) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from gpfn.deadline import Deadline
 from gpfn.errors import DownloadFailed
 from gpfn.models.files import check_file, publish
+from gpfn.settings import read_size
 
 if TYPE_CHECKING:
     import requests
@@ -48,10 +49,8 @@ class Terms:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, *, total: float = 3600.0) -> "Terms":
         """Return the terms with the size limit that ``GPFN_MAX_MODEL_BYTES`` sets."""
-        text = environ.get(_SIZE_VARIABLE, str(cls().max_bytes))
-        if not text.isascii() or not text.isdigit() or int(text) == 0:
-            raise DownloadFailed(f"expected a number of bytes, got {text!r}", field=_SIZE_VARIABLE)
-        return cls(total=total, max_bytes=int(text))
+        max_bytes = read_size(_SIZE_VARIABLE, cls().max_bytes, environ=environ)
+        return cls(total=total, max_bytes=max_bytes)
 
 
 class _BrokenError(Exception):

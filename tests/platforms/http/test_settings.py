@@ -23,7 +23,8 @@ def test_threads() -> None:
 
 
 @pytest.mark.parametrize("name", ["GPFN_WORKERS", "GPFN_QUEUE", "GPFN_REQUEST_TIMEOUT"])
-@pytest.mark.parametrize("text", ["", "-1", "many", "nan", "inf", "1e9"])
+@pytest.mark.parametrize("text", ["-1", "many", "nan", "inf", "1e9"])
 def test_nonsense_is_refused(name: str, text: str) -> None:
-    with pytest.raises(SetupError, match=f"{name}: expected .* from 0 to 86400, got {text!r}"):
+    wanted = "seconds from 0 to 86400" if name == "GPFN_REQUEST_TIMEOUT" else "a whole number"
+    with pytest.raises(SetupError, match=f"{name}: expected {wanted}, got {text!r}"):
         HttpSettings.from_env({name: text})

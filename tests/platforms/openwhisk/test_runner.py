@@ -61,10 +61,13 @@ def connects(port: int) -> bool:
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        ({"PORT": "http"}, "PORT: expected a port number, got 'http'"),
-        ({"PORT": "70000"}, "PORT: expected a port number"),
-        ({"GPFN_MAX_RESULT_BYTES": "0"}, "GPFN_MAX_RESULT_BYTES: expected a whole number above 0"),
-        ({"GPFN_MAX_BODY_BYTES": "x"}, "GPFN_MAX_BODY_BYTES: expected a whole number above 0"),
+        ({"PORT": "http"}, "PORT: expected a whole number from 0 to 65535, got 'http'"),
+        ({"PORT": "70000"}, "PORT: expected a whole number from 0 to 65535"),
+        (
+            {"GPFN_MAX_RESULT_BYTES": "0"},
+            "GPFN_MAX_RESULT_BYTES: expected a number of bytes from 1 up",
+        ),
+        ({"GPFN_MAX_BODY_BYTES": "x"}, "GPFN_MAX_BODY_BYTES: expected a number of bytes from 1 up"),
     ],
 )
 def test_settings_that_make_no_sense(environ: dict[str, str], says: str) -> None:

@@ -28,6 +28,7 @@ from gpfn.platforms.fn.listener import Listener
 from gpfn.platforms.fn.log import CallLog, log_failure, say
 from gpfn.platforms.fn.server import Answer, Exchange, Server, answers_of, too_late
 from gpfn.platforms.load import load_target
+from gpfn.settings import check_settings, read_duration
 
 __all__ = ["Start", "main"]
 
@@ -40,11 +41,12 @@ def main(path: str, handler: str = "handler") -> int:
 
     Raises SetupError when the environment or the file does not allow it.
     """
+    check_settings()
     listener = Listener.from_env()
     log = CallLog()
     exchange = Exchange(log)
     server = Server(exchange, Limits.from_env())
-    start = Start(listener, server, _window(), quiet=log.quiet)
+    start = Start(listener, server, read_duration(_WINDOW, _WINDOW_SECONDS), quiet=log.quiet)
     _stop_on_signals(start, server, listener)
     try:
         exchange.answers = start.load(path, handler)
@@ -57,17 +59,6 @@ def main(path: str, handler: str = "handler") -> int:
     finally:
         listener.close()
     return 0
-
-
-def _window() -> float:
-    text = os.environ.get(_WINDOW, "")
-    try:
-        seconds = float(text or _WINDOW_SECONDS)
-    except ValueError:
-        seconds = -1.0
-    if not 0.0 <= seconds <= 3600.0:
-        raise SetupError(f"expected seconds from 0 to 3600, got {text!r}", field=_WINDOW)
-    return seconds
 
 
 def _stop_on_signals(start: Start, server: Server, listener: Listener) -> None:

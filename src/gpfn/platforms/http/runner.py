@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gpfn.errors import MissingExtra, SetupError
 from gpfn.platforms.http.adapter import AsgiApp
 from gpfn.platforms.load import load_function
+from gpfn.settings import check_settings
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -35,6 +36,7 @@ def main(path: str, app_name: str = "app", host: str = "127.0.0.1", port: int = 
     address cannot be had.
     """
     _on_stop(lambda: os._exit(0))  # nothing runs yet; sys.exit would be caught while it loads
+    check_settings()
     _log_to_stderr()
     _require_uvicorn()
     app = _app(path, app_name)

@@ -17,7 +17,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from gpfn.deadline import Deadline
-from gpfn.errors import DeadlineExceeded, SetupError
+from gpfn.errors import DeadlineExceeded
+from gpfn.settings import read_duration, read_whole
 
 __all__ = ["HttpSettings", "Workers"]
 
@@ -38,12 +39,12 @@ class HttpSettings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> HttpSettings:
-        """Return the settings with what the environment overrides."""
+        """Return the settings with what the environment overrides; raises SetupError."""
         return cls(
-            workers=int(_number(environ, "GPFN_WORKERS", cls().workers, whole=True)),
-            queue=int(_number(environ, "GPFN_QUEUE", cls().queue, whole=True)),
-            request_timeout=_number(environ, "GPFN_REQUEST_TIMEOUT", cls().request_timeout),
-            start_window=_number(environ, "GPFN_START_WINDOW", cls().start_window),
+            workers=read_whole("GPFN_WORKERS", 0, environ=environ),
+            queue=read_whole("GPFN_QUEUE", 64, environ=environ),
+            request_timeout=read_duration("GPFN_REQUEST_TIMEOUT", 30.0, environ=environ),
+            start_window=read_duration("GPFN_START_WINDOW", 4.0, environ=environ),
         )
 
     @property
@@ -52,20 +53,6 @@ class HttpSettings:
         from gpfn.models.threads import available_cpus
 
         return self.workers or available_cpus() + 4
-
-
-def _number(environ: Mapping[str, str], name: str, default: float, *, whole: bool = False) -> float:
-    text = environ.get(name)
-    if text is None:
-        return default
-    try:
-        number = float(int(text) if whole else text)
-    except ValueError:
-        number = -1.0
-    if not 0.0 <= number <= 86400.0:
-        kind = "a whole number" if whole else "seconds"
-        raise SetupError(f"expected {kind} from 0 to 86400, got {text!r}", field=name)
-    return number
 
 
 class _Job:

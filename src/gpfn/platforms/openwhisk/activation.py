@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import SetupError
 from gpfn.limits import Limits
+from gpfn.settings import read_size
 
 __all__ = ["Activation", "Settings", "current", "enter"]
 
@@ -136,12 +136,9 @@ class Settings(NamedTuple):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Return the bounds; raises SetupError for what is no number."""
-        text = environ.get("GPFN_MAX_RESULT_BYTES") or str(_MIB)
-        if not text.isascii() or not text.isdigit() or int(text) == 0:
-            field = "GPFN_MAX_RESULT_BYTES"
-            raise SetupError(f"expected a whole number above 0, got {text!r}", field=field)
-        return cls(Limits.from_env(environ, body_bytes=_MIB).body_bytes, int(text))
+        """Return the bounds; raises SetupError for what is no size."""
+        result_bytes = read_size("GPFN_MAX_RESULT_BYTES", _MIB, environ=environ)
+        return cls(Limits.from_env(environ, body_bytes=_MIB).body_bytes, result_bytes)
 
     @property
     def run_bytes(self) -> int:

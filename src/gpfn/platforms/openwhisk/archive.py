@@ -16,7 +16,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import IO, NamedTuple
 
-from gpfn.errors import CallerError, InvalidRequest, SetupError, TooLarge
+from gpfn.errors import CallerError, InvalidRequest, TooLarge
+from gpfn.settings import read_size
 
 __all__ = ["MAX_UNPACKED", "is_archive", "max_unpacked", "unpack"]
 
@@ -44,10 +45,7 @@ def is_archive(data: bytes) -> bool:
 
 def max_unpacked(environ: Mapping[str, str] = os.environ) -> int:
     """Return how much an archive may unpack to; raises SetupError for an impossible limit."""
-    text = environ.get(_LIMIT) or str(MAX_UNPACKED)
-    if not text.isascii() or not text.isdigit():
-        raise SetupError(f"expected a whole number, got {text!r}", field=_LIMIT)
-    return int(text)
+    return read_size(_LIMIT, MAX_UNPACKED, environ=environ)
 
 
 def unpack(data: bytes, folder: str, max_bytes: int = MAX_UNPACKED) -> None:

@@ -18,11 +18,12 @@ from gpfn.platforms.openwhisk.activation import Settings
 from gpfn.platforms.openwhisk.log import CallLog
 from gpfn.platforms.openwhisk.server import Exchange
 from gpfn.platforms.openwhisk.streams import Streams
+from gpfn.settings import check_settings, read_whole
 
 __all__ = ["main"]
 
 _BACKLOG = 128
-_PORT = "8080"  # the platform's; it cannot be told another
+_PORT = 8080  # the platform's; it cannot be told another
 
 
 def main(
@@ -35,8 +36,9 @@ def main(
 
     Raises SetupError for an impossible environment or a port that cannot be had.
     """
+    check_settings()
     settings = Settings.from_env()
-    listening = _listen(host, _port_from_env() if port is None else port)
+    listening = _listen(host, read_whole("PORT", _PORT, most=65535) if port is None else port)
     streams = Streams()
     streams.install()
     _close_stdin()
@@ -62,13 +64,6 @@ def _listen(host: str, port: int) -> socket:
         listening.close()
         raise SetupError(f"cannot listen on port {port}: {error}", field="PORT") from None
     return listening
-
-
-def _port_from_env() -> int:
-    text = os.environ.get("PORT") or _PORT
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise SetupError(f"expected a port number, got {text!r}", field="PORT")
-    return int(text)
 
 
 def _close_stdin() -> None:

@@ -1,0 +1,67 @@
+"""Numbers on the command line: read as settings are, and refused with the option's name.
+
+Each function here makes what argparse calls a ``type``: it takes the option's text and
+returns the value, or raises ArgumentTypeError, which ends the command with exit code 2.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from gpfn.errors import SetupError
+from gpfn.settings import parse_duration, parse_whole
+
+__all__ = ["between", "parse_threads", "port", "seconds", "whole"]
+
+_T = TypeVar("_T")
+_MOST_SECONDS = 999_999.0
+_LONGEST = 40
+
+
+def whole(least: int = 0, most: int = 10**9) -> Callable[[str], int]:
+    """Return the type of a whole number from ``least`` to ``most``."""
+    return lambda text: _told(lambda: parse_whole(text, field="", least=least, most=most))
+
+
+port = whole(0, 65535)
+"""The type of a port; 0 takes a free one."""
+
+
+def seconds(text: str) -> float:
+    """Read a duration such as ``2``, ``0.5`` or ``500ms``."""
+    return _told(lambda: parse_duration(text, field="", most=_MOST_SECONDS))
+
+
+def between(least: float, most: float, *, closed: bool = False) -> Callable[[str], float]:
+    """Return the type of a number above ``least`` (or equal, if ``closed``) and below ``most``."""
+
+    def read(text: str) -> float:
+        plain = text.isascii() and "_" not in text and len(text) <= _LONGEST  # float() takes more
+        try:
+            number = float(text) if plain else most
+        except ValueError:
+            number = most
+        if not least < number < most and not (closed and number == least):
+            wanted = f"expected a number between {least:g} and {most:g}"
+            raise argparse.ArgumentTypeError(f"{wanted}, got {text[:_LONGEST]}")
+        return number
+
+    return read
+
+
+def parse_threads(text: str) -> int | Literal["auto"]:
+    """Return a model's number of threads, or ``auto``; raises SetupError."""
+    if text == "auto":
+        return "auto"
+    try:
+        return parse_whole(text, field="--threads", least=1)
+    except SetupError as error:
+        detail = error.detail.replace("above 0", "above 0 or auto")
+        raise SetupError(detail, field=error.field) from None
+
+
+def _told(read: Callable[[], _T]) -> _T:
+    try:
+        return read()
+    except SetupError as error:
+        raise argparse.ArgumentTypeError(error.detail) from None
