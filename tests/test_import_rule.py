@@ -21,6 +21,7 @@ FLOORS = (
         "message",
         "media",
         "log",
+        "log_json",
         "source_file",
         "timestamps",
     ),

@@ -1,0 +1,297 @@
+"""What a process says of itself: one line for each record, as text or as JSON.
+
+``GPFN_LOG`` is ``text`` (the default), ``json`` (each line is an object) or ``quiet`` (failures
+only). Every record has the time (UTC), the level, where it comes from (fn, openwhisk, http,
+serve), the function's name, the call's id, and the W3C trace id when the caller sent one.
+
+The functions that format are pure; :class:`Log` adds the clock and writes. A record is written
+with one system call, and one that cannot be written costs no call. Nothing of a request is
+logged but what an error's text names. Python's ``logging`` is left to the user's code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from time import gmtime, time_ns
+
+from gpfn.errors import CallerError, GpfnError, Overloaded
+from gpfn.settings import LOG_FORMS, read_choice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gpfn.log_json import Answered
+
+__all__ = [
+    "Head",
+    "Log",
+    "Sink",
+    "Sizes",
+    "call_text",
+    "error_text",
+    "escaped",
+    "format_text",
+    "listed",
+    "resident",
+    "timestamp",
+    "trace_id",
+    "trace_text",
+    "write_stderr",
+]
+
+Sink = Callable[[bytes, bool], None]
+"""Writes whole lines; the second argument says whether they tell of a failure. Never raises."""
+
+Head = tuple[str, str, str, str, str, str]
+"""What each record begins with: time, level, where, function, call's id, trace id."""
+
+Sizes = tuple[int, int, int, int]
+"""Bytes of a call: received, sent, resident, and how much more is resident than at the start."""
+
+_MB = 1e6
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_HEX = frozenset("0123456789abcdef")
+_PARENT = "traceparent"
+_PARENT_LENGTH = 55  # of version 00; later versions may have more behind a dash
+
+_clock = (-1, "")  # the second of the last record and its text: formatting a date costs 2 µs
+_statm = -1
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Return a time since 1970 as ISO 8601 in UTC, with milliseconds."""
+    global _clock  # noqa: PLW0603 - one tuple, so that threads see both parts of one second
+    second, millisecond = divmod(nanoseconds // 1_000_000, 1000)
+    known, text = _clock
+    if second != known:
+        year, month, day, hour, minute, rest = gmtime(second)[:6]
+        text = f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{rest:02}"
+        _clock = (second, text)
+    return f"{text}.{millisecond:03}Z"
+
+
+def trace_id(headers: Iterable[tuple[str, str]]) -> str:
+    """Return the trace id of a valid ``traceparent`` (W3C Trace Context), otherwise "".
+
+    The request's own header comes before the attribute of an event in binary mode. Names
+    are lower-case.
+    """
+    found = ""
+    for name, value in headers:
+        if name == _PARENT:
+            return _parse_parent(value)
+        if name == "ce-traceparent":
+            found = _parse_parent(value)
+    return found
+
+
+def _parse_parent(text: str) -> str:
+    version, trace, parent, flags = text[:2], text[3:35], text[36:52], text[53:55]
+    if len(text) < _PARENT_LENGTH or text[2] + text[35] + text[52] != "---":
+        return ""
+    if len(text) > _PARENT_LENGTH and (version == "00" or text[_PARENT_LENGTH] != "-"):
+        return ""
+    if version == "ff" or not trace.strip("0") or not parent.strip("0"):
+        return ""
+    return trace if _HEX.issuperset(version + trace + parent + flags) else ""
+
+
+def resident() -> int:
+    """Return this process's resident memory in bytes; 0 when the system does not tell."""
+    global _statm  # noqa: PLW0603 - opened once: opening it costs twice what reading does
+    try:
+        if _statm < 0:
+            _statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        return int(os.pread(_statm, 64, 0).split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):  # user code may close what is not its own
+        _statm = -1
+        return 0
+
+
+def format_text(head: Head, text: str) -> bytes:
+    """Return one line of text. Characters that are not printable are escaped."""
+    time, level, where, function, call, trace = head
+    if " " in call or " " in function:
+        call, function = call.replace(" ", "\\x20"), function.replace(" ", "\\x20")
+    line = f"{time} {level} {where} {function or '-'}"
+    if call:
+        line = f"{line} call={call}"
+    line = f"{line} trace={trace} {text}" if trace else f"{line} {text}"
+    if not line.isprintable():
+        line = escaped(line)
+    return line.encode() + b"\n"
+
+
+def trace_text(error: BaseException) -> str:
+    """Return what is wrong: one line for an error of ours, a bug or a failed import with trace."""
+    if isinstance(error, GpfnError) and error.__cause__ is None:
+        return _one_line(error)
+    from traceback import format_exception
+
+    return "".join(format_exception(error)).rstrip("\n")
+
+
+def call_text(reply: Answered, seconds: float, sizes: Sizes) -> str:
+    """Return what a text line tells of a call: status, times, sizes, memory."""
+    received, sent, rss, change = sizes
+    stages = ", ".join([f"{name} {1e3 * spent:.3f}" for name, spent in reply.stages])
+    error = f" {error_text(reply)};" if reply.error is not None or reply.failures else ""
+    return (
+        f"{reply.status}{error} {1e3 * seconds:.3f} ms ({stages}) {received} B in {sent} B out"
+        f" rss {rss / _MB:.1f} MB {change / _MB:+.1f}"
+    )
+
+
+def listed(seconds: Mapping[str, float]) -> str:
+    """Return named seconds as text: ``import 0.120 s, load 0.400 s``."""
+    return ", ".join([f"{name} {spent:.3f} s" for name, spent in seconds.items()])
+
+
+def write_stderr(data: bytes, failure: bool = False) -> None:  # noqa: ARG001 - a Sink
+    """Write lines to standard error, behind what was printed until now."""
+    try:
+        # what the user printed belongs before, and must not wait for the next call
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        sys.stdout = None  # closed, or nobody reads it: print() then does nothing
+    try:
+        os.write(2, data)
+    except OSError:
+        return
+
+
+class Log:
+    """Writes the records of one process, or of one part of it."""
+
+    __slots__ = ("_baseline", "_sink", "form", "function", "where")
+
+    def __init__(
+        self, where: str, function: str = "", *, form: str = "", sink: Sink = write_stderr
+    ) -> None:
+        """``form`` is what GPFN_LOG says unless it is given; raises SetupError."""
+        self.where = where
+        self.function = function
+        self.form = form or read_choice("GPFN_LOG", LOG_FORMS[0], LOG_FORMS)
+        self._sink = sink
+        self._baseline = resident()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether only failures are written."""
+        return self.form == "quiet"
+
+    def info(self, message: str, *, call: str = "", trace: str = "", **fields: object) -> None:
+        """Tell what happened; ``fields`` are for JSON, the message says all of it in words."""
+        if self.form != "quiet":
+            self._tell("info", message, call, trace, fields)
+
+    def warning(self, message: str, *, call: str = "", trace: str = "", **fields: object) -> None:
+        """Tell of something that is not as it should be and does not stop anything."""
+        if self.form != "quiet":
+            self._tell("warning", message, call, trace, fields)
+
+    def error(self, message: str, *, call: str = "", trace: str = "", **fields: object) -> None:
+        """Tell what an operator has to look at."""
+        self._tell("error", message, call, trace, fields)
+
+    def listening(self, url: str, *, always: bool = False) -> None:
+        """Tell where a server listens; ``always`` where nobody can know otherwise."""
+        if always or self.form != "quiet":
+            self._tell("info", f"listening on {url}", "", "", {"url": url})
+
+    def ready(
+        self, seconds: Mapping[str, float], note: str = "", memory: Mapping[str, int] | None = None
+    ) -> None:
+        """Tell what the start took, and count memory's growth from here on.
+
+        ``seconds`` are by stage (import, load, warm-up), ``memory`` resident bytes after one.
+        """
+        self._baseline = now = resident()
+        if self.form == "quiet":
+            return
+        text = f"ready: {listed(seconds)}{note} rss {now / _MB:.1f} MB"
+        times = {name: round(spent, 6) for name, spent in seconds.items()}
+        fields = {"seconds": times, "rss": now, **({"stages_rss": {**memory}} if memory else {})}
+        self._tell("info", text, "", "", fields)
+
+    def failure(self, error: BaseException, *, call: str = "", trace: str = "") -> None:
+        """Tell of a failure that the caller does not get to see, a bug with its trace.
+
+        As text each line of the trace begins like any other, for the call's id is what a
+        log is searched for; as JSON it is one object with the trace as text.
+        """
+        text = trace_text(error)
+        kind = error.type if isinstance(error, GpfnError) else type(error).__name__
+        if self.form == "json":
+            more = {"trace": text} if "\n" in text else {}
+            self._tell("error", text.rpartition("\n")[2], call, trace, {"error": kind, **more})
+            return
+        head = self._head("error", call, trace)
+        self._sink(b"".join([format_text(head, line) for line in text.split("\n")]), True)
+
+    def call(
+        self,
+        call: str,
+        reply: Answered,
+        seconds: float,
+        received: int,
+        sent: int,
+        *,
+        trace: str = "",
+    ) -> None:
+        """Tell of an answered call; what is no fault of the caller's with its trace."""
+        if reply.error is not None or reply.failures:
+            for failure in (reply.error, *reply.failures):
+                if failure is not None and not isinstance(failure, CallerError | Overloaded):
+                    self.failure(failure, call=call, trace=trace)
+        if self.form == "quiet":
+            return
+        now = resident()
+        sizes = (received, sent, now, now - self._baseline)
+        head = self._head("info", call, trace)
+        if self.form == "text":
+            self._sink(format_text(head, call_text(reply, seconds, sizes)), False)
+            return
+        from gpfn.log_json import call_fields, format_json
+
+        self._sink(format_json(head, call_fields(reply, seconds, sizes)), False)
+
+    def _tell(
+        self, level: str, message: str, call: str, trace: str, fields: Mapping[str, object]
+    ) -> None:
+        head = self._head(level, call, trace)
+        if self.form == "json":
+            from gpfn.log_json import format_json
+
+            line = format_json(head, {"message": message, **fields})
+        else:
+            line = format_text(head, message)
+        self._sink(line, level == "error")
+
+    def _head(self, level: str, call: str, trace: str) -> Head:
+        return (timestamp(time_ns()), level, self.where, self.function, call, trace)
+
+
+def error_text(reply: Answered) -> str:
+    """Return what made a call or parts of its batch fail; bugs by the class only."""
+    failures = [error for error in (reply.error, *reply.failures) if error is not None]
+    return ", ".join([_one_line(error) for error in failures])
+
+
+def _one_line(error: BaseException) -> str:
+    """Return an error of ours with its text; of any other the trace has the text."""
+    name = type(error).__name__
+    if not isinstance(error, GpfnError):
+        return name
+    try:
+        return f"{error.type}: {error}"
+    except Exception:  # noqa: BLE001 - a subclass of the user's may not be printable
+        return f"{name}, which cannot be printed"
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` with what is not printable written as Python writes it in a string."""
+    return "".join(
+        [c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text]
+    )
