@@ -219,7 +219,8 @@ def test_a_start_is_told_in_seconds_and_bytes() -> None:
         log.ready({"import": 0.25, "load": 0.5}, " (m.tflite)", {"import": 1})
 
     ((line, _),) = logged("text", tell)
-    assert " ready: import 0.250 s, load 0.500 s (m.tflite) rss " in line
+    assert " ready: import 0.250 s, load 0.500 s, rss " in line
+    assert line.endswith(" MB (m.tflite)\n")
     ((line, _),) = logged("json", tell)
     record = json.loads(line)
     assert record["seconds"] == {"import": 0.25, "load": 0.5}

@@ -32,7 +32,6 @@ __all__ = [
     "error_text",
     "escaped",
     "format_text",
-    "listed",
     "resident",
     "timestamp",
     "trace_id",
@@ -143,11 +142,6 @@ def call_text(reply: Answered, seconds: float, sizes: Sizes) -> str:
     )
 
 
-def listed(seconds: Mapping[str, float]) -> str:
-    """Return named seconds as text: ``import 0.120 s, load 0.400 s``."""
-    return ", ".join([f"{name} {spent:.3f} s" for name, spent in seconds.items()])
-
-
 def write_stderr(data: bytes, failure: bool = False) -> None:  # noqa: ARG001 - a Sink
     """Write lines to standard error, behind what was printed until now."""
     try:
@@ -210,7 +204,8 @@ class Log:
         self._baseline = now = resident()
         if self.form == "quiet":
             return
-        text = f"ready: {listed(seconds)}{note} rss {now / _MB:.1f} MB"
+        parts = [f"{name} {spent:.3f} s" for name, spent in seconds.items()]
+        text = f"ready: {', '.join([*parts, f'rss {now / _MB:.1f} MB'])}{note}"
         times = {name: round(spent, 6) for name, spent in seconds.items()}
         fields = {"seconds": times, "rss": now, **({"stages_rss": {**memory}} if memory else {})}
         self._tell("info", text, "", "", fields)
@@ -230,6 +225,12 @@ class Log:
         head = self._head("error", call, trace)
         self._sink(b"".join([format_text(head, line) for line in text.split("\n")]), True)
 
+    def failures(self, reply: Answered, *, call: str = "", trace: str = "") -> None:
+        """Tell what went wrong in a call, as far as it is no fault of the caller's."""
+        for failure in (reply.error, *reply.failures):
+            if failure is not None and not isinstance(failure, CallerError | Overloaded):
+                self.failure(failure, call=call, trace=trace)
+
     def call(
         self,
         call: str,
@@ -242,9 +243,7 @@ class Log:
     ) -> None:
         """Tell of an answered call; what is no fault of the caller's with its trace."""
         if reply.error is not None or reply.failures:
-            for failure in (reply.error, *reply.failures):
-                if failure is not None and not isinstance(failure, CallerError | Overloaded):
-                    self.failure(failure, call=call, trace=trace)
+            self.failures(reply, call=call, trace=trace)
         if self.form == "quiet":
             return
         now = resident()

@@ -71,7 +71,7 @@ def test_the_failures_are_logged_under_the_stock_fdk_too() -> None:
     with container(FILES / "echo.py", "handler", command=FDK) as running:
         running.call(call_bytes(b"fail"))
         running.stop()
-        assert "call 01M7YJCV41R00040J6M000001T: RuntimeError: secret" in running.log
+        assert "call=01M7YJCV41R00040J6M000001T RuntimeError: secret" in running.log
 
 
 def test_an_adapter_shows_its_function() -> None:

@@ -1,5 +1,7 @@
 """Who is to blame decides the reply, by invoke and by trigger, and nobody takes the process."""
 
+import json
+import re
 from pathlib import Path
 
 import orjson
@@ -102,14 +104,31 @@ def test_the_log_has_what_the_caller_does_not_get() -> None:
         running.call(call_bytes(b"good"))
         assert running.stop() == 0
         lines = running.log.splitlines()
-    assert "call 01M7YJCV41R00040J6M000001T: RuntimeError: secret" in lines  # of the trace
+    start = " error fn echo call=01M7YJCV41R00040J6M000001T "
+    assert [line for line in lines if line.endswith(f"{start}RuntimeError: secret")]  # of the trace
     calls = [line for line in lines if " ms (" in line]
-    assert [line.split()[2] for line in calls] == ["500", "400", "200"]
+    assert [line.split()[5] for line in calls] == ["500", "400", "200"]
     assert "data[0]: expected 20 numbers, got 19" in calls[1]
     for stage in ("decode", "predict", "encode"):
         assert f"{stage} 0." in calls[2]
-    assert "4 B in, 4 B out, memory " in calls[2]
-    assert lines[0].startswith("gpfn: echo: import 0.")
+    assert " 4 B in 4 B out rss " in calls[2]
+    assert " info fn echo ready: import 0." in lines[0]
+
+
+def test_a_trace_id_is_logged_and_the_log_is_json_when_asked_for() -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parent = f"traceparent: 00-{trace}-00f067aa0ba902b7-01"
+    with container(FILES / "echo.py", environ={"GPFN_LOG": "json"}) as running:
+        running.call(call_bytes(b"good", *trigger(parent)))
+        running.call(call_bytes(b"fail", parent))
+        assert running.stop() == 0
+        ready, good, failed, bad = map(json.loads, running.log.splitlines())
+    assert ready["seconds"]["import"] > 0
+    assert [good["trace_id"], failed["trace_id"], bad["trace_id"]] == [trace] * 3
+    assert good["call"] == bad["call"] == "01M7YJCV41R00040J6M000001T"
+    assert (good["status"], bad["status"]) == (200, 500)
+    assert list(good["stages_ms"]) == list(good["stages_rss"]) == ["decode", "predict", "encode"]
+    assert failed["trace"].startswith("Traceback")
 
 
 def test_a_quiet_log_has_failures_only() -> None:
@@ -119,7 +138,7 @@ def test_a_quiet_log_has_failures_only() -> None:
         assert running.stop() == 0
         lines = running.log.splitlines()
     assert lines
-    assert all(line.startswith("call 01M7YJCV41R00040J6M000001T: ") for line in lines)
+    assert all(" error fn echo call=01M7YJCV41R00040J6M000001T " in line for line in lines)
 
 
 @pytest.mark.parametrize("what", [b"closed", b"gone", b"odd", b"raise"])
@@ -136,4 +155,5 @@ def test_nothing_a_caller_sends_makes_a_line_of_its_own_in_the_log() -> None:
         running.call(call_bytes(b"x", start="POST /call?a%0Acall HTTP/1.1"))
         running.call(call_bytes(b"caller"))
         running.stop()
-        assert all(line.startswith(("call 01M7", "gpfn: ")) for line in running.log.splitlines())
+        start = re.compile(r"[\d-]{10}T[\d:.]{12}Z (info|error) fn ")
+        assert all(start.match(line) for line in running.log.splitlines())

@@ -7,7 +7,7 @@ but the last of repeated request headers before anyone sees them.
 from __future__ import annotations
 
 from gpfn.call.contract import Reply
-from gpfn.platforms.fn.log import log_failures
+from gpfn.log import Log, trace_id
 from gpfn.platforms.fn.server import error_reply
 from gpfn.platforms.fn.wire import Incoming, read_call, socket_status
 
@@ -81,7 +81,8 @@ def _incoming(ctx: InvokeContext, body: bytes) -> Incoming:
 def _response(ctx: InvokeContext, incoming: Incoming, reply: Reply) -> Response:
     from fdk.response import Response
 
-    log_failures(incoming.call.id, reply)
+    trace = trace_id(incoming.message.headers)
+    Log("fn").failures(reply, call=incoming.call.id, trace=trace)
     reply.release()
     status = socket_status(reply, by_trigger=incoming.by_trigger)
     message = reply.message

@@ -2,7 +2,7 @@
 
 It is the function's HTTP server under Fn's contract (docs/fn.md): FN_LISTENER and
 FN_FORMAT say where and how, GPFN_START_WINDOW how many seconds loading may keep the
-socket from appearing, GPFN_LOG=quiet that calls are not logged, GPFN_MAX_… the limits.
+socket from appearing, GPFN_LOG what is logged (gpfn.log), GPFN_MAX_… the limits.
 
 It loads first and listens second, as long as the agent waits for that. The agent waits five
 seconds for the socket to appear, and only then starts the clock of the first call: what is
@@ -22,10 +22,11 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 
 from gpfn.call.contract import Answering, answering
+from gpfn.call.pipeline import Stages
 from gpfn.errors import GpfnError, SetupError
 from gpfn.limits import Limits
+from gpfn.log import Log, resident
 from gpfn.platforms.fn.listener import Listener
-from gpfn.platforms.fn.log import CallLog, log_failure, say
 from gpfn.platforms.fn.server import Answer, Exchange, Server, answers_of, too_late
 from gpfn.platforms.load import load_target
 from gpfn.settings import check_settings, read_duration
@@ -43,18 +44,19 @@ def main(path: str, handler: str = "handler") -> int:
     """
     check_settings()
     listener = Listener.from_env()
-    log = CallLog()
+    log = Log("fn")
+    if log.form == "json":
+        Stages.probe = resident
     exchange = Exchange(log)
     server = Server(exchange, Limits.from_env())
-    start = Start(listener, server, read_duration(_WINDOW, _WINDOW_SECONDS), quiet=log.quiet)
+    start = Start(listener, server, read_duration(_WINDOW, _WINDOW_SECONDS), log)
     _stop_on_signals(start, server, listener)
     try:
         exchange.answers = start.load(path, handler)
-        log.ready()
         server.serve()
     except SetupError as error:
         if error.__cause__ is not None:
-            log_failure("", error)
+            log.failure(error)
         raise
     finally:
         listener.close()
@@ -81,11 +83,11 @@ def _stop_on_signals(start: Start, server: Server, listener: Listener) -> None:
 class Start:
     """One start of a runner; ``loading`` says whether it has come to its end."""
 
-    def __init__(self, listener: Listener, server: Server, window: float, *, quiet: bool) -> None:
+    def __init__(self, listener: Listener, server: Server, window: float, log: Log) -> None:
         self._listener = listener
         self._server = server
         self._window = window
-        self._quiet = quiet
+        self._log = log
         self._began = time.perf_counter()
         self._ready = allocate_lock()
         self._watched = allocate_lock()
@@ -102,7 +104,7 @@ class Start:
         self._watched.acquire()
         start_new_thread(self._watch, ())
         try:
-            answer, report = self._load(path, handler)
+            answer, seconds, note = self._load(path, handler)
         finally:
             self.loading = False
             self._ready.release()
@@ -113,17 +115,18 @@ class Start:
         late = self._listener.socket is not None
         if not late:
             self._appear()
-        self._report(report, late=late)
+        when = "before it was loaded" if late else "after it was loaded"
+        since = f"since {self._listening_after:.3f} s after the start, {when}"
+        self._log.ready(seconds, f"{note}; listening on {self._listener.path} {since}")
         return answer
 
     def _watch(self) -> None:
         try:
             if not self._ready.acquire(timeout=max(0.0, self._window)):
                 self._appear()
-                if not self._quiet:
-                    say(
-                        f"gpfn: still loading after {self._window:g} s, listening before it is done"
-                    )
+                self._log.warning(
+                    f"still loading after {self._window:g} s, listening before it is done"
+                )
                 # for its imports: beside a thread that computes they take up to half a second,
                 # which is too long once a deadline is near
                 too_late()
@@ -137,41 +140,36 @@ class Start:
         self._server.listen(self._listener.open())
         self._listening_after = time.perf_counter() - self._began
 
-    def _load(self, path: str, handler: str) -> tuple[Answer, str]:
+    def _load(self, path: str, handler: str) -> tuple[Answer, dict[str, float], str]:
         began = time.perf_counter()
         target = load_target(path, (handler,))
-        imported = f"import {time.perf_counter() - began:.3f} s"
+        seconds = {"import": time.perf_counter() - began}
         function = answering(target)
         if function is not None:
-            return answers_of(function), f"{function.name}: {imported}{_open(function)}"
+            self._log.function = function.name
+            note = _open(function, seconds, self._log)
+            return answers_of(function), seconds, note
         if not callable(target):
             kind = type(target).__name__
             raise SetupError(f"{handler} is a {kind}, not a handler", field=path)
-        return _fdk_style(target), f"{handler}: {imported}"
-
-    def _report(self, report: str, *, late: bool) -> None:
-        if self._quiet:
-            return
-        when = "before it was loaded" if late else "after it was loaded"
-        say(
-            f"gpfn: {report}; listening on {self._listener.path} since"
-            f" {self._listening_after:.3f} s after the start, {when}"
-        )
+        self._log.function = handler
+        return _fdk_style(target), seconds, ""
 
 
-def _open(function: Answering) -> str:
-    """Open the model; when that fails, calls are answered with the reason and try again."""
+def _open(function: Answering, seconds: dict[str, float], log: Log) -> str:
+    """Open the model; when that fails, calls are answered with the reason and try again.
+
+    Adds the seconds that it took; returns which model it is, or that there is none.
+    """
     try:
         opened = function.open()
     except Exception as error:  # noqa: BLE001 - a function that is broken has to say so too
-        log_failure("", error)
+        log.failure(error)
         return ", model not opened"
     if function.model is None:
         return ""
-    return (
-        f", load {opened.load_seconds:.3f} s, warm-up {opened.warmup_seconds:.3f} s"
-        f" ({function.model.name})"
-    )
+    seconds.update({"load": opened.load_seconds, "warm-up": opened.warmup_seconds})
+    return f" ({function.model.name})"
 
 
 def _fdk_style(handler: Callable[..., object]) -> Answer:

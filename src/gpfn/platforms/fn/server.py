@@ -18,7 +18,7 @@ from gpfn.http.head import Request
 from gpfn.http.serial import SerialServer
 from gpfn.http.writer import response_head
 from gpfn.limits import Limits
-from gpfn.platforms.fn.log import CallLog, say
+from gpfn.log import Log, trace_id
 from gpfn.platforms.fn.wire import Headers, Incoming, read_call, reply_headers, socket_status
 
 __all__ = ["Answer", "Buffers", "Exchange", "Server", "answers_of", "error_reply", "too_late"]
@@ -39,11 +39,11 @@ class Exchange:
 
     __slots__ = ("_began", "_log", "_out", "answers")
 
-    def __init__(self, log: CallLog) -> None:
+    def __init__(self, log: Log) -> None:
         self.answers: Answer = lambda _: too_late()
         self._log = log
         self._began = 0.0
-        self._out: tuple[str, Reply, int] | None = None
+        self._out: tuple[str, Headers, Reply, int] | None = None
 
     def answer(self, request: Request) -> Buffers:
         """Answer one request; never raises."""
@@ -64,18 +64,20 @@ class Exchange:
     def sent(self) -> None:
         """Log what was answered last, now that nobody waits for it."""
         if self._out is not None:
-            self._log.call(*self._out, time.perf_counter() - self._began)
-            self._out[1].release()
+            call_id, headers, reply, received = self._out
+            seconds, sent = time.perf_counter() - self._began, len(reply.message.body)
+            self._log.call(call_id, reply, seconds, received, sent, trace=trace_id(headers))
+            reply.release()
             self._out = None
 
     def lost(self, error: OSError) -> None:
         """Log that the agent went away before it had its answer."""
-        call_id = "-"
+        call_id = ""
         if self._out is not None:
-            call_id, reply, _ = self._out
+            call_id, _, reply, _ = self._out
             reply.release()
             self._out = None
-        say(f"call {call_id}: the agent went away: {error}")
+        self._log.error(f"the agent went away: {error}", call=call_id)
 
     def _bytes(self, incoming: Incoming, reply: Reply, *, close: bool) -> Buffers:
         try:
@@ -83,7 +85,8 @@ class Exchange:
         except ValueError as error:  # a header that would break out of its line
             reply = error_reply(GpfnError(f"the reply cannot be sent: {error}"))
             buffers = _reply_bytes(reply, by_trigger=incoming.by_trigger, close=close)
-        self._out = (incoming.call.id, reply, len(incoming.message.body))
+        message = incoming.message
+        self._out = (incoming.call.id, message.headers, reply, len(message.body))
         return buffers
 
 
