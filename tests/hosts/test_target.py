@@ -59,6 +59,15 @@ def test_the_environment_comes_before_the_config(
     assert find_target(str(folder)).environ()["GREETING"] == "good day"
 
 
+def test_the_environment_has_the_name_for_logs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GPFN_NAME", raising=False)
+    assert "GPFN_NAME" not in find_target(str(folder)).environ()
+    (folder / "func.yaml").write_text("name: app/forecast\n")
+    assert find_target(str(folder)).environ()["GPFN_NAME"] == "app/forecast"
+
+
 def test_the_functions_of_the_repository(root: Path) -> None:
     assert find_target(str(root)).file == root / "functions" / "forecast" / "func.py"
     assert find_target(str(root / "functions" / "forecast")).handler == "handler"
@@ -72,5 +81,6 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 def test_a_number_that_is_none(folder: Path) -> None:
     (folder / "func.yaml").write_text("memory: lots\n")
-    with pytest.raises(SetupError, match="memory: expected a whole number, got 'lots'"):
+    says = "line 1: memory: expected a whole number from 0 to 2147483647, got 'lots'"
+    with pytest.raises(SetupError, match=says):
         find_target(str(folder))

@@ -10,7 +10,7 @@ import pytest
 from gpfn.build.image import layers, packages
 from gpfn.build.recipe import PLATFORMS
 from gpfn.hosts.engine import Engine
-from gpfn.hosts.target import read_func_file
+from gpfn.hosts.funcfile import read_func_file
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.files import entries
@@ -37,7 +37,7 @@ def test_settings(engine: Engine, build: Build, platform: str) -> None:
     assert not found.get("Volumes")
     assert found["StopSignal"] == "SIGTERM"
     assert found["Labels"]["org.opencontainers.image.title"]
-    version = read_func_file(ROOT / FUNCTIONS[platform] / "func.yaml")["version"]
+    version = read_func_file(ROOT / FUNCTIONS[platform] / "func.yaml").text("version")
     assert found["Labels"]["org.opencontainers.image.version"] == version
     assert found["Labels"]["gpfn.platform"] == platform
     assert ("Healthcheck" in found) == (platform in ("http", "graphpipe"))

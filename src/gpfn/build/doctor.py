@@ -110,8 +110,8 @@ def _tags(facts: Facts) -> _Found:
         if not name.startswith("$") and _is_latest(name) and not _is_stage(name, facts.dockerfile):
             yield "warns", "all", f"Dockerfile: FROM {name} is another image every day"
     for key in ("build_image", "run_image"):
-        if facts.text(key) and _is_latest(facts.text(key)):
-            yield "warns", "fn", f"{key}: {facts.text(key)} is another image every day"
+        if facts.values.text(key) and _is_latest(facts.values.text(key)):
+            yield "warns", "fn", f"{key}: {facts.values.text(key)} is another image every day"
     if facts.image and _is_latest(facts.image.name):
         text = f"{facts.image.name}: latest is pulled at every cold start, and fails without"
         yield "fails", "openwhisk", text
@@ -155,7 +155,7 @@ def _image(facts: Facts) -> _Found:
 
 
 def _dockerfile(facts: Facts) -> _Found:
-    runtime = facts.text("runtime")
+    runtime = facts.values.text("runtime")
     if facts.dockerfile:  # it wins, whatever the runtime
         return
     if runtime == "docker":

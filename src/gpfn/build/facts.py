@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpfn.build.recipe import func_file
 from gpfn.errors import GpfnError, SetupError
 from gpfn.hosts.fn import Fn
+from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
 from gpfn.hosts.host import Request
-from gpfn.hosts.target import FuncFile, Target, read_func_file
+from gpfn.hosts.target import Target
 
 __all__ = [
     "DOCKERFILE",
@@ -94,18 +94,13 @@ class Facts:
     measured: Measured | None = None
     image: ImageFacts | None = None
 
-    def text(self, key: str) -> str:
-        """Return a scalar of func.yaml, empty when it is not there."""
-        value = self.values.get(key, "")
-        return value if isinstance(value, str) else ""
-
 
 def gather(target: Target, *, measured: Measured | None, image: ImageFacts | None) -> Facts:
     """Read the function's folder. Raises SetupError when a file cannot be read."""
-    file = func_file(target.folder)
+    file = find_func_file(target.folder)
     return Facts(
         target=target,
-        values=read_func_file(file) if file else {},
+        values=read_func_file(file) if file else FuncFile(),
         dockerfile=_read(target.folder / DOCKERFILE),
         requirements=tuple(_read(target.folder / "requirements.txt").splitlines()),
         models=_models(target.folder),

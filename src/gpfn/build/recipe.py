@@ -26,7 +26,6 @@ __all__ = [
     "Recipe",
     "default_tag",
     "described",
-    "func_file",
     "next_command",
 ]
 
@@ -200,25 +199,18 @@ class Recipe:
 _MODELS = (".tflite", ".onnx", ".pb")
 
 
-def func_file(folder: Path) -> Path | None:
-    """Return a folder's func.yaml, func.yml or func.json, whichever there is."""
-    from gpfn.hosts.target import FUNC_FILES
-
-    return next((folder / name for name in FUNC_FILES if (folder / name).is_file()), None)
-
-
 def described(target: Target | None, platform: str) -> tuple[str, str, str, str]:
     """Return name, version, folder in the build context, and for a model server the model."""
-    from gpfn.hosts.target import read_func_file
+    from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
 
     if target is None:
         return "", "", "", ""
-    file = func_file(target.folder)
-    values = read_func_file(file) if file else {}
-    name, version = values.get("name", ""), values.get("version", "")
+    file = find_func_file(target.folder)
+    values = read_func_file(file) if file else FuncFile()
+    name, version = values.text("name"), values.text("version")
     model = _model_of(target.folder) if platform == "graphpipe" else ""
     folder = folder_in_context(target.folder)
-    return str(name or target.folder.name).replace("/", "-"), str(version or ""), folder, model
+    return (name or target.folder.name).replace("/", "-"), version, folder, model
 
 
 def default_tag(target: Target | None, platform: str, runtime: str = "litert") -> str:
