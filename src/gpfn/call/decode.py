@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from gpfn.call.payload import Payload
 from gpfn.errors import InvalidEvent, InvalidTensor, TooLarge
-from gpfn.media import EVENT, EVENT_BATCH, EVENT_FAMILY, GRAPHPIPE, JSON
+from gpfn.media import (
+    EVENT,
+    EVENT_BATCH,
+    EVENT_FAMILY,
+    GRAPHPIPE,
+    JSON,
+    TEXT_JSON,
+    UNTYPED,
+    essence,
+)
 from gpfn.message import Message
 
 TYPE_CHECKING = False
@@ -33,6 +42,8 @@ __all__ = [
 ]
 
 _MARKS = (b"specversion", b"cloudEventsVersion")
+_SNIFFED = frozenset([JSON, TEXT_JSON, *UNTYPED])
+"""What a body says of itself that may be an event all the same."""
 _MODES = (JSON, EVENT, EVENT_BATCH)
 
 
@@ -73,16 +84,14 @@ def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -
             f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)",
             field="body",
         )
-    plain = Payload(body, content_type, headers=headers)
-    if not _may_be_event(request, plain):
-        return (plain,), "plain"
-    from gpfn.events.modes import read
+    if _may_be_event(body, content_type, headers):
+        from gpfn.events.modes import read
 
-    found = read(request, limits)
-    if found is None:
-        return (plain,), "plain"
-    events, mode = found
-    return tuple([Payload.from_event(event, headers) for event in events]), mode
+        found = read(request, limits)
+        if found is not None:
+            events, mode = found
+            return tuple([Payload.from_event(event, headers) for event in events]), mode
+    return (Payload(body, content_type, headers=headers),), "plain"
 
 
 def _receive_parsed(request: Parsed, limits: Limits, takes: str) -> Received:
@@ -125,16 +134,23 @@ def json_bytes(value: object) -> bytes:
         return json.dumps(value).encode()
 
 
-def _may_be_event(message: Message, plain: Payload) -> bool:
+def _may_be_event(
+    body: bytes | memoryview, content_type: str, headers: tuple[tuple[str, str], ...]
+) -> bool:
     """Say whether it is worth loading the events package, which a plain call never pays for."""
-    if message.content_type[:24].lower().startswith(EVENT_FAMILY):
-        return True
-    for name, _ in message.headers:
-        if name.startswith("ce-"):
+    if content_type not in _SNIFFED:
+        base = essence(content_type)
+        if base.startswith(EVENT_FAMILY):
             return True
-    if not plain.is_json:
+        sniffed = base in _SNIFFED or base.endswith("+json")
+    else:
+        sniffed = True
+    for name, _ in headers:
+        if name[:3] == "ce-":
+            return True
+    if not sniffed:
         return False
-    data = plain.data
+    data = body if isinstance(body, bytes) else bytes(body)
     return _MARKS[0] in data or _MARKS[1] in data
 
 
@@ -160,10 +176,9 @@ def decode_arrays(
     Raises InvalidTensor with the path of what does not fit, UnsupportedMedia,
     InvalidMessage for a broken GraphPipe message, TooLarge.
     """
-    event = payload.event
-    if event is not None and not event.has_data:
+    if payload.event is not None and not payload.has_data:
         raise InvalidEvent("missing; this function takes numbers", field="data")
-    if payload.is_json:
+    if payload.media_type == JSON or payload.is_json:
         return _from_json(payload, specs, limits)
     if payload.base_type == GRAPHPIPE:
         return _from_graphpipe(payload, specs, limits)
@@ -182,14 +197,18 @@ def decode_arrays(
 def _from_json(
     payload: Payload, specs: Sequence[TensorSpec], limits: Limits
 ) -> dict[str, np.ndarray]:
-    from gpfn.tensors.json_forms import decode_json, form_of
-
     if payload.event is None and payload.is_empty:
         raise InvalidTensor("empty; expected numbers as JSON", field="body")
     value = payload.json()
-    if value.__class__ is not list:  # which is the nested form
-        payload.form = form_of(value, specs)
-    return decode_json(value, specs, limits, path=payload.field)
+    path = "body" if payload.event is None else "data"
+    if value.__class__ is list and len(specs) == 1:  # the nested form, as nearly always
+        from gpfn.tensors.nested import decode_nested
+
+        return {specs[0].name: decode_nested(value, specs[0], limits, path=path)}
+    from gpfn.tensors.json_forms import decode_json, form_of
+
+    payload.form = form_of(value, specs)
+    return decode_json(value, specs, limits, path=path)
 
 
 def _from_graphpipe(

@@ -5,7 +5,7 @@ event of the form in which the request came. What went wrong becomes an error do
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.call.payload import Payload
@@ -32,6 +32,11 @@ __all__ = [
     "to_event",
     "to_message",
 ]
+
+
+# What a NamedTuple's own constructor does, without the Python function around it.
+_message: Callable[..., Message] = tuple.__new__
+_body: Callable[..., "Body"] = tuple.__new__
 
 
 class Body(NamedTuple):
@@ -107,13 +112,13 @@ def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: s
         return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     from gpfn.tensors.codec import encode
 
-    kind = family(asked.base_type)
+    kind = JSON if asked.media_type == JSON else family(asked.base_type)
     media_type = JSON if kind in (JSON, None) else asked.base_type
     done = encode(arrays, media_type, form=asked.form, nonfinite=nonfinite)  # type: ignore[arg-type]
     attributes: dict[str, str | bool] = dict(done.attributes)
     if done.nonfinite:
         attributes["nonfinite"] = True
-    return Body(done.body, done.media_type, attributes, valid_json=media_type == JSON)
+    return _body(Body, (done.body, done.media_type, attributes, media_type == JSON))
 
 
 def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
@@ -196,11 +201,11 @@ def to_message(
     if isinstance(body, Message):
         return body
     if request is not None:
-        return event_message([to_event(request, body, stamp)], form)
+        return event_message((to_event(request, body, stamp),), form)
     if not isinstance(body, Body):
         return event_message([body], "structured")
     if not body.attributes:
-        return Message(body.data or b"", body.media_type)
+        return _message(Message, (body.data or b"", body.media_type, ()))
     headers = tuple([(f"gpfn-{name}", _text(value)) for name, value in body.attributes.items()])
     return Message(body.data or b"", body.media_type, headers)
 
@@ -210,7 +215,7 @@ def event_message(events: "Sequence[Event]", form: str) -> Message:
     if form == "structured":
         from gpfn.events.json_format import write_event
 
-        return Message(write_event(events[0]), EVENT)
+        return _message(Message, (write_event(events[0]), EVENT, ()))
     from gpfn.events.modes import write
 
     return write(events, form)  # type: ignore[arg-type] # the form is what read() gave

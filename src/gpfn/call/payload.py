@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Payload"]
 
 _UNSET = object()
+_NO_ATTRIBUTES: Mapping[str, str] = {}
 _JSON = frozenset([JSON, TEXT_JSON])
 
 
@@ -30,6 +31,7 @@ class Payload:
 
     __slots__ = (
         "_data",
+        "_expiry",
         "_value",
         "attributes",
         "event",
@@ -51,10 +53,11 @@ class Payload:
         """``headers`` are the transport's; ``attributes`` describe the data (dtype, shape)."""
         self._data: bytes | bytearray | memoryview | None = data
         self._value: object = _UNSET
+        self._expiry: object = None
         self.media_type = media_type
         self.event = event
         self.headers = headers
-        self.attributes: Mapping[str, str] = attributes or {}
+        self.attributes: Mapping[str, str] = attributes or _NO_ATTRIBUTES
         self.form = "nested"
         """Which of the JSON forms of tensors it had; arrays are answered in the same."""
         self.outputs: tuple[str, ...] = ()
@@ -69,13 +72,20 @@ class Payload:
 
     @classmethod
     def from_event(cls, event: Event, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
-        """Return the payload of an event; its data is looked at when it is asked for."""
+        """Return the payload of an event; its data are read when they are asked for."""
         from gpfn.events.event import ABSENT
 
-        parsed = event.content[0] is not ABSENT
-        unsaid = JSON if parsed else OCTETS
-        payload = cls(b"", event.datacontenttype or unsaid, event=event, headers=headers)
-        payload._data = None
+        value, data, media_type, expiry = event.content
+        payload = cls.__new__(cls)
+        payload._data = data
+        payload._value = _UNSET if value is ABSENT else value
+        payload._expiry = expiry
+        payload.media_type = media_type or (OCTETS if value is ABSENT else JSON)
+        payload.event = event
+        payload.headers = headers
+        payload.attributes = _NO_ATTRIBUTES
+        payload.form = "nested"
+        payload.outputs = ()
         return payload
 
     @property
@@ -103,9 +113,13 @@ class Payload:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no bytes; a parsed value is never empty."""
-        data = self.event.buffer if self.event is not None else self._data
-        return self._value is _UNSET and not data
+        """Whether there is neither a byte nor a parsed value."""
+        return self._value is _UNSET and not self._data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are data, if only of no bytes; an event may have none."""
+        return self._data is not None or self._value is not _UNSET
 
     @property
     def base_type(self) -> str:
@@ -132,7 +146,7 @@ class Payload:
 
         Raises InvalidEvent when it is no time.
         """
-        text = None if self.event is None else self.event.attribute("expirytime")
+        text = self._expiry
         if text is None:
             return None
         from gpfn.deadline import Deadline

@@ -29,6 +29,8 @@ from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from gpfn.call.callback import Callback
     from gpfn.events.event import Event
 
@@ -125,24 +127,25 @@ def compute_steps(
     deadline: Deadline = NEVER,
 ) -> Steps[object]:
     """Return what is computed from what a call takes: arrays, an event, a payload."""
-    value = subject
+    value, arrays = subject, contract.takes == "arrays"
     if contract.before is not None:
         stages.begin("before")
-        value = _apply(contract.before, value, extras)
+        value = _apply(contract.before, value, extras, arrays)
         if hasattr(value, "__await__"):
             value = yield value
+        arrays = is_arrays(value)
     if monotonic() >= deadline.at:
         deadline.check("the prediction was begun")
     stages.begin("predict")
     if contract.handler is None:
         value = contract.predict(value, deadline)
     else:
-        value = _apply(contract.handler, value, extras)
+        value = _apply(contract.handler, value, extras, arrays)
         if hasattr(value, "__await__"):
             value = yield value
     if contract.after is not None:
         stages.begin("after")
-        value = _apply(contract.after, value, extras)
+        value = _apply(contract.after, value, extras, is_arrays(value))
         if hasattr(value, "__await__"):
             value = yield value
     return value
@@ -212,9 +215,10 @@ def _without_headers(body: Body | Event | Message) -> Body | Event:
     return Body(bytes(body.body), body.content_type) if isinstance(body, Message) else body
 
 
-def _apply(callback: Callback, value: object, extras: Mapping[str, object]) -> object:
-    if is_arrays(value):
-        return callback.with_arrays(value, extras)  # type: ignore[arg-type] # it is a mapping
+def _apply(callback: Callback, value: Any, extras: Mapping[str, object], arrays: bool) -> object:
+    """Call a user's function with one value, or with named arrays."""
+    if arrays:
+        return callback.with_arrays(value, extras)
     return callback.with_value(value, extras)
 
 

@@ -186,9 +186,14 @@ class Event:
         return self._data is not None or self._value is not ABSENT
 
     @property
-    def content(self) -> tuple[object, bytes | memoryview | None]:
-        """The data as they are held: a JSON value or ``ABSENT``, else octets or None."""
-        return self._value, self._data
+    def content(self) -> tuple[object, bytes | memoryview | None, str | None, Value | None]:
+        """What a call asks of an event, at once.
+
+        The data as they are held: a JSON value or ``ABSENT``, else bytes or None; then the
+        media type and the extension ``expirytime``.
+        """
+        get = self._attributes.get
+        return self._value, self._data, get("datacontenttype"), get("expirytime")  # type: ignore[return-value] # text
 
     def json(self) -> object:
         """Return the data as a JSON value, parsed at most once for a structured event.

@@ -7,6 +7,8 @@ comes out, errors included: every limit counts bytes of the message, not of piec
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.body import Body, ChunkScanner, only_chunk
 from gpfn.http.head import CHUNKED, Head, Request
@@ -16,6 +18,10 @@ __all__ = ["RequestReader"]
 
 _END = b"\r\n\r\n"
 _BETWEEN, _HEAD, _LENGTH, _CHUNKS = range(4)
+
+
+# What a NamedTuple's own constructor does, without the Python function around it.
+_request: Callable[..., Request] = tuple.__new__
 
 
 class RequestReader:
@@ -220,7 +226,8 @@ class RequestReader:
     def _finish(self, body: bytes | memoryview) -> None:
         head = self._head
         self._state = _BETWEEN
-        self._ready = Request(head.method, head.target, tuple(head.headers), body, head.keep_alive)
+        request = (head.method, head.target, tuple(head.headers), body, head.keep_alive)
+        self._ready = _request(Request, request)
 
 
 def _anew(error: GpfnError) -> GpfnError:

@@ -122,7 +122,7 @@ def encode(
     ``nonfinite="refuse"`` BackendError says where. Binary forms carry them as they are.
     Raises UnsupportedMedia without an encoder for the media type.
     """
-    kind = family(media_type)
+    kind = JSON if media_type == JSON else family(media_type)
     if kind == JSON:
         body = _nested(arrays) if form == "nested" else None
         # orjson writes null for NaN and infinity: in a short text that is found soonest

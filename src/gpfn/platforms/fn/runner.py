@@ -22,7 +22,6 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 
 from gpfn.call.contract import Answering, answering
-from gpfn.call.pipeline import Stages
 from gpfn.errors import GpfnError, SetupError
 from gpfn.limits import Limits
 from gpfn.log import Log, resident
@@ -46,6 +45,8 @@ def main(path: str, handler: str = "handler") -> int:
     listener = Listener.from_env()
     log = Log("fn")
     if log.form == "json":
+        from gpfn.call.pipeline import Stages
+
         Stages.probe = resident
     exchange = Exchange(log)
     server = Server(exchange, Limits.from_env())

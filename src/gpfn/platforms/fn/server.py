@@ -67,7 +67,8 @@ class Exchange:
             call_id, headers, reply, received = self._out
             seconds, sent = time.perf_counter() - self._began, len(reply.message.body)
             self._log.call(call_id, reply, seconds, received, sent, trace=trace_id(headers))
-            reply.release()
+            if reply.error is not None or reply.failures:
+                reply.release()
             self._out = None
 
     def lost(self, error: OSError) -> None:

@@ -15,7 +15,7 @@ Fn-Deadline: when the agent stops waiting, in RFC 3339 and whole seconds.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpfn import __version__
 from gpfn.call.contract import Call, Reply
@@ -59,6 +59,9 @@ _TOLD = frozenset(("content-type", "fn-call-id", "fn-deadline", "fn-intent"))
 
 Headers = tuple[tuple[str, str], ...]
 
+# What a NamedTuple's own constructor does, without the Python function around it.
+_new: Any = tuple.__new__
+
 
 class Incoming(NamedTuple):
     """One call: the message with the caller's headers, and how it came."""
@@ -93,8 +96,10 @@ def read_call(headers: Headers, body: bytes | memoryview) -> Incoming:
     given = unwrap(kept) if by_trigger else kept
     if intent == "cloudevent":
         content_type = _as_event(content_type, given)
-    message = Message(body, content_type, tuple(given))
-    return Incoming(message, Call(call_id, deadline, "fn"), by_trigger, headers)
+    message = _new(Message, (body, content_type, tuple(given)))
+    call = _new(Call, (call_id, deadline, "fn"))
+    incoming: Incoming = _new(Incoming, (message, call, by_trigger, headers))
+    return incoming
 
 
 def unwrap(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
