@@ -22,7 +22,7 @@ import orjson
 from gpfn.errors import InvalidEvent
 from gpfn.events.attributes import quoted
 
-__all__ = ["colons", "encode", "parse", "quotes", "refuse_duplicates", "scan"]
+__all__ = ["colons", "encode", "parse", "refuse_duplicates", "scan"]
 
 
 def parse(text: bytes | memoryview, *, field: str = "body") -> object:
@@ -65,7 +65,6 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*+:")
 _OPENING = frozenset(b"[{")
 _QUOTE = ord('"')
-_SHORT = 4096
 
 
 def refuse_duplicates(
@@ -82,13 +81,6 @@ def refuse_duplicates(
         expected = -1
     if colons(text) != expected:
         scan(text, level=level)
-
-
-def quotes(text: bytes) -> int:
-    """Return the number of double quotes, escaped ones included."""
-    if len(text) < _SHORT:
-        return text.count(b'"')
-    return len(text) - len(text.replace(b'"', b""))  # count() looks at every single byte
 
 
 def colons(text: bytes) -> int:

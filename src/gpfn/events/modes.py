@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
+import orjson
+
+from gpfn.errors import TooLarge, UnsupportedMedia
 from gpfn.events.event import Event
 from gpfn.events.http_binding import is_binary, read_binary, write_binary
 from gpfn.events.json_format import (
@@ -56,22 +58,21 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
     body, content_type, headers = message
     if len(body) > limits.body_bytes:
         raise TooLarge(f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)")
-    if content_type != EVENT:
+    if content_type not in _SNIFFED and content_type != EVENT:
         content_type = essence(content_type)
     if content_type == EVENT:
         text = body if isinstance(body, bytes) else bytes(body)
         return _received(Received, ((read_event(text),), "structured"))
     if content_type.startswith(EVENT_FAMILY):
         return _batch(message, content_type, limits)
-    if headers and is_binary(message):
-        return Received((read_binary(message),), "binary")
+    for name, _ in headers:
+        if name[:3] == "ce-":
+            if is_binary(message):
+                return Received((read_binary(message),), "binary")
+            break
     if content_type in _SNIFFED:
         return _sniffed(message, limits)
     return None
-
-
-def _octets(body: bytes | memoryview) -> bytes:
-    return body if isinstance(body, bytes) else bytes(body)
 
 
 def _batch(message: Message, content_type: str, limits: Limits) -> Received:
@@ -79,28 +80,29 @@ def _batch(message: Message, content_type: str, limits: Limits) -> Received:
         raise UnsupportedMedia(
             f"expected {EVENT} or {EVENT_BATCH}, got {content_type!r:.80}", field="content-type"
         )
-    text = _octets(message.body)
+    text = bytes(message.body)
     return Received(read_values(parse(text), limits.batch, text), "batch")
 
 
 def _sniffed(message: Message, limits: Limits) -> Received | None:
-    text = _octets(message.body)
+    body = message[0]
+    text = body if isinstance(body, bytes) else bytes(body)
     single = _OBJECT.match(text) is not None
     if not single and _OBJECTS.match(text) is None:
         return None
-    marked = any(mark in text for mark in _MARKS)
+    marked = _MARKS[0] in text or _MARKS[1] in text
     if not marked and b"\\u" not in text:  # a member's name may be spelled with escapes
         return None
     try:
-        document = parse(text)
-    except InvalidEvent:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
         if marked:
-            raise
+            parse(text)  # which says what is wrong with it
         return None
     if single:
         if not is_envelope(document):
             return None
-        return Received((read_value(document, text),), "structured")
+        return _received(Received, ((read_value(document, text),), "structured"))
     if isinstance(document, list) and all(map(is_envelope, document)):
         return Received(read_values(document, limits.batch, text), "batch")
     return None

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
 from gpfn.tensors.dtypes import KINDS, Kind
-from gpfn.tensors.shapes import allows, at, check_shape, counted, over_limit, what
+from gpfn.tensors.shapes import at, check_shape, counted, over_limit, what
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_nested", "flatten", "pack"]
@@ -48,11 +48,17 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
         wanted = spec.shape
         if wanted is not None and len(wanted) != len(shape):
             check_shape(shape, wanted, path)  # no path into the data tells it better
-        if wanted is None or allows(wanted, shape):
+        if wanted is None or shape == _filled(wanted, shape):
             array = pack(flat, KINDS[spec.dtype], limits, shape)
             if array is not None:
                 return array
     return _decode_by_value(value, spec, limits, path=path)
+
+
+def _filled(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the wanted shape with its unknown sizes taken from another one."""
+    sizes = zip(wanted, shape, strict=True)
+    return tuple([size if want is None else want for want, size in sizes])
 
 
 def flatten(
