@@ -2,6 +2,8 @@
 
 import io
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -113,7 +115,7 @@ ITEM = "'descr': '<f4', 'fortran_order': False, 'shape': (1,)"
     [
         (b"", "data: not a .npy file: its first bytes are others"),
         (b"PK\x03\x04", "data: not a .npy file"),
-        (b"\x93NUMPY", "data: unknown .npy version []"),
+        (b"\x93NUMPY", "data: not a .npy file: its first bytes are others"),
         (headed("{}", version=b"\x04\x00"), "data: unknown .npy version [4, 0]"),
         (b"\x93NUMPY\x01\x00", "data: the .npy header is cut short"),
         (b"\x93NUMPY\x01\x00\x10\x00{", "data: the .npy header is cut short"),
@@ -122,13 +124,22 @@ ITEM = "'descr': '<f4', 'fortran_order': False, 'shape': (1,)"
         (headed("{" + ITEM + "}", b"\0" * 5), "data: expected 4 bytes for shape (1,), got 5"),
         (headed("{" + ITEM.replace("<f4", "<c8") + "}"), "data: the dtype '<c8' is not supported"),
         (headed("{" + ITEM.replace("<f4", "<M8") + "}"), "data: the dtype '<M8' is not supported"),
-        (headed("{" + ITEM.replace("<f4", "<f3") + "}"), "data: the dtype '<f3' is not supported"),
+        (headed("{" + ITEM.replace("<f4", "<f3") + "}"), "data: the .npy header is not understood"),
         (headed("{" + ITEM.replace("<f4", "<f16") + "}"), "data: the dtype '<f16' is not supp"),
         (headed("{" + ITEM.replace("<f4", "|S0") + "}"), "data: the dtype '|S0' is not supported"),
         (headed("{" + ITEM.replace("<f4", "|V8") + "}"), "data: the dtype '|V8' is not supported"),
         (headed("{" + ITEM.replace("(1,)", "(-1,)") + "}"), "data: the .npy header is not under"),
-        (headed("{" + ITEM.replace("(1,)", "(1,,)") + "}"), "data: the .npy shape is not under"),
-        (headed("{" + ITEM.replace("(1,)", "(1 2)") + "}"), "data: the .npy shape is not under"),
+        (headed("{" + ITEM.replace("(1,)", "(1,,)") + "}"), "data: the .npy header is not under"),
+        (headed("{" + ITEM.replace("(1,)", "(1 2)") + "}"), "data: the .npy header is not under"),
+        (headed("{" + ITEM.replace("(1,)", "(True,)") + "}"), "data: the .npy shape is not under"),
+        (headed("{" + ITEM.replace("(1,)", "1") + "}"), "data: the .npy header is not understood"),
+        (headed("{" + ITEM.replace("False", "0") + "}"), "data: the .npy header is not understood"),
+        (headed("{" + ITEM + ", 'x': 1}"), "data: the .npy header is not understood"),
+        (headed("{" + ITEM.replace("<f4", "f4,i4") + "}"), "data: the dtype '|V8' is not supp"),
+        (headed("{" + ITEM.replace("<f4", "(2,2)f4") + "}"), "data: the dtype '|V16' is not supp"),
+        (headed("{" + ITEM.replace("'<f4'", "('<f4', (2,))") + "}"), "data: the dtype '|V8' is"),
+        (headed("{" + ITEM.replace("<f4", "|O") + "}"), "data: object arrays hold pickles"),
+        (headed("{" + ITEM.replace("<f4", "O,f4") + "}"), "data: object arrays hold pickles"),
         (headed("{'descr': [('a', '<f4')]}"), "data: the .npy header is not understood"),
         (headed("__import__('os').system('true')"), "data: the .npy header is not understood"),
         (headed("{" + ITEM[:34] + "}"), "data: the .npy header is not understood"),
@@ -149,7 +160,74 @@ def test_a_header_of_blanks_takes_no_time(header: str) -> None:
 
 def test_other_writers_spacing_and_order_are_read() -> None:
     header = "{ 'shape':(2L,1) ,'fortran_order' : False,'descr':'|u1'}\n"
-    assert decode_npy(headed(header, b"\x01\x02"), None, LIMITS).tolist() == [[1], [2]]
+    with pytest.warns(UserWarning, match="Python 2"):  # NumPy's own; L ends a number there
+        assert decode_npy(headed(header, b"\x01\x02"), None, LIMITS).tolist() == [[1], [2]]
+
+
+HOSTILE = [
+    "(" * 10_000,
+    "{" * 10_000,
+    "{" + ITEM.replace("(1,)", "(" * 4000 + ")" * 4000) + "}",
+    "{" + ITEM.replace("'<f4'", "[" * 4000 + "]" * 4000) + "}",
+    "{" + ITEM.replace("'<f4'", "(" * 90 + "'<f4'" + ",)" * 90) + "}",
+    "{" + ITEM.replace("(1,)", "-" * 9_000 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "1|" * 4_500 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "1<" * 4_500 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "x" + "()" * 4_500) + "}",
+    "{" + ITEM.replace("(1,)", "x" + ".x" * 4_500) + "}",
+    "{" + ITEM.replace("(1,)", "not " * 2_400 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "lambda:" * 1_400 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "1 if 1 else " * 800 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "(" + "9" * 9_000 + ",)") + "}",
+    "{" + ITEM.replace("<f4", "f4," * 3_000) + "}",
+    "{" + ITEM.replace("<f4", "S" + "9" * 9_000) + "}",
+    "{" + ITEM.replace("<f4", "<é4") + "}",
+    "{" + ITEM.replace("'<f4'", "'" * 9_000) + "}",
+    "{" + ITEM.replace("'<f4'", "1L " * 3_000) + "}",
+    "{" + ITEM + "}\x00",
+    "{" + ITEM + "}\\",
+]
+
+
+# The same, as long as is let through to Python's parser.
+HOSTILE += [
+    "(" * 1_990,
+    "{" * 1_990,
+    "{" + ITEM.replace("(1,)", "(" * 900 + ")" * 900) + "}",
+    "{" + ITEM.replace("(1,)", "1|" * 900 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "1<" * 900 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "x" + "()" * 900) + "}",
+    "{" + ITEM.replace("(1,)", "not " * 450 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "lambda:" * 250 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "1 if 1 else " * 150 + "1") + "}",
+    "{" + ITEM.replace("(1,)", "(" + "9" * 1_900 + ",)") + "}",
+    "{" + ITEM.replace("<f4", "f4," * 600) + "}",
+    "{" + ITEM.replace("<f4", "S" + "9" * 1_900) + "}",
+    "{" + ITEM.replace("'<f4'", "'" * 1_900) + "}",
+    "{" + ITEM.replace("'<f4'", "1L " * 600) + "}",
+]
+
+
+@pytest.mark.parametrize("header", HOSTILE)
+@pytest.mark.parametrize("version", [b"\x01\x00", b"\x02\x00", b"\x03\x00"])
+def test_a_hostile_header_is_refused_at_little_cost(header: str, version: bytes) -> None:
+    data = headed(header, b"\0" * 4, version)
+    started = time.process_time()
+    refusal(lambda: decode_npy(data, None, LIMITS), (InvalidTensor, TooLarge))
+    assert time.process_time() - started < 0.2
+
+
+def test_a_hostile_header_is_refused_in_a_thread() -> None:
+    def refused() -> int:
+        return sum(
+            bool(
+                refusal(lambda h=h: decode_npy(headed(h), None, LIMITS), (InvalidTensor, TooLarge))
+            )
+            for h in HOSTILE
+        )
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(refused).result() == len(HOSTILE)
 
 
 def test_limits_hold() -> None:
