@@ -1,11 +1,31 @@
 """What callers send as an image, down to the bytes of the image file."""
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from gpfn.errors import InvalidImage, InvalidRequest, TooLarge
+from gpfn.errors import InvalidImage, InvalidRequest, MissingExtra, TooLarge
 
-__all__ = ["from_text", "multipart_fields"]
+if TYPE_CHECKING:
+    from multipart import MultipartSegment, PushMultipartParser
+
+__all__ = ["FORM_HEADERS", "FORM_HEADER_BYTES", "FORM_PARTS", "from_text", "multipart_fields"]
+
+FORM_PARTS = 64
+"""Parts of one form; as many as tensors of one call."""
+FORM_HEADERS = 8
+"""Header lines of one part."""
+FORM_HEADER_BYTES = 4096
+"""Bytes of one header line of a part."""
+
+_LONGEST_BOUNDARY = 70  # RFC 2046, section 5.1.1
+_LONGEST_TYPE = 1024
+_CHUNK = 1 << 16
+# RFC 7578, section 4.7, wants none of them any more; some clients have them all the same.
+_DECODERS: dict[str, Callable[[bytes], bytes]] = {
+    "base64": binascii.a2b_base64,
+    "quoted-printable": binascii.a2b_qp,
+}
 
 _ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _SHOWN = 24
@@ -60,21 +80,69 @@ def _decode_loosely(text: str, field: str) -> bytes:
 def multipart_fields(body: bytes, content_type: str) -> Mapping[str, bytes | str]:
     """Return the parts of a multipart/form-data body by name: files as bytes, values as text.
 
-    Raises InvalidRequest when it is not one.
+    Of two parts of one name the last is kept. What is held at a time is the body and its
+    parts, together twice the body. RFC 7578; time grows with the body's length.
+    Raises InvalidRequest when it is not one, TooLarge over ``FORM_PARTS``,
+    ``FORM_HEADERS`` or ``FORM_HEADER_BYTES``, MissingExtra when the ``multipart``
+    package is not installed.
     """
-    from email.parser import BytesParser
-    from email.policy import HTTP
+    try:
+        from multipart import MultipartError, ParserLimitReached, PushMultipartParser
+    except ImportError:
+        raise MissingExtra("multipart", "images") from None
+    try:
+        parser = PushMultipartParser(
+            _boundary(content_type),
+            max_header_size=FORM_HEADER_BYTES,
+            max_header_count=FORM_HEADERS,
+            max_segment_count=FORM_PARTS,
+        )
+        with parser:
+            return dict(_parts(parser, body))
+    except ParserLimitReached as error:
+        limits = f"{FORM_PARTS} parts, each of {FORM_HEADERS} header lines"
+        detail = f"{error}; a form has at most {limits} of {FORM_HEADER_BYTES} bytes"
+        raise TooLarge(detail, field="body") from None
+    except MultipartError as error:
+        detail = f"not a multipart/form-data body: {error}"
+        raise InvalidRequest(detail, field="body") from None
 
-    head = b"content-type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n"
-    message = BytesParser(policy=HTTP).parsebytes(head + body)
-    if not message.is_multipart():
-        raise InvalidRequest("not a multipart/form-data body with a boundary", field="body")
-    fields: dict[str, bytes | str] = {}
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if not isinstance(name, str) or not isinstance(content, bytes):
-            raise InvalidRequest("a part without a name", field="body")
-        is_file = part.get_filename() is not None or part.get_content_maintype() == "image"
-        fields[name] = content if is_file else content.decode("utf-8", "replace").strip()
-    return fields
+
+def _boundary(content_type: str) -> str:
+    from multipart import parse_options_header
+
+    boundary: str = parse_options_header(content_type[:_LONGEST_TYPE])[1].get("boundary", "")
+    if not 0 < len(boundary) <= _LONGEST_BOUNDARY or not boundary.isascii():
+        raise InvalidRequest(
+            "not a multipart/form-data body with a boundary of 1 to 70 characters", field="body"
+        )
+    return boundary
+
+
+def _parts(parser: "PushMultipartParser", body: bytes) -> Iterator[tuple[str, bytes | str]]:
+    """Yield each part's name and content; the parser tells of a part, its bytes, its end."""
+    part: MultipartSegment | None = None
+    pieces: list[bytes] = []
+    for start in range(0, len(body), _CHUNK):
+        for event in parser.parse(body[start : start + _CHUNK]):
+            if event is None:
+                assert part is not None, "the end of a part comes after it"  # noqa: S101
+                yield part.name or "", _content(part, b"".join(pieces))
+            elif isinstance(event, bytes | bytearray):
+                pieces.append(bytes(event))
+            else:
+                part, pieces = event, []
+                if not part.name:
+                    raise InvalidRequest("a part without a name", field="body")
+
+
+def _content(part: "MultipartSegment", content: bytes) -> bytes | str:
+    decoder = _DECODERS.get(str(part.header("Content-Transfer-Encoding", "")).lower())
+    if decoder is not None:
+        try:
+            content = decoder(content)
+        except ValueError as error:
+            raise InvalidRequest(f"the part {part.name!r:.40}: {error}", field="body") from None
+    if part.filename is not None or (part.content_type or "").startswith("image/"):
+        return content
+    return content.decode("utf-8", "replace").strip()
