@@ -164,8 +164,8 @@ def _load_known(name: str, model: "Model", folder: str) -> _Known:
     from gpfn.models.files import local_path
 
     entry = default_catalogue().get(name)
-    if entry.input is None or entry.labels is None:
-        raise ModelUnreadable(f"{name} is no image classifier: no input or labels", field="model")
+    if entry.image is None or entry.labels is None:
+        raise ModelUnreadable(f"{name} is no image classifier: no image or labels", field="model")
     beside = Path(folder) / entry.labels.name
     path = beside if beside.is_file() else local_path(name, entry.labels)
     try:
@@ -177,7 +177,7 @@ def _load_known(name: str, model: "Model", folder: str) -> _Known:
         raise ModelUnreadable(
             f"{path} has {len(labels)} labels for {classes} classes", field="model"
         )
-    return _Known(entry.input, labels)
+    return _Known(entry.image, labels)
 
 
 def _rounded(probability: "np.floating") -> float:

@@ -102,6 +102,83 @@ def test_show_as_text(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+DESCRIBED = """
+title = "Monthly values"
+description = "A copy of ours."
+licence = "MIT"
+source = "here"
+aliases = ["f"]
+model = "copy.tflite"
+labels = "months.txt"
+signature.inputs.series = { dtype = "float32", shape = [-1, 20, 1] }
+[image]
+height = 20
+width = 1
+channels = "L"
+layout = "NHWC"
+fit = "stretch"
+quantised = false
+mean = [127.5]
+std = [128]
+"""
+
+
+def test_show_says_what_the_model_toml_beside_a_file_says(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "copy.tflite"
+    model.write_bytes((root / "models" / "forecast.tflite").read_bytes())
+    (tmp_path / "model.toml").write_text(DESCRIBED)
+    assert main(["models", "show", str(model)]) == 0
+    assert capsys.readouterr().out.splitlines()[3:10] == [
+        "title        Monthly values",
+        "description  A copy of ours.",
+        "licence      MIT",
+        "source       here",
+        "labels       months.txt",
+        "aliases      f",
+        "image        1 x 20 L, NHWC, stretch, float32: (byte - (127.5)) / (128)",
+    ]
+    assert main(["models", "show", str(model), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["description"]
+    assert found["inputs"] == [{"name": "series", "dtype": "float32", "shape": [None, 20, 1]}]
+    assert (found["outputs"], found["image"]["mean"]) == ([], [127.5])
+    (tmp_path / "model.toml").write_text(DESCRIBED + '[files."copy.tflite"]\nsize = 5\n')
+    assert main(["models", "show", str(model)]) == 1
+    assert "has 53412 bytes, expected 5 by the model.toml" in capsys.readouterr().err
+    (tmp_path / "model.toml").write_text(DESCRIBED + "colour = 'red'\n")
+    assert main(["models", "show", str(model)]) == 1
+    wrong = capsys.readouterr().err
+    assert wrong.startswith("gpfn: image.colour: unknown key; known: channels, ")
+    assert wrong.endswith(f"in {tmp_path}/model.toml\n")
+
+
+def test_show_of_a_name_says_what_the_catalogue_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", "digits"]) == 0
+    assert "licence  Apache-2.0\n" in capsys.readouterr().out
+    assert main(["models", "show", "digits", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["description"]["labels"] == "digits_labels.txt"
+    assert found["description"]["inputs"] == found["inputs"]
+
+
+def test_a_catalogue_of_ones_own(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.tflite").write_bytes((root / "models" / "forecast.tflite").read_bytes())
+    (tmp_path / "mine.toml").write_text(
+        '[models.mine]\ntitle = "Mine"\nlicence = "MIT"\nsource = "me"\naliases = ["ours"]\n'
+        'model = "mine.tflite"\nfiles."mine.tflite" = {}\n'
+    )
+    monkeypatch.setenv("GPFN_CATALOGUE", str(tmp_path / "mine.toml"))
+    assert main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:]] == [["mine", "53.41", "kB", "yes", "MIT", "Mine"]]
+    window = str(root / "ce_samples" / "window.json")
+    assert main(["predict", "ours", "--input", window]) == 0
+    assert capsys.readouterr().out.startswith("[[[")
+
+
 def test_show_of_a_model_files_address(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = (root / "models" / "forecast.tflite").read_bytes()
     with file_server() as server:

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import pytest
 from gpfn.errors import SetupError
 from gpfn.images.preparation import ImageInput
 from gpfn.models.catalogue import (
-    ModelFile,
     bundled_folder,
     default_catalogue,
     parse_catalogue,
     read_catalogue,
 )
+from gpfn.models.description import ModelFile
+from gpfn.models.files import cached_path
 
 GOOD: dict[str, Any] = {
     "models": {
@@ -26,7 +26,7 @@ GOOD: dict[str, Any] = {
             "source": "https://example.com/tiny",
             "model": "tiny.tflite",
             "labels": "tiny.txt",
-            "input": {
+            "image": {
                 "height": 8,
                 "width": 9,
                 "channels": "RGB",
@@ -36,11 +36,11 @@ GOOD: dict[str, Any] = {
                 "mean": [127.5, 127.5, 127.5],
                 "std": [127.5, 127.5, 128],
             },
+            "files": {
+                "tiny.tflite": {"url": "https://example.com/t", "sha256": "a" * 64, "size": 3},
+                "tiny.txt": {"url": "https://example.com/l", "sha256": "b" * 64, "size": 4},
+            },
         }
-    },
-    "files": {
-        "tiny.tflite": {"url": "https://example.com/t", "sha256": "a" * 64, "size": 3},
-        "tiny.txt": {"url": "https://example.com/l", "sha256": "b" * 64, "size": 4},
     },
 }
 
@@ -61,23 +61,26 @@ def with_change(path: str, value: object) -> dict[str, Any]:
 
 def test_a_good_catalogue_is_read() -> None:
     (entry,) = parse_catalogue(GOOD)
-    assert entry.input == ImageInput(
+    assert entry.image == ImageInput(
         8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
     )
     assert [file.name for file in entry.files] == ["tiny.tflite", "tiny.txt"]
 
 
 def test_a_file_without_a_url_is_bundled() -> None:
-    (entry,) = parse_catalogue(with_change("files/tiny.tflite", {}))
+    (entry,) = parse_catalogue(with_change("models/tiny/files/tiny.tflite", {}))
     assert entry.model == ModelFile("tiny.tflite")
 
 
-def test_labels_and_input_may_be_left_out() -> None:
-    document = with_change("models/tiny/input", None)
+def test_labels_and_image_may_be_left_out() -> None:
+    document = with_change("models/tiny/image", None)
     del document["models"]["tiny"]["labels"]
     (entry,) = parse_catalogue(document)
-    assert entry.input is None
+    assert entry.image is None
     assert entry.labels is None
+    assert [file.name for file in entry.files] == ["tiny.tflite", "tiny.txt"], "listed all the same"
+    del document["models"]["tiny"]["files"]["tiny.txt"]
+    (entry,) = parse_catalogue(document)
     assert [file.name for file in entry.files] == ["tiny.tflite"]
 
 
@@ -86,35 +89,62 @@ def test_labels_and_input_may_be_left_out() -> None:
     [
         ("models", None, "models", "a table"),
         ("models/tiny", 5, "models.tiny", "a table"),
-        ("surprise", {}, "surprise", "unknown field"),
+        ("surprise", {}, "surprise", "unknown key"),
         ("models/tiny/title", None, "models.tiny.title", "text"),
         ("models/tiny/title", "", "models.tiny.title", "text"),
         ("models/tiny/licence", 7, "models.tiny.licence", "text"),
         ("models/tiny/source", [], "models.tiny.source", "text"),
         ("models/tiny/model", "other.tflite", "models.tiny.model", "other.tflite"),
         ("models/tiny/labels", "other.txt", "models.tiny.labels", "other.txt"),
-        ("models/tiny/colour", "red", "models.tiny.colour", "unknown field"),
-        ("models/tiny/input", "image", "models.tiny.input", "a table"),
-        ("models/tiny/input/height", 0, "models.tiny.input.height", "above 0"),
-        ("models/tiny/input/height", True, "models.tiny.input.height", "above 0"),
-        ("models/tiny/input/width", 1.5, "models.tiny.input.width", "above 0"),
-        ("models/tiny/input/channels", "RGBA", "models.tiny.input.channels", "RGB, BGR, L"),
-        ("models/tiny/input/layout", "HWC", "models.tiny.input.layout", "NHWC"),
-        ("models/tiny/input/fit", "squeeze", "models.tiny.input.fit", "stretch, crop"),
-        ("models/tiny/input/quantised", 1, "models.tiny.input.quantised", "true or false"),
-        ("models/tiny/input/quantised", True, "models.tiny.input.mean", "quantised"),
-        ("models/tiny/input/mean", [1.0], "models.tiny.input.mean", "3 numbers"),
-        ("models/tiny/input/mean", [1, 2, "3"], "models.tiny.input.mean", "3 numbers"),
-        ("models/tiny/input/std", [1, True, 3], "models.tiny.input.std", "3 numbers"),
-        ("models/tiny/input/std", [1, 0, 3], "models.tiny.input.std", "divided by 0"),
-        ("files/tiny.txt/sha256", "B" * 64, "files.tiny.txt.sha256", "64 lower-case"),
-        ("files/tiny.txt/size", -1, "files.tiny.txt.size", "above 0"),
-        ("files/tiny.txt/url", "http://example.com/x", "files.tiny.txt.url", "https://"),
-        ("files/tiny.txt/url", "file:///etc/passwd", "files.tiny.txt.url", "https://"),
-        ("files/tiny.txt/mode", 644, "files.tiny.txt.mode", "unknown field"),
-        ("files/tiny.txt", {"size": 5}, "files.tiny.txt.size", "unknown field"),
-        ("files/..", {}, "files...", "plain file name"),
-        ("files/a\\b", {}, "files.a\\b", "plain file name"),
+        ("models/tiny/aliases", "t", "models.tiny.aliases", "a list of names"),
+        ("models/a b", {}, 'models."a b"', "a name of letters"),
+        ("models/tiny/colour", "red", "models.tiny.colour", "unknown key"),
+        ("models/tiny/image", "image", "models.tiny.image", "a table"),
+        ("models/tiny/image/height", 0, "models.tiny.image.height", "above 0"),
+        ("models/tiny/image/height", True, "models.tiny.image.height", "above 0"),
+        ("models/tiny/image/width", 1.5, "models.tiny.image.width", "above 0"),
+        ("models/tiny/image/channels", "RGBA", "models.tiny.image.channels", "RGB, BGR, L"),
+        ("models/tiny/image/layout", "HWC", "models.tiny.image.layout", "NHWC"),
+        ("models/tiny/image/fit", "squeeze", "models.tiny.image.fit", "stretch, crop"),
+        ("models/tiny/image/quantised", 1, "models.tiny.image.quantised", "true or false"),
+        ("models/tiny/image/quantised", True, "models.tiny.image.mean", "quantised"),
+        ("models/tiny/image/mean", [1.0], "models.tiny.image.mean", "3 numbers"),
+        ("models/tiny/image/mean", [1, 2, "3"], "models.tiny.image.mean", "3 numbers"),
+        ("models/tiny/image/std", [1, True, 3], "models.tiny.image.std", "3 numbers"),
+        ("models/tiny/image/std", [1, 0, 3], "models.tiny.image.std", "divided by 0"),
+        (
+            "models/tiny/files/tiny.txt/sha256",
+            "B" * 64,
+            'models.tiny.files."tiny.txt".sha256',
+            "64 lower-case",
+        ),
+        ("models/tiny/files/tiny.txt/size", -1, 'models.tiny.files."tiny.txt".size', "above 0"),
+        (
+            "models/tiny/files/tiny.txt/url",
+            "http://example.com/x",
+            'models.tiny.files."tiny.txt".url',
+            "https://",
+        ),
+        (
+            "models/tiny/files/tiny.txt/url",
+            "file:///etc/passwd",
+            'models.tiny.files."tiny.txt".url',
+            "https://",
+        ),
+        (
+            "models/tiny/files/tiny.txt/mode",
+            644,
+            'models.tiny.files."tiny.txt".mode',
+            "unknown key",
+        ),
+        (
+            "models/tiny/files/tiny.txt",
+            {"size": 5},
+            'models.tiny.files."tiny.txt".size',
+            "unknown key",
+        ),
+        ("models/tiny/files/..", {}, 'models.tiny.files.".."', "plain file name"),
+        ("models/tiny/files/a\\b", {}, 'models.tiny.files."a\\b"', "plain file name"),
     ],
 )
 def test_a_mistake_is_named_by_its_field(path: str, value: object, field: str, says: str) -> None:
@@ -163,5 +193,45 @@ def test_the_labels_are_one_a_line(shared: Path) -> None:
 
 
 def test_the_file_in_the_repository_is_the_default(root: Path) -> None:
-    document = tomllib.loads((root / "models" / "catalogue.toml").read_text())
-    assert parse_catalogue(document) == default_catalogue()
+    assert read_catalogue(root / "models" / "catalogue.toml") == default_catalogue()
+
+
+def test_an_alias_is_a_name() -> None:
+    catalogue = parse_catalogue(with_change("models/tiny/aliases", ["small", "t-1"]))
+    assert catalogue.get("small") == catalogue.get("t-1") == catalogue.get("tiny")
+    assert "small" in catalogue
+    assert "big" not in catalogue
+
+
+def test_a_name_is_one_models() -> None:
+    document = with_change("models/tiny/aliases", ["small"])
+    for name, aliases in (("small", []), ("other", ["tiny"]), ("other", ["small"])):
+        twice = copy.deepcopy(document)
+        twice["models"][name] = {**document["models"]["tiny"], "aliases": aliases}
+        with pytest.raises(SetupError, match="is a name of tiny as well") as caught:
+            parse_catalogue(twice)
+        assert caught.value.field == f"models.{name}"
+
+
+def test_another_catalogue_takes_the_place_of_ours(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[models.mine]\ntitle = "Mine"\nlicence = "MIT"\nsource = "me"\naliases = ["ours"]\n'
+        'model = "mine.tflite"\nfiles."mine.tflite" = {}\n'
+    )
+    monkeypatch.setenv("GPFN_CATALOGUE", str(path))
+    entry = default_catalogue().get("ours")
+    assert entry.model == ModelFile("mine.tflite", folder=str(tmp_path))
+    assert cached_path(entry.model) is None
+    (tmp_path / "mine.tflite").write_bytes((root / "models" / "forecast.tflite").read_bytes())
+    assert cached_path(entry.model) == tmp_path / "mine.tflite"
+    assert "forecast" not in default_catalogue()
+    path.write_text("")
+    assert default_catalogue().get("mine"), "read once"
+    monkeypatch.setenv("GPFN_CATALOGUE", str(tmp_path / "absent.toml"))
+    with pytest.raises(SetupError, match="cannot be read"):
+        default_catalogue()
+    monkeypatch.setenv("GPFN_CATALOGUE", "")
+    assert "forecast" in default_catalogue()

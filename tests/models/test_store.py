@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import DownloadFailed
-from gpfn.models.catalogue import ModelFile, default_catalogue
+from gpfn.models.catalogue import default_catalogue
+from gpfn.models.description import ModelFile
 from gpfn.models.download import Terms
 from gpfn.models.files import cache_folder, cached_path, only_one
 from gpfn.models.store import fetch_url, obtain
@@ -137,7 +138,7 @@ def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_processes_that_want_the_same_file_fetch_it_once(server: FileServer) -> None:
     file = wanted(server, pause=0.01)
     code = (
-        "import json,sys; from gpfn.models.catalogue import ModelFile;"
+        "import json,sys; from gpfn.models.description import ModelFile;"
         "from gpfn.models.store import obtain; print(obtain(ModelFile(*json.loads(sys.argv[1]))))"
     )
     arguments = json.dumps([file.name, file.sha256, file.size, file.url])
@@ -155,7 +156,7 @@ def test_a_lock_goes_with_its_process(server: FileServer) -> None:
     """A process killed in the middle of a transfer keeps nobody out, nor its bytes in."""
     file = wanted(server, pause=0.05)
     code = (
-        "import json,sys; from gpfn.models.catalogue import ModelFile;"
+        "import json,sys; from gpfn.models.description import ModelFile;"
         "from gpfn.models.store import obtain\n"
         "def progress(name, have, total): print(have, flush=True)\n"
         "obtain(ModelFile(*json.loads(sys.argv[1])), progress=progress)"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from gpfn.errors import DownloadFailed, GpfnError, ModelUnreadable, SetupError
 
 if TYPE_CHECKING:
-    from gpfn.models.catalogue import ModelFile
+    from gpfn.models.description import ModelFile
     from gpfn.models.download import Progress
 
 __all__ = ["asked_files", "asked_models", "bake", "main", "models_of", "needed_files"]
@@ -63,7 +63,7 @@ def models_of(folder: Path, progress: Progress | None = None) -> list[Path]:
 
 def asked_files(file: Path) -> list[ModelFile]:
     """Return the catalogue's files that a function may use; none when it cannot be loaded."""
-    from gpfn.models.catalogue import ModelFile
+    from gpfn.models.description import ModelFile
 
     return list(dict.fromkeys(ModelFile(*entry) for entry in _asked(file)))
 

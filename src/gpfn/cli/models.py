@@ -2,14 +2,16 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.progress import DownloadProgress, size_text
+from gpfn.cli.tables import print_table
+from gpfn.errors import ModelUnreadable
 
 if TYPE_CHECKING:
-    from gpfn.models.catalogue import CatalogueEntry
+    from gpfn.models.description import Description
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
@@ -55,9 +57,8 @@ def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
 
     rows = [_entry_row(entry) for entry in default_catalogue()]
     if not args.json:
-        _table(
-            [("NAME", "SIZE", "HERE", "LICENCE", "WHAT")]
-            + [
+        print_table(
+            [
                 (
                     row["name"],
                     size_text(row["size"]),
@@ -66,12 +67,13 @@ def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
                     row["title"],
                 )
                 for row in rows
-            ]
+            ],
+            ("NAME", "SIZE", "HERE", "LICENCE", "WHAT"),
         )
     return rows
 
 
-def _entry_row(entry: "CatalogueEntry") -> dict[str, Any]:
+def _entry_row(entry: "Description") -> dict[str, Any]:
     from gpfn.models.files import cached_path
 
     places = {file.name: cached_path(file) for file in entry.files}
@@ -118,9 +120,9 @@ def _backends(args: argparse.Namespace) -> list[dict[str, Any]]:
         for row in all_backends()
     ]
     if not args.json:
-        _table(
-            [("KIND", "EXTRA", "OPENS")]
-            + [(row["kind"], row["extra"] or "-", row["opens"]) for row in rows]
+        print_table(
+            [(row["kind"], row["extra"] or "-", row["opens"]) for row in rows],
+            ("KIND", "EXTRA", "OPENS"),
         )
     return rows
 
@@ -132,21 +134,59 @@ def _show(args: argparse.Namespace) -> dict[str, Any]:
     uri = model_uri(args.model)
     model = open_model(uri)
     try:
-        found = _description(model, uri)
+        found = _facts(model, uri)
     finally:
         model.close()
+    described = _described(args.model)
+    found["description"] = _description_row(described) if described else None
     if not args.json:
-        _print_description(found)
+        _print_facts(found)
     return found
 
 
-def _description(model: "Model", uri: str) -> dict[str, Any]:
+def _facts(model: "Model", uri: str) -> dict[str, Any]:
     return {
         "name": model.name,
         "backend": model.backend,
         "size": _size_on_disk(Path(uri)),
         "inputs": [_spec_row(spec) for spec in model.inputs],
         "outputs": [_spec_row(spec) for spec in model.outputs],
+    }
+
+
+def _described(name: str) -> "Description | None":
+    """Return what the catalogue says of a name, or the model.toml beside a file.
+
+    Raises ModelUnreadable when the file is not the one that the model.toml has a hash of.
+    """
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.description import description_beside
+    from gpfn.models.files import check_file
+
+    path = name.partition("#")[0]
+    if not os.path.exists(path):
+        return default_catalogue().get(name) if name in default_catalogue() else None
+    found = description_beside(path)
+    if found and os.path.isfile(path):
+        file = found.model
+        wrong = check_file(Path(path), sha256=file.sha256, size=file.size or None)
+        if wrong:
+            raise ModelUnreadable(f"{path} {wrong} by the model.toml beside it")
+    return found
+
+
+def _description_row(found: "Description") -> dict[str, Any]:
+    signature = found.signature
+    return {
+        "title": found.title,
+        "description": found.description,
+        "licence": found.licence,
+        "source": found.source,
+        "aliases": list(found.aliases),
+        "labels": found.labels.name if found.labels else "",
+        "image": found.image._asdict() if found.image else None,
+        "inputs": [_spec_row(spec) for spec in signature.inputs] if signature else None,
+        "outputs": [_spec_row(spec) for spec in signature.outputs] if signature else None,
     }
 
 
@@ -161,17 +201,35 @@ def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
     return {"name": spec.name, "dtype": spec.dtype, "shape": shape}
 
 
-def _print_description(found: dict[str, Any]) -> None:
+def _print_facts(found: dict[str, Any]) -> None:
     size = found["size"]
     facts = [("model", found["name"]), ("backend", found["backend"])]
     facts += [("size", size_text(size))] if size is not None else []
-    _table(facts)
+    print_table([*facts, *_description_facts(found["description"] or {})])
     for side in ("inputs", "outputs"):
         print(f"{side}:")
         rows: list[tuple[str, ...]] = [
-            ("  " + row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]
+            (row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]
         ]
-        _table(rows or [("  not told",)])
+        print_table(rows or [("not told",)], indent=2)
+
+
+def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in ("title", "description", "licence", "source", "labels"):
+        if row.get(key):
+            yield key, row[key]
+    if row.get("aliases"):
+        yield "aliases", ", ".join(row["aliases"])
+    if row.get("image"):
+        yield "image", _image_text(row["image"])
+
+
+def _image_text(image: dict[str, Any]) -> str:
+    size = f"{image['width']} x {image['height']} {image['channels']}, {image['layout']}"
+    if image["quantised"]:
+        return f"{size}, {image['fit']}, uint8"
+    means, stds = ((", ".join(f"{number:g}" for number in image[key])) for key in ("mean", "std"))
+    return f"{size}, {image['fit']}, float32: (byte - ({means})) / ({stds})"
 
 
 def _shape_text(shape: list[int | None] | None) -> str:
@@ -179,10 +237,3 @@ def _shape_text(shape: list[int | None] | None) -> str:
         return "any shape"
     sizes = ", ".join("n" if size is None else str(size) for size in shape)
     return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())

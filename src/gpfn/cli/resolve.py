@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpfn.models.catalogue import CatalogueEntry
+    from gpfn.models.description import Description
 
 __all__ = ["fetched", "is_address", "model_uri", "pull_models"]
 
@@ -80,7 +80,7 @@ def pull_models(function: "Path", request: bytes = b"") -> None:
                 obtain(file, progress=DownloadProgress())
 
 
-def _named(text: str, request: bytes) -> "Iterator[CatalogueEntry]":
+def _named(text: str, request: bytes) -> "Iterator[Description]":
     from gpfn.models.catalogue import default_catalogue
 
     for marked, name in sorted(set(_QUOTED.findall(text)), reverse=True):

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from gpfn.deadline import Deadline
 from gpfn.errors import DownloadFailed, ModelUnreadable
-from gpfn.models.catalogue import ModelFile, bundled_folder
+from gpfn.models.catalogue import bundled_folder
+from gpfn.models.description import ModelFile
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -47,7 +48,8 @@ def place_of(file: ModelFile) -> Path:
 
 def cached_path(file: ModelFile) -> Path | None:
     """Return where a file lies on this machine, or None when it has to be fetched."""
-    path = bundled_folder() / file.name if not file.url else place_of(file)
+    folder = Path(file.folder) if file.folder else bundled_folder()
+    path = place_of(file) if file.url else folder / file.name
     return path if path.is_file() else None
 
 

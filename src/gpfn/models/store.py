@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from gpfn.errors import DownloadFailed
-from gpfn.models.catalogue import ModelFile
+from gpfn.models.description import ModelFile
 from gpfn.models.download import Progress, Terms, download, shown
 from gpfn.models.files import (
     CACHE_VARIABLE,

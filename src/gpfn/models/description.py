@@ -1,0 +1,194 @@
+"""What is known of a model besides its file: the format of ``model.toml``.
+
+A ``model.toml`` beside a model file describes that file. A catalogue is a file of several
+such descriptions, each under ``models.NAME``; there, everything that is needed to fetch a
+model is required. The JSON Schema of both is ``docs/model.schema.json``.
+
+A later part of gpfn that has something to say of a model adds a key: a line in
+:func:`parse_description`, a field of `Description` and a property in the schema, which a
+test compares with what is read here.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from gpfn.images.preparation import ImageInput
+from gpfn.models.toml_table import Table, read_toml
+from gpfn.tensors.spec import DTYPES, TensorSpec
+
+__all__ = [
+    "FILE_NAME",
+    "Description",
+    "ModelFile",
+    "Signature",
+    "description_beside",
+    "parse_description",
+    "read_description",
+]
+
+FILE_NAME = "model.toml"
+"""What a description is called that lies beside a model file."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_URL = re.compile(r"https://[^\s/]+/\S*")
+_CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+
+
+class ModelFile(NamedTuple):
+    """A file of a model: one to be fetched from ``url``, or one that lies in ``folder``.
+
+    ``sha256`` (64 hex digits) and ``size`` (bytes) are empty and 0 where nothing is said
+    of them: our own small models have neither, because training makes them anew. An
+    empty ``folder`` is the one of the catalogue that comes with gpfn.
+    """
+
+    name: str
+    sha256: str = ""
+    size: int = 0
+    url: str = ""
+    folder: str = ""
+
+
+class Signature(NamedTuple):
+    """What a model takes and gives, in the order of the file; a name, dtype and shape each."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+class Description(NamedTuple):
+    """A model: its files, where it comes from, and what it takes.
+
+    ``labels`` is a text file with one class name a line, in the order of the output.
+    ``image`` is how an image becomes the input. ``files`` has all files, the model first,
+    then the labels.
+    """
+
+    name: str
+    model: ModelFile
+    files: tuple[ModelFile, ...]
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    source: str = ""
+    aliases: tuple[str, ...] = ()
+    labels: ModelFile | None = None
+    signature: Signature | None = None
+    image: ImageInput | None = None
+
+
+def description_beside(model: str | os.PathLike[str]) -> Description | None:
+    """Return what the ``model.toml`` beside a model file or folder says of it.
+
+    None when there is no such file, or when it describes another model. Raises SetupError,
+    naming the key and the file, when it is wrong.
+    """
+    path = Path(model)
+    beside = path.parent / FILE_NAME
+    if not beside.is_file():
+        return None
+    found = read_description(beside)
+    return found if found.model.name == path.name else None
+
+
+def read_description(path: Path) -> Description:
+    """Read a ``model.toml``; the model is called as its file is, without the suffix.
+
+    Raises SetupError, naming the key and the file, when it is wrong.
+    """
+    table = read_toml(path)
+    return parse_description("", table, folder=str(path.parent), complete=False)
+
+
+def parse_description(name: str, table: Table, *, folder: str, complete: bool) -> Description:
+    """Return the description in a table; files without a URL lie in ``folder``.
+
+    ``complete`` is what a catalogue has to be: a title, a licence and a source are there,
+    files are listed, and those with a URL have their hash and size. ``name`` may be empty
+    outside of a catalogue. Raises SetupError.
+    """
+    files = {
+        key: _file(key, each, folder, complete=complete) for key, each in table.tables("files")
+    }
+
+    def listed(key: str, default: str | None = None) -> ModelFile | None:
+        wanted = table.match(key, _NAME, "the name of a file beside it", default)
+        if complete and wanted and wanted not in files:
+            raise table.wrong(f"files has no {wanted!r}", key)
+        return files.setdefault(wanted, ModelFile(wanted, folder=folder)) if wanted else None
+
+    optional = None if complete else ""
+    model, labels = listed("model"), listed("labels", "")
+    assert model is not None  # noqa: S101 - it has no default
+    signature, image = table.optional("signature"), table.optional("image")
+    found = Description(
+        name=name or os.path.splitext(model.name)[0],
+        model=model,
+        files=tuple(dict.fromkeys((model, *([labels] if labels else []), *files.values()))),
+        title=table.text("title", optional),
+        description=table.text("description", ""),
+        licence=table.text("licence", optional),
+        source=table.text("source", optional),
+        aliases=table.matches("aliases", _NAME, "names"),
+        labels=labels,
+        signature=_signature(signature) if signature else None,
+        image=_image(image) if image else None,
+    )
+    table.end()
+    return found
+
+
+def _file(name: str, table: Table, folder: str, *, complete: bool) -> ModelFile:
+    if not _NAME.fullmatch(name):
+        raise table.wrong(f"{name!r} is no plain file name")
+    url = table.match("url", _URL, "an https:// URL", "")
+    if complete and not url:  # it comes with the catalogue, and nothing else is said of it
+        table.end()
+        return ModelFile(name, folder=folder)
+    needed = complete and bool(url)
+    sha256 = table.match("sha256", _SHA256, "64 lower-case hex digits", None if needed else "")
+    size = table.whole("size", None if needed else 0)
+    table.end()
+    return ModelFile(name, sha256, size, url, "" if url else folder)
+
+
+def _signature(table: Table) -> Signature:
+    sides = [
+        tuple(_tensor(name, each) for name, each in table.tables(side))
+        for side in ("inputs", "outputs")
+    ]
+    table.end()
+    return Signature(*sides)
+
+
+def _tensor(name: str, table: Table) -> TensorSpec:
+    if not name:
+        raise table.wrong("a tensor without a name")
+    spec = TensorSpec(table.one_of("dtype", sorted(DTYPES)), table.sizes("shape"), name)
+    table.end()
+    return spec
+
+
+def _image(table: Table) -> ImageInput:
+    channels = table.one_of("channels", tuple(_CHANNELS))
+    quantised = table.flag("quantised")
+    if quantised and ("mean" in table or "std" in table):
+        raise table.wrong("unused, as it is quantised", "mean" if "mean" in table else "std")
+    count = 0 if quantised else _CHANNELS[channels]
+    value = ImageInput(
+        height=table.whole("height"),
+        width=table.whole("width"),
+        channels=channels,
+        layout=table.one_of("layout", ("NHWC", "NCHW")),
+        quantised=quantised,
+        fit=table.one_of("fit", ("stretch", "crop")),
+        mean=table.numbers("mean", count),
+        std=table.numbers("std", count),
+    )
+    if 0 in value.std:
+        raise table.wrong("nothing can be divided by 0", "std")
+    table.end()
+    return value

@@ -1,0 +1,154 @@
+"""A TOML file read key by key: every value is checked, and every mistake names its place.
+
+A reader asks a `Table` for each value by its type, and at the end for keys that nobody
+asked for. An error is a SetupError whose ``field`` is the path of the key, such as
+``models.digits.image.height``, and whose text names the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpfn.errors import SetupError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Table", "read_toml"]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that TOML writes without quotes."""
+
+
+def read_toml(path: Path) -> Table:
+    """Return the top of a TOML file. Raises SetupError when it cannot be read."""
+    import tomllib
+
+    try:
+        return Table(tomllib.loads(path.read_text(encoding="utf-8")), origin=str(path))
+    except (OSError, ValueError) as error:
+        raise SetupError(f"cannot be read: {error}", field=str(path)) from error
+
+
+class Table:
+    """A table of a TOML file; ``path`` leads to it, ``origin`` is the file.
+
+    Each method takes a value out. With a ``default`` a key may be absent; without one
+    that is an error like a value of another type.
+    """
+
+    def __init__(self, values: object, path: str = "", origin: str = "") -> None:
+        self.path = path
+        self.origin = origin
+        self.asked: set[str] = set()
+        self._absent: set[str] = set()
+        if not isinstance(values, Mapping):
+            raise self.wrong("expected a table")
+        self._values = dict(values)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def table(self, key: str) -> Table:
+        """Return the table under ``key``, which has to be there."""
+        return Table(self._taken(key), self._at(key), self.origin)
+
+    def optional(self, key: str) -> Table | None:
+        """Return the table under ``key``, or None when there is none."""
+        self.asked.add(key)
+        return self.table(key) if key in self else None
+
+    def tables(self, key: str) -> Iterator[tuple[str, Table]]:
+        """Give the tables under ``key`` by their names; nothing when the key is absent."""
+        group = self.optional(key)
+        if group is not None:
+            for name in list(group._values):
+                yield name, group.table(name)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text that is not empty, or the default."""
+        value = self._taken(key, default)
+        if isinstance(value, str) and (value or key in self._absent):
+            return value
+        raise self.wrong("expected text", key)
+
+    def match(self, key: str, form: re.Pattern[str], told: str, default: str | None = None) -> str:
+        """Return a text of a form, which ``told`` puts into words, or the default."""
+        value = self._taken(key, default)
+        if isinstance(value, str) and (form.fullmatch(value) or key in self._absent):
+            return value
+        raise self.wrong(f"expected {told}", key)
+
+    def matches(self, key: str, form: re.Pattern[str], told: str) -> tuple[str, ...]:
+        """Return a list of different texts of a form; empty when the key is absent."""
+        value = self._taken(key, [])
+        texts = [item for item in _items(value) if isinstance(item, str) and form.fullmatch(item)]
+        if isinstance(value, list) and len(set(texts)) == len(value):
+            return tuple(texts)
+        raise self.wrong(f"expected a list of {told}, each of them once", key)
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        """Return a whole number above 0, or the default."""
+        value = self._taken(key, default)
+        if type(value) is int and (value > 0 or key in self._absent):
+            return value
+        raise self.wrong("expected a whole number above 0", key)
+
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        value = self._taken(key)
+        if isinstance(value, bool):
+            return value
+        raise self.wrong("expected true or false", key)
+
+    def one_of(self, key: str, choices: Sequence[str]) -> str:
+        """Return one of ``choices``."""
+        value = self._taken(key)
+        if isinstance(value, str) and value in choices:
+            return value
+        raise self.wrong(f"expected one of {', '.join(choices)}", key)
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """Return a list of ``count`` numbers; an absent list is an empty one."""
+        value = self._taken(key, [])
+        numbers = [float(item) for item in _items(value) if type(item) in (int, float)]
+        if isinstance(value, list) and len(numbers) == len(value) == count:
+            return tuple(numbers)
+        raise self.wrong(f"expected a list of {count} numbers", key)
+
+    def sizes(self, key: str) -> tuple[int | None, ...] | None:
+        """Return a shape, None for each -1 in it; None when the key is absent."""
+        value = self._taken(key)
+        sizes = [item for item in _items(value) if type(item) is int and (item == -1 or item > 0)]
+        if key in self._absent:
+            return None
+        if isinstance(value, list) and len(sizes) == len(value):
+            return tuple(None if size == -1 else size for size in sizes)
+        raise self.wrong("expected a list of sizes above 0, or -1 for any size", key)
+
+    def end(self) -> None:
+        """Raise SetupError when there is a key that nobody asked for."""
+        for key in self._values:
+            known = ", ".join(sorted(self.asked))
+            raise self.wrong(f"unknown key; known: {known}", key)
+
+    def wrong(self, told: str, key: str = "") -> SetupError:
+        """Return the error for a value of this table, or for the table itself."""
+        where = f", in {self.origin}" if self.origin else ""
+        return SetupError(f"{told}{where}", field=self._at(key))
+
+    def _taken(self, key: str, default: object = None) -> object:
+        self.asked.add(key)
+        if key not in self:
+            self._absent.add(key)
+        return self._values.pop(key, default)
+
+    def _at(self, key: str) -> str:
+        shown = key if not key or _BARE.fullmatch(key) else f'"{key}"'
+        return f"{self.path}.{shown}".strip(".")
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,276 @@
+"""Descriptions of models: the reader and the JSON Schema say the same of every sample."""
+
+import copy
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from gpfn.errors import SetupError
+from gpfn.images.preparation import ImageInput
+from gpfn.models import open_model
+from gpfn.models.catalogue import default_catalogue, parse_catalogue
+from gpfn.models.description import (
+    FILE_NAME,
+    Description,
+    ModelFile,
+    Signature,
+    description_beside,
+    parse_description,
+    read_description,
+)
+from gpfn.models.toml_table import Table
+from gpfn.tensors.spec import TensorSpec
+from tests.conftest import ROOT
+
+SCHEMA = json.loads((ROOT / "docs" / "model.schema.json").read_text())
+MODEL = Draft202012Validator(SCHEMA)
+CATALOGUE = Draft202012Validator({"$ref": "#/$defs/catalogue", "$defs": SCHEMA["$defs"]})
+
+FULL = """
+title = "A tiny model"
+description = "It is for tests."
+licence = "MIT"
+source = "https://example.com/tiny"
+aliases = ["small", "tiny-1"]
+model = "tiny.tflite"
+labels = "tiny.txt"
+signature.inputs.image = { dtype = "float32", shape = [-1, 8, 9, 3] }
+signature.outputs."a/b:0" = { dtype = "string" }
+
+[image]
+height = 8
+width = 9
+channels = "RGB"
+layout = "NHWC"
+quantised = false
+fit = "crop"
+mean = [127.5, 127.5, 127.5]
+std = [127.5, 127.5, 128]
+
+[files."tiny.tflite"]
+url = "https://example.com/tiny.tflite"
+sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+size = 3
+
+[files."tiny.txt"]
+"""
+"""A description with every key that there is."""
+
+SHORT = 'model = "tiny.tflite"\n'
+
+GOOD = {
+    "full": FULL,
+    "short": SHORT,
+    "a URL without a hash": SHORT + 'files."tiny.tflite".url = "https://example.com/t"\n',
+    "a hash without a URL": SHORT + f'files."tiny.tflite".sha256 = "{"b" * 64}"\n',
+    "a scalar": SHORT + 'signature.inputs.x = { dtype = "bool", shape = [] }\n',
+    "quantised": SHORT
+    + 'image = { height = 1, width = 1, channels = "L", layout = "NCHW", quantised = true, '
+    'fit = "stretch" }\n',
+}
+
+BAD = {
+    "model": [
+        'model = ""',
+        "model = 1",
+        'model = "a/b"',
+        'model = ".hidden"',
+        'title = "no model"',
+    ],
+    "title": ['title = ""', "title = 1"],
+    "description": ["description = []", "description = ''"],
+    "licence": ['licence = ""'],
+    "source": ["source = {}"],
+    "aliases": ["aliases = 'x'", "aliases = ['a b']", "aliases = ['a', 'a']", "aliases = [1]"],
+    "labels": ["labels = 'a/b'", "labels = ''", "labels = 5"],
+    "serving": ["serving = {}"],
+    "files": ["files = []"],
+    "files.tiny": ["files.tiny = 5"],
+    'files."a b"': ["files.'a b' = {}"],
+    "files.tiny.mode": ["files.tiny.mode = 644"],
+    "files.tiny.url": [
+        "files.tiny.url = 'http://example.com/x'",
+        "files.tiny.url = 'https://x'",
+        "files.tiny.url = ''",
+    ],
+    "files.tiny.sha256": [f"files.tiny.sha256 = '{'B' * 64}'", "files.tiny.sha256 = 'b'"],
+    "files.tiny.size": ["files.tiny.size = -1", "files.tiny.size = true", "files.tiny.size = 1.5"],
+    "signature": ["signature = 1"],
+    "signature.name": ["signature.name = 'x'"],
+    "signature.inputs": ["signature.inputs = ['x']"],
+    "signature.inputs.x": ["signature.inputs.x = 'float32'"],
+    "signature.inputs.x.dtype": [
+        "signature.inputs.x.dtype = 'FP32'",
+        "signature.inputs.x = { shape = [1] }",
+    ],
+    "signature.inputs.x.shape": [
+        "signature.inputs.x = { dtype = 'bool', shape = [0] }",
+        "signature.inputs.x = { dtype = 'bool', shape = [-2] }",
+        "signature.inputs.x = { dtype = 'bool', shape = ['n'] }",
+        "signature.inputs.x = { dtype = 'bool', shape = [true] }",
+        "signature.inputs.x = { dtype = 'bool', shape = 3 }",
+    ],
+    "signature.inputs.x.unit": ["signature.inputs.x = { dtype = 'bool', unit = 'm' }"],
+}
+"""By the field that is told: lines that make a short description wrong."""
+
+IMAGE = {
+    "image.height": [0, True, 1.5, "8"],
+    "image.width": [-1, None],
+    "image.channels": ["RGBA", None],
+    "image.layout": ["HWC"],
+    "image.quantised": [1, None],
+    "image.fit": ["squeeze", None],
+    "image.mean": [[1.0], [1, 2, "3"], None],
+    "image.std": [[1, True, 3], [1, 0, 3], [1, 2, 3, 4], None],
+    "image.colour": ["red"],
+}
+"""By the field that is told: values that make the image of a full description wrong."""
+
+
+def read(document: dict[str, Any]) -> Description:
+    return parse_description("", Table(document), folder="", complete=False)
+
+
+def bad() -> Iterator[Any]:
+    for field, lines in BAD.items():
+        for line in lines:
+            short = "" if "model" in line.split("=")[0] or "no model" in line else SHORT
+            yield pytest.param(tomllib.loads(short + line), field, id=line)
+    for field, values in IMAGE.items():
+        for value in values:
+            document = tomllib.loads(FULL)
+            key = field.partition(".")[2]
+            if value is None:
+                del document["image"][key]
+            else:
+                document["image"][key] = value
+            yield pytest.param(document, field, id=f"{field}={value}")
+
+
+@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD)
+def test_good_samples(text: str) -> None:
+    document = tomllib.loads(text)
+    assert not list(MODEL.iter_errors(document))
+    assert read(document).model.name == "tiny.tflite"
+
+
+@pytest.mark.parametrize(("document", "field"), list(bad()))
+def test_bad_samples(document: dict[str, Any], field: str) -> None:
+    assert list(MODEL.iter_errors(document)), "the schema allows it"
+    with pytest.raises(SetupError) as caught:
+        read(document)
+    assert caught.value.field == field
+
+
+def test_a_full_description() -> None:
+    model = ModelFile("tiny.tflite", "a" * 64, 3, "https://example.com/tiny.tflite")
+    labels = ModelFile("tiny.txt")
+    assert read(tomllib.loads(FULL)) == Description(
+        name="tiny",
+        model=model,
+        files=(model, labels),
+        title="A tiny model",
+        description="It is for tests.",
+        licence="MIT",
+        source="https://example.com/tiny",
+        aliases=("small", "tiny-1"),
+        labels=labels,
+        signature=Signature(
+            (TensorSpec("float32", (None, 8, 9, 3), "image"),),
+            (TensorSpec("string", None, "a/b:0"),),
+        ),
+        image=ImageInput(
+            8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
+        ),
+    )
+
+
+def test_the_schema_has_the_keys_that_the_reader_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, set[str]] = {}
+    end = Table.end
+
+    def ended(table: Table) -> None:
+        top, _, inner = table.path.partition(".")
+        asked[f"{top}.*" if inner else top] = set(table.asked)
+        end(table)
+
+    monkeypatch.setattr(Table, "end", ended)
+    read(tomllib.loads(FULL))
+    known = {name: set(SCHEMA["$defs"][name].get("properties", ())) for name in SCHEMA["$defs"]}
+    assert asked == {
+        "": known["description"],
+        "files.*": known["file"],
+        "signature": known["signature"],
+        "signature.*": known["tensor"],
+        "image": known["image"],
+    }
+    assert not set(Description._fields) - known["description"] - {"name"}
+
+
+def test_our_catalogue_obeys_the_schema(root: Path) -> None:
+    document = tomllib.loads((root / "models" / "catalogue.toml").read_text())
+    assert not list(CATALOGUE.iter_errors(document))
+
+
+def test_a_catalogue_has_to_say_more() -> None:
+    """What may be left out of a model.toml is required in a catalogue, by both."""
+    full = tomllib.loads(FULL)
+    assert not list(CATALOGUE.iter_errors({"models": {"tiny": full}}))
+    parse_catalogue({"models": {"tiny": full}})
+    for path in ("title", "licence", "source", "model", "files", "files/tiny.tflite/sha256",
+                 "files/tiny.tflite/size"):  # fmt: skip
+        document = copy.deepcopy(full)
+        *parents, last = path.split("/")
+        table = document
+        for key in parents:
+            table = table[key]
+        del table[last]
+        assert list(CATALOGUE.iter_errors({"models": {"tiny": document}})), path
+        with pytest.raises(SetupError):
+            parse_catalogue({"models": {"tiny": document}})
+        if path != "model":
+            assert not list(MODEL.iter_errors(document))
+            read(document)
+
+
+def test_what_a_catalogue_declares_is_what_its_models_have(shared: Path) -> None:
+    for entry in default_catalogue():
+        folder = entry.model.folder or str(shared / "data" / "models")
+        model = open_model(f"{folder}/{entry.model.name}")
+        assert Signature(model.inputs, model.outputs) == entry.signature, entry.name
+
+
+def test_a_file_beside_the_model(tmp_path: Path) -> None:
+    model = tmp_path / "tiny.tflite"
+    assert description_beside(model) is None
+    (tmp_path / FILE_NAME).write_text(SHORT + 'labels = "tiny.txt"\n')
+    found = description_beside(model)
+    assert found is not None
+    assert (found.name, found.labels) == ("tiny", ModelFile("tiny.txt", folder=str(tmp_path)))
+    assert description_beside(tmp_path / "other.tflite") is None
+    (tmp_path / "folder").mkdir()
+    (tmp_path / FILE_NAME).write_text('model = "folder"\n')
+    assert description_beside(tmp_path / "folder") == read_description(tmp_path / FILE_NAME)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model = 'm'\nserving = {}\n", "serving: unknown key; known: aliases, description, "),
+        ("model = 'm'\ntitle = 5\n", "title: expected text, in "),
+        ("model = [\n", ": cannot be read: "),
+    ],
+)
+def test_a_mistake_names_the_key_and_the_file(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_text(text)
+    with pytest.raises(SetupError) as caught:
+        description_beside(tmp_path / "m")
+    assert told in str(caught.value)
+    assert str(path) in str(caught.value)
