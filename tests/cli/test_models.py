@@ -2,12 +2,15 @@
 
 import io
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 
 from gpfn.cli.main import main
 from gpfn.cli.progress import DownloadProgress, size_text
+from gpfn.cli.tables import print_table
 from tests.models.fileserver import file_server
 
 
@@ -245,18 +248,50 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_on_a_terminal_rewrites_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([0.0, 1.0, 2.0, 2.01, 3.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(now))
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
     progress = DownloadProgress(stream)
-    for have in (0, 500, 600, 1000):
+    for have in (0, 500):
         progress("m.tflite", have, 1000)
-    assert stream.getvalue() == (
-        "\r\x1b[Km.tflite  0 % of 1 kB"
-        "\r\x1b[Km.tflite  50 % of 1 kB  500 bytes/s"
-        "\r\x1b[Km.tflite  100 % of 1 kB  500 bytes/s\n"
-    )
+    began = time.monotonic()
+    while " 50% " not in stream.getvalue():
+        assert time.monotonic() - began < 20, stream.getvalue()
+        time.sleep(0.02)
+    progress("m.tflite", 1000, 1000)
+    last = stream.getvalue().rpartition("\x1b[2K")[2]
+    assert "m.tflite \x1b" in last or last.startswith("m.tflite ━━━"), last
+    assert "100%" in last
+    assert "1.0/1.0 kB" in last
+    assert last.endswith("\n\x1b[?25h"), "the cursor is shown again"
+    before = len(stream.getvalue())
+    progress("other.tflite", 5, 5)
+    assert "other.tflite" in stream.getvalue()[before:]
+
+
+def test_progress_of_an_unknown_size_ends_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with file_server() as server:
+        url = server.put("/m.onnx", b"not a model", with_length=False)
+        assert main(["models", "show", url]) == 1
+    assert capsys.readouterr().err.startswith("m.onnx  100 % of 11 bytes")
+
+
+def test_a_table_is_fitted_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("a", "[b] " + "long " * 20), ("c", "d")]
+    print_table(rows, ("X", "Y"))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 40
+    monkeypatch.setattr("sys.stdout", piped := io.StringIO())
+    print_table(rows, ("X", "Y"), indent=2)
+    assert piped.getvalue() == f"  X  Y\n  a  {rows[0][1].rstrip()}\n  c  d\n"
 
 
 def test_progress_in_a_log_is_one_line() -> None:

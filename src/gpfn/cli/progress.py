@@ -1,12 +1,14 @@
-"""How far a download is, on stderr: a line that rewrites itself, or one line in a log."""
+"""How far a download is, on stderr: a bar on a terminal, a line for each file in a log."""
 
+import atexit
 import sys
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = ["DownloadProgress", "size_text"]
-
-_PAUSE = 0.1
 
 
 def size_text(count: int) -> str:
@@ -20,33 +22,69 @@ def size_text(count: int) -> str:
 
 
 class DownloadProgress:
-    """Called by the downloader with a file's name, the bytes so far and in all."""
+    """Called by the downloader with a file's name, the bytes so far and the bytes in all.
+
+    The bytes in all may be None; a file has come when they are equal to those so far.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
-        self._started = self._shown = time.monotonic()
-        self._first: int | None = None
+        self._bar: _Bar | None = None
+        self._started: tuple[float, int] | None = None
 
     def __call__(self, name: str, have: int, total: int | None) -> None:
-        """Show it, at most ten times a second, and always the end."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first, self._started = have, now
-        ended = have == total
-        if ended or (self._live and now - self._shown >= _PAUSE):
-            self._shown = now
-            self._write(self._line(name, have, total, now), ended)
-        if ended:
-            self._first = None
+        """Show it on a terminal; elsewhere write a line when the file has come."""
+        if self._stream.isatty():
+            self._bar = self._bar or _Bar(self._stream, name, have, total)
+            self._bar.show(have, total)
+            self._bar = None if have == total else self._bar
+            return
+        self._started = self._started or (time.monotonic(), have)
+        if have == total:
+            self._stream.write(self._line(name, have, *self._started))
+            self._stream.flush()
+            self._started = None
 
-    def _line(self, name: str, have: int, total: int | None, now: float) -> str:
-        share = f"{100 * have // total} % of {size_text(total)}" if total else size_text(have)
-        came = have - (self._first or 0)
-        rate = f"  {size_text(int(came / max(now - self._started, 1e-3)))}/s" if came else ""
-        return f"{name}  {share}{rate}"
+    def _line(self, name: str, size: int, began: float, had: int) -> str:
+        came, seconds = size - had, max(time.monotonic() - began, 1e-3)
+        rate = f"  {size_text(int(came / seconds))}/s" if came else ""
+        return f"{name}  100 % of {size_text(size)}{rate}\n"
 
-    def _write(self, line: str, ended: bool) -> None:
-        start = "\r\x1b[K" if self._live else ""
-        self._stream.write(start + line + ("\n" if ended or not self._live else ""))
-        self._stream.flush()
+
+class _Bar:
+    """The bar of one file. It ends with the file, or with the process if that never comes."""
+
+    def __init__(self, stream: TextIO, name: str, have: int, total: int | None) -> None:
+        self._progress = _progress(stream)
+        self._task = self._progress.add_task(name, completed=have, total=total)
+        self._progress.start()
+        atexit.register(self._progress.stop)  # shows the cursor again
+
+    def show(self, have: int, total: int | None) -> None:
+        self._progress.update(self._task, completed=have, total=total)
+        if have == total:
+            self._progress.stop()
+            atexit.unregister(self._progress.stop)
+
+
+def _progress(stream: TextIO) -> "Progress":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        console=Console(file=stream),
+    )

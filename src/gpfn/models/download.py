@@ -225,6 +225,8 @@ class _Transfer:
                     raise _BrokenError(f"not complete after {self.terms.total:g} s")
         if total is not None and have < total:
             raise _BrokenError("the server closed the connection")
+        if total is None and self.progress:
+            self.progress(self.target.name, have, have)
 
     def _read(self, response: "requests.Response") -> bytes:
         from urllib3.exceptions import HTTPError
