@@ -14,7 +14,7 @@ RUN python3 -m stage package
 ARG FUNCTION=functions/forecast
 ARG EXTRAS=
 ARG GPFN_MODEL_MIRROR=
-RUN python3 -m stage function fn "$FUNCTION" "$EXTRAS"
+RUN python3 -m stage function "" "$FUNCTION" "$EXTRAS"
 RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"
 
 FROM ${BASE}
@@ -33,6 +33,8 @@ LABEL org.opencontainers.image.base.name="${BASE}" \
       gpfn.function="${FUNCTION}"
 ENV PATH=/opt/gpfn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+ARG NAME=
+ENV GPFN_NAME="${NAME}"
 WORKDIR /function
 USER 1000:1000
 STOPSIGNAL SIGTERM

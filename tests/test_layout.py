@@ -25,11 +25,6 @@ SHORT = {
     "gpfn.__main__": "python -m gpfn: starts the command line and does nothing else",
     "gpfn.build.health": "an image's check, run every ten seconds: imports nothing of ours",
     "gpfn.build.stage.__main__": "python -m stage: the command line of a build's steps",
-    "gpfn.certify.fn.life": "one letter of Fn's checklist",
-    "gpfn.certify.fn.listening": "one letter of Fn's checklist",
-    "gpfn.certify.fn.replies": "one letter of Fn's checklist",
-    "gpfn.certify.fn.suite": "Fn's checklist, from the modules of its letters",
-    "gpfn.certify.openwhisk.suite": "OpenWhisk's checklist, from the modules of its letters",
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.cli.progress": "a progress bar, used by three commands",
@@ -47,23 +42,14 @@ SHORT = {
 """Why a module with fewer than 60 lines is one."""
 
 SHARED_CLASSES = {
-    "Action",
     "Address",
-    "Answer",
     "Body",
     "CallLog",
     "Connection",
-    "Container",
-    "Engine",
     "Exchange",
     "Incoming",
-    "Platform",
-    "Reply",
-    "Request",
-    "Running",
     "Server",
     "Service",
-    "Session",
 }
 """Names of public classes that are still in several modules."""
 

@@ -32,10 +32,9 @@ from gpfn.build.recipe import BASE  # noqa: E402
 from gpfn.cli.main import main as gpfn  # noqa: E402
 from gpfn.hosts.container import (  # noqa: E402
     Container,
-    fn_flags,
-    openwhisk_flags,
+    sandbox_flags,
 )
-from gpfn.hosts.engine import Engine  # noqa: E402
+from gpfn.hosts.engine import ContainerEngine  # noqa: E402
 
 __all__ = ["main"]
 
@@ -82,7 +81,7 @@ class Images:
     """Builds what is measured, or takes what the tests have built before."""
 
     def __init__(self, base: str, *, reuse: bool) -> None:
-        self.engine, self.base, self._reuse = Engine(), base, reuse
+        self.engine, self.base, self._reuse = ContainerEngine(), base, reuse
         os.environ.setdefault("GPFN_MODEL_MIRROR", str(SHARED / "data" / "models"))
 
     def built(self, function: str, platform: str, *options: str) -> str:
@@ -141,7 +140,11 @@ def _fn(images: Images, runs: int) -> list[dict[str, Any]]:
 
     def floor() -> float:
         with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as folder:
-            flags = [*fn_flags(Path(folder), 128), "--network=none", "--entrypoint=python3"]
+            flags = [
+                *sandbox_flags("fn", 128, Path(folder)),
+                "--network=none",
+                "--entrypoint=python3",
+            ]
             name = f"gpfn-bench-{time.monotonic_ns()}"
             began = time.perf_counter()
             engine.run("run", f"--name={name}", *flags, base, "-c", "pass")
@@ -152,7 +155,7 @@ def _fn(images: Images, runs: int) -> list[dict[str, Any]]:
     def ours() -> float:
         with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as folder:
             Path(folder).chmod(0o777)
-            flags = [*fn_flags(Path(folder), 128), "--network=none"]
+            flags = [*sandbox_flags("fn", 128, Path(folder)), "--network=none"]
             container = Container(engine, image, flags)
             try:
                 container.wait_until((Path(folder) / "lsnr.sock").exists, 10)
@@ -180,11 +183,13 @@ def _fn(images: Images, runs: int) -> list[dict[str, Any]]:
     return found
 
 
-def _in_sandbox(engine: Engine, image: str, limit: int, request: bytes) -> tuple[int, int]:
+def _in_sandbox(engine: ContainerEngine, image: str, limit: int, request: bytes) -> tuple[int, int]:
     """Call 20 times; return the most memory in bytes, and the threads."""
     with tempfile.TemporaryDirectory(prefix="iofs", dir="/tmp") as folder:
         Path(folder).chmod(0o777)
-        container = Container(engine, image, [*fn_flags(Path(folder), limit), "--network=none"])
+        container = Container(
+            engine, image, [*sandbox_flags("fn", limit, Path(folder)), "--network=none"]
+        )
         try:
             container.wait_until((Path(folder) / "lsnr.sock").exists, 10)
             for _ in range(20):
@@ -202,7 +207,7 @@ def _openwhisk(images: Images, runs: int) -> list[dict[str, Any]]:
     memory = []
 
     def cold() -> float:
-        container = Container(images.engine, image, openwhisk_flags(256))
+        container = Container(images.engine, image, sandbox_flags("openwhisk", 256))
         try:
             address = container.address()
             post(address, "/init", NO_CODE)

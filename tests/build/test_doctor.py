@@ -45,7 +45,13 @@ def test_a_good_function_has_nothing(tmp_path: Path) -> None:
 
 
 FILES = [
-    ("memory", "fails", "openwhisk", {"yaml": "memory: 1024\n"}, "over the usual limit of 512"),
+    (
+        "memory",
+        "fails",
+        "openwhisk",
+        {"yaml": "memory: 1024\n"},
+        "over OpenWhisk's usual limit of 512",
+    ),
     ("memory", "fails", "all", {"yaml": "memory: 40\n"}, "40 in func.yaml, and it uses 50 MiB"),
     ("memory", "warns", "all", {"yaml": "memory: 55\n"}, "leaves little room over 50 MiB"),
     ("volumes", "fails", "fn", {"dockerfile": "FROM a:1\nVOLUME /data\n"}, "VOLUME"),

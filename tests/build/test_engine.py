@@ -11,7 +11,7 @@ import pytest
 
 from gpfn.cli.main import main
 from gpfn.errors import SetupError
-from gpfn.hosts.engine import Build, Engine, explain
+from gpfn.hosts.engine import Build, ContainerEngine, explain
 
 SAID = {
     "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. "
@@ -50,9 +50,9 @@ def fake(folder: Path, script: str) -> None:
 def test_a_missing_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match=r"docker is not installed; apt-get install docker.io"):
-        Engine("docker").check()
+        ContainerEngine("docker").check()
     with pytest.raises(SetupError, match=r"podman is not installed; .* --engine docker"):
-        Engine("podman").check()
+        ContainerEngine("podman").check()
 
 
 def test_an_engine_that_does_not_run(
@@ -72,7 +72,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake(tmp_path, script)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(SetupError, match="the disk is full"):
-        Engine("docker").build(Build("FROM x", tmp_path, "x:1", {}))
+        ContainerEngine("docker").build(Build("FROM x", tmp_path, "x:1", {}))
 
 
 def test_a_missing_dockerfile(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,17 @@
 """The suites are red on what is wrong, each check where it belongs."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gpfn.certify.fn.suite import CHECKS as FN
-from gpfn.certify.fn.suite import certify as certify_fn
-from gpfn.certify.openwhisk.suite import certify as certify_openwhisk
+from gpfn.certify.check import certify, load_checks
 from tests.certify.subjects import HERE, command, of, server
+
+certify_fn = partial(certify, "fn")
+certify_openwhisk = partial(certify, "openwhisk")
+FN, OPENWHISK = load_checks("fn"), load_checks("openwhisk")
 
 
 @pytest.mark.slow

@@ -1,16 +1,18 @@
 """The suites are green on what is right: our own runners, and a small server."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gpfn.certify.fn.suite import CHECKS as FN
-from gpfn.certify.fn.suite import certify as certify_fn
-from gpfn.certify.openwhisk.suite import CHECKS as OPENWHISK
-from gpfn.certify.openwhisk.suite import certify as certify_openwhisk
+from gpfn.certify.check import certify, load_checks
 from gpfn.certify.subject import Subject
 from tests.certify.subjects import GPFN, command, of, server
 from tests.platforms.openwhisk.served import served
+
+certify_fn = partial(certify, "fn")
+certify_openwhisk = partial(certify, "openwhisk")
+FN, OPENWHISK = load_checks("fn"), load_checks("openwhisk")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 from gpfn.coldstart.experiment import STAGES, cold_calls, records, warm_calls
 from gpfn.errors import BackendError
-from gpfn.hosts.host import Request
+from gpfn.hosts.host import Invocation
 from gpfn.hosts.target import Target, find_target
 
 WARM = ["decode", "preprocess", "predict", "postprocess", "encode", "transport"]
@@ -21,12 +21,12 @@ def digits(root: Path) -> Target:
 
 
 @pytest.fixture
-def request_(root: Path) -> Request:
+def request_(root: Path) -> Invocation:
     body = (root / "functions/digits/sample.json").read_bytes()
-    return Request(body, "application/json")
+    return Invocation(body, "application/json")
 
 
-def test_a_cold_call_has_every_stage(digits: Target, request_: Request) -> None:
+def test_a_cold_call_has_every_stage(digits: Target, request_: Invocation) -> None:
     seen: list[tuple[int, int]] = []
     samples = cold_calls(digits, request_, 2, lambda done, of: seen.append((done, of)))
     assert seen == [(1, 2), (2, 2)]
@@ -41,7 +41,9 @@ def test_a_cold_call_has_every_stage(digits: Target, request_: Request) -> None:
         assert grown[-1] > 10e6 + grown[0], "the model and its library"
 
 
-def test_warm_calls_start_once_and_leave_the_first_out(digits: Target, request_: Request) -> None:
+def test_warm_calls_start_once_and_leave_the_first_out(
+    digits: Target, request_: Invocation
+) -> None:
     seen: list[tuple[int, int]] = []
     samples = warm_calls(digits, request_, 20, lambda done, of: seen.append((done, of)))
     assert seen == [(16, 20), (20, 20)]
@@ -52,7 +54,7 @@ def test_warm_calls_start_once_and_leave_the_first_out(digits: Target, request_:
 
 
 def test_an_experiment_on_errors_is_refused_and_its_process_ended(digits: Target) -> None:
-    bad = Request(b'{"image": "no image"}', "application/json")
+    bad = Invocation(b'{"image": "no image"}', "application/json")
     for measure in (cold_calls, warm_calls):
         with pytest.raises(BackendError, match=r"fails on this input.*not an image"):
             measure(digits, bad, 1, lambda _done, _of: None)
@@ -62,7 +64,7 @@ def test_an_experiment_on_errors_is_refused_and_its_process_ended(digits: Target
 
 
 def test_a_quiet_log_is_refused(
-    digits: Target, request_: Request, monkeypatch: pytest.MonkeyPatch
+    digits: Target, request_: Invocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GPFN_LOG", "quiet")
     with pytest.raises(BackendError, match="GPFN_LOG=quiet"):

@@ -18,11 +18,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from gpfn.build.recipe import PLATFORMS, Recipe, default_tag
+from gpfn.build.recipe import Recipe, default_tag
 from gpfn.hosts.target import find_target
+from gpfn.platforms.table import platforms_with
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
+IMAGES = {row.name: row.image for row in platforms_with("image")}
 FILES = sorted(path for path in DEPLOY.rglob("*.yaml"))
 OLDEST, NEWEST = "1.28.0", kubernetes_validate.latest_version()
 
@@ -68,7 +70,7 @@ def test_the_kubernetes_documents_belong_together() -> None:
     assert budget["minAvailable"] < scaler["minReplicas"], "or no node can ever be drained"
     assert "replicas" not in deployment["spec"], "the autoscaler's"
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["ports"][0]["containerPort"] == PLATFORMS["graphpipe"].port
+    assert container["ports"][0]["containerPort"] == IMAGES["graphpipe"].port
 
 
 def test_knative() -> None:
@@ -82,7 +84,7 @@ def test_knative() -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec}
     kubernetes_validate.validate(pod, NEWEST, strict=True)
     (container,) = spec["containers"]
-    assert container["ports"][0]["containerPort"] == PLATFORMS["http"].port
+    assert container["ports"][0]["containerPort"] == IMAGES["http"].port
     for probe in ("readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["path"].startswith("/health/")
     annotations = template["metadata"]["annotations"]
@@ -97,7 +99,7 @@ def test_compose() -> None:
     jsonschema.Draft7Validator(schema).validate(checked)
     services = checked["services"]
     server = services["forecast"]["environment"]["GP_SERVER_URL"]
-    assert server == f"http://models:{PLATFORMS['graphpipe'].port}"
+    assert server == f"http://models:{IMAGES['graphpipe'].port}"
     assert services["forecast"]["depends_on"]["models"]["condition"] == "service_healthy"
     assert "HEALTHCHECK" in Recipe("graphpipe").dockerfile(), "or it never becomes healthy"
     services["forecast"]["prots"] = []
@@ -134,7 +136,7 @@ def test_images_are_what_gpfn_builds_and_never_latest(path: Path) -> None:
         default_tag(find_target(str(folder)), platform).partition(":")[0]
         for folder in (ROOT / "functions").iterdir()
         if (folder / "func.yaml").is_file()
-        for platform in PLATFORMS
+        for platform in IMAGES
     }
     for image in images:  # the version is func.yaml's, which `fn deploy` counts up
         name, _, version = image.partition(":")

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 from gpfn.graphpipe import InferResponse, encode_response
-from gpfn.hosts.host import Request, start_platform
-from gpfn.hosts.http import Http
-from gpfn.hosts.session import Session
+from gpfn.hosts.host import Invocation, make_host
+from gpfn.hosts.http import HttpHost
+from gpfn.hosts.session import StartedFunction
 from gpfn.hosts.target import find_target
 from tests.cli.serving import clean_environ, serve
 
-GOOD = Request(json.dumps([0.5] * 20).encode(), timeout=20)
+GOOD = Invocation(json.dumps([0.5] * 20).encode(), timeout=20)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -165,22 +165,22 @@ def unreliable(model_server: str) -> Iterator[Unreliable]:
 @pytest.fixture(scope="module", params=["fn", "http"])
 def running(
     request: pytest.FixtureRequest, root: Path, unreliable: Unreliable
-) -> Iterator[Session]:
+) -> Iterator[StartedFunction]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GP_SERVER_URL", f"http://127.0.0.1:{unreliable.server_port}")
         target = find_target(str(root / "functions" / "forecast"))
-        with Session(start_platform(request.param, target)) as session:
+        with StartedFunction(make_host(request.param, target)) as session:
             yield session
 
 
-def fault(session: Session, request: Request = GOOD) -> dict[str, Any]:
+def fault(session: StartedFunction, request: Invocation = GOOD) -> dict[str, Any]:
     answer = session.call(request)
     assert answer.failed, answer
     found: dict[str, Any] = json.loads(answer.body)["error"]
     return found
 
 
-def check_good(session: Session) -> None:
+def check_good(session: StartedFunction) -> None:
     answer = session.call(GOOD)
     assert not answer.failed, answer.body
     assert np.shape(json.loads(answer.body)) == (1, 20, 1)
@@ -189,7 +189,7 @@ def check_good(session: Session) -> None:
 @pytest.mark.parametrize("everything", [False, True], ids=["inference", "everything"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_the_answer_says_how_it_failed_and_the_next_call_succeeds(
-    running: Session,
+    running: StartedFunction,
     unreliable: Unreliable,
     case: Callable[[Handler], None],
     everything: bool,
@@ -204,18 +204,20 @@ def test_the_answer_says_how_it_failed_and_the_next_call_succeeds(
     check_good(running)
 
 
-def within(seconds: int, session: Session) -> Request:
+def within(seconds: int, session: StartedFunction) -> Invocation:
     """Return a good request with a deadline: the platform's, or the event's where it has none."""
-    if not isinstance(session.platform, Http):
-        return Request(GOOD.body, timeout=seconds)
+    if not isinstance(session.host, HttpHost):
+        return Invocation(GOOD.body, timeout=seconds)
     expiry = datetime.now(UTC) + timedelta(seconds=seconds)
     event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
     headers = {**event, "expirytime": expiry.isoformat()}
     pairs = tuple((f"ce-{name}", value) for name, value in headers.items())
-    return Request(GOOD.body, "application/json", pairs, timeout=20)
+    return Invocation(GOOD.body, "application/json", pairs, timeout=20)
 
 
-def test_one_that_hangs_is_given_up_in_time(running: Session, unreliable: Unreliable) -> None:
+def test_one_that_hangs_is_given_up_in_time(
+    running: StartedFunction, unreliable: Unreliable
+) -> None:
     unreliable.misbehave, unreliable.everything = hangs, False
     began = time.monotonic()
     try:
@@ -236,7 +238,7 @@ def test_a_function_starts_before_its_model_server(
         port = placeholder.getsockname()[1]
     monkeypatch.setenv("GP_SERVER_URL", f"http://127.0.0.1:{port}")
     target = find_target(str(root / "functions" / "forecast"))
-    with Session(start_platform(platform, target)) as session:
+    with StartedFunction(make_host(platform, target)) as session:
         found = fault(session)
         assert (found["status"], found["type"]) == (502, "backend-unreachable")
         assert f"127.0.0.1:{port}" in found["detail"]
@@ -252,8 +254,8 @@ def test_a_password_in_the_address_is_not_told(root: Path, monkeypatch: pytest.M
         port = placeholder.getsockname()[1]
     monkeypatch.setenv("GP_SERVER_URL", f"http://user:s3cret@127.0.0.1:{port}")
     target = find_target(str(root / "functions" / "forecast"))
-    with Session(start_platform("fn", target)) as session:
+    with StartedFunction(make_host("fn", target)) as session:
         answer = session.call(GOOD)
         assert answer.failed
         assert b"s3cret" not in answer.body
-    assert "s3cret" not in session.platform.log()
+    assert "s3cret" not in session.host.log()

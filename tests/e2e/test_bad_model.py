@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpfn.hosts.host import Request, start_platform
-from gpfn.hosts.session import Session
+from gpfn.hosts.host import Invocation, make_host
+from gpfn.hosts.session import StartedFunction
 from gpfn.hosts.target import find_target
 
-GOOD = Request(json.dumps([0.5] * 20).encode())
+GOOD = Invocation(json.dumps([0.5] * 20).encode())
 
 
 def empty(place: Path, _good: bytes) -> None:
@@ -63,7 +63,7 @@ def test_the_answer_names_the_file_and_a_good_one_is_taken_up(
     shutil.copy(source / "func.py", tmp_path)
     place, good = tmp_path / "forecast.tflite", (source / "forecast.tflite").read_bytes()
     spoil(place, good)
-    with Session(start_platform(platform, find_target(str(tmp_path)))) as session:
+    with StartedFunction(make_host(platform, find_target(str(tmp_path)))) as session:
         for _ in range(2):
             answer = session.call(GOOD)
             assert answer.failed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.hosts.fn import call_id, decap, encode_request
-from gpfn.hosts.host import Answer, Request
+from gpfn.hosts.host import Invocation, InvocationResult
 
 BODIES = {
     "invoke, 8 byte body": b'{"a":1}\n',
@@ -35,7 +35,7 @@ def timeless(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("case", BODIES)
 def test_an_invocation_is_what_a_real_server_sent(recorded: dict[str, bytes], case: str) -> None:
-    sent = encode_request(Request(BODIES[case]), call_id())
+    sent = encode_request(Invocation(BODIES[case]), call_id())
     assert timeless(sent) == timeless(recorded[case])
 
 
@@ -48,7 +48,7 @@ def test_headers_of_an_invocation_are_what_a_real_server_sent(recorded: dict[str
         ("x-a", "1"),
         ("X-A", "2"),
     )
-    request = Request(b"abc", "application/octet-stream", headers)
+    request = Invocation(b"abc", "application/octet-stream", headers)
     case = "invoke endpoint by curl with ce-* headers and a repeated header"
     expected = timeless(recorded[case]).split(b"\r\n")
     sent = timeless(encode_request(request, call_id())).split(b"\r\n")
@@ -69,7 +69,7 @@ def test_a_trigger_wraps_headers_as_a_real_server_did(recorded: dict[str, bytes]
         ("X-A", "1"),
         ("X-A", "2"),
     )
-    request = Request(b"[1,2]", "application/json", headers, as_trigger=True)
+    request = Invocation(b"[1,2]", "application/json", headers, as_trigger=True)
     case = "trigger, PUT with ce-*, cookie, authorization and a repeated header"
     expected = timeless(recorded[case]).replace(b"Method: PUT", b"Method: POST")
     expected = re.sub(rb"(Request-Url: )\S+", rb"\1URL", expected)
@@ -86,7 +86,7 @@ def test_call_ids_are_like_those_of_fn() -> None:
 
 
 def test_the_answer_of_a_trigger_is_unwrapped() -> None:
-    answer = Answer(
+    answer = InvocationResult(
         200,
         b"x",
         (
@@ -97,11 +97,11 @@ def test_the_answer_of_a_trigger_is_unwrapped() -> None:
             ("fn-call-id", "c"),
         ),
     )
-    assert decap(answer) == Answer(
+    assert decap(answer) == InvocationResult(
         404, b"x", (("content-type", "text/plain"), ("ce-id", "1"), ("fn-call-id", "c"))
     )
 
 
 def test_a_header_cannot_smuggle_another() -> None:
     with pytest.raises(ValueError, match="line break"):
-        encode_request(Request(headers=(("x-a", "1\r\nx-b: 2"),)), call_id())
+        encode_request(Invocation(headers=(("x-a", "1\r\nx-b: 2"),)), call_id())

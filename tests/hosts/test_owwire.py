@@ -7,11 +7,11 @@ import time
 import pytest
 
 from gpfn.errors import BrokenReply
-from gpfn.hosts.host import Request
+from gpfn.hosts.host import Invocation
 from gpfn.hosts.openwhisk import from_action, init_body, run_body
 
 
-def sent(request: Request) -> dict[str, object]:
+def sent(request: Invocation) -> dict[str, object]:
     body, _ = run_body(request, "f", "a" * 32)
     document = json.loads(body)
     assert isinstance(document, dict)
@@ -22,7 +22,7 @@ def sent(request: Request) -> dict[str, object]:
     "content_type", ["", "text/plain", "application/json", "application/x+json"]
 )
 def test_an_object_is_the_parameters(content_type: str) -> None:
-    document = sent(Request(b'{"a": [1]}', content_type))
+    document = sent(Invocation(b'{"a": [1]}', content_type))
     assert document["value"] == {"a": [1]}
     assert document["activation_id"] == "a" * 32
     assert document["action_name"] == "/guest/f"
@@ -32,23 +32,23 @@ def test_an_object_is_the_parameters(content_type: str) -> None:
 
 
 def test_no_body_is_no_parameters() -> None:
-    assert sent(Request())["value"] == {}
+    assert sent(Invocation())["value"] == {}
 
 
 @pytest.mark.parametrize(
     ("request_", "body"),
     [
-        (Request(b"[1]", "text/plain"), "[1]"),
-        (Request(b"[1]", "application/json"), base64.b64encode(b"[1]").decode()),
-        (Request(b"\xff", "image/png"), "/w=="),
-        (Request(b"a=b", "application/x-www-form-urlencoded"), "a=b"),
+        (Invocation(b"[1]", "text/plain"), "[1]"),
+        (Invocation(b"[1]", "application/json"), base64.b64encode(b"[1]").decode()),
+        (Invocation(b"\xff", "image/png"), "/w=="),
+        (Invocation(b"a=b", "application/x-www-form-urlencoded"), "a=b"),
         (
-            Request(b'{"a":1}', "application/cloudevents+json; charset=utf-8", (("X", "y"),)),
+            Invocation(b'{"a":1}', "application/cloudevents+json; charset=utf-8", (("X", "y"),)),
             '{"a":1}',
         ),
     ],
 )
-def test_anything_else_is_a_raw_web_request(request_: Request, body: str) -> None:
+def test_anything_else_is_a_raw_web_request(request_: Invocation, body: str) -> None:
     value = sent(request_)["value"]
     assert isinstance(value, dict)
     assert value["__ow_body"] == body

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.hosts.host import PLATFORMS, Request, start_platform
-from gpfn.hosts.session import Session
+from gpfn.hosts.host import Invocation, make_host
+from gpfn.hosts.session import StartedFunction
 from gpfn.hosts.target import find_target
+from gpfn.platforms.table import platforms_with
 
+PLATFORMS = [row.name for row in platforms_with("host")]
 SEPARATE = ["fn", "fdk", "http", "openwhisk"]
 
 
-def session(platform: str, folder: Path) -> Session:
-    return Session(start_platform(platform, find_target(str(folder))))
+def session(platform: str, folder: Path) -> StartedFunction:
+    return StartedFunction(make_host(platform, find_target(str(folder))))
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +33,11 @@ def _leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ge
 def test_the_same_answer_everywhere(platform: str, echo: Path) -> None:
     body = bytes(range(256)) * 500
     with session(platform, echo) as running:
-        answer = running.call(Request(body, "application/x-thing"), repeat=3)
+        answer = running.call(Invocation(body, "application/x-thing"), repeat=3)
         assert (answer.status, answer.content_type) == (200, "application/x-thing")
         assert answer.body == body
         assert not answer.failed
-        greeting = running.call(Request(b"", "text/plain", (("X-Greet", "you"),)))
+        greeting = running.call(Invocation(b"", "text/plain", (("X-Greet", "you"),)))
         assert greeting.body == b"hello you"
         assert len(running.timings.calls) == 4
         assert running.timings.memory > 1e6
@@ -48,7 +50,7 @@ def test_a_callers_fault_is_an_error_document_and_costs_no_process(
 ) -> None:
     with session(platform, failing) as running:
         for _ in range(2):
-            answer = running.call(Request(b"[1]"), repeat=5)
+            answer = running.call(Invocation(b"[1]"), repeat=5)
             assert answer.failed
             assert b'"type":"invalid-tensor"' in answer.body
             assert b'"field":"data"' in answer.body
@@ -58,7 +60,7 @@ def test_a_callers_fault_is_an_error_document_and_costs_no_process(
 @pytest.mark.parametrize("platform", ["fn", "fdk"])
 def test_as_a_trigger_the_status_is_the_errors(platform: str, failing: Path) -> None:
     with session(platform, failing) as running:
-        answer = running.call(Request(b"[1]", as_trigger=True))
+        answer = running.call(Invocation(b"[1]", as_trigger=True))
     assert answer.status == 400
     assert answer.content_type == "application/problem+json"
 
@@ -66,16 +68,16 @@ def test_as_a_trigger_the_status_is_the_errors(platform: str, failing: Path) -> 
 @pytest.mark.parametrize("platform", SEPARATE)
 def test_a_bug_is_in_the_log_and_not_in_the_answer(platform: str, failing: Path) -> None:
     with session(platform, failing) as running:
-        answer = running.call(Request(b"ours"))
+        answer = running.call(Invocation(b"ours"))
         assert answer.failed
         assert b"secret" not in answer.body
-    assert "KeyError: 'secret'" in running.platform.log()
+    assert "KeyError: 'secret'" in running.host.log()
 
 
 @pytest.mark.parametrize("platform", SEPARATE)
 def test_a_function_that_dies_is_told(platform: str, failing: Path) -> None:
     with session(platform, failing) as running, pytest.raises(BrokenReply):
-        running.call(Request(b"die"))
+        running.call(Invocation(b"die"))
 
 
 @pytest.mark.parametrize("platform", ["fn", "http", "openwhisk"])
@@ -83,7 +85,7 @@ def test_a_function_that_hangs_is_given_up(platform: str, failing: Path) -> None
     began = time.monotonic()
     with session(platform, failing) as running:
         try:
-            answer = running.call(Request(b"sleep", timeout=0.2))
+            answer = running.call(Invocation(b"sleep", timeout=0.2))
         except BackendTimeout:
             answer = None
         assert answer is None or answer.failed
@@ -96,17 +98,17 @@ def test_a_function_that_cannot_be_loaded(platform: str, tmp_path: Path) -> None
     running = session(platform, tmp_path)
     if platform == "fdk":  # it listens first and imports in the first call
         with running:
-            assert running.call(Request(b"x")).failed
+            assert running.call(Invocation(b"x")).failed
     else:
         says = "Cannot start action" if platform == "openwhisk" else "exit code 1"
         with pytest.raises(SetupError, match=says):
             running.__enter__()
-    assert "absent_module" in running.platform.log()
+    assert "absent_module" in running.host.log()
 
 
 def test_the_parts_of_starting_are_told(echo: Path, root: Path) -> None:
     with session("fn", root / "functions" / "forecast") as running:
-        running.call(Request((root / "ce_samples" / "forecast.json").read_bytes()), repeat=3)
+        running.call(Invocation((root / "ce_samples" / "forecast.json").read_bytes()), repeat=3)
     assert list(running.timings.parts) == ["import", "load", "warm-up"]
     rows = dict(running.timings.rows())
     assert list(rows) == [
@@ -127,13 +129,13 @@ def test_a_long_name_of_the_temporary_folder(
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     with session("fn", echo) as running:
-        assert running.call(Request(b"x")).body == b"x"
+        assert running.call(Invocation(b"x")).body == b"x"
     assert list(folder.iterdir()) == []
 
 
 def test_stopping_twice_is_harmless(echo: Path) -> None:
     for name in PLATFORMS:
-        platform = start_platform(name, find_target(str(echo)))
+        platform = make_host(name, find_target(str(echo)))
         platform.stop()
         platform.start()
         platform.stop()
@@ -141,12 +143,14 @@ def test_stopping_twice_is_harmless(echo: Path) -> None:
 
 
 def test_unknown_platform(echo: Path) -> None:
-    with pytest.raises(SetupError, match="platform: unknown; known: fn, fdk, http"):
-        start_platform("lambda", find_target(str(echo)))
+    with pytest.raises(
+        SetupError, match="platform: expected one of fn, fdk, http, openwhisk, call, got 'lambda'"
+    ):
+        make_host("lambda", find_target(str(echo)))
 
 
 def test_calls_over_http_do_not_wait_for_acknowledgements(echo: Path) -> None:
     """Nagle's algorithm and delayed acknowledgements would make every call last 40 ms."""
     with session("http", echo) as running:
-        running.call(Request(b"x"), repeat=20)
+        running.call(Invocation(b"x"), repeat=20)
     assert sorted(running.timings.calls)[10] < 0.03

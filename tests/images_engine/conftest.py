@@ -19,7 +19,7 @@ import pytest
 
 from gpfn.build.recipe import BASE
 from gpfn.hosts.container import LABEL, Container
-from gpfn.hosts.engine import STAGE_LABEL, Engine
+from gpfn.hosts.engine import STAGE_LABEL, ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.tags import tag_of
 
@@ -38,9 +38,9 @@ def base() -> str:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def engine() -> ContainerEngine:
     """Docker, which has to run."""
-    found = Engine("docker")
+    found = ContainerEngine("docker")
     found.check()
     return found
 
@@ -64,7 +64,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def build(engine: Engine, base: str) -> Build:
+def build(engine: ContainerEngine, base: str) -> Build:
     """Build ``gpfn build FUNCTION …`` once; returns the image's name."""
 
     @cache
@@ -79,7 +79,7 @@ def build(engine: Engine, base: str) -> Build:
 
 
 @pytest.fixture
-def start(engine: Engine) -> Iterator[Start]:
+def start(engine: ContainerEngine) -> Iterator[Start]:
     """Start containers that are removed after the test."""
     started: list[Container] = []
 
@@ -127,7 +127,7 @@ def gpfn(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedPro
 Census = tuple[frozenset[str], frozenset[str], frozenset[Path]]
 
 
-def census(engine: Engine) -> Census:
+def census(engine: ContainerEngine) -> Census:
     """Count what could be left behind of ours: containers, images without a name too, folders.
 
     Containers have their image's labels; what else the engine's users do is not counted.
@@ -143,7 +143,7 @@ def census(engine: Engine) -> Census:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_runs_in_the_end(engine: Engine) -> Iterator[None]:
+def nothing_runs_in_the_end(engine: ContainerEngine) -> Iterator[None]:
     """After all tests there is no container of ours."""
     yield
     assert engine.run("ps", "--all", "--quiet", "--filter", f"label={LABEL}").stdout == ""

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from typing import NamedTuple
 
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 
 __all__ = ["Entry", "entries"]
 
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     content: str
 
 
-def entries(engine: Engine, image: str, base: str) -> dict[str, Entry]:
+def entries(engine: ContainerEngine, image: str, base: str) -> dict[str, Entry]:
     """Return the entries of the layers above the base by their path."""
     form = "{{json .RootFS.Layers}}"
     below = json.loads(engine.run("image", "inspect", "--format", form, base).stdout)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gpfn.build.image import packages
-from gpfn.hosts.container import Container, fn_flags
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.container import Container, sandbox_flags
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, Start, census, gpfn
 from tests.images_engine.test_server_images import EVENT, expected
@@ -42,7 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     [("tensorflow", "fn"), ("tensorflow", "openwhisk"), ("tensorflow", "http"), ("onnx", "fn")],
 )
 def test_the_same_forecast(
-    engine: Engine, build: Build, folders: dict[str, Path], runtime: str, platform: str
+    engine: ContainerEngine, build: Build, folders: dict[str, Path], runtime: str, platform: str
 ) -> None:
     folder = str(folders[runtime])
     image = build(folder, platform, "--runtime", runtime)
@@ -69,7 +69,7 @@ def test_under_fns_limits(
     """
     tmp_path.chmod(0o777)
     image = build(str(folders[runtime]), "fn", "--runtime", runtime)
-    container: Container = start(image, [*fn_flags(tmp_path, MEMORY), "--network=none"])
+    container: Container = start(image, [*sandbox_flags("fn", MEMORY, tmp_path), "--network=none"])
     container.wait_until((tmp_path / "lsnr.sock").exists, 5.0)
     request = with_event(recorded(shared)["invoke, 8 byte body"], json.dumps(EVENT).encode())
     for _ in range(5):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.engines import small_docker
@@ -29,7 +29,7 @@ def function(folder: Path, **files: str) -> Path:
     return folder
 
 
-def refused(engine: Engine, *words: str) -> str:
+def refused(engine: ContainerEngine, *words: str) -> str:
     """Run a command that has to fail; return its last line, after counting what is left."""
     before = census(engine)
     run = gpfn(*words)
@@ -41,14 +41,14 @@ def refused(engine: Engine, *words: str) -> str:
     return last
 
 
-def test_a_base_that_cannot_be_had(engine: Engine, tmp_path: Path) -> None:
+def test_a_base_that_cannot_be_had(engine: ContainerEngine, tmp_path: Path) -> None:
     base = "registry.invalid/nowhere:1"
     line = refused(engine, "build", str(function(tmp_path)), "--base", base)
     assert f"the base image {base} cannot be had: " in line
     assert "--base" in line
 
 
-def test_a_base_without_python(engine: Engine, base: str, tmp_path: Path) -> None:
+def test_a_base_without_python(engine: ContainerEngine, base: str, tmp_path: Path) -> None:
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text(f"FROM {base}\nLABEL gpfn.stage=test\nRUN no-such-program\n")
     where = ["--base", base, "--file", str(dockerfile)]
@@ -67,21 +67,26 @@ def test_a_base_without_python(engine: Engine, base: str, tmp_path: Path) -> Non
     ids=["conflict", "unknown package", "unknown extra", "missing import", "missing model"],
 )
 def test_functions_that_cannot_be_built(
-    engine: Engine, base: str, build: Build, tmp_path: Path, files: dict[str, str], text: str
+    engine: ContainerEngine,
+    base: str,
+    build: Build,
+    tmp_path: Path,
+    files: dict[str, str],
+    text: str,
 ) -> None:
     build("functions/forecast", "fn")  # what they have in common comes out of the cache
     where = ["--base", base, "--network", NETWORK]
     assert text in refused(engine, "build", str(function(tmp_path, **files)), *where)
 
 
-def test_an_image_without_gpfn(engine: Engine, base: str) -> None:
+def test_an_image_without_gpfn(engine: ContainerEngine, base: str) -> None:
     line = refused(engine, "build", f"{ROOT}/functions/forecast", "--on", base)
     assert f"{base} has no gpfn" in line
     line = refused(engine, "build", f"{ROOT}/functions/forecast", "--on", "nowhere/gpfn:1")
     assert "no such image here" in line
 
 
-def test_invoking_what_is_no_function(engine: Engine, base: str) -> None:
+def test_invoking_what_is_no_function(engine: ContainerEngine, base: str) -> None:
     words = ["invoke", f"{ROOT}/functions/forecast", "--engine", "docker", "--container"]
     assert "no image nowhere:1 here; build it with: gpfn build" in refused(
         engine, *words, "nowhere:1"
@@ -92,7 +97,9 @@ def test_invoking_what_is_no_function(engine: Engine, base: str) -> None:
     )
 
 
-def test_an_engine_that_does_not_run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_run(
+    engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real program, asked for a daemon that is not there."""
     folders = census(engine)[2]
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
@@ -111,12 +118,16 @@ def test_a_disk_that_is_full(base: str, monkeypatch: pytest.MonkeyPatch) -> None
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         where = ["--base", base, "--network", NETWORK]
-        line = refused(Engine(), "build", f"{ROOT}/functions/forecast", *where)
+        line = refused(ContainerEngine(), "build", f"{ROOT}/functions/forecast", *where)
         assert line == "gpfn: the disk is full; free some with: docker system prune"
 
 
 def test_a_model_with_a_wrong_hash(
-    engine: Engine, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path
+    engine: ContainerEngine,
+    base: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shared: Path,
 ) -> None:
     mirror = tmp_path / "mirror"
     shutil.copytree(shared / "data" / "models", mirror)
@@ -133,7 +144,7 @@ def test_a_model_with_a_wrong_hash(
 
 @pytest.mark.parametrize("platform", ["fn", "openwhisk"])
 def test_out_of_memory_is_a_clear_line(
-    engine: Engine, base: str, tmp_path: Path, platform: str
+    engine: ContainerEngine, base: str, tmp_path: Path, platform: str
 ) -> None:
     folder = function(tmp_path, func=EATS)
     tag = f"gpfn-test/eats-{platform}:1"
@@ -149,7 +160,7 @@ def test_out_of_memory_is_a_clear_line(
 
 
 def test_building_leaves_one_image_and_its_cache(
-    engine: Engine, base: str, build: Build, tmp_path: Path
+    engine: ContainerEngine, base: str, build: Build, tmp_path: Path
 ) -> None:
     build("functions/forecast", "fn")  # the cache is there
     before = census(engine)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build
 
@@ -19,7 +19,7 @@ MEDIA = "application/cloudevents+json"
 
 
 @pytest.fixture
-def demo(engine: Engine, build: Build) -> Iterator[None]:
+def demo(engine: ContainerEngine, build: Build) -> Iterator[None]:
     """The demo, up for the test; its images have the names that they get without a tag."""
     for platform, name in IMAGES.items():
         engine.run("tag", build("functions/forecast", platform), name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.build.recipe import BASE
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES, Block, read_blocks
 from tests.docs.session import of_a_reader, run_console
@@ -29,7 +29,7 @@ exec {docker} "$@"
 
 @pytest.fixture
 def environ(
-    engine: Engine, base: str, models: str, tmp_path: Path, shared: Path
+    engine: ContainerEngine, base: str, models: str, tmp_path: Path, shared: Path
 ) -> Iterator[dict[str, str]]:
     """A reader's environment, with our base image under the name of the public one."""
     command = tmp_path / "docker"

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from gpfn.build.stage.lock import constraints
-from gpfn.hosts.container import fn_flags
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.container import sandbox_flags
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, Start
 from tests.images_engine.wire import recorded, say, with_event
@@ -65,7 +65,7 @@ def unnamed() -> set[str]:
 
 def answers(start: Start, image: str, folder: Path, shared: Path, memory: int = 128) -> None:
     """Check that the image gives the forecast in Fn's sandbox."""
-    container = start(image, [*fn_flags(folder, memory), "--network=none"])
+    container = start(image, [*sandbox_flags("fn", memory, folder), "--network=none"])
     container.wait_until((folder / "lsnr.sock").exists, 5.0)
     reply = say(folder, with_event(recorded(shared)["invoke, 8 byte body"], EVENT))
     assert reply.status == 200, container.log()
@@ -74,7 +74,7 @@ def answers(start: Start, image: str, folder: Path, shared: Path, memory: int = 
 
 
 def test_in_a_functions_folder(
-    engine: Engine,
+    engine: ContainerEngine,
     build: Build,
     start: Start,
     folder: Path,
@@ -102,7 +102,7 @@ def test_in_the_root(base: str, start: Start, folder: Path, shared: Path) -> Non
 
 
 def test_runtime_python_without_a_dockerfile(
-    engine: Engine, base: str, start: Start, folder: Path, shared: Path, tmp_path: Path
+    engine: ContainerEngine, base: str, start: Start, folder: Path, shared: Path, tmp_path: Path
 ) -> None:
     """requirements.txt and func.py are enough; wheels in .pip_cache stand in for an index."""
     function = tmp_path / "forecast"

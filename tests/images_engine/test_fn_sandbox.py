@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.hosts.container import Container, fn_flags
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.container import Container, sandbox_flags
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start
@@ -30,10 +30,10 @@ class Fn:
 def forecast(build: Build, start: Start, folder: Path) -> Fn:
     """forecast in 128 MB, without any network."""
     image = build("functions/forecast", "fn")
-    return Fn(start(image, [*fn_flags(folder, 128), "--network=none"]), folder)
+    return Fn(start(image, [*sandbox_flags("fn", 128, folder), "--network=none"]), folder)
 
 
-def test_the_flags_are_the_platforms(engine: Engine, forecast: Fn) -> None:
+def test_the_flags_are_the_platforms(engine: ContainerEngine, forecast: Fn) -> None:
     """What the engine has understood, against the contract."""
     form = "{{json .HostConfig}}"
     host = json.loads(engine.run("inspect", "--format", form, forecast.container.id).stdout)
@@ -47,7 +47,9 @@ def test_the_flags_are_the_platforms(engine: Engine, forecast: Fn) -> None:
     assert host["NetworkMode"] == "none"
 
 
-def test_the_sandbox_is_the_recorded_one(engine: Engine, forecast: Fn, shared: Path) -> None:
+def test_the_sandbox_is_the_recorded_one(
+    engine: ContainerEngine, forecast: Fn, shared: Path
+) -> None:
     """The recording's last line tells what a function sees on a real server."""
     last = (shared / "reference" / "wire" / "fn-socket.jsonl").read_text().splitlines()[-1]
     real = json.loads(last)
@@ -98,7 +100,7 @@ def test_a_clock_that_moves(
     """Deadlines are points of the caller's time: a clock that is set is met by them alone."""
     clock = Clock(tmp_path)
     image = build("functions/forecast", "fn")
-    flags = [*fn_flags(folder, 128), "--network=none", *clock.flags]
+    flags = [*sandbox_flags("fn", 128, folder), "--network=none", *clock.flags]
     container = start(image, flags)
     container.wait_until((folder / "lsnr.sock").exists, LISTENS_WITHIN)
     request = with_event(recorded(shared)["invoke, 8 byte body"], EVENT)
@@ -144,7 +146,7 @@ def test_sigkill_and_start_again(forecast: Fn, build: Build, start: Start, share
     forecast.container.signal("kill")
     assert (forecast.folder / "lsnr.sock").is_symlink(), "SIGKILL leaves it"
     image = build("functions/forecast", "fn")
-    again = start(image, [*fn_flags(forecast.folder, 128), "--network=none"])
+    again = start(image, [*sandbox_flags("fn", 128, forecast.folder), "--network=none"])
     again.wait_until(lambda: "listening on" in again.log(), LISTENS_WITHIN)
     assert say(forecast.folder, request).status == 200
 
@@ -167,7 +169,7 @@ def test_threads_and_memory_of_forecast(forecast: Fn, shared: Path) -> None:
 
 def test_classify_v2_in_256_mb(build: Build, start: Start, folder: Path, shared: Path) -> None:
     image = build("functions/classify", "fn")
-    container = start(image, [*fn_flags(folder, 256), "--network=none"])
+    container = start(image, [*sandbox_flags("fn", 256, folder), "--network=none"])
     classify = Fn(container, folder)
     photo = (shared / "data" / "images" / "cat_720p.jpg").read_bytes()
     head = recorded(shared)["invoke, 8 byte body"].replace(b"text/plain", b"image/jpeg")
@@ -179,7 +181,7 @@ def test_classify_v2_in_256_mb(build: Build, start: Start, folder: Path, shared:
     assert classify.seconds < LISTENS_WITHIN
 
 
-def test_nothing_but_tmp_can_be_written(engine: Engine, forecast: Fn) -> None:
+def test_nothing_but_tmp_can_be_written(engine: ContainerEngine, forecast: Fn) -> None:
     code = (
         "import os\n"
         "for place in ('/', '/function', '/opt/gpfn', '/tmp'):\n"

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from gpfn.build.image import layers, packages
-from gpfn.build.recipe import PLATFORMS
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 from gpfn.hosts.funcfile import read_func_file
+from gpfn.platforms.table import platforms_with
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.files import entries
+
+PLATFORMS = [row.name for row in platforms_with("image")]
 
 FUNCTIONS = {
     "fn": "functions/forecast",
@@ -24,14 +26,14 @@ FUNCTIONS = {
 MEGABYTES = 1_000_000
 
 
-def config(engine: Engine, image: str) -> dict[str, Any]:
+def config(engine: ContainerEngine, image: str) -> dict[str, Any]:
     """Return an image's settings."""
     form = "{{json .Config}}"
     return dict(json.loads(engine.run("image", "inspect", "--format", form, image).stdout))
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_settings(engine: Engine, build: Build, platform: str) -> None:
+def test_settings(engine: ContainerEngine, build: Build, platform: str) -> None:
     found = config(engine, build(FUNCTIONS[platform], platform))
     assert found["User"] == "1000:1000"
     assert not found.get("Volumes")
@@ -44,27 +46,31 @@ def test_settings(engine: Engine, build: Build, platform: str) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_litert_function_is_small(engine: Engine, build: Build, platform: str) -> None:
+def test_a_litert_function_is_small(engine: ContainerEngine, build: Build, platform: str) -> None:
     rows = layers(engine, build(FUNCTIONS[platform], platform))
     ours = sum(row.size for row in rows if "COPY dir" in row.made_by)
     assert 0 < ours <= 120 * MEGABYTES
 
 
-def test_tensorflow_is_its_c_library_only(engine: Engine, build: Build) -> None:
+def test_tensorflow_is_its_c_library_only(engine: ContainerEngine, build: Build) -> None:
     sizes = packages(engine, build("", "graphpipe", "--runtime", "tensorflow"))
     assert 0 < sizes["tensorflow"] < 700 * MEGABYTES
     assert "ai_edge_litert" not in sizes
     assert sum(sizes.values()) - sizes["tensorflow"] < 80 * MEGABYTES
 
 
-def test_the_first_stage_keeps_tensorflow_twice_at_most(engine: Engine, build: Build) -> None:
+def test_the_first_stage_keeps_tensorflow_twice_at_most(
+    engine: ContainerEngine, build: Build
+) -> None:
     """Where it is installed and where the image's layers are laid out; a step is a layer."""
     build("", "graphpipe", "--runtime", "tensorflow")
     large = [row for row in layers(engine, "gpfn/cache:graphpipe-tensorflow") if row.size > 5e8]
     assert len(large) == 2, large
 
 
-def test_no_tools_and_no_leavings_in_an_image(engine: Engine, build: Build, base: str) -> None:
+def test_no_tools_and_no_leavings_in_an_image(
+    engine: ContainerEngine, build: Build, base: str
+) -> None:
     image = build("functions/forecast", "fn")
     names = entries(engine, image, base)
     assert not [name for name in names if "/pip/" in name or "/setuptools/" in name]
@@ -76,7 +82,9 @@ def test_no_tools_and_no_leavings_in_an_image(engine: Engine, build: Build, base
     assert any("function/__pycache__/func." in name for name in compiled)
 
 
-def test_a_base_without_bytecode_gets_it(engine: Engine, base: str, tmp_path: Path) -> None:
+def test_a_base_without_bytecode_gets_it(
+    engine: ContainerEngine, base: str, tmp_path: Path
+) -> None:
     """Docker's slim Python has no compiled standard library: every start would be slow."""
     slim, image = "gpfn-test/slim:1", "gpfn-test/on-slim:1"
     remove = "find / -xdev -name __pycache__ -prune -exec rm -rf {} +"
@@ -98,7 +106,9 @@ def test_a_base_without_bytecode_gets_it(engine: Engine, base: str, tmp_path: Pa
     engine.run("image", "rm", image, slim)
 
 
-def test_the_sbom_lists_what_is_there(engine: Engine, build: Build, tmp_path, base: str) -> None:
+def test_the_sbom_lists_what_is_there(
+    engine: ContainerEngine, build: Build, tmp_path, base: str
+) -> None:
     image = build("functions/forecast", "fn")
     file = tmp_path / "forecast.cdx.json"
     where = ["--base", base, "--network", NETWORK, "--tag", image, "--sbom", str(file)]
@@ -122,7 +132,9 @@ def test_the_build_tells_sizes_and_what_comes_next(build: Build, base: str) -> N
     assert "Step " in run.stderr, "progress"
 
 
-def test_a_plain_docker_build_of_every_runtime(engine: Engine, base: str, models: str) -> None:
+def test_a_plain_docker_build_of_every_runtime(
+    engine: ContainerEngine, base: str, models: str
+) -> None:
     """What the README says for people without gpfn on their machine."""
     before = census(engine)
     for platform in PLATFORMS:

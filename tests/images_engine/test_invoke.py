@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, census, gpfn
 
@@ -13,7 +13,7 @@ EVENT = (ROOT / "ce_samples" / "forecast.json").read_bytes()
 
 @pytest.mark.parametrize("platform", ["fn", "openwhisk", "http"])
 def test_an_event_goes_in_and_a_forecast_comes_out(
-    engine: Engine, build: Build, platform: str
+    engine: ContainerEngine, build: Build, platform: str
 ) -> None:
     image = build("functions/forecast", platform)
     before = census(engine)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.hosts.container import Container, openwhisk_flags
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.container import Container, sandbox_flags
+from gpfn.hosts.engine import ContainerEngine
 from tests.images_engine.clock import Clock
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post
@@ -25,7 +25,7 @@ OURS = (
 
 
 @pytest.fixture(scope="module")
-def closed(engine: Engine) -> Iterator[str]:
+def closed(engine: ContainerEngine) -> Iterator[str]:
     """A network that leads nowhere: this machine reaches containers, and they nothing."""
     name = f"gpfn-test-{uuid.uuid4().hex[:8]}"
     engine.run("network", "create", "--internal", name)
@@ -43,7 +43,7 @@ def photo(shared: Path) -> str:
 def classify(build: Build, start: Start, closed: str) -> Container:
     """classify, baked in, in 256 MB, with no way out."""
     image = build("functions/classify", "openwhisk")
-    return start(image, [*openwhisk_flags(256), f"--network={closed}"])
+    return start(image, [*sandbox_flags("openwhisk", 256), f"--network={closed}"])
 
 
 def activation(value: object) -> dict[str, object]:
@@ -51,7 +51,7 @@ def activation(value: object) -> dict[str, object]:
     return {"value": value, "activation_id": uuid.uuid4().hex, "deadline": "4102444800000"}
 
 
-def test_the_flags_are_the_platforms(engine: Engine, classify: Container) -> None:
+def test_the_flags_are_the_platforms(engine: ContainerEngine, classify: Container) -> None:
     form = "{{json .HostConfig}}"
     host = json.loads(engine.run("inspect", "--format", form, classify.id).stdout)
     assert host["Memory"] == host["MemorySwap"] == 256 << 20
@@ -61,7 +61,7 @@ def test_the_flags_are_the_platforms(engine: Engine, classify: Container) -> Non
 
 
 def test_classify_answers_and_leaves_nothing_on_its_disk(
-    engine: Engine, classify: Container, photo: str
+    engine: ContainerEngine, classify: Container, photo: str
 ) -> None:
     address = classify.address()
     assert post(address, "/init", NO_CODE).status == 200
@@ -77,7 +77,7 @@ def test_classify_answers_and_leaves_nothing_on_its_disk(
     assert engine.run("diff", classify.id).stdout == "", "nothing is written outside of memory"
 
 
-def test_there_is_no_way_out(engine: Engine, classify: Container) -> None:
+def test_there_is_no_way_out(engine: ContainerEngine, classify: Container) -> None:
     code = "import socket; socket.create_connection(('192.0.2.1', 80), 1)"
     run = engine.run("exec", classify.id, "/opt/gpfn/bin/python", "-c", code, check=False)
     assert "unreachable" in run.stderr or "timed out" in run.stderr
@@ -98,7 +98,9 @@ def test_a_clock_that_moves(
     """A deadline is a point of the invoker's time: a clock that is set is met by it alone."""
     clock = Clock(tmp_path)
     image = build("functions/classify", "openwhisk")
-    container = start(image, [*openwhisk_flags(256), f"--network={closed}", *clock.flags])
+    container = start(
+        image, [*sandbox_flags("openwhisk", 256), f"--network={closed}", *clock.flags]
+    )
     address = container.address()
     assert post(address, "/init", NO_CODE).status == 200
 
@@ -141,7 +143,7 @@ def test_pause_and_unpause(classify: Container, photo: str) -> None:
     assert len(set(replies)) == 1
 
 
-def test_sigkill_and_start_again(engine: Engine, classify: Container, photo: str) -> None:
+def test_sigkill_and_start_again(engine: ContainerEngine, classify: Container, photo: str) -> None:
     post(classify.address(), "/init", NO_CODE)
     classify.signal("kill")
     assert classify.state().killed
@@ -153,7 +155,7 @@ def test_sigkill_and_start_again(engine: Engine, classify: Container, photo: str
 
 def test_code_from_wsk_in_a_bare_runtime(build: Build, start: Start, closed: str) -> None:
     image = build("", "openwhisk", "--extra", "images")
-    bare = start(image, [*openwhisk_flags(128), f"--network={closed}"])
+    bare = start(image, [*sandbox_flags("openwhisk", 128), f"--network={closed}"])
     address = bare.address()
     refused = post(address, "/init", NO_CODE)
     assert refused.status != 200

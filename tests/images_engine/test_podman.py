@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from gpfn.build.image import layers
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.images_engine.conftest import NETWORK, Build, census, gpfn
 from tests.images_engine.engines import podman
@@ -17,16 +17,16 @@ MEDIA = "--content-type=application/cloudevents+json"
 
 
 @pytest.fixture(scope="module")
-def other(base: str) -> Iterator[Engine]:
+def other(base: str) -> Iterator[ContainerEngine]:
     """Podman instead of docker, with nothing but the base image."""
     with podman(base) as environ, pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
-        yield Engine("podman")
+        yield ContainerEngine("podman")
 
 
 @pytest.mark.parametrize("platform", ["fn", "http"])
-def test_an_image_is_built_and_answers(other: Engine, base: str, platform: str) -> None:
+def test_an_image_is_built_and_answers(other: ContainerEngine, base: str, platform: str) -> None:
     image = f"gpfn-test/podman-{platform}:1"
     where = ["--base", base, "--network", NETWORK, "--tag", image, "--engine=podman"]
     build = gpfn("build", "functions/forecast", "--platform", platform, *where)
@@ -47,7 +47,7 @@ def test_an_image_is_built_and_answers(other: Engine, base: str, platform: str) 
 
 
 def test_two_builds_have_the_same_files(
-    engine: Engine, other: Engine, build: Build, base: str
+    engine: ContainerEngine, other: ContainerEngine, build: Build, base: str
 ) -> None:
     """Built from the beginning by two engines, in whose layers nothing of ours differs."""
     first = entries(engine, build("functions/forecast", "fn"), base)
@@ -60,14 +60,14 @@ def test_two_builds_have_the_same_files(
     assert {entry.owner for entry in first.values()} == {(0, 0)}
 
 
-def test_the_health_check_is_in_podmans_images_too(other: Engine) -> None:
+def test_the_health_check_is_in_podmans_images_too(other: ContainerEngine) -> None:
     form = "{{json .HealthCheck}}"
     found = other.run("image", "inspect", "--format", form, "gpfn-test/podman-http:1").stdout
     assert "gpfn.build.health" in found
 
 
 @pytest.mark.parametrize("absent", ["registry.invalid/nowhere:1", "nowhere:1"])
-def test_a_base_that_cannot_be_had(other: Engine, absent: str) -> None:
+def test_a_base_that_cannot_be_had(other: ContainerEngine, absent: str) -> None:
     before = census(other)
     run = gpfn("build", "functions/forecast", "--engine=podman", "--base", absent)
     assert run.returncode == 1
@@ -75,7 +75,7 @@ def test_a_base_that_cannot_be_had(other: Engine, absent: str) -> None:
     assert census(other) == before
 
 
-def test_what_cannot_be_started_is_not_left_behind(other: Engine, base: str) -> None:
+def test_what_cannot_be_started_is_not_left_behind(other: ContainerEngine, base: str) -> None:
     before = census(other)
     words = ["functions/forecast", "--engine=podman", "--container", base, MEDIA]
     run = gpfn("invoke", *words, stdin=EVENT)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpfn.graphpipe.client import Client
-from gpfn.hosts.container import Container, server_flags
+from gpfn.hosts.container import Container, sandbox_flags
 from tests.conftest import ROOT
 from tests.images_engine.conftest import Build, Start
 from tests.images_engine.wire import post
@@ -39,7 +39,7 @@ def get(url: str) -> bytes:
 
 
 def test_the_http_image_answers_and_is_healthy(build: Build, start: Start) -> None:
-    container = start(build("functions/forecast", "http"), server_flags(128))
+    container = start(build("functions/forecast", "http"), sandbox_flags("http", 128))
     address = container.address()
     get(f"http://{address}:8080/health/ready")
     reply = post(address, "/", EVENT)
@@ -56,7 +56,7 @@ def test_the_http_image_answers_and_is_healthy(build: Build, start: Start) -> No
 def test_the_model_server_has_graphpipe_tfs_flags(build: Build, start: Start, runtime: str) -> None:
     """An old command line, with the image's name changed, on a model file of every kind."""
     image = build("", "graphpipe", "--runtime", runtime)
-    flags = [*server_flags(512), f"--volume={ROOT / 'models'}:/models:ro"]
+    flags = [*sandbox_flags("http", 512), f"--volume={ROOT / 'models'}:/models:ro"]
     container = start(image, flags, "--model", f"/models/{MODELS[runtime]}", "-v")
     address = container.address()
     get(f"http://{address}:9000/control/is_ready")
@@ -74,14 +74,15 @@ def test_the_model_server_takes_its_settings_from_the_environment(
     build: Build, start: Start
 ) -> None:
     image = build("", "graphpipe", "--runtime", "litert")
-    flags = [*server_flags(256), f"--volume={ROOT / 'models'}:/models:ro"]
+    flags = [*sandbox_flags("http", 256), f"--volume={ROOT / 'models'}:/models:ro"]
     container = start(image, [*flags, "--env=GP_MODEL=/models/forecast.tflite"])
     healthy(container)
 
 
 def test_a_function_s_model_is_in_its_servers_image(build: Build, start: Start) -> None:
     container = start(
-        build("functions/forecast", "graphpipe"), [*server_flags(128), "--publish=127.0.0.1::9000"]
+        build("functions/forecast", "graphpipe"),
+        [*sandbox_flags("http", 128), "--publish=127.0.0.1::9000"],
     )
     get(f"http://{container.address()}:9000/control/is_ready")
     with Client(f"http://{container.address()}:9000") as client:
@@ -89,7 +90,7 @@ def test_a_function_s_model_is_in_its_servers_image(build: Build, start: Start) 
 
 
 def test_a_server_without_a_model_says_so(build: Build, start: Start) -> None:
-    container = start(build("", "graphpipe", "--runtime", "litert"), server_flags(128))
+    container = start(build("", "graphpipe", "--runtime", "litert"), sandbox_flags("http", 128))
     end = time.monotonic() + SECONDS
     while container.state().running and time.monotonic() < end:
         time.sleep(0.05)

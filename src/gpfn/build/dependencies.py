@@ -14,8 +14,8 @@ __all__ = ["install", "requirements"]
 
 _OURS = re.compile(r"gpfn\s*(?:\[(?P<extras>[^]]*)\])?\s*(?:$|[<>=!~;])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_NOT_CALLED = frozenset(("fdk", "flatbuffers", "requests"))
-"""Other platforms', for tests, and for downloads, which no action makes."""
+_NOT_CALLED = frozenset(("fdk", "flatbuffers", "pyyaml", "requests", "rich"))
+"""For other platforms, tests, downloads and command lines, none of which an action has."""
 
 _LITERT = "ai-edge-litert"
 _NEWEST_GLIBC = 36  # of Debian 12, which the stock images are made from

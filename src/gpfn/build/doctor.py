@@ -1,7 +1,7 @@
-"""What will fail where: small rules over the facts of a function, as a table.
+"""What will fail on which platform: small rules over the facts of a function.
 
-Limits are the platforms' own: fn/api/agent/config.go and models/fn.go; OpenWhisk's
-application.conf (memory, timeout, code, payload) and DockerContainer.scala (pulls).
+The limits are in the table of platforms; that OpenWhisk pulls ``latest`` at every start is
+in its DockerContainer.scala.
 """
 
 import ast
@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpfn.build.facts import Facts, requirement_names
-from gpfn.hosts.container import FN_PIDS
+from gpfn.platforms.row import PlatformLimits
+from gpfn.platforms.table import platforms_with
 
 __all__ = ["RULES", "Finding", "Level", "examine"]
 
 Level = Literal["fails", "warns"]
 _MIB = 1 << 20
-_FN_START, _FN_TIMEOUT, _FN_MEMORY = 5.0, 300.0, 8192
-_FN_SHORTEST = 2.0  # Fn tells deadlines without their fraction: up to a second less
-_WHISK_MEMORY, _WHISK_TIMEOUT, _WHISK_ZIP = 512, 300.0, 36_000_000
-_WHISK_PAYLOAD = _MIB
 _ROOM = 1.25  # of the measured memory: a call needs more than an idle process
 _MANY_THREADS = 20
 _LARGE_IMAGE = 500_000_000
@@ -40,16 +37,26 @@ class Finding:
 _Found = Iterator[tuple[Level, str, str]]
 
 
+def _limits() -> Iterator[tuple[str, str, PlatformLimits]]:
+    """Yield each platform's name, its title and its limits; a limit of 0 is none."""
+    for row in platforms_with("limits"):
+        if row.limits is not None:
+            yield row.name, row.title, row.limits
+
+
 def _start(facts: Facts) -> _Found:
     measured = facts.measured
     if measured is None:
         return
     if measured.problem:
         yield "fails", "all", f"it does not start: {measured.problem}"
-    elif measured.start > _FN_START:
-        yield "fails", "fn", f"it listens after {measured.start:.1f} s; Fn waits {_FN_START:g} s"
-    elif measured.start > _FN_START / 2:
-        yield "warns", "fn", f"it listens after {measured.start:.1f} s here; Fn waits 5 s"
+        return
+    for name, title, limits in _limits():
+        text = f"listens after {measured.start:.1f} s; {title} waits {limits.start_seconds:g} s"
+        if 0 < limits.start_seconds < measured.start:
+            yield "fails", name, f"it {text}"
+        elif 0 < limits.start_seconds < 2 * measured.start:
+            yield "warns", name, f"here it {text}"
 
 
 def _memory(facts: Facts) -> _Found:
@@ -59,27 +66,30 @@ def _memory(facts: Facts) -> _Found:
         yield "fails", "all", f"memory: {limit} in func.yaml, and it uses {used / _MIB:.0f} MiB"
     elif used * _ROOM > limit * _MIB:
         yield "warns", "all", f"memory: {limit} leaves little room over {used / _MIB:.0f} MiB"
-    if limit > _FN_MEMORY:
-        yield "fails", "fn", f"memory: {limit} is over Fn's {_FN_MEMORY}"
-    if limit > _WHISK_MEMORY:
-        yield "fails", "openwhisk", f"memory: {limit} is over the usual limit of {_WHISK_MEMORY}"
+    for name, title, limits in _limits():
+        if 0 < limits.memory < limit:
+            yield "fails", name, f"memory: {limit} is over {title}'s usual limit of {limits.memory}"
 
 
 def _threads(facts: Facts) -> _Found:
     count = facts.measured.threads if facts.measured else 0
-    if count >= FN_PIDS:
-        yield "fails", "fn", f"{count} threads; Fn allows {FN_PIDS} processes and threads in all"
-    elif count > _MANY_THREADS:
-        yield "warns", "fn", f"{count} threads of {FN_PIDS}; more cores may make more of them"
+    for name, title, limits in _limits():
+        most = limits.threads
+        if 0 < most <= count:
+            text = f"{count} threads; {title} allows {most} processes and threads in all"
+            yield "fails", name, text
+        elif most and count > _MANY_THREADS:
+            yield "warns", name, f"{count} threads of {most}; more cores may make more of them"
 
 
 def _timeout(facts: Facts) -> _Found:
-    for platform, limit in (("fn", _FN_TIMEOUT), ("openwhisk", _WHISK_TIMEOUT)):
-        if facts.target.timeout > limit:
-            yield "fails", platform, f"timeout: {facts.target.timeout:g} is over {limit:g} s"
-    if facts.target.timeout < _FN_SHORTEST:
-        text = f"timeout: {facts.target.timeout:g} may leave a call no time at all"
-        yield "warns", "fn", f"{text}: Fn cuts deadlines to whole seconds"
+    timeout = facts.target.timeout
+    for name, title, limits in _limits():
+        if 0 < limits.timeout_seconds < timeout:
+            yield "fails", name, f"timeout: {timeout:g} is over {limits.timeout_seconds:g} s"
+        if timeout < limits.shortest_timeout:
+            text = f"timeout: {timeout:g} may leave a call no time at all"
+            yield "warns", name, f"{text}: {title} cuts deadlines to whole seconds"
 
 
 def _models(facts: Facts) -> _Found:
@@ -90,19 +100,23 @@ def _models(facts: Facts) -> _Found:
 
 def _zip(facts: Facts) -> _Found:
     size = facts.zip_bytes
-    if size > _WHISK_ZIP:
-        text = f"the folder has {size / 1e6:.0f} MB; a zip may have 36 MB: build an image"
-        yield "fails", "openwhisk", text
+    for name, _, limits in _limits():
+        if 0 < limits.zip_bytes < size:
+            most = f"{limits.zip_bytes / 1e6:.0f} MB"
+            text = f"the folder has {size / 1e6:.0f} MB; a zip may have {most}: build an image"
+            yield "fails", name, text
 
 
 def _payload(facts: Facts) -> _Found:
     asked = facts.target.config.get("GPFN_MAX_BODY_BYTES", "")
-    if asked.isdecimal() and int(asked) > _WHISK_PAYLOAD:
-        text = f"GPFN_MAX_BODY_BYTES {asked}: parameters end at 1 MiB, 780 kB of it as base64"
-        yield "warns", "openwhisk", text
-    if any("labels" in name for name in facts.models):
-        text = "takes images: parameters end at 1 MiB, which is a file of 780 kB in base64"
-        yield "warns", "openwhisk", text
+    images = any("labels" in name for name in facts.models)
+    for name, _, limits in _limits():
+        most = limits.payload_bytes
+        bound = f"parameters end at {most / _MIB:g} MiB, a file of {most * 0.744 / 1e3:.0f} kB"
+        if most and asked.isdecimal() and int(asked) > most:
+            yield "warns", name, f"GPFN_MAX_BODY_BYTES {asked}: {bound} in base64"
+        if most and images:
+            yield "warns", name, f"takes images: {bound} in base64"
 
 
 def _tags(facts: Facts) -> _Found:

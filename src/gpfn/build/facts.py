@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpfn.errors import GpfnError, SetupError
-from gpfn.hosts.fn import Fn
+from gpfn.hosts.fn import FnHost
 from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
-from gpfn.hosts.host import Request
+from gpfn.hosts.host import Invocation
 from gpfn.hosts.target import Target
 
 __all__ = [
@@ -43,16 +43,16 @@ class Measured:
     problem: str = ""
 
 
-def measure(target: Target, request: Request | None = None) -> Measured:
+def measure(target: Target, request: Invocation | None = None) -> Measured:
     """Start the function, call it once, and look at its process.
 
     Without a request an empty one is sent: it is answered with an error document, and
     the model is warmed up already.
     """
-    platform = Fn(target)
+    platform = FnHost(target)
     try:
         seconds = platform.start()
-        platform.call(request or Request())
+        platform.call(request or Invocation())
         time.sleep(_SETTLE_SECONDS)
         return Measured(seconds, platform.memory(), _threads(platform))
     except GpfnError as error:
@@ -62,7 +62,7 @@ def measure(target: Target, request: Request | None = None) -> Measured:
         platform.stop()
 
 
-def _threads(platform: Fn) -> int:
+def _threads(platform: FnHost) -> int:
     return len(list(Path(f"/proc/{platform.pid()}/task").iterdir()))
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from gpfn.build.facts import ImageFacts
 from gpfn.errors import SetupError
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
 
 __all__ = ["PLACE", "Layer", "check_runtime", "inspect_image", "layers", "packages", "sbom_of"]
 
 
-def inspect_image(engine: Engine, name: str) -> ImageFacts:
+def inspect_image(engine: ContainerEngine, name: str) -> ImageFacts:
     """Ask the engine about an image; raises SetupError when there is none of that name."""
     form = '{"Config": {{json .Config}}, "Size": {{json .Size}}}'
     done = engine.run("image", "inspect", "--format", form, name, check=False)
@@ -36,7 +36,7 @@ def inspect_image(engine: Engine, name: str) -> ImageFacts:
     )
 
 
-def check_runtime(engine: Engine, image: str) -> None:
+def check_runtime(engine: ContainerEngine, image: str) -> None:
     """Raise SetupError unless ``image`` is on this machine and has gpfn."""
     if not engine.image_id(image):
         raise SetupError(
@@ -70,13 +70,13 @@ class Layer:
     size: int
 
 
-def layers(engine: Engine, image: str) -> list[Layer]:
+def layers(engine: ContainerEngine, image: str) -> list[Layer]:
     """Return the layers of an image that hold anything, the lowest first."""
     rows = [Layer(_made_by(text), size) for text, size in reversed(_history(engine, image))]
     return [layer for layer in rows if layer.size]
 
 
-def _history(engine: Engine, image: str) -> list[tuple[str, int]]:
+def _history(engine: ContainerEngine, image: str) -> list[tuple[str, int]]:
     """Return what made each layer and its bytes, the newest first."""
     command = ("history", "--no-trunc", "--human=false", "--format")
     if engine.name == "podman":  # in its templates a size is a text for people
@@ -87,7 +87,7 @@ def _history(engine: Engine, image: str) -> list[tuple[str, int]]:
     return [(row["by"], int(row["size"])) for row in map(json.loads, lines)]
 
 
-def packages(engine: Engine, image: str) -> dict[str, int]:
+def packages(engine: ContainerEngine, image: str) -> dict[str, int]:
     """Return the bytes of every package in the image's environment, the largest first."""
     python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-I", "-c", _SIZES)
     done = engine.run("run", "--rm", "--network", "none", *python, check=False)
@@ -106,7 +106,7 @@ PLACE = "/opt/gpfn/sbom.cdx.json"
 _READ = f"print(open({PLACE!r}).read(), end='')"
 
 
-def sbom_of(engine: Engine, image: str) -> str:
+def sbom_of(engine: ContainerEngine, image: str) -> str:
     """Return the CycloneDX document of an image that gpfn built."""
     python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-I", "-c", _READ)
     done = engine.run("run", "--rm", "--network", "none", *python, check=False)

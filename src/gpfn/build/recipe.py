@@ -1,6 +1,6 @@
-"""What an image is, as one value, and the Dockerfile that it stands for.
+"""What an image is, as one value: a Recipe, the Dockerfile that it stands for, its name.
 
-What func.yaml says of a function, as far as its image is concerned.
+What differs from platform to platform is in the table of platforms.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpfn.build.context import folder_in_context
 from gpfn.errors import SetupError
 from gpfn.hosts.engine import STAGE_LABEL
+from gpfn.platforms.row import PlatformImage
+from gpfn.platforms.table import find_platform
 
 if TYPE_CHECKING:
     from gpfn.hosts.target import Target
 
 __all__ = [
     "BASE",
-    "PLATFORMS",
     "RUNTIMES",
-    "Platform",
     "Recipe",
     "default_tag",
-    "described",
+    "name_and_version",
     "next_command",
+    "served_model",
 ]
 
 BASE = "python:3.12-slim-bookworm"
@@ -37,37 +37,8 @@ RUNTIMES = ("litert", "tensorflow", "onnx")
 _PYTHON = "/opt/gpfn/bin/python"
 _GPFN = "/opt/gpfn/bin/gpfn"
 _FILE = "/function/func.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What the image of a platform starts, and what else the platform wants of it."""
-
-    entrypoint: tuple[str, ...]
-    file: str = ""
-    port: int = 0
-    health: str = ""
-    title: str = ""
-
-
-PLATFORMS = {
-    "fn": Platform((_GPFN, "run", "fn"), _FILE, title="Fn function"),
-    "openwhisk": Platform((_GPFN, "run", "openwhisk"), _FILE, 8080, title="OpenWhisk action"),
-    "http": Platform(
-        (_GPFN, "run", "http", "--host", "0.0.0.0", "--port", "8080"),
-        _FILE,
-        8080,
-        "http://127.0.0.1:8080/health/ready",
-        "HTTP function",
-    ),
-    "graphpipe": Platform(
-        (_GPFN, "serve", "--listen", "0.0.0.0:9000"),
-        port=9000,
-        health="http://127.0.0.1:9000/control/is_ready",
-        title="GraphPipe model server",
-    ),
-}
-"""Fn and OpenWhisk look after the health of their containers themselves."""
+_MODELS = (".tflite", ".onnx", ".pb")
+_DEFAULT_MEMORY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +61,17 @@ class Recipe:
     on: str = ""
 
     def __post_init__(self) -> None:
-        for field, value, known in (
-            ("platform", self.platform, tuple(PLATFORMS)),
-            ("runtime", self.runtime, RUNTIMES),
-        ):
-            if value not in known:
-                raise SetupError(f"unknown {value!r}; known: {', '.join(known)}", field=field)
+        find_platform(self.platform, "image")
+        if self.runtime not in RUNTIMES:
+            known = ", ".join(RUNTIMES)
+            raise SetupError(f"expected one of {known}, got {self.runtime!r}", field="runtime")
+
+    @property
+    def image(self) -> PlatformImage:
+        """What the platform wants of it."""
+        image = find_platform(self.platform, "image").image
+        assert image is not None, "has this column"  # noqa: S101 - find_platform has looked
+        return image
 
     def dockerfile(self) -> str:
         """Return the text; the same recipe gives the same text."""
@@ -134,7 +110,8 @@ class Recipe:
         yield f"ARG FUNCTION={self.function}"
         yield f"ARG EXTRAS={','.join(self.extras)}"
         yield "ARG GPFN_MODEL_MIRROR="
-        yield f'RUN python3 -m stage function {self.platform} "$FUNCTION" "$EXTRAS"'
+        needs = ",".join(self.image.extras)
+        yield f'RUN python3 -m stage function "{needs}" "$FUNCTION" "$EXTRAS"'
         yield 'RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"'
 
     def _function_on_image(self) -> Iterator[str]:
@@ -146,14 +123,14 @@ class Recipe:
         yield "ARG GPFN_MODEL_MIRROR="
         yield f'RUN ["{_PYTHON}", "-m", "gpfn.build.bake", "/function"]'
         yield from self._labels()
+        yield from self._name(self.name)
         yield "USER 1000:1000"
         yield self._entrypoint()
 
     def _labels(self) -> Iterator[str]:
-        platform = PLATFORMS[self.platform]
         labels = {
             "title": self.name or f"gpfn {self.platform}",
-            "description": f"{platform.title} on gpfn",
+            "description": f"{self.image.title} on gpfn",
             "version": "${VERSION}",
             "licenses": "Apache-2.0",
         }
@@ -161,27 +138,36 @@ class Recipe:
         pairs = [f'org.opencontainers.image.{key}="{text}"' for key, text in labels.items()]
         yield f"LABEL {f' {chr(92)}{chr(10)}      '.join(pairs)}"
 
+    def _name(self, name: str = "") -> Iterator[str]:
+        """Name the function for logs, so that its runner reads no func.yaml.
+
+        The name is a build argument where the function is one.
+        """
+        yield f"ARG NAME={name}"
+        yield 'ENV GPFN_NAME="${NAME}"'
+
     def _settings(self) -> Iterator[str]:
-        platform = PLATFORMS[self.platform]
+        image = self.image
         yield "ENV PATH=/opt/gpfn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \\"
         yield "    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+        yield from self._name()
         if self.model:
             yield f"ENV GP_MODEL=/function/{self.model}"
         yield "WORKDIR /function"
         yield "USER 1000:1000"
         yield "STOPSIGNAL SIGTERM"
-        if platform.port:
-            yield f"EXPOSE {platform.port}"
-        if platform.health:
+        if image.port:
+            yield f"EXPOSE {image.port}"
+        if image.health:
             yield "HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \\"
-            check = [_PYTHON, "-m", "gpfn.build.health", platform.health]
+            url = f"http://127.0.0.1:{image.port}{image.health}"
+            check = [_PYTHON, "-m", "gpfn.build.health", url]
             yield f"    CMD {json.dumps(check)}"
         yield self._entrypoint()
 
     def _entrypoint(self) -> str:
-        platform = PLATFORMS[self.platform]
-        file = [platform.file] if platform.file and self.function else []
-        return f"ENTRYPOINT {json.dumps([*platform.entrypoint, *file])}"
+        file = [_FILE] if self.image.takes_file and self.function else []
+        return f"ENTRYPOINT {json.dumps([_GPFN, *self.image.command, *file])}"
 
     def command(self) -> str:
         """Return the command line that prints this recipe's Dockerfile."""
@@ -196,35 +182,33 @@ class Recipe:
         return " ".join(word for word in [*words, "--print"] if word)
 
 
-_MODELS = (".tflite", ".onnx", ".pb")
-
-
-def described(target: Target | None, platform: str) -> tuple[str, str, str, str]:
-    """Return name, version, folder in the build context, and for a model server the model."""
+def name_and_version(target: Target | None) -> tuple[str, str]:
+    """Return what func.yaml calls a function, or its folder's name; both empty for None."""
     from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
 
     if target is None:
-        return "", "", "", ""
+        return "", ""
     file = find_func_file(target.folder)
     values = read_func_file(file) if file else FuncFile()
-    name, version = values.text("name"), values.text("version")
-    model = _model_of(target.folder) if platform == "graphpipe" else ""
-    folder = folder_in_context(target.folder)
-    return (name or target.folder.name).replace("/", "-"), version, folder, model
+    name = values.text("name") or target.folder.name
+    return name.replace("/", "-"), values.text("version")
 
 
 def default_tag(target: Target | None, platform: str, runtime: str = "litert") -> str:
-    """Return what an image is called when nobody says: NAME-PLATFORM:VERSION, never latest."""
+    """Return an image's name when nobody gives one: NAME-PLATFORM:VERSION, never latest."""
     from gpfn import __version__
 
     if target is None:
         return f"gpfn/{platform}:{__version__}-{runtime}"
-    name, version, _, _ = described(target, "")
+    name, version = name_and_version(target)
     return f"{name}-{platform}:{version or __version__}".lower()
 
 
-def _model_of(folder: Path) -> str:
-    """Return the file that the function predicts with, for a server to serve."""
+def served_model(folder: Path) -> str:
+    """Return the name of the model file beside a function that a server is to serve.
+
+    Raises SetupError when there is none.
+    """
     from gpfn.build.bake import asked_models
 
     found = [name for name in asked_models(folder / "func.py") if name.endswith(_MODELS)]
@@ -235,15 +219,11 @@ def _model_of(folder: Path) -> str:
 
 
 def next_command(recipe: Recipe, tag: str, memory: int, engine: str = "docker") -> str:
-    """Return what to type after the build, with that engine's command where one is needed."""
-    name = recipe.name or "NAME"
-    if recipe.platform in ("fn", "http") and not recipe.function:
-        return f"gpfn build FOLDER --platform {recipe.platform} --on {tag}"
-    if recipe.platform == "fn":
-        return f"fn create function APP {name} {tag} --memory {memory or 128}"
-    if recipe.platform == "openwhisk":
-        file = "" if recipe.function else " FILE.py"
-        return f"wsk action create {name}{file} --docker {tag} --memory {max(128, memory)}"
-    port = 8080 if recipe.platform == "http" else 9000
-    serves = recipe.platform == "http" or recipe.model
-    return f"{engine} run --rm -p {port}:{port} {tag}" + ("" if serves else " --model FILE")
+    """Return what to type after the build; ``memory`` is in MB, 0 when nobody says."""
+    row = find_platform(recipe.platform, "image")
+    step = recipe.image.next_step if recipe.function else recipe.image.next_step_bare
+    if not step:
+        return f"gpfn build FOLDER --platform {row.name} --on {tag}"
+    least = row.limits.least_memory if row.limits else 0
+    memory = max(least, memory or _DEFAULT_MEMORY)
+    return step.format(name=recipe.name or "NAME", tag=tag, memory=memory, engine=engine)

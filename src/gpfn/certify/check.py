@@ -1,6 +1,6 @@
-"""A check, a list of them, and what came of one.
+"""A check, a list of them, and what came of one; the checks of a platform.
 
-The outcomes of checks, for people and for programs.
+A platform's row in the table names its lists of checks and what starts a subject for them.
 """
 
 from __future__ import annotations
@@ -9,17 +9,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Generic, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast
 
 from gpfn.errors import GpfnError
+from gpfn.platforms.row import PlatformSuite
+from gpfn.platforms.table import find_platform, load_attribute
+
+if TYPE_CHECKING:
+    from gpfn.certify.subject import Subject
 
 __all__ = [
     "Check",
     "Checklist",
     "Outcome",
     "Result",
+    "certify",
     "expect",
     "line",
+    "load_checks",
     "not_applicable",
     "run_checks",
     "shown",
@@ -91,6 +98,30 @@ def expect(condition: object, problem: str) -> None:
 def not_applicable(reason: str) -> NoReturn:
     """End the running check as not applicable."""
     raise _NotApplicable(reason)
+
+
+def certify(
+    platform: str, subject: Subject, timeout: float, only: Sequence[str] = (), jobs: int = 1
+) -> Iterator[Outcome]:
+    """Run a platform's checks on a subject, or those that ``only`` names; see run_checks().
+
+    ``timeout`` is the seconds for one answer. Raises SetupError for a platform without checks.
+    """
+    starter = cast("Callable[[Subject, float], Any]", load_attribute(_suite(platform).starter))
+    jobs = 1 if subject.kind == "url" else jobs  # they all talk to the one server
+    return run_checks(load_checks(platform), starter(subject, timeout), only, jobs)
+
+
+def load_checks(platform: str) -> list[Check[Any]]:
+    """Return all checks of a platform, in order."""
+    lists = (load_attribute(reference) for reference in _suite(platform).checks)
+    return [check for checks in lists for check in cast("list[Check[Any]]", checks)]
+
+
+def _suite(platform: str) -> PlatformSuite:
+    suite = find_platform(platform, "suite").suite
+    assert suite is not None, "has this column"  # noqa: S101 - find_platform has looked
+    return suite
 
 
 def run_checks(

@@ -21,12 +21,12 @@ from gpfn.certify.check import not_applicable
 from gpfn.errors import SetupError
 
 __all__ = [
-    "Container",
     "Kind",
-    "Process",
-    "Remote",
-    "Running",
+    "RunningServer",
+    "StartedSubject",
     "Subject",
+    "SubjectContainer",
+    "SubjectProcess",
     "docker",
     "parse_subject",
 ]
@@ -75,7 +75,7 @@ def parse_subject(text: str) -> Subject:
 _GRACE_SECONDS = 3.0
 
 
-class Running(Protocol):
+class StartedSubject(Protocol):
     """What checks may ask of a subject beside HTTP."""
 
     def alive(self) -> bool:
@@ -100,7 +100,7 @@ class Running(Protocol):
         """End it, and whatever it has started."""
 
 
-class Process:
+class SubjectProcess:
     """A command in a session of its own, so that what it starts ends with it."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -164,7 +164,7 @@ class Process:
             os.killpg(self._popen.pid, number)
 
 
-class Container:
+class SubjectContainer:
     """A container that docker runs in the background."""
 
     def __init__(self, options: Sequence[str], image: str) -> None:
@@ -201,7 +201,7 @@ class Container:
         _docker("rm", "--force", "--volumes", self.name)
 
 
-class Remote:
+class RunningServer:
     """A server that somebody else runs: it is only talked to."""
 
     def alive(self) -> bool:

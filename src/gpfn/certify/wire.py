@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from gpfn.certify.check import expect
 from gpfn.errors import BackendTimeout, BrokenReply, CannotConnect
 
-__all__ = ["Address", "Connection", "Reply"]
+__all__ = ["ServerAddress", "ServerConnection", "ServerReply"]
 
-Address = tuple[str, int] | str
+ServerAddress = tuple[str, int] | str
 """Host and port, or the path of a unix socket."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ServerReply:
     """One response; ``framing`` says how its end was told: ``length``, ``chunked`` or ``close``."""
 
     status: int
@@ -39,10 +39,10 @@ class Reply:
         return f"{self.status} {text!r}{'…' if len(self.body) > 200 else ''}"
 
 
-class Connection(http.client.HTTPConnection):
+class ServerConnection(http.client.HTTPConnection):
     """One connection; errors of the network are the server's failures."""
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(self, address: ServerAddress, timeout: float) -> None:
         host, port = address if isinstance(address, tuple) else ("localhost", 80)
         super().__init__(host, port, timeout=timeout)
         self._path = address if isinstance(address, str) else None
@@ -59,7 +59,7 @@ class Connection(http.client.HTTPConnection):
         except OSError as error:
             raise CannotConnect(f"nothing listens there: {error}") from None
 
-    def ask(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def ask(self, path: str, body: bytes, headers: Mapping[str, str]) -> ServerReply:
         """POST one request and return its reply; raises like its two halves."""
         self.post(path, body, headers)
         return self.reply()
@@ -71,7 +71,7 @@ class Connection(http.client.HTTPConnection):
         except OSError as error:
             raise BrokenReply(f"{path} was not taken: {error!r}") from None
 
-    def reply(self) -> Reply:
+    def reply(self) -> ServerReply:
         """Return the next response.
 
         Raises BrokenReply when the server breaks off, BackendTimeout when it says nothing.
@@ -83,7 +83,7 @@ class Connection(http.client.HTTPConnection):
         except (OSError, http.client.HTTPException) as error:
             raise BrokenReply(f"no answer: {error!r}") from None
 
-    def raw_reply(self) -> Reply:
+    def raw_reply(self) -> ServerReply:
         """Return the response to what was sent past http.client; raises like reply()."""
         response = http.client.HTTPResponse(self.sock, method="POST")
         try:
@@ -97,11 +97,11 @@ class Connection(http.client.HTTPConnection):
             response.close()
 
 
-def _reply(response: http.client.HTTPResponse) -> Reply:
+def _reply(response: http.client.HTTPResponse) -> ServerReply:
     framing = "chunked" if response.chunked else "close" if response.length is None else "length"
     body = response.read()
     headers = {name.lower(): value for name, value in response.getheaders()}
-    return Reply(response.status, body, headers, framing, response.version)
+    return ServerReply(response.status, body, headers, framing, response.version)
 
 
 def _no_constant(name: str) -> float:

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpfn.cli.options import add_platform
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
     from gpfn.build.recipe import Recipe
-    from gpfn.hosts.engine import Engine
+    from gpfn.hosts.engine import ContainerEngine
     from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -27,12 +28,12 @@ gpfn build functions/forecast --platform http --base my/python:3.12 --sbom forec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from gpfn.build.recipe import BASE, PLATFORMS, RUNTIMES
+    from gpfn.build.recipe import BASE, RUNTIMES
     from gpfn.hosts.engine import ENGINES
 
     flag = parser.add_argument
     flag("function", nargs="?", help="a folder, a func.py or a func.yaml; a bare runtime without")
-    flag("--platform", choices=tuple(PLATFORMS), default="fn", help="what runs it (default: fn)")
+    add_platform(parser, "--platform", "image", "fn", "what runs it (default: fn)")
     flag("--runtime", choices=RUNTIMES, default="litert", help="what computes (default: litert)")
     flag("--extra", action="append", default=[], help="an extra of gpfn, as requirements.txt "
          "names them (repeatable)")  # fmt: skip
@@ -59,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
         print(recipe.dockerfile(), end="")
         return 0
     from gpfn.build.recipe import default_tag
-    from gpfn.hosts.engine import Engine
+    from gpfn.hosts.engine import ContainerEngine
 
-    engine = Engine(args.engine)
+    engine = ContainerEngine(args.engine)
     _dockerfile(args.file, recipe)  # is there, before anything else is done
     engine.check()
     tag = args.tag or default_tag(target, args.platform, args.runtime)
@@ -79,18 +80,22 @@ def _target(function: str | None) -> "Target | None":
 
 
 def _recipe(args: argparse.Namespace, target: "Target | None") -> "Recipe":
-    from gpfn.build.recipe import Recipe, described
+    from gpfn.build.context import folder_in_context
+    from gpfn.build.recipe import Recipe, name_and_version, served_model
+    from gpfn.platforms.table import find_platform
 
     if target is None and args.on:
         raise SetupError("needs a function to put on that image", field="--on")
-    name, version, folder, model = described(target, args.platform)
+    image = find_platform(args.platform, "image").image
+    serves = target is not None and image is not None and not image.takes_file
+    name, version = name_and_version(target)
     return Recipe(
         platform=args.platform,
-        function=folder,
+        function=folder_in_context(target.folder if target else None),
         runtime=args.runtime,
         base=args.base,
         extras=tuple(args.extra),
-        model=model,
+        model=served_model(target.folder) if target and serves else "",
         name=name,
         version=version,
         on=args.on,
@@ -107,7 +112,11 @@ def _dockerfile(file: str | None, recipe: "Recipe") -> str:
 
 
 def _build(
-    engine: "Engine", recipe: "Recipe", tag: str, target: "Target | None", args: argparse.Namespace
+    engine: "ContainerEngine",
+    recipe: "Recipe",
+    tag: str,
+    target: "Target | None",
+    args: argparse.Namespace,
 ) -> None:
     from gpfn.build.context import staged
     from gpfn.build.image import check_runtime
@@ -118,7 +127,7 @@ def _build(
         check_runtime(engine, recipe.on)
     arguments = {} if recipe.on else {"BASE": recipe.base}
     if not args.file:
-        arguments["VERSION"] = recipe.version
+        arguments |= {"NAME": recipe.name, "VERSION": recipe.version}
     mirror = os.environ.get("GPFN_MODEL_MIRROR", "")
     if "://" in mirror:
         arguments["GPFN_MODEL_MIRROR"] = mirror
@@ -129,7 +138,7 @@ def _build(
         engine.build(Build(text, place, tag, arguments, args.network, not args.no_cache, cache))
 
 
-def _save_sbom(engine: "Engine", tag: str, file: Path) -> None:
+def _save_sbom(engine: "ContainerEngine", tag: str, file: Path) -> None:
     from gpfn.build.image import sbom_of
 
     text = sbom_of(engine, tag)
@@ -140,7 +149,7 @@ def _save_sbom(engine: "Engine", tag: str, file: Path) -> None:
 
 
 def _tell(
-    engine: "Engine", recipe: "Recipe", tag: str, target: "Target | None", *, as_json: bool
+    engine: "ContainerEngine", recipe: "Recipe", tag: str, target: "Target | None", *, as_json: bool
 ) -> None:
     import json
 

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from gpfn.cli.options import between
+from gpfn.cli.options import add_platform, between, whole
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -24,15 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a command, started with PORT (openwhisk) or FN_LISTENER (fn) in its environment; "
         "docker:IMAGE; or http://HOST:PORT or unix:PATH of a server that runs already",
     )
-    parser.add_argument(
-        "--suite",
-        choices=("openwhisk", "fn"),
-        default="openwhisk",
-        help="whose contract (%(default)s)",
-    )
+    add_platform(parser, "--suite", "suite", "openwhisk", "whose contract (%(default)s)")
     parser.add_argument("--only", metavar="IDS", default="", help="some of the checks: A4,B,F1")
     parser.add_argument(
-        "--jobs", type=int, default=4, choices=range(1, 33), metavar="N",
+        "--jobs", type=whole(1, 32), default=4, metavar="N",
         help="checks at a time (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -47,15 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the checks; 0 when none failed."""
-    from importlib import import_module
-
-    from gpfn.certify.check import line, shown, summary
+    from gpfn.certify.check import certify, line, shown, summary
     from gpfn.certify.subject import parse_subject
 
-    suite = import_module(f"gpfn.certify.{args.suite}.suite")
+    subject = parse_subject(args.subject)
     only = tuple(word.strip() for word in args.only.split(",") if word.strip())
     outcomes = []
-    for outcome in suite.certify(parse_subject(args.subject), args.timeout, only, args.jobs):
+    for outcome in certify(args.suite, subject, args.timeout, only, args.jobs):
         outcomes.append(outcome)
         if not args.json:
             print(line(outcome), flush=True)

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpfn.hosts.host import Request
+    from gpfn.hosts.host import Invocation
     from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _request(args: argparse.Namespace, target: "Target") -> "Request":
-    from gpfn.hosts.host import Request
+def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
+    from gpfn.hosts.host import Invocation
     from gpfn.hosts.openwhisk import read_parameters
 
     sample = target.folder / _SAMPLE
@@ -99,7 +99,7 @@ def _request(args: argparse.Namespace, target: "Target") -> "Request":
     parameters = read_parameters(files, args.param, args.image)
     if not parameters:
         raise SetupError(f"no {_SAMPLE} in {target.folder}; give -P, -p or --image")
-    return Request(json.dumps(parameters).encode(), "application/json", timeout=target.timeout)
+    return Invocation(json.dumps(parameters).encode(), "application/json", timeout=target.timeout)
 
 
 def _progress(kind: str) -> "Callable[[int, int], None]":

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Protocol, cast
 
-from gpfn.errors import GpfnError, error_document
+from gpfn.errors import GpfnError, SetupError, error_document
 
 __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of", "report"]
 
@@ -58,11 +59,21 @@ def dispatch(words: Sequence[str]) -> int:
         print(_unknown(name), file=sys.stderr)
         return USAGE
     command = _load(name)
+    if name == "run" and len(words) > 1:
+        _look_outside(words[1])
     try:
         args = parser_of(name, command).parse_args(list(words[1:]))
     except SystemExit as stop:  # argparse has said what is wrong
         return stop.code if isinstance(stop.code, int) else USAGE
     return command.run(args)
+
+
+def _look_outside(platform: str) -> None:
+    """Find a platform that another package brings: ``run`` has a sub-command for each."""
+    from gpfn.platforms.table import find_platform
+
+    with suppress(SetupError):  # argparse says what is wrong with the word
+        find_platform(platform, "runner")
 
 
 def parser_of(name: str, command: Command) -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from gpfn.errors import BrokenReply, GpfnError, SetupError
 
 if TYPE_CHECKING:
     from gpfn.hosts.child import Child
-    from gpfn.hosts.host import Answer
+    from gpfn.hosts.host import InvocationResult
     from gpfn.hosts.session import Timings
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -82,28 +82,30 @@ def _wait(child: "Child") -> float:
         raise SetupError(f"the model server did not start: {child.log().strip()}") from error
 
 
-def _invoke(args: argparse.Namespace, body: bytes, url: str) -> tuple["Answer", "Timings"]:
+def _invoke(
+    args: argparse.Namespace, body: bytes, url: str
+) -> tuple["InvocationResult", "Timings"]:
     """Start the function under Fn's contract and call it; its model is at ``url``, or its own."""
-    from gpfn.hosts.host import Request, start_platform
-    from gpfn.hosts.session import Session
+    from gpfn.hosts.host import Invocation, make_host
+    from gpfn.hosts.session import StartedFunction
     from gpfn.hosts.target import find_target
 
     os.environ[_SERVER] = url
-    session = Session(start_platform("fn", find_target(args.function)))
+    session = StartedFunction(make_host("fn", find_target(args.function)))
     try:
         with session:
-            answer = session.call(Request(body=body, content_type="text/plain"), args.repeat)
+            answer = session.call(Invocation(body=body, content_type="text/plain"), args.repeat)
             if answer.failed:
                 raise BrokenReply(f"the function failed: {answer.body.decode(errors='replace')}")
     except GpfnError:
-        print(session.platform.log(), end="", file=sys.stderr)
+        print(session.host.log(), end="", file=sys.stderr)
         raise
     times = session.timings
     times.parts["interpreter and the rest"] = times.start - sum(times.parts.values())
     return answer, times
 
 
-def _compare(remote: "Answer", local: "Answer") -> None:
+def _compare(remote: "InvocationResult", local: "InvocationResult") -> None:
     import numpy as np
     import orjson
 
@@ -112,7 +114,7 @@ def _compare(remote: "Answer", local: "Answer") -> None:
         raise BrokenReply("the model server and the model in the process do not agree")
 
 
-def _pretty(answer: "Answer") -> str:
+def _pretty(answer: "InvocationResult") -> str:
     """Return the event indented, with the numbers of each innermost list on one line."""
     import json
 

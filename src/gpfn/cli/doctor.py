@@ -72,8 +72,8 @@ def _tell(target: "Target", facts: "Facts") -> None:
 
 def _image(engine_name: str, name: str) -> "ImageFacts":
     from gpfn.build.image import inspect_image
-    from gpfn.hosts.engine import Engine
+    from gpfn.hosts.engine import ContainerEngine
 
-    engine = Engine(engine_name)
+    engine = ContainerEngine(engine_name)
     engine.check()
     return inspect_image(engine, name)

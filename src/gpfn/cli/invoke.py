@@ -8,13 +8,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gpfn.cli.options import seconds, whole
+from gpfn.cli.options import add_platform, seconds, whole
 from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.hosts.host import Answer, Platform, Request
-    from gpfn.hosts.session import Session
+    from gpfn.hosts.host import Host, Invocation, InvocationResult
+    from gpfn.hosts.session import StartedFunction
     from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -28,22 +28,15 @@ gpfn invoke functions/forecast --engine docker < ce_samples/forecast.json
 gpfn invoke functions/digits --platform openwhisk --image ce_samples/digit-7.png -p topk 1 --logs
 """
 
-_TRIGGERS = ("fn", "fdk")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     from gpfn.hosts.engine import ENGINES
-    from gpfn.hosts.host import PLATFORMS
+    from gpfn.platforms.table import platforms_with
 
     parser.add_argument("function", help="a folder, a func.py or a func.yaml")
-    parser.add_argument(
-        "--platform",
-        choices=tuple(PLATFORMS),
-        default="fn",
-        help="fn: gpfn's runner for Fn (default); fdk: Fn's stock FDK; http; openwhisk; "
-        "call: this process",
-    )
+    hosts = "; ".join(f"{row.name}: {row.summary}" for row in platforms_with("host"))
+    add_platform(parser, "--platform", "host", "fn", f"{hosts} (default: fn)")
     parser.add_argument(
         "--engine", choices=ENGINES, help="run its image in the platform's sandbox (gpfn build)"
     )
@@ -83,19 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Invoke the function; 0 when it answered, 1 when it failed."""
     from gpfn.cli.resolve import pull_models
-    from gpfn.hosts.session import Session
+    from gpfn.hosts.session import StartedFunction
     from gpfn.hosts.target import find_target
 
-    if args.as_trigger and args.platform not in _TRIGGERS:
-        print(
-            f"gpfn invoke: --as-trigger needs --platform {' or '.join(_TRIGGERS)}", file=sys.stderr
-        )
-        return 2
-    if args.data is not None and _has_parameters(args):
-        print("gpfn invoke: --data is the whole body; it has no parameters", file=sys.stderr)
+    wrong = _contradiction(args)
+    if wrong:
+        print(f"gpfn invoke: {wrong}", file=sys.stderr)
         return 2
     target = find_target(args.function)
-    session = Session(_platform(args, target))
+    session = StartedFunction(_host(args, target))
     request = _request(args, target)
     if args.engine is None:  # an image has its models
         pull_models(target.file, request.body)
@@ -112,17 +101,29 @@ def run(args: argparse.Namespace) -> int:
     return 1 if answer.failed else 0
 
 
-def _platform(args: argparse.Namespace, target: "Target") -> "Platform":
-    from gpfn.hosts.host import start_platform
+def _contradiction(args: argparse.Namespace) -> str:
+    """Return which options do not go together; empty when all do."""
+    from gpfn.platforms.table import find_platform, platforms_with
+
+    if args.as_trigger and not find_platform(args.platform, "host").triggers:
+        names = " or ".join(row.name for row in platforms_with("host") if row.triggers)
+        return f"--as-trigger needs --platform {names}"
+    if args.data is not None and _has_parameters(args):
+        return "--data is the whole body; it has no parameters"
+    return ""
+
+
+def _host(args: argparse.Namespace, target: "Target") -> "Host":
+    from gpfn.hosts.host import make_host
 
     if args.engine is None:
-        return start_platform(args.platform, target)
+        return make_host(args.platform, target)
     from gpfn.build.recipe import default_tag
-    from gpfn.hosts.engine import Engine
-    from gpfn.hosts.image import start_image
+    from gpfn.hosts.engine import ContainerEngine
+    from gpfn.hosts.image import make_image_host
 
     image = args.container or default_tag(target, args.platform)
-    return start_image(args.platform, target, Engine(args.engine), image)
+    return make_image_host(args.platform, target, ContainerEngine(args.engine), image)
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -130,8 +131,8 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _request(args: argparse.Namespace, target: "Target") -> "Request":
-    from gpfn.hosts.host import Request
+def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
+    from gpfn.hosts.host import Invocation
     from gpfn.hosts.openwhisk import read_parameters
 
     if _has_parameters(args):
@@ -139,7 +140,7 @@ def _request(args: argparse.Namespace, target: "Target") -> "Request":
         body, usual = json.dumps(parameters).encode(), "application/json"
     else:
         body, usual = _body(args.data), target.content_type or "text/plain"
-    return Request(
+    return Invocation(
         body=body,
         content_type=args.content_type or usual,
         headers=tuple(args.header),
@@ -164,7 +165,7 @@ def _body(file: str | None) -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _show(answer: "Answer", session: "Session", args: argparse.Namespace) -> None:
+def _show(answer: "InvocationResult", session: "StartedFunction", args: argparse.Namespace) -> None:
     timings = session.timings
     if args.json:
         shown = {**answer.shown(), "timings": timings.shown()}
@@ -179,15 +180,15 @@ def _show(answer: "Answer", session: "Session", args: argparse.Namespace) -> Non
         print(timings.table(), file=sys.stderr)
 
 
-def _status_document(answer: "Answer") -> bytes:
+def _status_document(answer: "InvocationResult") -> bytes:
     """Say something where the platform lets only a status through."""
     if not answer.failed:
         return b""
     return json.dumps(error_document(GpfnError(f"status {answer.status} without a body"))).encode()
 
 
-def _show_log(session: "Session") -> None:
-    log = session.platform.log()
+def _show_log(session: "StartedFunction") -> None:
+    log = session.host.log()
     if log:
         print(log, end="" if log.endswith("\n") else "\n", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Numbers on the command line: read as settings are, and refused with the option's name.
+"""Numbers and platforms on the command line: read once, refused with the option's name.
 
 Each function here makes what argparse calls a ``type``: it takes the option's text and
 returns the value, or raises ArgumentTypeError, which ends the command with exit code 2.
@@ -6,12 +6,15 @@ returns the value, or raises ArgumentTypeError, which ends the command with exit
 
 import argparse
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from gpfn.errors import SetupError
 from gpfn.settings import parse_duration, parse_whole
 
-__all__ = ["between", "parse_threads", "port", "seconds", "whole"]
+if TYPE_CHECKING:
+    from gpfn.platforms.row import Column
+
+__all__ = ["add_platform", "between", "parse_threads", "port", "seconds", "whole"]
 
 _T = TypeVar("_T")
 _MOST_SECONDS = 999_999.0
@@ -47,6 +50,22 @@ def between(least: float, most: float, *, closed: bool = False) -> Callable[[str
         return number
 
     return read
+
+
+def add_platform(
+    parser: argparse.ArgumentParser, option: str, column: "Column", default: str, help_text: str
+) -> None:
+    """Declare an option that takes the name of a platform with that column."""
+    from gpfn.platforms.table import find_platform, platforms_with
+
+    names = ",".join(row.name for row in platforms_with(column))
+    parser.add_argument(
+        option,
+        type=lambda text: _told(lambda: find_platform(text, column).name),
+        default=default,
+        metavar=f"{{{names}}}",
+        help=help_text,
+    )
 
 
 def parse_threads(text: str) -> int | Literal["auto"]:

@@ -1,11 +1,13 @@
 """``gpfn run``: be the process that serves one function under a platform's contract.
 
 What a container's ENTRYPOINT is. Nearly everything is set by the environment, as
-platforms do it; ``gpfn run fn FILE [HANDLER]`` does not even come here (see main).
+platforms do it. ``gpfn run fn FILE [HANDLER]`` and ``gpfn run openwhisk`` without options
+do not come here: main starts their runners without argparse.
 """
 
 import argparse
-from functools import partial
+from collections.abc import Callable
+from typing import cast
 
 from gpfn.cli.options import port
 
@@ -21,55 +23,38 @@ gpfn run openwhisk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare a sub-command for each platform."""
+    """Declare a sub-command for each platform that has a runner."""
+    from gpfn.platforms.table import platforms_with
+
     platforms = parser.add_subparsers(dest="platform", required=True, metavar="PLATFORM")
-    add = partial(platforms.add_parser, allow_abbrev=False)
-    fn = add(
-        "fn",
-        help="behind the unix socket that FN_LISTENER names (docs/fn.md)",
-        description="Serve a function to Fn: FN_LISTENER=unix:PATH, FN_FORMAT=http-stream.",
-    )
-    _add_function(fn, "handler")
-    http = add(
-        "http",
-        help="with CloudEvents over HTTP, and health checks (docs/http.md)",
-        description="Serve a function over HTTP: POST / or /NAME, GET /health/live, /health/ready.",
-    )
-    _add_function(http, "app")
-    http.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    http.add_argument("--port", type=port, default=8080, help="0 takes a free one (%(default)s)")
-    openwhisk = add(
-        "openwhisk",
-        help="with /init and /run on port 8080 (docs/openwhisk.md)",
-        description="Serve an action to OpenWhisk; without a file its code comes from /init.",
-    )
-    openwhisk.add_argument("file", nargs="?", help="the func.py, or its folder")
-    openwhisk.add_argument(
-        "name", nargs="?", default="main", help="what it is called there (%(default)s)"
-    )
-    openwhisk.add_argument("--host", default="", help="address to listen on (every interface)")
-    openwhisk.add_argument(
-        "--port", type=port, help="0 takes a free one (PORT of the environment, or 8080)"
-    )
+    for row in platforms_with("runner"):
+        about = f"Serve a function {row.runner_help}."
+        added = platforms.add_parser(
+            row.name, help=row.runner_help, description=about, allow_abbrev=False
+        )
+        added.add_argument(
+            "file", nargs=None if row.needs_file else "?", help="the func.py, or its folder"
+        )
+        added.add_argument(
+            "name", nargs="?", default=row.handler, help="what it is called there (%(default)s)"
+        )
+        if row.address is not None:
+            _add_address(added, *row.address)
 
 
-def _add_function(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("file", help="the func.py, or its folder")
+def _add_address(parser: argparse.ArgumentParser, host: str, number: int | None) -> None:
     parser.add_argument(
-        "name", nargs="?", default=name, help="what it is called there (%(default)s)"
+        "--host", default=host, help=f"address to listen on ({host or 'every interface'})"
     )
+    usual = "PORT of the environment, or 8080" if number is None else number
+    parser.add_argument("--port", type=port, default=number, help=f"0 takes a free one ({usual})")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; returns the exit code."""
-    if args.platform == "http":
-        from gpfn.platforms.http.runner import main as serve_http
+    from gpfn.platforms.table import find_platform, load_attribute
 
-        return serve_http(args.file, args.name, args.host, args.port)
-    if args.platform == "openwhisk":
-        from gpfn.platforms.openwhisk.runner import main as serve_openwhisk
-
-        return serve_openwhisk(args.file, args.name, host=args.host, port=args.port)
-    from gpfn.platforms.fn.runner import main as serve_fn
-
-    return serve_fn(args.file, args.name)
+    row = find_platform(args.platform, "runner")
+    serve = cast("Callable[..., int]", load_attribute(row.runner))
+    address = {} if row.address is None else {"host": args.host, "port": args.port}
+    return serve(args.file, args.name, **address)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from gpfn.errors import BackendError
-from gpfn.hosts.host import Platform, Request, start_platform
+from gpfn.hosts.host import Host, Invocation, make_host
 from gpfn.hosts.target import Target
 
 __all__ = ["STAGES", "Progress", "Record", "Sample", "cold_calls", "records", "warm_calls"]
@@ -51,14 +51,14 @@ class Record(TypedDict):
     start_rss: NotRequired[dict[str, int]]
 
 
-def cold_calls(target: Target, request: Request, runs: int, progress: Progress) -> list[Sample]:
+def cold_calls(target: Target, request: Invocation, runs: int, progress: Progress) -> list[Sample]:
     """Start the function ``runs`` times, each time for one call.
 
     Raises BackendError when a call fails: an experiment on errors would be fast and wrong.
     """
     samples = []
     for run in range(runs):
-        with _stopping(start_platform(_PLATFORM, target)) as platform:
+        with _stopping(make_host(_PLATFORM, target)) as platform:
             started = platform.start()
             waited = _timed(platform, request)
             (record,) = records(platform.log())
@@ -67,10 +67,10 @@ def cold_calls(target: Target, request: Request, runs: int, progress: Progress) 
     return samples
 
 
-def warm_calls(target: Target, request: Request, calls: int, progress: Progress) -> list[Sample]:
+def warm_calls(target: Target, request: Invocation, calls: int, progress: Progress) -> list[Sample]:
     """Start the function once and call it ``calls`` times after a first one; raises likewise."""
     waited = []
-    with _stopping(start_platform(_PLATFORM, target)) as platform:
+    with _stopping(make_host(_PLATFORM, target)) as platform:
         platform.start()
         _timed(platform, request)
         for call in range(calls):
@@ -82,14 +82,14 @@ def warm_calls(target: Target, request: Request, calls: int, progress: Progress)
 
 
 @contextmanager
-def _stopping(platform: Platform) -> Iterator[Platform]:
+def _stopping(platform: Host) -> Iterator[Host]:
     try:
         yield platform
     finally:
         platform.stop()
 
 
-def _timed(platform: Platform, request: Request) -> float:
+def _timed(platform: Host, request: Invocation) -> float:
     began = time.perf_counter()
     answer = platform.call(request)
     seconds = time.perf_counter() - began

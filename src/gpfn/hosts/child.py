@@ -11,13 +11,13 @@ from typing import Protocol
 
 from gpfn.errors import BackendTimeout, SetupError
 
-__all__ = ["Child", "Running"]
+__all__ = ["Child", "HostedProcess"]
 
 _POLL_SECONDS = 0.0005
 _GRACE_SECONDS = 1.0  # a platform gives less: Fn and OpenWhisk kill at once
 
 
-class Running(Protocol):
+class HostedProcess(Protocol):
     """A started function, whatever it runs in: a Child here, a container elsewhere."""
 
     started: float

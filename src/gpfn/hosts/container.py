@@ -1,6 +1,6 @@
 """The restrictions under which the platforms run a container, as the engine's flags.
 
-Fn: api/agent/drivers/docker and api/agent/config.go of fnproject/fn. OpenWhisk:
+FnHost: api/agent/drivers/docker and api/agent/config.go of fnproject/fn. OpenWhisk:
 DockerContainer.scala and the invoker's application.conf of apache/openwhisk.
 
 One running container: started, looked at, paused, killed and always removed.
@@ -15,73 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, SetupError
-from gpfn.hosts.engine import Engine
+from gpfn.hosts.engine import ContainerEngine
+from gpfn.platforms.table import find_platform
 
 __all__ = [
-    "FN_NOFILE",
-    "FN_PIDS",
     "LABEL",
-    "SOCKET_FOLDER",
     "Container",
-    "State",
-    "fn_flags",
-    "openwhisk_flags",
-    "server_flags",
+    "ContainerState",
+    "sandbox_flags",
 ]
-
-FN_PIDS = 50
-"""Processes and threads together."""
-FN_NOFILE = 350
-SOCKET_FOLDER = "/tmp/iofs"  # noqa: S108 - in the container, where Fn mounts it
-_WHISK_PIDS, _WHISK_NOFILE = 1024, 1024
-
-
-def fn_flags(folder: Path, memory: int) -> list[str]:
-    """Return Fn's flags: ``folder`` is mounted for the socket, ``memory`` is in MB."""
-    return [
-        "--init",
-        "--read-only",
-        "--user=1000:1000",
-        "--cap-drop=ALL",
-        "--security-opt=no-new-privileges",
-        f"--pids-limit={FN_PIDS}",
-        f"--ulimit=nofile={FN_NOFILE}:{FN_NOFILE}",
-        "--ulimit=memlock=65536:65536",
-        f"--memory={memory}m",
-        f"--memory-swap={memory}m",
-        "--tmpfs=/tmp:rw,noexec,nosuid,nodev",
-        f"--volume={folder}:{SOCKET_FOLDER}",
-        "--env=HOME=/",
-        f"--env=FN_LISTENER=unix:{SOCKET_FOLDER}/lsnr.sock",
-        "--env=FN_FORMAT=http-stream",
-        "--env=FN_TYPE=sync",
-        f"--env=FN_MEMORY={memory}",
-    ]
-
-
-def openwhisk_flags(memory: int) -> list[str]:
-    """Return OpenWhisk's flags; ``memory`` is in MB. There is no swap, and nothing is read-only."""
-    return [
-        f"--memory={memory}m",
-        f"--memory-swap={memory}m",
-        "--cap-drop=NET_RAW",
-        "--cap-drop=NET_ADMIN",
-        f"--ulimit=nofile={_WHISK_NOFILE}:{_WHISK_NOFILE}",
-        f"--pids-limit={_WHISK_PIDS}",
-    ]
-
-
-def server_flags(memory: int) -> list[str]:
-    """Return what a careful Kubernetes cluster gives a server: its restricted profile."""
-    return [
-        "--read-only",
-        "--cap-drop=ALL",
-        "--security-opt=no-new-privileges",
-        f"--memory={memory}m",
-        f"--memory-swap={memory}m",
-        "--tmpfs=/tmp:rw,noexec,nosuid,nodev",
-    ]
-
 
 LABEL = "gpfn.run"
 """The label of every container that is started here."""
@@ -90,7 +32,18 @@ _POLL_SECONDS = 0.002
 _SIGKILLED = 137
 
 
-class State:
+def sandbox_flags(platform: str, memory: int, folder: Path | None = None) -> list[str]:
+    """Return the engine's flags for the sandbox in which a platform runs its image.
+
+    ``memory`` is in MB. ``folder`` is where Fn wants the socket to appear; the other
+    platforms have none. Raises SetupError for a platform without images.
+    """
+    row = find_platform(platform, "image")
+    flags = row.image.sandbox if row.image else ()
+    return [flag.format(memory=memory, folder=folder) for flag in flags]
+
+
+class ContainerState:
     """Why a container has ended, as the engine tells it."""
 
     def __init__(self, document: dict[str, object]) -> None:
@@ -116,7 +69,11 @@ class Container:
     """A container of an image under some flags; ``stop()`` removes it."""
 
     def __init__(
-        self, engine: Engine, image: str, flags: Sequence[str], arguments: Sequence[str] = ()
+        self,
+        engine: ContainerEngine,
+        image: str,
+        flags: Sequence[str],
+        arguments: Sequence[str] = (),
     ) -> None:
         """Start it; raises SetupError when the engine cannot."""
         self._engine = engine
@@ -154,12 +111,14 @@ class Container:
         lines = self.log().strip().splitlines()
         return f"; its last line: {lines[-1][:300]}" if lines else ""
 
-    def state(self) -> State:
+    def state(self) -> ContainerState:
         """Return its state."""
         form = "{{json .State}}"
-        return State(json.loads(self._engine.run("inspect", "--format", form, self.id).stdout))
+        return ContainerState(
+            json.loads(self._engine.run("inspect", "--format", form, self.id).stdout)
+        )
 
-    def ending(self, seconds: float) -> State:
+    def ending(self, seconds: float) -> ContainerState:
         """Return its state as soon as it has ended, or after so many seconds."""
         end = time.perf_counter() + seconds
         while (state := self.state()).running and time.perf_counter() < end:
@@ -222,7 +181,7 @@ class Container:
         """Pause, unpause or kill it; ``kill`` is SIGKILL, as Fn and OpenWhisk do."""
         self._engine.run(what, self.id)
 
-    def stop(self, grace: int = 0) -> State | None:
+    def stop(self, grace: int = 0) -> ContainerState | None:
         """Remove it, at once or after SIGTERM and ``grace`` seconds; returns how it ended then."""
         if not self.id:
             return None

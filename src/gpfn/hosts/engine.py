@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gpfn.errors import SetupError
 
-__all__ = ["ENGINES", "MARK", "STAGE_LABEL", "Build", "Engine", "explain"]
+__all__ = ["ENGINES", "MARK", "STAGE_LABEL", "Build", "ContainerEngine", "explain"]
 
 STAGE_LABEL = "gpfn.stage"
 """The label of the stages of a build, by which what a failed one left is found."""
@@ -45,7 +45,7 @@ class Build:
     cache: str = ""
 
 
-class Engine:
+class ContainerEngine:
     """Runs ``docker`` or ``podman``. Every method raises SetupError in one line."""
 
     def __init__(self, name: str = "docker") -> None:

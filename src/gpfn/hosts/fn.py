@@ -22,11 +22,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, BrokenReply, CannotConnect, MissingExtra
-from gpfn.hosts.child import Child, Running
-from gpfn.hosts.host import Answer, Request
+from gpfn.hosts.child import Child, HostedProcess
+from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.target import Target
 
-__all__ = ["Fdk", "Fn", "call_id", "decap", "encode_request", "script"]
+__all__ = ["FdkHost", "FnHost", "call_id", "decap", "encode_request", "script"]
 
 _FIRST_CHUNK, _NEXT_CHUNKS = 3916, 32768  # what is left of 4096 behind the head; io.Copy's buffer
 _ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -40,7 +40,7 @@ def call_id() -> str:
     return "".join(_ULID[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-def encode_request(request: Request, identifier: str) -> bytes:
+def encode_request(request: Invocation, identifier: str) -> bytes:
     """Return the bytes of ``POST /call`` as they go down the container's socket."""
     agent = "Go-http-client/1.1"
     headers = [(_canonical(name), value) for name, value in request.headers]
@@ -61,7 +61,9 @@ def encode_request(request: Request, identifier: str) -> bytes:
     return f"POST /call HTTP/1.1\r\n{head}\r\n".encode("latin-1") + _chunked(request.body)
 
 
-def _as_trigger(headers: Iterable[tuple[str, str]], request: Request) -> Iterable[tuple[str, str]]:
+def _as_trigger(
+    headers: Iterable[tuple[str, str]], request: Invocation
+) -> Iterable[tuple[str, str]]:
     """Wrap the caller's headers as an HTTP trigger does."""
     yield "Fn-Http-Method", "POST"
     yield "Fn-Http-Request-Url", "http://127.0.0.1:8080/t/app/trigger"
@@ -71,7 +73,7 @@ def _as_trigger(headers: Iterable[tuple[str, str]], request: Request) -> Iterabl
     yield from ((f"Fn-Http-H-{name}", value) for name, value in headers)
 
 
-def decap(answer: Answer) -> Answer:
+def decap(answer: InvocationResult) -> InvocationResult:
     """Return what the caller of an HTTP trigger gets for the container's answer."""
     status, headers = answer.status, []
     for name, value in answer.headers:
@@ -81,7 +83,7 @@ def decap(answer: Answer) -> Answer:
             headers.append((name.removeprefix("fn-http-h-"), value))
         elif name in _KEPT_BY_TRIGGERS:
             headers.append((name, value))
-    return Answer(status, answer.body, tuple(headers), answer.call_id)
+    return InvocationResult(status, answer.body, tuple(headers), answer.call_id)
 
 
 def _canonical(name: str) -> str:
@@ -114,13 +116,13 @@ def _chunked(body: bytes) -> bytes:
 _START_SECONDS = 60.0  # Fn itself gives 5; a cold disk on a laptop may need more
 
 
-class Fn:
+class FnHost:
     """The function as ``gpfn run fn`` serves it, called as a real Fn server calls."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self._folder: str | None = None
-        self._child: Running | None = None
+        self._child: HostedProcess | None = None
         self._connection: socket.socket | None = None
 
     def command(self) -> list[str]:
@@ -146,13 +148,13 @@ class Fn:
         self._child = self._launch(listener)
         return self._child.wait_until(lambda: os.path.exists(listener), _START_SECONDS)
 
-    def _launch(self, listener: str) -> Running:
+    def _launch(self, listener: str) -> HostedProcess:
         return Child(self.command(), self.target.folder, self.environ(listener))
 
     def _listener(self) -> str:
         return os.path.join(self._folder or "", "lsnr.sock")
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """Send one request down the socket, on a connection that is kept."""
         identifier = call_id()
         try:
@@ -208,7 +210,7 @@ class Fn:
         return 0 if self._child is None else self._child.pid
 
 
-class Fdk(Fn):
+class FdkHost(FnHost):
     """The function under the stock FDK, as ``runtime: python`` images start it."""
 
     def command(self) -> list[str]:
@@ -247,7 +249,7 @@ def _send(connection: socket.socket, data: bytes) -> None:
         return  # it may have refused the body before all of it came: the answer tells
 
 
-def _read(connection: socket.socket, identifier: str) -> tuple[Answer, bool]:
+def _read(connection: socket.socket, identifier: str) -> tuple[InvocationResult, bool]:
     """Return the answer, and whether the server ends the connection after it."""
     response = http.client.HTTPResponse(connection, method="POST")
     try:
@@ -256,4 +258,4 @@ def _read(connection: socket.socket, identifier: str) -> tuple[Answer, bool]:
     finally:
         response.close()
     headers = tuple((name.lower(), value) for name, value in response.getheaders())
-    return Answer(response.status, body, headers, identifier), response.will_close
+    return InvocationResult(response.status, body, headers, identifier), response.will_close

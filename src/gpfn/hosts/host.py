@@ -1,20 +1,23 @@
-"""The seam between ``gpfn invoke`` and the platforms that it starts functions on."""
+"""The seam of a host: what starts one function on a platform, calls it and ends it.
+
+``gpfn invoke``, ``coldstart``, ``doctor`` and ``certify`` stand on hosts.
+"""
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol, cast
 
-from gpfn.errors import SetupError
 from gpfn.hosts.target import Target
+from gpfn.platforms.table import find_platform, load_attribute
 
-__all__ = ["PLATFORMS", "Answer", "Platform", "Request", "start_platform"]
+__all__ = ["Host", "Invocation", "InvocationResult", "make_host"]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent: the body, its media type, other headers, and how long to wait."""
+class Invocation:
+    """A call to be made: the body, its media type, other headers, and the seconds to wait."""
 
     body: bytes = b""
     content_type: str = "text/plain"
@@ -24,8 +27,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, as the platform's own client would see it; header names in lower case."""
+class InvocationResult:
+    """What a call gave, as the platform's own client sees it; header names in lower case."""
 
     status: int
     body: bytes
@@ -64,14 +67,14 @@ def _readable(body: bytes, content_type: str) -> object:
         return {"base64": base64.b64encode(body).decode()}
 
 
-class Platform(Protocol):
+class Host(Protocol):
     """One function, running under one platform's contract."""
 
     def start(self) -> float:
         """Start it and wait until it can be called; returns the seconds that took."""
 
-    def call(self, request: Request) -> Answer:
-        """Call it once. Raises BackendError when no answer comes."""
+    def call(self, request: Invocation) -> InvocationResult:
+        """Call it once. Raises BackendError when no result comes."""
 
     def stop(self) -> None:
         """End what start() began and remove what it left; calling it twice is harmless."""
@@ -83,19 +86,10 @@ class Platform(Protocol):
         """Return the resident bytes of the function's process; 0 when unknown."""
 
 
-PLATFORMS = {
-    "fn": "gpfn.hosts.fn:Fn",
-    "fdk": "gpfn.hosts.fn:Fdk",
-    "http": "gpfn.hosts.http:Http",
-    "openwhisk": "gpfn.hosts.openwhisk:OpenWhisk",
-    "call": "gpfn.hosts.http:InProcess",
-}
-"""Names for ``--platform``, and the classes; each is made from a Target and is a Platform."""
+def make_host(platform: str, target: Target) -> Host:
+    """Return what starts a function as a process of a platform; it is not started yet.
 
-
-def start_platform(name: str, target: Target) -> Platform:
-    """Return the platform ``name`` for a function; it is not started yet."""
-    if name not in PLATFORMS:
-        raise SetupError(f"unknown; known: {', '.join(PLATFORMS)}", field="platform")
-    module, _, attribute = PLATFORMS[name].partition(":")
-    return cast("Platform", getattr(import_module(module), attribute)(target))
+    Raises SetupError for a platform that the table does not have, or that has no host.
+    """
+    row = find_platform(platform, "host")
+    return cast("Callable[[Target], Host]", load_attribute(row.host))(target)

@@ -13,9 +13,9 @@ import time
 from gpfn.call.contract import Call
 from gpfn.deadline import Deadline
 from gpfn.errors import BackendTimeout, BrokenReply
-from gpfn.hosts.child import Child, Running
+from gpfn.hosts.child import Child, HostedProcess
 from gpfn.hosts.fn import call_id, script
-from gpfn.hosts.host import Answer, Request
+from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.target import Target
 from gpfn.message import Message
 from gpfn.platforms.load import load_function
@@ -24,18 +24,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.call.contract import Answering
 
-__all__ = ["Http", "InProcess"]
+__all__ = ["HttpHost", "InProcessHost"]
 
 _START_SECONDS = 60.0
 _LISTENING = re.compile(r"listening on http://([^\s:]+):(\d+)")
 
 
-class Http:
+class HttpHost:
     """The function as ``gpfn run http`` serves it, called over one kept connection."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._child: Running | None = None
+        self._child: HostedProcess | None = None
         self._host, self._port = "127.0.0.1", 0
         self._connection: http.client.HTTPConnection | None = None
 
@@ -46,7 +46,7 @@ class Http:
         self._connection = http.client.HTTPConnection(self._host, self._port)
         return seconds
 
-    def _launch(self) -> Running:
+    def _launch(self) -> HostedProcess:
         environ = {name: v for name, v in self.target.environ().items() if name != "GPFN_LOG"}
         command = [*script("gpfn"), "run", "http", str(self.target.file), "--port", "0"]
         return Child(command, self.target.folder, environ)
@@ -57,7 +57,7 @@ class Http:
             self._host, self._port = place[1], int(place[2])
         return place is not None
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """POST one request."""
         assert self._connection is not None, "started"  # noqa: S101 - the seam's order
         connection, identifier = self._connection, call_id()
@@ -78,9 +78,9 @@ class Http:
             connection.close()
             raise BrokenReply(f"the function broke off: {error!r}") from error
         headers = tuple((name.lower(), value) for name, value in response.getheaders())
-        return Answer(response.status, body, headers, identifier)
+        return InvocationResult(response.status, body, headers, identifier)
 
-    def _headers(self, request: Request, identifier: str) -> list[tuple[str, str]]:
+    def _headers(self, request: Invocation, identifier: str) -> list[tuple[str, str]]:
         headers = [("Content-Length", str(len(request.body))), *request.headers]
         if request.content_type:
             headers.append(("Content-Type", request.content_type))
@@ -102,7 +102,7 @@ class Http:
         return 0 if self._child is None else self._child.memory()
 
 
-class InProcess:
+class InProcessHost:
     """The function as a plain call, without a server."""
 
     def __init__(self, target: Target) -> None:
@@ -118,7 +118,7 @@ class InProcess:
         self._function.open()
         return time.perf_counter() - began
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """Answer one request."""
         assert self._function is not None, "started"  # noqa: S101 - the seam's order
         message = Message(request.body, request.content_type, _lowered(request.headers))
@@ -128,7 +128,7 @@ class InProcess:
         if reply.error is not None and reply.status >= 500:
             _trace(reply.error)
         headers = (("content-type", reply.message.content_type), *reply.message.headers)
-        return Answer(reply.status, bytes(reply.message.body), headers, identifier)
+        return InvocationResult(reply.status, bytes(reply.message.body), headers, identifier)
 
     def stop(self) -> None:
         """Leave the function to the garbage collector."""

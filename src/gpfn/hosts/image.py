@@ -1,31 +1,36 @@
-"""A function's image as a platform of ``gpfn invoke``: the same calls, in the real sandbox."""
+"""Hosts that start a function's image in its platform's sandbox, for the same calls."""
 
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from gpfn.errors import BackendError, BrokenReply, SetupError
-from gpfn.hosts.container import Container, fn_flags, openwhisk_flags, server_flags
-from gpfn.hosts.engine import Engine
-from gpfn.hosts.fn import Fn
-from gpfn.hosts.host import Answer, Platform, Request
-from gpfn.hosts.http import Http
-from gpfn.hosts.openwhisk import OpenWhisk
+from gpfn.hosts.container import Container, sandbox_flags
+from gpfn.hosts.engine import ContainerEngine
+from gpfn.hosts.fn import FnHost
+from gpfn.hosts.host import Host, Invocation, InvocationResult
+from gpfn.hosts.http import HttpHost
+from gpfn.hosts.openwhisk import OpenWhiskHost
 from gpfn.hosts.target import Target
+from gpfn.platforms.table import find_platform, load_attribute
 
-__all__ = ["IN_CONTAINERS", "FnImage", "HttpImage", "OpenWhiskImage", "answers", "start_image"]
+__all__ = ["FnImage", "HttpImage", "OpenWhiskImage", "answers_http", "make_image_host"]
+
+_ImageHost = Callable[[Target, ContainerEngine, str], Host]
 
 _ASK = b"GET /health/ready HTTP/1.1\r\nHost: function\r\nConnection: close\r\n\r\n"
 _ASK_SECONDS = 1.0
+_OPENWHISK_MEMORY = 128  # MB, the least that it gives
 _ENDING_SECONDS = 1.0  # its socket closes before the engine knows that it has ended
 
 
 class _InContainer:
-    """What the three have in common: a container that may end, and the limit it ran into."""
+    """A host whose process is a container, which may end when it reaches a limit."""
 
-    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+    def __init__(self, target: Target, engine: ContainerEngine, image: str) -> None:
         self.target, self.engine, self.image = target, engine, image
         self._container: Container | None = None
 
@@ -47,14 +52,14 @@ class _InContainer:
             raise BrokenReply(f"the container ended: {state}{limit}") from error
 
 
-class FnImage(_InContainer, Fn):
+class FnImage(_InContainer, FnHost):
     """The image in Fn's sandbox: no network either, since only the socket is used."""
 
-    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+    def __init__(self, target: Target, engine: ContainerEngine, image: str) -> None:
         _InContainer.__init__(self, target, engine, image)
-        Fn.__init__(self, target)
+        FnHost.__init__(self, target)
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """Call it once; when no answer comes, say how the container ended."""
         with self._explained():
             return super().call(request)
@@ -63,80 +68,77 @@ class FnImage(_InContainer, Fn):
         folder = Path(listener).parent
         folder.chmod(0o777)
         network = "bridge" if any(self.target.config.values()) else "none"
-        return self._run([*fn_flags(folder, self.target.memory), f"--network={network}"])
+        return self._run([*sandbox_flags("fn", self.target.memory, folder), f"--network={network}"])
 
 
-class OpenWhiskImage(_InContainer, OpenWhisk):
+class OpenWhiskImage(_InContainer, OpenWhiskHost):
     """The image in OpenWhisk's sandbox, reached by its published port."""
 
-    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+    def __init__(self, target: Target, engine: ContainerEngine, image: str) -> None:
         _InContainer.__init__(self, target, engine, image)
-        OpenWhisk.__init__(self, target)
+        OpenWhiskHost.__init__(self, target)
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """Call it once; when no answer comes, say how the container ended."""
         with self._explained():
             return super().call(request)
 
     def _launch(self) -> Container:
-        flags = [*openwhisk_flags(max(128, self.target.memory)), "--publish=127.0.0.1::8080"]
+        flags = [
+            *sandbox_flags("openwhisk", max(_OPENWHISK_MEMORY, self.target.memory)),
+            "--publish=127.0.0.1::8080",
+        ]
         container = self._run(flags)
         self._port = container.published(8080)
         return container
 
     def _listens(self) -> bool:
-        return answers(self._port)
+        return answers_http(self._port)
 
 
-class HttpImage(_InContainer, Http):
+class HttpImage(_InContainer, HttpHost):
     """The image with nothing to write to but /tmp, reached by its published port."""
 
-    def __init__(self, target: Target, engine: Engine, image: str) -> None:
+    def __init__(self, target: Target, engine: ContainerEngine, image: str) -> None:
         _InContainer.__init__(self, target, engine, image)
-        Http.__init__(self, target)
+        HttpHost.__init__(self, target)
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """Call it once; when no answer comes, say how the container ended."""
         with self._explained():
             return super().call(request)
 
     def _launch(self) -> Container:
-        flags = [*server_flags(self.target.memory), "--publish=127.0.0.1::8080"]
+        flags = [*sandbox_flags("http", self.target.memory), "--publish=127.0.0.1::8080"]
         container = self._run(flags)
         self._port = container.published(8080)
         return container
 
     def _listens(self) -> bool:
-        return answers(self._port)
+        return answers_http(self._port)
 
 
-IN_CONTAINERS: dict[str, Callable[[Target, Engine, str], Platform]] = {
-    "fn": FnImage,
-    "openwhisk": OpenWhiskImage,
-    "http": HttpImage,
-}
-"""The platforms that an image can be invoked on."""
+def make_image_host(platform: str, target: Target, engine: ContainerEngine, image: str) -> Host:
+    """Return what starts an image in a platform's sandbox; it is not started yet.
 
-
-def start_image(name: str, target: Target, engine: Engine, image: str) -> Platform:
-    """Return the platform ``name`` for an image; raises SetupError when there is no such image."""
-    if name not in IN_CONTAINERS:
-        known = ", ".join(IN_CONTAINERS)
-        raise SetupError(f"with --engine it is one of {known}, not {name}", field="--platform")
+    Raises SetupError when the platform has no images, or there is no such image here.
+    """
+    row = find_platform(platform, "container")
     engine.check()
     if not engine.image_id(image):
         raise SetupError(
             f"no image {image} here; build it with: gpfn build {os.path.relpath(target.folder)} "
-            f"--platform {name}",
+            f"--platform {platform}",
             field="--container",
         )
-    return IN_CONTAINERS[name](target, engine, image)
+    return cast("_ImageHost", load_attribute(row.container))(target, engine, image)
 
 
-def answers(port: int) -> bool:
-    """Say whether something behind a published port speaks HTTP.
+def answers_http(port: int) -> bool:
+    """Return whether what is behind a published port answers over HTTP.
 
-    A connection says nothing: the engine's own proxy takes it before the container listens.
+    That a connection opens tells nothing: the engine's proxy accepts it before the
+    container listens.
     """
     if not port:
         return False

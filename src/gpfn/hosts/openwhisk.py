@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.hosts.child import Child, Running
+from gpfn.hosts.child import Child, HostedProcess
 from gpfn.hosts.fn import script
-from gpfn.hosts.host import Answer, Request
+from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.target import Target
 
 __all__ = [
     "SENTINEL",
-    "OpenWhisk",
+    "OpenWhiskHost",
     "activation_id",
     "from_action",
     "image_parameters",
@@ -57,7 +57,7 @@ def init_body(name: str, timeout: float) -> bytes:
     ).encode()
 
 
-def run_body(request: Request, name: str, identifier: str) -> tuple[bytes, bool]:
+def run_body(request: Invocation, name: str, identifier: str) -> tuple[bytes, bool]:
     """Return the body of /run, and whether it is a web action's."""
     parameters = None if request.headers else _parameters(request)
     value = _web_request(request) if parameters is None else parameters
@@ -65,7 +65,7 @@ def run_body(request: Request, name: str, identifier: str) -> tuple[bytes, bool]
     return json.dumps(body).encode(), parameters is None
 
 
-def _parameters(request: Request) -> dict[str, object] | None:
+def _parameters(request: Invocation) -> dict[str, object] | None:
     """Return a body that is a JSON object; None for any other."""
     base = request.content_type.partition(";")[0].strip().lower()
     if base not in _OBJECT_TYPES and not base.endswith("+json"):
@@ -79,7 +79,7 @@ def _parameters(request: Request) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _web_request(request: Request) -> dict[str, object]:
+def _web_request(request: Invocation) -> dict[str, object]:
     headers = {name.lower(): value for name, value in request.headers}
     if request.content_type:
         headers["content-type"] = request.content_type
@@ -105,7 +105,7 @@ def _context(name: str, identifier: str, timeout: float) -> dict[str, str]:
     }
 
 
-def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> Answer:
+def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> InvocationResult:
     """Return what the caller gets for an action's reply.
 
     An object with ``error`` is an application error, any status but 200 the developer's:
@@ -119,11 +119,11 @@ def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> Answ
     failed = status != 200 or (isinstance(result, dict) and "error" in result)
     if not web or (failed and status != 200):
         headers = (("content-type", "application/json"),)
-        return Answer(502 if failed else 200, body, headers, identifier)
+        return InvocationResult(502 if failed else 200, body, headers, identifier)
     return _web_answer(result["error"] if failed else result, identifier)
 
 
-def _web_answer(response: object, identifier: str) -> Answer:
+def _web_answer(response: object, identifier: str) -> InvocationResult:
     """Return the HTTP response that a web action's ``.http`` result stands for."""
     if not isinstance(response, dict):
         raise BrokenReply("a web action's result has to be an object")
@@ -135,7 +135,9 @@ def _web_answer(response: object, identifier: str) -> Answer:
     content = response.get("body", "")
     content_type = next((value for name, value in headers if name == "content-type"), "")
     status = int(response.get("statusCode", 200 if content != "" else 204))
-    return Answer(status, _bytes(content, content_type or "text/html"), headers, identifier)
+    return InvocationResult(
+        status, _bytes(content, content_type or "text/html"), headers, identifier
+    )
 
 
 def _bytes(content: object, content_type: str) -> bytes:
@@ -165,12 +167,12 @@ _LISTENING = re.compile(r"^gpfn: listening on http://[^\s:]+:(\d+)\n", re.MULTIL
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
-class OpenWhisk:
+class OpenWhiskHost:
     """The function as ``gpfn run openwhisk`` serves it, called as the platform's invoker calls."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._child: Running | None = None
+        self._child: HostedProcess | None = None
         self._port = 0
 
     def start(self) -> float:
@@ -182,7 +184,7 @@ class OpenWhisk:
             raise SetupError(f"the action was not initialised: {body.decode(errors='replace')}")
         return time.perf_counter() - self._child.started
 
-    def _launch(self) -> Running:
+    def _launch(self) -> HostedProcess:
         command = [*script("gpfn"), "run", "openwhisk", str(self.target.file)]
         command += ["--host", "127.0.0.1", "--port", "0"]
         return Child(command, self.target.folder, self.target.environ())
@@ -193,7 +195,7 @@ class OpenWhisk:
             self._port = int(place[1])
         return place is not None
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: Invocation) -> InvocationResult:
         """Run one activation. Raises BackendError when no reply comes that OpenWhisk takes."""
         identifier = activation_id()
         body, web = run_body(request, self._name(), identifier)

@@ -5,9 +5,9 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
-from gpfn.hosts.host import Answer, Platform, Request
+from gpfn.hosts.host import Host, Invocation, InvocationResult
 
-__all__ = ["Session", "Timings"]
+__all__ = ["StartedFunction", "Timings"]
 
 _PART = re.compile(r"\b(import|load|warm-up) ([0-9.]+) s\b")
 
@@ -53,34 +53,34 @@ class Timings:
         }
 
 
-class Session:
+class StartedFunction:
     """A function on a platform, from start to stop; a context manager."""
 
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+    def __init__(self, platform: Host) -> None:
+        self.host = platform
         self.timings = Timings()
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "StartedFunction":
         try:
-            self.timings.start = self.platform.start()
+            self.timings.start = self.host.start()
         except BaseException:
-            self.platform.stop()
+            self.host.stop()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.platform.stop()
+        self.host.stop()
 
-    def call(self, request: Request, repeat: int = 1) -> Answer:
+    def call(self, request: Invocation, repeat: int = 1) -> InvocationResult:
         """Call ``repeat`` times, at least once; returns the first failed answer, or the last."""
         for _ in range(max(1, repeat)):
             began = time.perf_counter()
-            answer = self.platform.call(request)
+            answer = self.host.call(request)
             self.timings.calls.append(time.perf_counter() - began)
             if answer.failed:
                 break
-        self.timings.memory = self.platform.memory()
-        self.timings.parts = _parts(self.platform.log())
+        self.timings.memory = self.host.memory()
+        self.timings.parts = _parts(self.host.log())
         return answer
 
 

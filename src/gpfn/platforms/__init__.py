@@ -1,3 +1,3 @@
-"""Homes of a function: one package for each platform, none of which knows another."""
+"""The platforms: one package for each, none of which imports another, and their table."""
 
 __all__: list[str] = []

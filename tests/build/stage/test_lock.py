@@ -8,7 +8,6 @@ import pytest
 from gpfn.build.stage.lock import (
     CORE,
     EXTRAS,
-    PLATFORMS,
     RUNTIMES,
     constraints,
     extras_of,
@@ -20,9 +19,7 @@ LOCK = (ROOT / "locks" / "all.lock").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-@pytest.mark.parametrize(
-    "names", [CORE, *RUNTIMES.values(), *PLATFORMS.values(), *EXTRAS.values()], ids=str
-)
+@pytest.mark.parametrize("names", [CORE, *RUNTIMES.values(), *EXTRAS.values()], ids=str)
 def test_every_package_of_an_image_is_locked(names: tuple[str, ...]) -> None:
     chosen = select(LOCK, names)
     for name in names:

@@ -17,7 +17,7 @@ def main() -> int:
     first.add_argument("runtime")
     steps.add_parser("package")
     third = steps.add_parser("function")
-    third.add_argument("platform")
+    third.add_argument("needs")
     third.add_argument("folder")
     third.add_argument("extras")
     steps.add_parser("finish").add_argument("epoch", type=int)
@@ -28,7 +28,7 @@ def main() -> int:
         elif args.step == "package":
             package()
         elif args.step == "function":
-            function(args.platform, args.folder, args.extras)
+            function(args.needs, args.folder, args.extras)
         else:
             finish(args.epoch)
     except Failed as error:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["CORE", "EXTRAS", "PLATFORMS", "RUNTIMES", "constraints", "extras_of", "select"]
+__all__ = ["CORE", "EXTRAS", "RUNTIMES", "constraints", "extras_of", "select"]
 
 CORE = (
     "certifi",
@@ -24,21 +24,14 @@ RUNTIMES = {
 }
 """The library that computes. What it depends on besides, predicting does not import."""
 
-PLATFORMS = {
-    "fn": (),
-    "openwhisk": (),
-    "graphpipe": (),
-    "http": ("click", "h11", "uvicorn"),
-}
-
 EXTRAS = {
     "cloudevents": ("cloudevents", "python-dateutil", "six"),
-    "http": PLATFORMS["http"],
+    "http": ("click", "h11", "uvicorn"),
     "images": ("multipart", "pillow"),
     "onnx": RUNTIMES["onnx"],
     "tensorflow": RUNTIMES["tensorflow"],
 }
-"""gpfn's extras, as a function's requirements.txt asks for them."""
+"""gpfn's extras, as a platform's row and a function's requirements.txt ask for them."""
 
 _ENTRY = re.compile(r"^(?=[A-Za-z0-9])", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

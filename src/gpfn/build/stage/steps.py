@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .bytecode import CACHE, compile_all, needs_cache
-from .lock import CORE, EXTRAS, PLATFORMS, RUNTIMES, constraints, extras_of, select
+from .lock import CORE, EXTRAS, RUNTIMES, constraints, extras_of, select
 from .places import CONTEXT, FUNCTION, HOME, IMAGE, LOCKS, TOOLS, Failed, pip, run, site_packages
 from .strip import strip
 
@@ -60,10 +60,14 @@ def package() -> None:
     strip(site_packages())
 
 
-def function(platform: str, folder: str, extras: str) -> None:
-    """Copy the function, install its and the platform's needs, and put its models beside it."""
+def function(needs: str, folder: str, extras: str) -> None:
+    """Copy the function, install what it needs, and put its models beside it.
+
+    ``needs`` are the extras of gpfn that the platform needs, ``extras`` those that a user
+    names, both with commas.
+    """
     FUNCTION.mkdir(exist_ok=True)
-    wanted = set(filter(None, extras.split(",")))
+    wanted = set(filter(None, f"{needs},{extras}".split(",")))
     others: list[str] = []
     if folder:
         source = CONTEXT / folder
@@ -75,8 +79,7 @@ def function(platform: str, folder: str, extras: str) -> None:
         wanted |= asked
     if unknown := wanted - set(EXTRAS):
         raise Failed(f"gpfn has no extra {', '.join(sorted(unknown))} that works in an image")
-    extra_names = [name for extra in wanted for name in EXTRAS[extra]]
-    _from_lock([*PLATFORMS[platform], *extra_names])
+    _from_lock([name for extra in wanted for name in EXTRAS[extra]])
     if others:
         _unlocked(others, source)
     strip(site_packages())

@@ -10,18 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpfn.certify.check import expect, not_applicable
-from gpfn.certify.subject import Container, Process, Remote, Running, Subject
-from gpfn.certify.wire import Connection, Reply
+from gpfn.certify.subject import (
+    RunningServer,
+    StartedSubject,
+    Subject,
+    SubjectContainer,
+    SubjectProcess,
+)
+from gpfn.certify.wire import ServerConnection, ServerReply
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.hosts.container import fn_flags
+from gpfn.hosts.container import sandbox_flags
 from gpfn.hosts.fn import call_id, encode_request
-from gpfn.hosts.host import Request
+from gpfn.hosts.host import Invocation
 
 __all__ = [
     "START_SECONDS",
     "STATUSES",
-    "Called",
-    "Containers",
+    "FnContainer",
+    "FnContainers",
     "appear",
     "connects",
     "is_socket",
@@ -37,16 +43,16 @@ _NAME = "lsnr.sock"
 _MEMORY = 128
 
 
-class Called:
+class FnContainer:
     """A running container, and the one connection that the agent keeps to it."""
 
-    def __init__(self, running: Running, path: str, timeout: float) -> None:
+    def __init__(self, running: StartedSubject, path: str, timeout: float) -> None:
         self.running = running
         self.path = path
         self.timeout = timeout
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
 
-    def call(self, request: Request) -> Reply:
+    def call(self, request: Invocation) -> ServerReply:
         """Send a request as the agent does; raises BackendError when no reply comes."""
         connection = self.connection()
         try:
@@ -55,10 +61,10 @@ class Called:
             raise BrokenReply(f"the request was not taken: {error!r}") from None
         return connection.raw_reply()
 
-    def connection(self) -> Connection:
+    def connection(self) -> ServerConnection:
         """Return the kept connection, connected."""
         if self._connection is None:
-            self._connection = Connection(self.path, self.timeout)
+            self._connection = ServerConnection(self.path, self.timeout)
             self._connection.connect()
         return self._connection
 
@@ -68,7 +74,7 @@ class Called:
             self._connection.close()
             self._connection = None
 
-    def expect_known(self, what: str, request: Request) -> Reply:
+    def expect_known(self, what: str, request: Invocation) -> ServerReply:
         """Send a request, whose status the agent has to know."""
         reply = self.call(request)
         expect(
@@ -78,7 +84,7 @@ class Called:
         return reply
 
 
-class Containers:
+class FnContainers:
     """Makes containers of a subject, fresh for each check where that can be."""
 
     def __init__(self, subject: Subject, timeout: float = 30.0) -> None:
@@ -86,7 +92,7 @@ class Containers:
         self._timeout = timeout
 
     @contextmanager
-    def starting(self) -> Iterator[tuple[Running, Path]]:
+    def starting(self) -> Iterator[tuple[StartedSubject, Path]]:
         """Start one that nobody has waited for; not applicable to one that runs already."""
         if self.subject.kind == "url":
             not_applicable("needs a fresh process, and this server runs already")
@@ -99,20 +105,22 @@ class Containers:
                 running.stop()
 
     @contextmanager
-    def ready(self) -> Iterator[Called]:
+    def ready(self) -> Iterator[FnContainer]:
         """Give a container whose socket has appeared."""
         if self.subject.kind == "url":
-            yield Called(Remote(), self.subject.text.removeprefix("unix:"), self._timeout)
+            yield FnContainer(
+                RunningServer(), self.subject.text.removeprefix("unix:"), self._timeout
+            )
             return
         with self.starting() as (running, path):
             appear(running, path)
-            called = Called(running, str(path), self._timeout)
+            called = FnContainer(running, str(path), self._timeout)
             try:
                 yield called
             finally:
                 called.hang_up()
 
-    def _start(self, folder: str) -> Running:
+    def _start(self, folder: str) -> StartedSubject:
         numbers = {"FN_FN_ID": call_id(), "FN_APP_ID": call_id()}
         if self.subject.kind == "command":
             environ = {
@@ -121,12 +129,14 @@ class Containers:
                 "FN_MEMORY": str(_MEMORY),
                 "FN_LISTENER": f"unix:{folder}/{_NAME}",
             }
-            return Process(self.subject.words, environ | numbers)
+            return SubjectProcess(self.subject.words, environ | numbers)
         variables = [f"--env={name}={value}" for name, value in numbers.items()]
-        return Container([*fn_flags(Path(folder), _MEMORY), *variables], self.subject.text)
+        return SubjectContainer(
+            [*sandbox_flags("fn", _MEMORY, Path(folder)), *variables], self.subject.text
+        )
 
 
-def appear(running: Running, path: Path) -> float:
+def appear(running: StartedSubject, path: Path) -> float:
     """Wait until the socket's name appears, as closely as can be; returns the seconds.
 
     Raises SetupError when it ends before that, BackendTimeout when the agent would give up.

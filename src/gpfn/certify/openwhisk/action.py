@@ -9,12 +9,19 @@ from urllib.parse import urlsplit
 
 from gpfn.certify.check import expect, not_applicable
 from gpfn.certify.openwhisk.samples import ECHO
-from gpfn.certify.subject import Container, Process, Remote, Running, Subject, docker
-from gpfn.certify.wire import Connection, Reply
+from gpfn.certify.subject import (
+    RunningServer,
+    StartedSubject,
+    Subject,
+    SubjectContainer,
+    SubjectProcess,
+    docker,
+)
+from gpfn.certify.wire import ServerConnection, ServerReply
 from gpfn.errors import BackendTimeout, SetupError
-from gpfn.hosts.container import openwhisk_flags
+from gpfn.hosts.container import sandbox_flags
 
-__all__ = ["HEADERS", "SENTINEL", "Action", "Actions"]
+__all__ = ["HEADERS", "SENTINEL", "ActionServer", "ActionServers"]
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 _START_SECONDS = 60.0
@@ -25,16 +32,16 @@ HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 _MEMORY = 256
 
 
-class Action:
+class ActionServer:
     """One running server; every request goes over a connection of its own, as the invoker's."""
 
-    def __init__(self, running: Running, address: tuple[str, int], timeout: float) -> None:
+    def __init__(self, running: StartedSubject, address: tuple[str, int], timeout: float) -> None:
         self.running = running
         self.address = address
         self.timeout = timeout
         self._before = ("", "")  # what it had written when it was initialised
 
-    def post(self, path: str, body: object, **headers: str) -> Reply:
+    def post(self, path: str, body: object, **headers: str) -> ServerReply:
         """POST a body: as JSON, unless it is bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         connection = self.connect()
@@ -43,24 +50,24 @@ class Action:
         finally:
             connection.close()
 
-    def connect(self) -> Connection:
+    def connect(self) -> ServerConnection:
         """Return a connection that is not open yet."""
-        return Connection(self.address, self.timeout)
+        return ServerConnection(self.address, self.timeout)
 
-    def init(self, code: str | None = ECHO, **members: object) -> Reply:
+    def init(self, code: str | None = ECHO, **members: object) -> ServerReply:
         """Send /init, with members of its ``value`` besides the code."""
         value = {"name": "certify", "main": "main", "binary": False, "code": code, **members}
         return self.post("/init", {"value": value})
 
-    def initialised(self, code: str = ECHO, **members: object) -> "Action":
+    def initialised(self, code: str = ECHO, **members: object) -> "ActionServer":
         """Send /init, which has to succeed."""
         reply = self.init(code, **members)
         expect(reply.status == 200, f"/init answered {reply.shown()}")
-        if not isinstance(self.running, Remote):
+        if not isinstance(self.running, RunningServer):
             self._before = self.running.streams()
         return self
 
-    def run(self, value: object, **context: object) -> Reply:
+    def run(self, value: object, **context: object) -> ServerReply:
         """Send /run."""
         return self.post("/run", {"value": value, **context})
 
@@ -98,7 +105,7 @@ class Action:
         expect(reply.status != 500, f"the next call was answered {reply.shown()}")
 
 
-class Actions:
+class ActionServers:
     """Makes actions of a subject, fresh for each check where that can be."""
 
     def __init__(self, subject: Subject, timeout: float = 30.0) -> None:
@@ -107,19 +114,19 @@ class Actions:
         self._initialised = False
 
     @contextmanager
-    def fresh(self, environ: Mapping[str, str] | None = None) -> Iterator[Action]:
+    def fresh(self, environ: Mapping[str, str] | None = None) -> Iterator[ActionServer]:
         """Start a server of its own; not applicable to one that runs already."""
         if self.subject.kind == "url":
             not_applicable("needs a fresh process, and this server runs already")
         running, address = self._start(environ or {})
         try:
             _wait(running, address)
-            yield Action(running, address, self._timeout)
+            yield ActionServer(running, address, self._timeout)
         finally:
             running.stop()
 
     @contextmanager
-    def echoing(self) -> Iterator[Action]:
+    def echoing(self) -> Iterator[ActionServer]:
         """Give a server that was sent the echo action, or has one of its own.
 
         One that runs already is sent it once; it may have been initialised before.
@@ -128,28 +135,28 @@ class Actions:
             with self.fresh() as action:
                 yield action.initialised()
             return
-        action = Action(Remote(), _host_and_port(self.subject.text), self._timeout)
+        action = ActionServer(RunningServer(), _host_and_port(self.subject.text), self._timeout)
         if not self._initialised:
             action.init()
             self._initialised = True
         yield action
 
-    def _start(self, environ: Mapping[str, str]) -> tuple[Running, tuple[str, int]]:
+    def _start(self, environ: Mapping[str, str]) -> tuple[StartedSubject, tuple[str, int]]:
         if self.subject.kind == "command":
             port = _free_port()
             environ = {**environ, "PORT": str(port)}
-            return Process(self.subject.words, environ), ("127.0.0.1", port)
+            return SubjectProcess(self.subject.words, environ), ("127.0.0.1", port)
         variables = [f"--env={name}={value}" for name, value in environ.items()]
-        flags = [*openwhisk_flags(_MEMORY), "--publish=127.0.0.1::8080"]
-        container = Container([*flags, *variables], self.subject.text)
+        flags = [*sandbox_flags("openwhisk", _MEMORY), "--publish=127.0.0.1::8080"]
+        container = SubjectContainer([*flags, *variables], self.subject.text)
         place = docker("port", container.name, "8080/tcp").split()[0]
         return container, ("127.0.0.1", int(place.rpartition(":")[2]))
 
 
-def _wait(running: Running, address: tuple[str, int]) -> None:
+def _wait(running: StartedSubject, address: tuple[str, int]) -> None:
     """Wait until something listens, as the invoker does: by trying again and again."""
     end = time.monotonic() + _START_SECONDS
-    while not _listens(address, through_proxy=isinstance(running, Container)):
+    while not _listens(address, through_proxy=isinstance(running, SubjectContainer)):
         if not running.alive():
             _, err = running.streams()
             raise SetupError(f"it ended before it listened on PORT: {err[-300:].strip()}")

@@ -1,12 +1,12 @@
 """A: what OpenWhisk asks of every runtime (BasicActionRunnerTests)."""
 
 from gpfn.certify.check import Checklist, expect
-from gpfn.certify.openwhisk.action import Actions
+from gpfn.certify.openwhisk.action import ActionServers
 from gpfn.certify.openwhisk.samples import CONTEXT, ECHO, NAMED, TALKING, UNICODE
 
 __all__ = ["CHECKS"]
 
-_check: Checklist[Actions] = Checklist()
+_check: Checklist[ActionServers] = Checklist()
 CHECKS = _check.checks
 
 _NO_CODE = (
@@ -22,7 +22,7 @@ _LARGE = 1_048_561
 
 
 @_check("A1", "/init with empty code: refused, or built-in code runs", "BasicActionRunnerTests:137")
-def _empty_code(actions: Actions) -> None:
+def _empty_code(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.init("")
         if reply.status == 200:
@@ -33,7 +33,7 @@ def _empty_code(actions: Actions) -> None:
 
 
 @_check("A2", "/init {}: the exact message, or built-in code", "BasicActionRunnerTests:150")
-def _no_content(actions: Actions) -> None:
+def _no_content(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.post("/init", {})
         known = [{"error": text} for text in _NO_CODE]
@@ -43,7 +43,7 @@ def _no_content(actions: Actions) -> None:
 @_check(
     "A3", "a result that is no dictionary: not 200, the exact message", "BasicActionRunnerTests:168"
 )
-def _no_dictionary(actions: Actions) -> None:
+def _no_dictionary(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return 'not a json object'\n")
         reply = action.post("/run", {})
@@ -55,7 +55,7 @@ def _no_dictionary(actions: Actions) -> None:
 @_check(
     "A4", "a second /init: not 200, the exact message, no sentinels", "BasicActionRunnerTests:191"
 )
-def _twice(actions: Actions) -> None:
+def _twice(actions: ActionServers) -> None:
     with actions.echoing() as action:
         reply = action.init(ECHO)
         expect(reply.status != 200, f"got {reply.shown()}")
@@ -66,7 +66,7 @@ def _twice(actions: Actions) -> None:
 
 
 @_check("A5", "an entry point that is not called main", "BasicActionRunnerTests:211")
-def _entry_point(actions: Actions) -> None:
+def _entry_point(actions: ActionServers) -> None:
     with actions.fresh() as action:
         value = {"string": "hello"}
         found = action.initialised(NAMED, main="niam").result(value)
@@ -77,7 +77,7 @@ def _entry_point(actions: Actions) -> None:
 @_check(
     "A6", "arguments come back; text and sentinels on both streams", "BasicActionRunnerTests:233"
 )
-def _echo(actions: Actions) -> None:
+def _echo(actions: ActionServers) -> None:
     values: list[object] = [
         {"string": "hello"},
         {"string": "❄ ☃ ❄"},
@@ -96,7 +96,7 @@ def _echo(actions: Actions) -> None:
 
 
 @_check("A7", "unicode in source, argument, log and result", "BasicActionRunnerTests:262")
-def _unicode(actions: Actions) -> None:
+def _unicode(actions: ActionServers) -> None:
     with actions.fresh() as action:
         found = action.initialised(UNICODE).result({"delimiter": "❄"})
         expect(found == {"winter": "❄ ☃ ❄"}, f"got {found!r}")
@@ -106,7 +106,7 @@ def _unicode(actions: Actions) -> None:
 @_check(
     "A8", "env of /init is there before the import, empty text too", "BasicActionRunnerTests:279"
 )
-def _env(actions: Actions) -> None:
+def _env(actions: ActionServers) -> None:
     code = """
 import os
 found = {name: os.environ[name] for name in ("SOME_VAR", "ANOTHER_VAR")}
@@ -120,7 +120,7 @@ def main(args):
 
 
 @_check("A9", "the context of /run as __OW_* variables", "BasicActionRunnerTests:307")
-def _context(actions: Actions) -> None:
+def _context(actions: ActionServers) -> None:
     context = {
         "api_key": "abc",
         "namespace": "zzz",
@@ -135,14 +135,14 @@ def _context(actions: Actions) -> None:
 
 
 @_check("A10", "an argument of 1,048,561 bytes", "BasicActionRunnerTests:346")
-def _large(actions: Actions) -> None:
+def _large(actions: ActionServers) -> None:
     with actions.fresh() as action:
         value = {"arg": "a" * _LARGE}
         expect(action.initialised().result(value) == value, "it did not come back whole")
 
 
 @_check("A11", "one sentinel a call and stream, at the end of its text", "ActionContainer:74")
-def _sentinels(actions: Actions) -> None:
+def _sentinels(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    print(args['n'])\n    return args\n")
         for number in range(3):

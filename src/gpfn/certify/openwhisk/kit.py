@@ -3,13 +3,13 @@
 import time
 
 from gpfn.certify.check import Checklist, expect
-from gpfn.certify.openwhisk.action import HEADERS, SENTINEL, Action, Actions
+from gpfn.certify.openwhisk.action import HEADERS, SENTINEL, ActionServer, ActionServers
 from gpfn.certify.openwhisk.samples import ECHO
-from gpfn.certify.wire import Reply
+from gpfn.certify.wire import ServerReply
 
 __all__ = ["CHECKS"]
 
-_check: Checklist[Actions] = Checklist()
+_check: Checklist[ActionServers] = Checklist()
 CHECKS = _check.checks
 
 _MIB = 1 << 20
@@ -46,7 +46,7 @@ _KINDS = ("bytes", "set", "NaN", "datetime", "numpy array", "coroutine", "genera
     "every reply has a Content-Length, and is not compressed",
     "ApacheBlockingContainerClient:130",
 )
-def _framing(actions: Actions) -> None:
+def _framing(actions: ActionServers) -> None:
     with actions.echoing() as action:
         _expect_framed("/run", action.post("/run", {"value": {}}, **{"Accept-Encoding": "gzip"}))
         _expect_framed("/run with a text", action.run("text"))
@@ -57,7 +57,7 @@ def _framing(actions: Actions) -> None:
             _expect_framed("/init", action.init(ECHO))
 
 
-def _expect_framed(what: str, reply: Reply) -> None:
+def _expect_framed(what: str, reply: ServerReply) -> None:
     expect(reply.framing == "length", f"{what}: the reply's end is told by {reply.framing}")
     encoding = reply.headers.get("content-encoding", "identity")
     expect(encoding == "identity", f"{what}: the reply is compressed ({encoding})")
@@ -65,7 +65,7 @@ def _expect_framed(what: str, reply: Reply) -> None:
 
 
 @_check("F2", "no arguments: /run null, {} and value null", "container tests send all three")
-def _nothing(actions: Actions) -> None:
+def _nothing(actions: ActionServers) -> None:
     with actions.echoing() as action:
         for body in (b"null", b"{}", b'{"value":null}'):
             reply = action.post("/run", body)
@@ -78,7 +78,7 @@ def _nothing(actions: Actions) -> None:
 @_check(
     "F3", "a deadline that is a number", "actions-new.md:201 says so, the controller sends text"
 )
-def _numeric_deadline(actions: Actions) -> None:
+def _numeric_deadline(actions: ActionServers) -> None:
     with actions.echoing() as action:
         for deadline in (int(1000 * (time.time() + 60)), 1.5, None):
             reply = action.run({}, deadline=deadline, activation_id="i")
@@ -86,7 +86,7 @@ def _numeric_deadline(actions: Actions) -> None:
 
 
 @_check("F4", "results that JSON cannot hold: a clean error, and it lives on", "launcher.py:53-73")
-def _strange_results(actions: Actions) -> None:
+def _strange_results(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised(_STRANGE)
         for kind in _KINDS:
@@ -100,7 +100,7 @@ def _strange_results(actions: Actions) -> None:
 @_check(
     "F5", "an exception costs no container: 200", "ActivationResult.scala:219: else it is destroyed"
 )
-def _exception_is_cheap(actions: Actions) -> None:
+def _exception_is_cheap(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return {'a': 1 / args['by']}\n")
         reply = action.run({"by": 0})
@@ -114,7 +114,7 @@ def _exception_is_cheap(actions: Actions) -> None:
     "text without a line break before the sentinel",
     "DockerContainer.scala:356: else it is lost",
 )
-def _mid_line(actions: Actions) -> None:
+def _mid_line(actions: ActionServers) -> None:
     code = """
 import sys
 def main(args):
@@ -131,7 +131,7 @@ def main(args):
 @_check(
     "F7", "text of a thread that is late leaves the sentinels whole", "docs/intra-concurrency.md"
 )
-def _late_thread(actions: Actions) -> None:
+def _late_thread(actions: ActionServers) -> None:
     code = """
 import sys, threading, time
 def late():
@@ -156,7 +156,7 @@ def main(args):
 
 
 @_check("F8", "frozen between calls", "pause-grace 10 s, ContainerProxy.scala:508")
-def _frozen(actions: Actions) -> None:
+def _frozen(actions: ActionServers) -> None:
     with actions.echoing() as action:
         for number in range(3):
             action.result({"n": number})
@@ -167,7 +167,7 @@ def _frozen(actions: Actions) -> None:
 
 
 @_check("F9", "a result of 1,048,576 bytes, and one byte more", "ActivationResult.scala:246")
-def _edge(actions: Actions) -> None:
+def _edge(actions: ActionServers) -> None:
     code = "def main(args):\n    return {'a': 'x' * args['size']}\n"
     with actions.fresh() as action:
         action.initialised(code)
@@ -180,7 +180,7 @@ def _edge(actions: Actions) -> None:
 
 
 @_check("F10", "/init again after one that failed", "initHandler.go:55 refuses only after success")
-def _again(actions: Actions) -> None:
+def _again(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.init("import iamnotsupported\n")
         expect(reply.status != 200, f"got {reply.shown()}")
@@ -189,7 +189,7 @@ def _again(actions: Actions) -> None:
 
 
 @_check("F11", "keys and the caller's Authorization are never in the log", "Triggers.scala:160")
-def _secrets(actions: Actions) -> None:
+def _secrets(actions: ActionServers) -> None:
     with actions.echoing() as action:
         value = {"__ow_method": "post", "__ow_headers": {"authorization": "Basic s3cret-key"}}
         for argument in (value, "text", None):
@@ -204,7 +204,7 @@ def _secrets(actions: Actions) -> None:
     "a connection that says nothing holds nobody up",
     "one in-flight /run, but not one connection",
 )
-def _silent(actions: Actions) -> None:
+def _silent(actions: ActionServers) -> None:
     with actions.echoing() as action:
         silent = action.connect()
         silent.connect()
@@ -219,7 +219,7 @@ def _silent(actions: Actions) -> None:
     "asked to end, it answers what runs and refuses the rest",
     "503: ActivationResult.scala:140",
 )
-def _ending(actions: Actions) -> None:
+def _ending(actions: ActionServers) -> None:
     code = """
 import time
 def main(args):
@@ -238,7 +238,7 @@ def main(args):
         expect(ok or reply.status == 503, f"the running call got {reply.shown()}")
 
 
-def _wait_for(action: Action, text: str) -> None:
+def _wait_for(action: ActionServer, text: str) -> None:
     end = time.monotonic() + 10
     while text not in action.running.streams()[0]:
         expect(time.monotonic() < end, f"{text!r} did not appear on stdout")

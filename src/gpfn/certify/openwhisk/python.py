@@ -1,17 +1,17 @@
 """B: what OpenWhisk asks of a Python runtime."""
 
 from gpfn.certify.check import Checklist, expect
-from gpfn.certify.openwhisk.action import Actions
+from gpfn.certify.openwhisk.action import ActionServers
 from gpfn.certify.openwhisk.samples import VIRTUALENV, zipped
 
 __all__ = ["CHECKS"]
 
-_check: Checklist[Actions] = Checklist()
+_check: Checklist[ActionServers] = Checklist()
 CHECKS = _check.checks
 
 
 @_check("B1", "a zip with another entry point", "PythonBasicTests:119")
-def _zip(actions: Actions) -> None:
+def _zip(actions: ActionServers) -> None:
     files = {
         "__main__.py": "from echo import echo\ndef niam(args):\n    return echo(args)\n",
         "echo.py": "def echo(args):\n    return {'echo': args}\n",
@@ -23,7 +23,7 @@ def _zip(actions: Actions) -> None:
 
 
 @_check("B2", "files of a zip are read by relative paths", "PythonBasicTests:153")
-def _relative(actions: Actions) -> None:
+def _relative(actions: ActionServers) -> None:
     code = "def main(args):\n    with open('workfile') as f:\n        return {'file': f.read()}\n"
     files = {"__main__.py": code, "workfile": "this is a test string"}
     with actions.fresh() as action:
@@ -32,7 +32,7 @@ def _relative(actions: Actions) -> None:
 
 
 @_check("B3", "a zip without __main__.py: 502, and the log says so", "PythonBasicTests:183")
-def _no_main(actions: Actions) -> None:
+def _no_main(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.init(zipped({"echo.py": ""}), binary=True, main="echo")
         expect(reply.status == 502, f"got {reply.shown()}")
@@ -40,7 +40,7 @@ def _no_main(actions: Actions) -> None:
 
 
 @_check("B4", "an exception: an error, and its trace on stderr", "PythonBasicTests:203")
-def _exception(actions: Actions) -> None:
+def _exception(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return {'a': 5 / 0}\n")
         reply = action.run({})
@@ -50,14 +50,14 @@ def _exception(actions: Actions) -> None:
 
 
 @_check("B5", "a syntax error: 502 from /init", "PythonBasicTests:243")
-def _syntax(actions: Actions) -> None:
+def _syntax(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.init('\n 10 PRINT "Hello!"\n 20 GOTO 10\n')
         expect(reply.status == 502, f"got {reply.shown()}")
 
 
 @_check("B6", "an error that the action returns: 200, as it is", "PythonBasicTests:265")
-def _own_error(actions: Actions) -> None:
+def _own_error(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return {'error': 'sorry'}\n")
         found = action.result({})
@@ -69,7 +69,7 @@ def _own_error(actions: Actions) -> None:
     "a package that is not there: 502 from /init, and the log says why",
     "PythonBasicTests:290",
 )
-def _missing(actions: Actions) -> None:
+def _missing(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.init("import iamnotsupported\ndef main(args):\n    return {}\n")
         expect(reply.status == 502, f"got {reply.shown()}")
@@ -78,14 +78,14 @@ def _missing(actions: Actions) -> None:
 
 
 @_check("B8", "sys.executable is Python", "PythonBasicTests:313")
-def _executable(actions: Actions) -> None:
+def _executable(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("import sys\ndef main(args):\n    return {'sys': sys.executable}\n")
         expect("python" in str(action.result({})), f"got {action.result({})!r}")
 
 
 @_check("B9", "an array as the result", "PythonBasicTests:331")
-def _array_out(actions: Actions) -> None:
+def _array_out(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("def main(args):\n    return ['a', 'b']\n")
         found = action.result({})
@@ -93,14 +93,14 @@ def _array_out(actions: Actions) -> None:
 
 
 @_check("B10", "an array as the argument", "PythonBasicTests:348")
-def _array_in(actions: Actions) -> None:
+def _array_in(actions: ActionServers) -> None:
     with actions.fresh() as action:
         found = action.initialised().result(["a", "b"])
         expect(found == ["a", "b"], f"got {found!r}")
 
 
 @_check("B11", "exiting in a call: 400, command exited", "PythonAdvancedTests:24")
-def _exit_at_run(actions: Actions) -> None:
+def _exit_at_run(actions: ActionServers) -> None:
     with actions.fresh() as action:
         action.initialised("import sys\ndef main(args):\n    sys.exit(1)\n")
         reply = action.run({})
@@ -110,7 +110,7 @@ def _exit_at_run(actions: Actions) -> None:
 
 
 @_check("B12", "exiting at the import: 502, and the log says so", "PythonAdvancedTests:47")
-def _exit_at_init(actions: Actions) -> None:
+def _exit_at_init(actions: ActionServers) -> None:
     with actions.fresh() as action:
         reply = action.init("import sys\nsys.exit(1)\ndef main(args):\n    pass\n")
         expect(reply.status == 502, f"got {reply.shown()}")
@@ -120,7 +120,7 @@ def _exit_at_init(actions: Actions) -> None:
 
 
 @_check("B13", "what the import prints, with a variable of /init", "PythonAdvancedTests:72")
-def _printing_import(actions: Actions) -> None:
+def _printing_import(actions: ActionServers) -> None:
     code = "import os\nprint(os.getenv('X'))\ndef main(args):\n    return {'body': 'ok'}\n"
     with actions.fresh() as action:
         found = action.initialised(code, env={"X": "xyz"}).result({})
@@ -128,7 +128,7 @@ def _printing_import(actions: Actions) -> None:
         expect("xyz" in action.streams()[0], "it is not on stdout")
 
 
-def _virtualenv(actions: Actions, main: str) -> None:
+def _virtualenv(actions: ActionServers, main: str) -> None:
     with actions.fresh() as action:
         action.initialised(zipped(VIRTUALENV), binary=True, main=main)
         found = action.result({})
@@ -136,17 +136,17 @@ def _virtualenv(actions: Actions, main: str) -> None:
 
 
 @_check("B14", "a zip with a virtual environment", "Python3Tests:37")
-def _virtualenv_main(actions: Actions) -> None:
+def _virtualenv_main(actions: ActionServers) -> None:
     _virtualenv(actions, "main")
 
 
 @_check("B15", "the same, with another entry point", "Python3Tests:51")
-def _virtualenv_naim(actions: Actions) -> None:
+def _virtualenv_naim(actions: ActionServers) -> None:
     _virtualenv(actions, "naim")
 
 
 @_check("B16", "a virtual environment, but no __main__.py: 502", "Python3Tests:65")
-def _virtualenv_without_main(actions: Actions) -> None:
+def _virtualenv_without_main(actions: ActionServers) -> None:
     files = {name: text for name, text in VIRTUALENV.items() if name != "__main__.py"}
     with actions.fresh() as action:
         reply = action.init(zipped({**files, "other.py": ""}), binary=True)
@@ -155,7 +155,7 @@ def _virtualenv_without_main(actions: Actions) -> None:
 
 
 @_check("B17", "a folder virtualenv that is none: 502", "Python3Tests:88")
-def _invalid_virtualenv(actions: Actions) -> None:
+def _invalid_virtualenv(actions: ActionServers) -> None:
     files = {"__main__.py": "def main(args):\n    return {}\n", "virtualenv/invalid.md": ""}
     with actions.fresh() as action:
         reply = action.init(zipped(files), binary=True)
