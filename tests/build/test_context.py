@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.build.bake import asked_models, models_of
 from gpfn.build.context import LOCKS, folder_in_context, repack, staged
+from gpfn.build.models import ask_models, catalogue_files, fetch_models
 from gpfn.errors import DownloadFailed, SetupError
 from tests.conftest import ROOT
 
@@ -46,13 +46,15 @@ def test_it_goes_after_a_failure_too() -> None:
 
 
 def test_the_models_of_a_function() -> None:
-    names = asked_models(ROOT / "functions" / "classify" / "func.py")
+    models = ask_models(ROOT / "functions" / "classify" / "func.py")
+    assert models == ("catalogue:mobilenet_v2", "catalogue:mobilenet_v1")
+    names = [file.name for file in catalogue_files(models)]
     assert names == [
         "mobilenet_v2_1.0_224_quant.tflite",
         "imagenet_labels.txt",
         "mobilenet_v1_0.25_128_quant.tflite",
     ]
-    assert asked_models(ROOT / "functions" / "forecast" / "func.py") == []
+    assert catalogue_files(ask_models(ROOT / "functions" / "forecast" / "func.py")) == []
 
 
 def test_a_model_with_a_wrong_hash(
@@ -63,19 +65,19 @@ def test_a_model_with_a_wrong_hash(
         path.write_bytes(path.read_bytes()[:-1] + b"!")
     monkeypatch.setenv("GPFN_MODEL_MIRROR", str(tmp_path / "mirror"))
     with pytest.raises(DownloadFailed, match=r"has sha256 .*, expected"):
-        models_of(ROOT / "functions" / "classify")
+        fetch_models(ROOT / "functions" / "classify" / "func.py")
 
 
 def test_a_model_that_was_changed_in_the_cache(mirror: Path) -> None:
-    (path, *_) = models_of(ROOT / "functions" / "classify")
+    (path, *_) = fetch_models(ROOT / "functions" / "classify" / "func.py")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(DownloadFailed, match=r"has sha256 .*; remove it"):
-        models_of(ROOT / "functions" / "classify")
+        fetch_models(ROOT / "functions" / "classify" / "func.py")
 
 
 def test_a_function_that_only_loads_in_its_image(tmp_path: Path) -> None:
     (tmp_path / "func.py").write_text("import what_only_the_image_has\n")
-    assert models_of(tmp_path) == []
+    assert fetch_models(tmp_path / "func.py") == []
 
 
 def test_a_wheel_of_what_is_installed(tmp_path: Path) -> None:

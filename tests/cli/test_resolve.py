@@ -9,6 +9,7 @@ import pytest
 
 from gpfn.cli.resolve import pull_models
 from gpfn.errors import DownloadFailed
+from gpfn.hosts.target import find_target
 from gpfn.models.catalogue import default_catalogue
 from gpfn.models.files import cached_path
 
@@ -25,19 +26,19 @@ def here(name: str) -> bool:
 
 
 def test_the_model_and_its_labels_are_fetched(root: Path, cache: Path) -> None:
-    pull_models(root / "functions/classify/func.py")
+    pull_models(find_target(str(root / "functions/classify")))
     assert here("mobilenet_v2")
     assert not here("mobilenet_v1")
 
 
 def test_another_model_is_fetched_when_it_is_asked_for(root: Path, cache: Path) -> None:
-    pull_models(root / "functions/classify/func.py", b'{"model": "mobilenet_v1"}')
+    pull_models(find_target(str(root / "functions/classify")), b'{"model": "mobilenet_v1"}')
     assert here("mobilenet_v1")
     assert here("mobilenet_v2")
 
 
 def test_a_name_that_the_function_does_not_have_is_not(root: Path, cache: Path) -> None:
-    pull_models(root / "functions/digits/func.py", b'{"model": "mobilenet_v1"}')
+    pull_models(find_target(str(root / "functions/digits")), b'{"model": "mobilenet_v1"}')
     assert not cache.exists()
 
 
@@ -45,13 +46,13 @@ def test_functions_that_need_nothing_cost_nothing(
     tmp_path: Path, cache: Path, root: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     func = tmp_path / "func.py"
-    func.write_text("raise SystemExit  # is read, not run\nmodel = 'catalogue:unknown'\n")
-    pull_models(func)
+    func.write_text("model = 'catalogue:mobilenet_v2'\nraise SystemExit\n")
+    pull_models(find_target(str(func)))
     folder = tmp_path / "beside"
     shutil.copytree(root / "functions/classify", folder)
     for file in default_catalogue().get("mobilenet_v2").files:
         shutil.copy(shared / "data/models" / file.name, folder)
-    pull_models(folder / "func.py")
+    pull_models(find_target(str(folder)))
     assert not cache.exists()
 
 
@@ -61,7 +62,7 @@ def test_a_model_that_cannot_be_had_is_told(
     monkeypatch.setenv("GPFN_MODEL_MIRROR", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with pytest.raises(DownloadFailed, match="mobilenet_v2"):
-        pull_models(root / "functions/classify/func.py")
+        pull_models(find_target(str(root / "functions/classify")))
 
 
 def test_invoke_fetches_shows_how_far_it_is_and_answers(

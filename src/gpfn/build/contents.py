@@ -66,9 +66,9 @@ def model_files(file: Path, progress: Progress | None) -> dict[str, Content]:
 
     Nothing for a function that cannot be loaded here. Raises DownloadFailed.
     """
-    from gpfn.build.bake import models_of
+    from gpfn.build.models import fetch_models
 
-    return {path.name: path for path in models_of(file.parent, progress)}
+    return {path.name: path for path in fetch_models(file, progress)}
 
 
 def check_main(file: Path, name: str) -> None:

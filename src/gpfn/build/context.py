@@ -95,9 +95,9 @@ def _add_models(target: Path, progress: Progress | None) -> None:
     A function that only loads in the image, with its own requirements, is left to the
     build, which does the same there.
     """
-    from gpfn.build.bake import models_of
+    from gpfn.build.models import fetch_models
 
-    for path in models_of(target, progress):
+    for path in fetch_models(target / "func.py", progress):
         if not (target / path.name).is_file():
             try:
                 shutil.copyfile(path, target / path.name)

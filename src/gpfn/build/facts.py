@@ -125,11 +125,11 @@ def _read(path: Path) -> str:
 
 def _models(folder: Path) -> dict[str, int]:
     """Return the catalogue's files that the function wants, and their bytes; 0: not here."""
-    from gpfn.build.bake import asked_files
+    from gpfn.build.models import ask_models, catalogue_files
     from gpfn.models.files import cached_path
 
     found = {}
-    for file in asked_files(folder / "func.py"):
+    for file in catalogue_files(ask_models(folder / "func.py")):
         beside = folder / file.name
         path = beside if beside.is_file() else cached_path(file)
         found[file.name] = path.stat().st_size if path else 0

@@ -209,9 +209,10 @@ def served_model(folder: Path) -> str:
 
     Raises SetupError when there is none.
     """
-    from gpfn.build.bake import asked_models
+    from gpfn.build.models import ask_models, catalogue_files
 
-    found = [name for name in asked_models(folder / "func.py") if name.endswith(_MODELS)]
+    files = catalogue_files(ask_models(folder / "func.py"))
+    found = [file.name for file in files if file.name.endswith(_MODELS)]
     found += sorted(path.name for path in folder.iterdir() if path.suffix in _MODELS)
     if not found:
         raise SetupError("has no model that could be served", field=str(folder))

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
     target = find_target(args.function)
     request = _request(args, target)
-    pull_models(target.file, request.body)
+    pull_models(target, request.body)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     summary = Summary(
         cold=cold_calls(target, request, args.cold, _progress("cold")),

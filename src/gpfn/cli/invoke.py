@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     session = StartedFunction(_host(args, target))
     request = _request(args, target)
     if args.engine is None:  # an image has its models
-        pull_models(target.file, request.body)
+        pull_models(target, request.body)
     signal.signal(signal.SIGTERM, _leave)
     try:
         with session:

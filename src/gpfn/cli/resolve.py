@@ -1,22 +1,16 @@
 """What a user calls a model: a name in the catalogue, a file, a folder or a URL."""
 
 import os
-import re
-from collections.abc import Iterator
 
 from gpfn.cli.progress import DownloadProgress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from gpfn.models.description import Description
+    from gpfn.hosts.target import Target
 
 __all__ = ["fetched", "is_address", "model_uri", "pull_models"]
 
 _FETCH_SECONDS = 60.0  # as long as graphpipe-tf gives a model's address
-_MARK = "catalogue:"
-_QUOTED = re.compile(r"""["'](catalogue:)?([\w.-]+)["']""")
 
 
 def model_uri(name: str) -> str:
@@ -61,28 +55,20 @@ def _ends_like_a_model(url: str) -> bool:
     return bool(backend_by_suffix(path) or backend_by_suffix(path, installed_backends()))
 
 
-def pull_models(function: "Path", request: bytes = b"") -> None:
-    """Fetch what a function's file needs of the catalogue and is neither here nor beside it.
+def pull_models(target: "Target", request: bytes = b"") -> None:
+    """Fetch the catalogue's models that a function needs for a request, unless they are here.
 
-    A runner never downloads, so this goes before starting one. The file is read, not run:
-    ``"catalogue:NAME"`` is needed, any other name of the catalogue that stands quoted in
-    it when the request names it too. Raises DownloadFailed.
+    A runner never downloads, so this goes before starting one. Needed are the first of the
+    models that the function may use, and any other whose name is in the request. Raises
+    DownloadFailed.
     """
-    text = function.read_text(encoding="utf-8", errors="replace")
-    if _MARK not in text:
-        return
+    from gpfn.build.models import ask_models, catalogue_files, catalogue_names
     from gpfn.models.files import cached_path
     from gpfn.models.store import obtain
 
-    for entry in _named(text, request):
-        for file in entry.files:
-            if cached_path(file) is None and not (function.parent / file.name).is_file():
-                obtain(file, progress=DownloadProgress())
-
-
-def _named(text: str, request: bytes) -> "Iterator[Description]":
-    from gpfn.models.catalogue import default_catalogue
-
-    for marked, name in sorted(set(_QUOTED.findall(text)), reverse=True):
-        if (marked or name.encode() in request) and name in default_catalogue():
-            yield default_catalogue().get(name)
+    models = ask_models(target.file, target.environ())
+    names = catalogue_names(models)
+    wanted = [name for name in names if name == names[0] or name.encode() in request]
+    for file in catalogue_files(f"catalogue:{name}" for name in wanted):
+        if cached_path(file) is None and not (target.folder / file.name).is_file():
+            obtain(file, progress=DownloadProgress())

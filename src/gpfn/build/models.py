@@ -1,0 +1,98 @@
+"""Which models a function may use: the function is asked, in a process of its own.
+
+A user's file is not loaded into the command that builds or invokes: it may print, keep
+modules loaded, or need what only its image has. ``python -m gpfn.build.models FILE`` loads
+it and writes what its ``models`` are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpfn.errors import DownloadFailed, SetupError
+
+if TYPE_CHECKING:
+    from gpfn.models.description import ModelFile
+    from gpfn.models.download import Progress
+
+__all__ = ["ask_models", "catalogue_files", "catalogue_names", "fetch_models", "main"]
+
+_CATALOGUE = "catalogue:"
+_MARK = "\x1e"  # before the answer: the file may print on its own
+_SECONDS = 60
+
+
+def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the models that the function in ``file`` may use, as it declares them.
+
+    They are URIs for open_model, and ``catalogue:NAME``; the default is the first. Nothing
+    for a function that cannot be loaded here: starting or building it says why.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "gpfn.build.models", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+        env=dict(environ),
+    )
+    answer = done.stdout.rpartition(_MARK)[2]
+    return tuple(json.loads(answer)) if done.returncode == 0 else ()
+
+
+def catalogue_names(uris: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of those models that are the catalogue's, in order."""
+    return tuple(uri.removeprefix(_CATALOGUE) for uri in uris if uri.startswith(_CATALOGUE))
+
+
+def catalogue_files(uris: Iterable[str]) -> list[ModelFile]:
+    """Return the catalogue's files of some models, with their labels, each once.
+
+    Raises SetupError for a name that the catalogue does not have.
+    """
+    from gpfn.models.catalogue import default_catalogue
+
+    entries = (default_catalogue().get(name) for name in catalogue_names(uris))
+    return list(dict.fromkeys(file for entry in entries for file in entry.files))
+
+
+def fetch_models(file: Path, progress: Progress | None = None) -> list[Path]:
+    """Return the catalogue's files that a function may use, on this machine.
+
+    They are fetched if need be, and their hashes checked. Raises DownloadFailed when a file
+    cannot be had or its hash is wrong.
+    """
+    from gpfn.models.files import check_file
+    from gpfn.models.store import obtain
+
+    found = []
+    for wanted in catalogue_files(ask_models(file)):
+        path = obtain(wanted, progress=progress)
+        wrong = check_file(path, sha256=wanted.sha256, size=wanted.size) if wanted.url else ""
+        if wrong:
+            raise DownloadFailed(f"{path} {wrong}; remove it, and it is fetched again")
+        found.append(path)
+    return found
+
+
+def main() -> int:
+    """Load the file that the command line names and write its function's models."""
+    from gpfn.platforms.load import load_function
+
+    try:
+        models = load_function(sys.argv[1]).models
+    except SetupError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(_MARK + json.dumps(models))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
