@@ -92,6 +92,41 @@ def test_links_are_refused(folder: Path, data: bytes) -> None:
     assert inside(folder) == []
 
 
+NAMES = st.lists(st.sampled_from(["a", "b", ".", "..", "", "\\", "\x01"]), max_size=5).map("/".join)
+KINDS = (
+    *(tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE),
+    *(tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.CONTTYPE),
+)
+
+
+@given(name=NAMES, kind=st.sampled_from(KINDS), link=NAMES, mode=st.integers(0, 0o7777))
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_data_filter_of_tarfile_refuses_is_refused(
+    name: str, kind: bytes, link: str, mode: int
+) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, mode
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(info)
+    with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as archive:
+        (read,) = archive.getmembers()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            unpack(buffer.getvalue(), folder)
+        except InvalidRequest:
+            assert inside(Path(folder)) == []
+            return
+        judged = tarfile.data_filter(read, folder)  # raises when it refuses
+        path = Path(folder, judged.name)
+        assert path.is_dir() == judged.isdir()
+        if path.is_file():
+            assert judged.mode is not None
+            assert path.stat().st_mode & 0o111 == judged.mode & 0o111 | (
+                judged.mode & 0o100 and 0o111
+            )
+
+
 @pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
 def test_other_kinds_of_files_are_refused(folder: Path, kind: bytes) -> None:
     with pytest.raises(InvalidRequest, match="neither file nor folder"):

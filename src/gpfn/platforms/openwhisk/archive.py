@@ -1,9 +1,14 @@
-"""Archives of code from /init, unpacked without escaping their folder or exploding.
+"""Archives of code from /init, unpacked inside their folder and within a limit of bytes.
 
 Only plain files and folders are unpacked. A link could point anywhere, and what is
 written through it would land there, so an archive with links is refused; so is one with
-absolute names or ``..``. Sizes in an archive's directory are claims: an honest one is
-refused before anything is written, and bytes are counted as they are written.
+absolute names or ``..``. These rules are those of tarfile's data filter (PEP 706), and
+stricter: the filter renames absolute names and lets links stay inside. It is not called,
+for Python has it since 3.11.4 and Debian 12, a base of our images, has 3.11.2; a test
+holds the rules against it.
+
+The sizes in an archive's directory are claims. An archive that claims too much is refused
+before anything is written, and bytes are counted as they are written.
 """
 
 import gzip
