@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gpfn.call.steps import Steps, drive, drive_async, settle
+from gpfn.call.steps import Steps, run_steps, run_steps_async, settle
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded
 
@@ -32,25 +32,25 @@ def steps() -> Steps[object]:
 
 
 def test_in_a_thread() -> None:
-    assert drive(steps(), NEVER) == (1, 2, "broken")
+    assert run_steps(steps(), NEVER) == (1, 2, "broken")
 
 
 def test_in_a_loop() -> None:
-    assert asyncio.run(drive_async(steps(), NEVER)) == (1, 2, "broken")
+    assert asyncio.run(run_steps_async(steps(), NEVER)) == (1, 2, "broken")
 
 
 def test_in_a_thread_that_runs_a_loop() -> None:
     async def inside() -> object:
-        return drive(steps(), NEVER)
+        return run_steps(steps(), NEVER)
 
     assert asyncio.run(inside()) == (1, 2, "broken")
 
 
 def test_a_failure_that_nobody_catches_is_raised() -> None:
     with pytest.raises(ValueError, match="broken"):
-        drive(settle(broken()), NEVER)
+        run_steps(settle(broken()), NEVER)
     with pytest.raises(ValueError, match="broken"):
-        asyncio.run(drive_async(settle(broken()), NEVER))
+        asyncio.run(run_steps_async(settle(broken()), NEVER))
 
 
 async def forever() -> None:
@@ -58,10 +58,10 @@ async def forever() -> None:
 
 
 def in_a_loop(steps: Steps[object], deadline: Deadline) -> object:
-    return asyncio.run(drive_async(steps, deadline))
+    return asyncio.run(run_steps_async(steps, deadline))
 
 
-@pytest.mark.parametrize("run", [drive, in_a_loop])
+@pytest.mark.parametrize("run", [run_steps, in_a_loop])
 def test_the_deadline_cancels_what_is_awaited(
     run: Callable[[Steps[object], Deadline], object],
 ) -> None:
@@ -76,17 +76,17 @@ def test_a_time_out_of_the_function_itself_is_no_deadline() -> None:
         raise TimeoutError("mine")
 
     with pytest.raises(TimeoutError, match="mine"):
-        drive(settle(times_out()), Deadline.after(10))
+        run_steps(settle(times_out()), Deadline.after(10))
 
 
 def test_a_thread_keeps_its_loop() -> None:
     async def loop() -> object:
         return asyncio.get_running_loop()
 
-    first = drive(settle(loop()), NEVER)
-    assert drive(settle(loop()), NEVER) is first
+    first = run_steps(settle(loop()), NEVER)
+    assert run_steps(settle(loop()), NEVER) is first
     others: list[object] = []
-    thread = threading.Thread(target=lambda: others.append(drive(settle(loop()), NEVER)))
+    thread = threading.Thread(target=lambda: others.append(run_steps(settle(loop()), NEVER)))
     thread.start()
     thread.join()
     assert others[0] is not first

@@ -23,7 +23,7 @@ from gpfn.call.encode import (
     to_message,
 )
 from gpfn.call.payload import Payload
-from gpfn.call.steps import Steps, drive_on
+from gpfn.call.steps import Steps, finish_steps
 from gpfn.deadline import NEVER, Deadline
 from gpfn.message import Message
 
@@ -87,7 +87,7 @@ def answer(
     except StopIteration as stop:  # as every function that is not async
         value: Reply = stop.value
         return value
-    return drive_on(steps, awaitable, call.deadline)
+    return finish_steps(steps, awaitable, call.deadline)
 
 
 def answer_steps(

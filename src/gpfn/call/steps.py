@@ -16,7 +16,7 @@ from gpfn.errors import DeadlineExceeded
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Steps", "drive", "drive_async", "drive_on", "settle"]
+__all__ = ["Steps", "finish_steps", "run_steps", "run_steps_async", "settle"]
 
 _T = TypeVar("_T")
 Steps = Generator[Awaitable[object], object, _T]
@@ -31,17 +31,17 @@ def settle(result: object) -> Steps[object]:
     return result
 
 
-def drive(steps: Steps[_T], deadline: Deadline) -> _T:
+def run_steps(steps: Steps[_T], deadline: Deadline) -> _T:
     """Run ``steps`` in this thread."""
     try:
         awaitable = next(steps)
     except StopIteration as stop:
         value: _T = stop.value
         return value
-    return drive_on(steps, awaitable, deadline)
+    return finish_steps(steps, awaitable, deadline)
 
 
-def drive_on(steps: Steps[_T], awaitable: Awaitable[object], deadline: Deadline) -> _T:
+def finish_steps(steps: Steps[_T], awaitable: Awaitable[object], deadline: Deadline) -> _T:
     """Run ``steps``, which wait for ``awaitable``, to their end in this thread."""
     try:
         while True:
@@ -56,7 +56,7 @@ def drive_on(steps: Steps[_T], awaitable: Awaitable[object], deadline: Deadline)
         return value
 
 
-async def drive_async(steps: Steps[_T], deadline: Deadline) -> _T:
+async def run_steps_async(steps: Steps[_T], deadline: Deadline) -> _T:
     """Run ``steps`` in this event loop."""
     try:
         awaitable = next(steps)

@@ -57,10 +57,9 @@ class Event:
     ) -> None:
         """Make an event; ``id`` defaults to a new one.
 
-        ``data`` is bytes, kept as they are, or text for a ``datacontenttype`` that is not
-        JSON, or else a JSON value, kept parsed (do not change it afterwards); None is no
-        data. Bytes of a JSON media type are checked when they are embedded in a
-        structured event, unless ``valid_json`` says that they need not be.
+        ``data`` is bytes, or text for a ``datacontenttype`` that is not JSON, or else a
+        JSON value, kept parsed (do not change it afterwards); None is no data. Bytes of a
+        JSON media type are checked when they are embedded, unless ``valid_json`` is set.
 
         Raises ValueError that begins with the attribute's name.
         """
@@ -187,11 +186,7 @@ class Event:
 
     @property
     def content(self) -> tuple[object, bytes | memoryview | None, str | None, Value | None]:
-        """What a call asks of an event, at once.
-
-        The data as they are held: a JSON value or ``ABSENT``, else bytes or None; then the
-        media type and the extension ``expirytime``.
-        """
+        """A JSON value or ``ABSENT``, bytes or None, the media type, and ``expirytime``."""
         get = self._attributes.get
         return self._value, self._data, get("datacontenttype"), get("expirytime")  # type: ignore[return-value] # text
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gpfn.call.contract import Answering, Call, Contract, Opened, Reply
 from gpfn.call.pipeline import Stages, answer, answer_steps, failed
-from gpfn.call.steps import drive_async
+from gpfn.call.steps import run_steps_async
 from gpfn.function.declaration import (
     callback,
     check,
@@ -71,21 +71,18 @@ class Function(Answering):
         """Declare a function.
 
         Args:
-            handler: Computes the result: of the arrays, the Event, the Payload or the
-                Message, as ``takes`` says; sync or async. None: the model does. Or a
-                handler object, whose ``open``, ``prepare``, ``predict`` and ``finish``
-                stand for on_open, before, handler and after, and whose ``models`` are
-                what it computes with (:mod:`gpfn.function.handler`).
+            handler: Computes the result of what ``takes`` says, sync or async; or a handler
+                object (:mod:`gpfn.function.declaration`). None: the model does.
             model: A URI for open_model, or several of which the first that is there is
                 used; ``env:NAME`` stands for an environment variable.
             inputs: The arrays by name, in order; the model's own inputs when None.
             output: The model's output to answer with; all of them when None.
-            takes: What the handler (or ``before``) is given; ``arrays`` unless the handler
-                object says otherwise.
+            takes: What the first step is given; ``arrays`` when None, or what a handler
+                object says.
             before: Called before the prediction; returns what is predicted from.
             after: Called with what was predicted; returns what is answered.
-            on_open: Called once, by open(), with the opened model: loads and imports what
-                calls would have to wait for. What it raises keeps the function from opening.
+            on_open: Called once with the opened model, to load what calls would wait for.
+                What it raises keeps the function from opening.
             reply_type: The type of the replying event; the request's + ``.response``.
             reply_source: The source of the replying event.
             nonfinite: What becomes of NaN and infinities in a JSON reply.
@@ -93,8 +90,7 @@ class Function(Answering):
             limits: Bounds on a request; from the environment (GPFN_MAX_…) when None.
             name: What logs call it; the handler's name or the file's folder when None.
 
-        Raises:
-            SetupError: The declaration contradicts itself.
+        Raises SetupError when the declaration contradicts itself.
         """
         steps = steps_of(handler, before=before, after=after, on_open=on_open)
         given = (model,) if isinstance(model, str) else tuple(model or ())
@@ -112,13 +108,8 @@ class Function(Answering):
         self.folder, stem = home_of_caller()
         self.name = name or name_of(handler, self.folder, stem)
         self._lock = RLock()
-        check(
-            self.takes,
-            self.handler,
-            self.before,
-            self.candidates,
-            [spec.name for spec in self.declared],
-        )
+        arrays = [spec.name for spec in self.declared]
+        check(self.takes, self.handler, self.before, self.candidates, arrays)
 
     @cached_property
     def fn(self) -> FnHandler:
@@ -246,7 +237,7 @@ class Function(Answering):
         An async function runs on this loop, anything else in a thread.
         """
         if self._contract is not None and self.is_async:
-            return await drive_async(answer_steps(self._contract, request, call), call.deadline)
+            return await run_steps_async(answer_steps(self._contract, request, call), call.deadline)
         import asyncio
 
         return await asyncio.to_thread(self.answer, request, call)

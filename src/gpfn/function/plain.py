@@ -8,7 +8,7 @@ from gpfn.call.contract import Call, Contract
 from gpfn.call.encode import is_event
 from gpfn.call.payload import Payload
 from gpfn.call.pipeline import Stages, compute_steps, event_steps
-from gpfn.call.steps import drive
+from gpfn.call.steps import run_steps
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
@@ -32,10 +32,10 @@ def plain_call(
     """
     call = Call()
     if len(values) == 1 and is_event(values[0]):
-        return drive(event_steps(contract, values[0], call), NEVER)  # type: ignore[arg-type]
+        return run_steps(event_steps(contract, values[0], call), NEVER)  # type: ignore[arg-type]
     subject, payload = _subject(contract, values, named)
     extras = {"model": contract.model, "call": call, "event": None, "payload": payload}
-    result = drive(compute_steps(contract, subject, extras, Stages()), NEVER)
+    result = run_steps(compute_steps(contract, subject, extras, Stages()), NEVER)
     if isinstance(result, Mapping) and len(result) == 1 and contract.handler is None:
         return next(iter(result.values())) if contract.after is None else result
     return result

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 
 from gpfn.call.contract import Reply
-from gpfn.call.steps import drive, settle
+from gpfn.call.steps import run_steps, settle
 from gpfn.errors import DeadlineExceeded, GpfnError
 from gpfn.message import Message
 from gpfn.platforms.fn.server import error_reply
@@ -175,7 +175,7 @@ class FdkStyle:
         context = Context(incoming)
         result = self._handler(context, data=BytesIO(message.body))
         if hasattr(result, "__await__"):
-            result = drive(settle(result), call.deadline)
+            result = run_steps(settle(result), call.deadline)
         status = context.status
         if hasattr(result, "body_bytes") and hasattr(result, "status"):
             result, status = _of_response(result, status)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from gpfn.call.contract import answering
-from gpfn.call.steps import drive, settle
+from gpfn.call.steps import run_steps, settle
 from gpfn.errors import GpfnError
 from gpfn.platforms.openwhisk.activation import Activation
 from gpfn.platforms.openwhisk.protocol import CANNOT_START, NO_BINARY, Init, Refusal
@@ -81,7 +81,7 @@ class Action:
         """Return what a ``main`` gives for its parameters; an async one is awaited."""
         result = self._main(value)
         if hasattr(result, "__await__"):
-            return drive(settle(result), activation.deadline)
+            return run_steps(settle(result), activation.deadline)
         return result
 
     def remove(self) -> None:
