@@ -33,7 +33,8 @@ def test_a_call_and_what_the_log_says(probe: Process) -> None:
     answer = probe.ask(body={"a": 1}, headers={"x-request-id": "call-7"})
     assert answer.status == 200
     assert answer.json() == {"pid": probe.popen.pid, "asked": {"a": 1}}
-    assert probe.logged("gpfn.http: call call-7 200 ")
+    assert probe.logged(" info http probe call=call-7 200 ")
+    assert probe.logged(" B in ")
 
 
 @pytest.mark.parametrize("path", ["/", "/probe", "/probe/", "/?query=1"])
@@ -102,15 +103,32 @@ def test_failures_are_documents_and_the_next_call_succeeds(
 def test_a_bug_is_logged_with_its_trace_and_a_callers_fault_is_not(probe: Process) -> None:
     probe.ask(body={"raise": 1}, headers={"x-request-id": "bug"})
     probe.ask(body=b"{", headers={"x-request-id": "fault"})
-    assert probe.logged("call bug: KeyError: 'a secret of ours'\nTraceback")
-    assert probe.logged("gpfn.http: call fault 400 invalid-request: body: not JSON")
-    assert "call fault: " not in probe.log.read_text()
+    assert probe.logged(" error http probe call=bug Traceback (most recent call last):\n")
+    assert probe.logged(" error http probe call=bug KeyError: 'a secret of ours'\n")
+    assert probe.logged(" info http probe call=fault 400 invalid-request: body: not JSON")
+    assert " error http probe call=fault " not in probe.log.read_text()
+
+
+def test_the_size_of_both_bodies_and_the_trace_id_are_logged(probe: Process) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"x-request-id": "traced", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    answer = probe.ask(body={"a": 1}, headers=headers)
+    sizes = f"8 B in {len(answer.body)} B out rss "
+    assert probe.logged(sizes)
+    (line,) = [line for line in probe.log.read_text().splitlines() if "=traced " in line]
+    assert f" call=traced trace={trace} 200 " in line
+    assert sizes in line
+
+
+def test_the_start_is_one_record(probe: Process) -> None:
+    assert probe.logged(" info http probe ready: import 0.")
+    assert probe.log.read_text().count(" ready: ") == 1
 
 
 def test_a_call_id_that_would_break_the_log_is_replaced(probe: Process) -> None:
     for given in ("a b", "x" * 129, "\xe9"):
         probe.ask(body={}, headers={"x-request-id": given})
-        assert f"call {given} " not in probe.log.read_text(encoding="utf-8")
+        assert f"call={given} " not in probe.log.read_text(encoding="utf-8")
 
 
 def test_a_functions_own_headers_go_out_but_not_the_servers(probe: Process) -> None:

@@ -10,6 +10,9 @@ from gpfn.call.contract import Answering
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gpfn.log import Log
     from gpfn.platforms.http.asgi import Receive, Send
     from gpfn.platforms.http.service import Scope, Service
     from gpfn.platforms.http.workers import HttpSettings
@@ -25,10 +28,18 @@ class AsgiApp:
     bounded number of threads.
     """
 
-    def __init__(self, function: Answering, settings: "HttpSettings | None" = None) -> None:
-        """Without ``settings`` the environment has them."""
+    def __init__(
+        self,
+        function: Answering,
+        settings: "HttpSettings | None" = None,
+        log: "Log | None" = None,
+        start: "Mapping[str, float] | None" = None,
+    ) -> None:
+        """Without ``settings`` the environment has them; ``log`` and ``start`` are the runner's."""
         self.function = function
         self._settings = settings
+        self._log = log
+        self._start = start
 
     @cached_property
     def service(self) -> "Service":
@@ -36,7 +47,8 @@ class AsgiApp:
         from gpfn.platforms.http.service import Service
         from gpfn.platforms.http.workers import HttpSettings
 
-        return Service(self.function, self._settings or HttpSettings.from_env())
+        settings = self._settings or HttpSettings.from_env()
+        return Service(self.function, settings, self._log, self._start)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve one connection's scope, as the ASGI specification 3.0 has it."""

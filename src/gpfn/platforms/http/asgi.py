@@ -36,6 +36,7 @@ class Incoming:
     def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
         self._receive = receive
         self._length = _length(headers)
+        self.size = 0  # bytes received until now
         self.complete = self._length == 0
 
     async def body(self, limits: Limits, deadline: Deadline) -> bytes:
@@ -65,11 +66,9 @@ class Incoming:
 
     async def _read(self, limits: Limits) -> bytes:
         pieces: list[bytes] = []
-        size = 0
         while not self.complete:
             piece = await self._next()
-            size += len(piece)
-            if size > limits.body_bytes:
+            if self.size > limits.body_bytes:
                 pieces.clear()  # the error keeps this frame while the rest is drained
                 raise _too_large(limits)
             pieces.append(piece)
@@ -81,6 +80,7 @@ class Incoming:
             raise ClientGone
         self.complete = not message.get("more_body", False)
         piece: bytes = message.get("body", b"")
+        self.size += len(piece)
         return piece
 
 

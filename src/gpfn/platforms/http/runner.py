@@ -1,17 +1,19 @@
 """``gpfn run http FILE``: the process that serves one function over HTTP.
 
 GPFN_WORKERS, GPFN_QUEUE, GPFN_REQUEST_TIMEOUT and GPFN_START_WINDOW are told in
-docs/http.md, GPFN_MAX_… set the limits, GPFN_LOG=quiet leaves failures only in the log.
+docs/http.md, GPFN_MAX_… set the limits, GPFN_LOG what is logged (gpfn.log).
 """
 
-import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gpfn.call.pipeline import Stages
 from gpfn.errors import MissingExtra, SetupError
+from gpfn.log import Log, resident
 from gpfn.platforms.http.adapter import AsgiApp
 from gpfn.platforms.load import load_function
 from gpfn.settings import check_settings
@@ -37,24 +39,30 @@ def main(path: str, app_name: str = "app", host: str = "127.0.0.1", port: int = 
     """
     _on_stop(lambda: os._exit(0))  # nothing runs yet; sys.exit would be caught while it loads
     check_settings()
-    _log_to_stderr()
+    log = Log("http")
     _require_uvicorn()
-    app = _app(path, app_name)
+    _show_warnings(log)
+    app = _app(path, app_name, log)
     with _bound(host, port) as listener:
-        server = _server(app, listener)
+        server = _server(app, listener, log)
         # uvicorn puts handlers of its own in front, and sends the signal on when it is done.
         _on_stop(lambda: setattr(server, "should_exit", True))
         server.run(sockets=[listener])
     return 0
 
 
-def _app(path: str, app_name: str) -> AsgiApp:
+def _app(path: str, app_name: str, log: Log) -> AsgiApp:
+    if log.form == "json":
+        Stages.probe = resident
+    began = time.perf_counter()
     try:
-        return AsgiApp(load_function(path, (app_name,)))
+        function = load_function(path, (app_name,))
     except SetupError as error:
         if error.__cause__ is not None:  # the user's own failure: its trace tells where
-            logging.getLogger("gpfn.http").exception("%s", path, exc_info=error.__cause__)
+            log.failure(error.__cause__)
         raise
+    log.function = function.name
+    return AsgiApp(function, None, log, {"import": time.perf_counter() - began})
 
 
 def _on_stop(stop: Callable[[], None]) -> None:
@@ -82,7 +90,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _server(app: AsgiApp, listener: socket.socket) -> "Server":
+def _server(app: AsgiApp, listener: socket.socket, log: Log) -> "Server":
     import uvicorn
 
     from gpfn.platforms.http.protocol import BoundedProtocol
@@ -98,7 +106,7 @@ def _server(app: AsgiApp, listener: socket.socket) -> "Server":
             await super().startup(sockets)
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            logging.getLogger("gpfn.http").info("listening on http://%s:%d", shown, port)
+            log.listening(f"http://{shown}:{port}")
 
     config = uvicorn.Config(
         app,
@@ -117,13 +125,20 @@ def _server(app: AsgiApp, listener: socket.socket) -> "Server":
     return Announced(config)
 
 
-def _log_to_stderr() -> None:
-    """Let our own lines and uvicorn's warnings reach stderr; the root logger is the user's."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    quiet = os.environ.get("GPFN_LOG") == "quiet"
-    for name, level in (("gpfn", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.propagate = False
-        logger.setLevel(logging.ERROR if quiet else level)
+def _show_warnings(log: Log) -> None:
+    """Let uvicorn's warnings go the way of our own records; the root logger is the user's."""
+    import logging
+
+    class Records(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno < logging.ERROR:
+                log.warning(record.getMessage())
+            elif record.exc_info and record.exc_info[1] is not None:
+                log.failure(record.exc_info[1])
+            else:
+                log.error(record.getMessage())
+
+    logger = logging.getLogger("uvicorn")
+    logger.addHandler(Records())
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)

@@ -1,6 +1,5 @@
 """What an ASGI application does for a function: routes, admission, one call, its log line."""
 
-import logging
 import re
 import time
 import uuid
@@ -9,17 +8,17 @@ from typing import Any
 
 from gpfn.call.contract import Answering, Call, Reply
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, UnsupportedMedia
+from gpfn.errors import InvalidRequest, Overloaded, UnsupportedMedia
+from gpfn.log import Log, trace_id
 from gpfn.message import Message
 from gpfn.platforms.http.asgi import ClientGone, Incoming, Receive, Send, failed, send_reply
-from gpfn.platforms.http.readiness import Opening
+from gpfn.platforms.http.readiness import Readiness
 from gpfn.platforms.http.workers import HttpSettings, Workers
 
 __all__ = ["Scope", "Service"]
 
 Scope = MutableMapping[str, Any]
 
-_log = logging.getLogger("gpfn.http")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _OWN_HEADERS = frozenset({b"content-type", b"content-length"})
 
@@ -27,10 +26,18 @@ _OWN_HEADERS = frozenset({b"content-type", b"content-length"})
 class Service:
     """One function over HTTP; :class:`gpfn.platforms.http.adapter.AsgiApp` is its face."""
 
-    def __init__(self, function: Answering, settings: HttpSettings) -> None:
+    def __init__(
+        self,
+        function: Answering,
+        settings: HttpSettings,
+        log: Log | None = None,
+        start: Mapping[str, float] | None = None,
+    ) -> None:
+        """``start`` are named seconds that were spent before, such as the import's."""
         self.function = function
         self.settings = settings
-        self._opening = Opening(function)
+        self._log = log or Log("http", function.name)
+        self._readiness = Readiness(function, self._log, start)
         self._workers = Workers(settings.threads)
         self._most = settings.threads + settings.queue
         self._calls = 0
@@ -47,8 +54,8 @@ class Service:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "lifespan.startup":
             continue
-        if not await self._opening.wait(self.settings.start_window):
-            _log.warning("still opening the model after %g s", self.settings.start_window)
+        if not await self._readiness.wait(self.settings.start_window):
+            self._log.warning(f"still opening the model after {self.settings.start_window:g} s")
         await send({"type": "lifespan.startup.complete"})
         while (await receive())["type"] != "lifespan.shutdown":
             continue
@@ -62,12 +69,15 @@ class Service:
         try:
             reply = await self._answer(scope, incoming, call_id)
         except ClientGone:
-            _log.info("call %s: the client went away", call_id)
+            self._log.info("the client went away", call=call_id)
             return
         except Exception as error:  # noqa: BLE001 - every request is answered
             reply = failed(error)
         reply = await self._send(send, incoming, reply)
-        _report(scope, call_id, reply, time.perf_counter() - began)
+        if reply.error is not None or not scope["path"].startswith("/health/"):
+            seconds, sent = time.perf_counter() - began, memoryview(reply.message.body).nbytes
+            trace = _trace(headers)
+            self._log.call(call_id, reply, seconds, incoming.size, sent, trace=trace)
         reply.release()
 
     async def _answer(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
@@ -86,7 +96,7 @@ class Service:
         if method not in ("GET", "HEAD"):
             return _not_allowed("GET, HEAD")
         if route == "/health/ready":
-            self._opening.check()
+            self._readiness.check()
         state = route.rpartition("/")[2]
         return Reply(Message(b'{"status":"%s"}' % state.encode(), "application/json"))
 
@@ -105,8 +115,8 @@ class Service:
         message = _message(scope, b"")
         body = await incoming.body(self.function.limits, deadline)
         message = message._replace(body=body)
-        if not await self._opening.wait(deadline.remaining() if timeout else None):
-            self._opening.check()
+        if not await self._readiness.wait(deadline.remaining() if timeout else None):
+            self._readiness.check()
         call = Call(call_id, deadline, "http")
         if self.function.is_async and self.function.is_open:
             return await self.function.answer_async(message, call)
@@ -147,25 +157,13 @@ def _call_id(headers: Mapping[bytes, bytes]) -> str:
     return given if _ID.fullmatch(given) else uuid.uuid4().hex
 
 
+def _trace(headers: Mapping[bytes, bytes]) -> str:
+    """Return the W3C trace id that the caller sent, or ""."""
+    names = (b"traceparent", b"ce-traceparent")
+    found = [(n.decode(), headers[n].decode("latin-1")) for n in names if n in headers]
+    return trace_id(found) if found else ""
+
+
 def _not_allowed(methods: str) -> Reply:
     error = InvalidRequest(f"allowed here: {methods}", field="method", status=405)
     return failed(error, ("allow", methods))
-
-
-def _report(scope: Scope, call_id: str, reply: Reply, seconds: float) -> None:
-    """Log one answered request; what is no fault of the caller's with its trace."""
-    for failure in (reply.error, *reply.failures):
-        if failure is not None and not isinstance(failure, CallerError | Overloaded):
-            trace = None if isinstance(failure, GpfnError) and not failure.__cause__ else failure
-            _log.error("call %s: %s", call_id, _line(failure), exc_info=trace)
-    if scope["path"].startswith("/health/") and reply.error is None:
-        return
-    stages = ", ".join(f"{name} {1e3 * spent:.3f}" for name, spent in reply.stages)
-    reason = f" {_line(reply.error)}" if reply.error is not None else ""
-    _log.info("call %s %d%s %.3f ms (%s)", call_id, reply.status, reason, 1e3 * seconds, stages)
-
-
-def _line(error: BaseException) -> str:
-    """Return an error on one line: its text may have come from the caller."""
-    kind = error.type if isinstance(error, GpfnError) else type(error).__name__
-    return f"{kind}: {error}".replace("\r", "\\r").replace("\n", "\\n")
