@@ -40,7 +40,8 @@ __all__ = [
 ]
 
 Sink = Callable[[bytes, bool], None]
-"""Writes whole lines; the second argument says whether they tell of a failure. Never raises."""
+"""Writes whole lines and never raises. Where there are two streams, the second argument says
+whether they go to standard error: failures, and where a server listens."""
 
 Head = tuple[str, str, str, str, str, str]
 """What each record begins with: time, level, where, function, call's id, trace id."""
@@ -192,7 +193,7 @@ class Log:
     def listening(self, url: str, *, always: bool = False) -> None:
         """Tell where a server listens; ``always`` where nobody can know otherwise."""
         if always or self.form != "quiet":
-            self._tell("info", f"listening on {url}", "", "", {"url": url})
+            self._sink(self._line("info", f"listening on {url}", "", "", {"url": url}), True)
 
     def ready(
         self, seconds: Mapping[str, float], note: str = "", memory: Mapping[str, int] | None = None
@@ -259,14 +260,17 @@ class Log:
     def _tell(
         self, level: str, message: str, call: str, trace: str, fields: Mapping[str, object]
     ) -> None:
-        head = self._head(level, call, trace)
-        if self.form == "json":
-            from gpfn.log_json import format_json
+        self._sink(self._line(level, message, call, trace, fields), level == "error")
 
-            line = format_json(head, {"message": message, **fields})
-        else:
-            line = format_text(head, message)
-        self._sink(line, level == "error")
+    def _line(
+        self, level: str, message: str, call: str, trace: str, fields: Mapping[str, object]
+    ) -> bytes:
+        head = self._head(level, call, trace)
+        if self.form != "json":
+            return format_text(head, message)
+        from gpfn.log_json import format_json
+
+        return format_json(head, {"message": message, **fields})
 
     def _head(self, level: str, call: str, trace: str) -> Head:
         return (timestamp(time_ns()), level, self.where, self.function, call, trace)

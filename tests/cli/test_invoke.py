@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,7 +128,8 @@ def test_the_log_of_an_activation(folder: Path) -> None:
     assert json.loads(run.stdout) == {"a": 1}
     log = run.stderr.decode()
     assert "a line of the function's" in log
-    assert "\nmain: " in log
+    assert re.search(r"^.{24} info openwhisk \S+ call=\w+ 200 .* ms \(decode ", log, re.MULTILINE)
+    assert "listening" not in log
     assert "XXX_THE_END" not in log
 
 

@@ -98,7 +98,7 @@ def _invoke(
             if answer.failed:
                 raise BrokenReply(f"the function failed: {answer.body.decode(errors='replace')}")
     except GpfnError:
-        print(session.host.log(), end="", file=sys.stderr)
+        print(session.log(), end="", file=sys.stderr)
         raise
     times = session.timings
     times.parts["interpreter and the rest"] = times.start - sum(times.parts.values())

@@ -188,7 +188,7 @@ def _status_document(answer: "InvocationResult") -> bytes:
 
 
 def _show_log(session: "StartedFunction") -> None:
-    log = session.host.log()
+    log = session.log()
     if log:
         print(log, end="" if log.endswith("\n") else "\n", file=sys.stderr)
 

@@ -1,17 +1,16 @@
 """Start a function again and again, call it, and read from its log where the time went."""
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
 
 from gpfn.errors import BackendError
 from gpfn.hosts.host import Host, Invocation, make_host
+from gpfn.hosts.log import Record, records
 from gpfn.hosts.target import Target
 
-__all__ = ["STAGES", "Progress", "Record", "Sample", "cold_calls", "records", "warm_calls"]
+__all__ = ["STAGES", "Progress", "Sample", "cold_calls", "warm_calls"]
 
 STAGES = {
     "process start": "from fork to the function's import: the interpreter and gpfn itself",
@@ -28,6 +27,7 @@ STAGES = {
 """The stages in order, and what each is."""
 
 _PLATFORM = "openwhisk"
+_NAMES = {"before": "preprocess", "after": "postprocess"}  # the log's stages as called here
 
 Progress = Callable[[int, int], None]
 """Called with how many calls are done and how many there will be."""
@@ -42,15 +42,6 @@ class Sample:
     total: float
 
 
-class Record(TypedDict):
-    """What the runner logs of an activation: milliseconds and resident bytes by stage."""
-
-    ms: dict[str, float]
-    rss: dict[str, int]
-    start_ms: NotRequired[dict[str, float]]
-    start_rss: NotRequired[dict[str, int]]
-
-
 def cold_calls(target: Target, request: Invocation, runs: int, progress: Progress) -> list[Sample]:
     """Start the function ``runs`` times, each time for one call.
 
@@ -61,8 +52,8 @@ def cold_calls(target: Target, request: Invocation, runs: int, progress: Progres
         with _stopping(make_host(_PLATFORM, target)) as platform:
             started = platform.start()
             waited = _timed(platform, request)
-            (record,) = records(platform.log())
-        samples.append(_cold_sample(record, started, waited))
+            found = records(platform.log())
+        samples.append(_cold_sample(found, started, waited))
         progress(run + 1, runs)
     return samples
 
@@ -77,7 +68,7 @@ def warm_calls(target: Target, request: Invocation, calls: int, progress: Progre
             waited.append(_timed(platform, request))
             if call % 16 == 15 or call + 1 == calls:
                 progress(call + 1, calls)
-        found = records(platform.log())[1:]
+        found = _calls(records(platform.log()))[1:]
     return [_sample(record, total) for record, total in zip(found, waited, strict=True)]
 
 
@@ -98,32 +89,34 @@ def _timed(platform: Host, request: Invocation) -> float:
     return seconds
 
 
-def records(log: str) -> list[Record]:
-    """Return what the function logged as JSON, one record for each activation.
+def _calls(found: Sequence[Record]) -> list[Record]:
+    """Return what the runner logged of calls, one record for each activation.
 
-    Raises BackendError when there is none: the log is off, or no gpfn function writes it.
+    Raises BackendError when there is none: no gpfn function writes the log.
     """
-    found: list[Record] = [
-        json.loads(line)["gpfn"] for line in log.splitlines() if line.startswith('{"gpfn":')
-    ]
-    if not found:
-        raise BackendError("the function logs no stages; is GPFN_LOG=quiet set?")
-    return found
+    calls = [record for record in found if "stages_ms" in record]
+    if not calls:
+        raise BackendError("the function logs no stages; only functions of gpfn do")
+    return calls
 
 
-def _cold_sample(record: Record, started: float, call: float) -> Sample:
+def _cold_sample(found: Sequence[Record], started: float, call: float) -> Sample:
     """Return the sample of a first call; what starting took besides its parts is the process."""
-    parts = {name: ms / 1e3 for name, ms in record.get("start_ms", {}).items()}
+    (record,) = _calls(found)
+    ready = next((other for other in reversed(found) if "seconds" in other), {})
+    parts: dict[str, float] = ready.get("seconds", {})
     process = max(0.0, started - sum(parts.values()))
-    found = _sample(record, call)
+    sample = _sample(record, call)
     return Sample(
-        {"process start": process, **parts, **found.seconds},
-        {**record.get("start_rss", {}), **found.memory},
+        {"process start": process, **parts, **sample.seconds},
+        {**ready.get("stages_rss", {}), **sample.memory},
         started + call,
     )
 
 
 def _sample(record: Record, total: float) -> Sample:
-    seconds = {name: ms / 1e3 for name, ms in record["ms"].items() if name in STAGES}
+    times = {_NAMES.get(name, name): ms / 1e3 for name, ms in record["stages_ms"].items()}
+    seconds = {name: spent for name, spent in times.items() if name in STAGES}
     seconds["transport"] = max(0.0, total - sum(seconds.values()))
-    return Sample(seconds, record["rss"], total)
+    sizes = {_NAMES.get(name, name): size for name, size in record["stages_rss"].items()}
+    return Sample(seconds, {**sizes, "main": record["rss"]}, total)

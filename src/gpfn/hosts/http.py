@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import time
 
 from gpfn.call.contract import Call
@@ -16,6 +15,7 @@ from gpfn.errors import BackendTimeout, BrokenReply
 from gpfn.hosts.child import Child, HostedProcess
 from gpfn.hosts.fn import call_id, script
 from gpfn.hosts.host import Invocation, InvocationResult
+from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
 from gpfn.message import Message
 from gpfn.platforms.load import load_function
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["HttpHost", "InProcessHost"]
 
 _START_SECONDS = 60.0
-_LISTENING = re.compile(r"listening on http://([^\s:]+):(\d+)")
 
 
 class HttpHost:
@@ -47,15 +46,15 @@ class HttpHost:
         return seconds
 
     def _launch(self) -> HostedProcess:
-        environ = {name: v for name, v in self.target.environ().items() if name != "GPFN_LOG"}
         command = [*script("gpfn"), "run", "http", str(self.target.file), "--port", "0"]
-        return Child(command, self.target.folder, environ)
+        return Child(command, self.target.folder, self.target.environ())
 
     def _listens(self) -> bool:
-        place = _LISTENING.search(self.log())
-        if place is not None:
-            self._host, self._port = place[1], int(place[2])
-        return place is not None
+        url = listening_url(self.log())
+        if url:
+            host, _, port = url.removeprefix("http://").rpartition(":")
+            self._host, self._port = host, int(port)
+        return bool(url)
 
     def call(self, request: Invocation) -> InvocationResult:
         """POST one request."""

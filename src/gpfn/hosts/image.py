@@ -35,7 +35,8 @@ class _InContainer:
         self._container: Container | None = None
 
     def _run(self, flags: list[str]) -> Container:
-        config = [f"--env={name}={value}" for name, value in self.target.config.items() if value]
+        values = {**self.target.config, "GPFN_LOG": "json"}
+        config = [f"--env={name}={value}" for name, value in values.items() if value]
         self._container = Container(self.engine, self.image, [*flags, *config])
         return self._container
 

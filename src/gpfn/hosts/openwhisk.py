@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from gpfn.errors import BackendTimeout, BrokenReply, SetupError
 from gpfn.hosts.child import Child, HostedProcess
 from gpfn.hosts.fn import script
 from gpfn.hosts.host import Invocation, InvocationResult
+from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
 
 __all__ = [
@@ -163,7 +163,6 @@ def _base64(body: bytes) -> str:
 
 
 _START_SECONDS = 60.0  # an action's default timeout, which bounds /init
-_LISTENING = re.compile(r"^gpfn: listening on http://[^\s:]+:(\d+)\n", re.MULTILINE)
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -190,10 +189,9 @@ class OpenWhiskHost:
         return Child(command, self.target.folder, self.target.environ())
 
     def _listens(self) -> bool:
-        place = _LISTENING.search(self._output())
-        if place is not None and not self._port:
-            self._port = int(place[1])
-        return place is not None
+        url = listening_url(self._output())
+        self._port = int(url.rpartition(":")[2] or 0)
+        return bool(url)
 
     def call(self, request: Invocation) -> InvocationResult:
         """Run one activation. Raises BackendError when no reply comes that OpenWhisk takes."""
@@ -230,8 +228,9 @@ class OpenWhiskHost:
 
     def log(self) -> str:
         """Return the activations' log: both streams as they came, without the sentinels."""
-        lines = _LISTENING.sub("", self._output()).splitlines(keepends=True)
-        return "".join(line for line in lines if line.rstrip("\n") != SENTINEL)
+        lines = self._output().splitlines(keepends=True)
+        told = (line for line in lines if line.rstrip("\n") != SENTINEL)
+        return "".join(line for line in told if not listening_url(line))
 
     def _output(self) -> str:
         return "" if self._child is None else self._child.log()

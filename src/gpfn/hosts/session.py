@@ -1,15 +1,14 @@
 """Calling a started function a number of times, and how long everything took."""
 
-import re
 import statistics
 import time
 from dataclasses import dataclass, field
 
 from gpfn.hosts.host import Host, Invocation, InvocationResult
+from gpfn.hosts.log import readable, start_seconds
+from gpfn.settings import LOG_FORMS, read_choice
 
 __all__ = ["StartedFunction", "Timings"]
-
-_PART = re.compile(r"\b(import|load|warm-up) ([0-9.]+) s\b")
 
 
 @dataclass(slots=True)
@@ -80,16 +79,15 @@ class StartedFunction:
             if answer.failed:
                 break
         self.timings.memory = self.host.memory()
-        self.timings.parts = _parts(self.host.log())
+        self.timings.parts = start_seconds(self.host.log())
         return answer
 
+    def log(self) -> str:
+        """Return what the function wrote, its records in the form that GPFN_LOG names here.
 
-def _parts(log: str) -> dict[str, float]:
-    """Return what the runner's line on being ready says: import, load, warm-up in seconds."""
-    found: dict[str, float] = {}
-    for name, seconds in _PART.findall(log):
-        found.setdefault(name, float(seconds))
-    return found
+        Raises SetupError when that is no form.
+        """
+        return readable(self.host.log(), read_choice("GPFN_LOG", LOG_FORMS[0], LOG_FORMS))
 
 
 def _ms(seconds: float) -> str:

@@ -35,10 +35,11 @@ class Target:
     def environ(self) -> dict[str, str]:
         """Return this process's environment, over the function's config and its name.
 
-        ``GPFN_NAME`` is what logs call the function: no runner reads func.yaml for it.
+        ``GPFN_NAME`` is what logs call the function: no runner reads func.yaml for it. The
+        log is JSON, which hosts read; :func:`gpfn.hosts.log.readable` makes text of it.
         """
         name = {"GPFN_NAME": self.name} if self.name else {}
-        return {**name, **self.config, **os.environ}
+        return {**name, **self.config, **os.environ, "GPFN_LOG": "json"}
 
 
 def find_target(text: str) -> Target:

@@ -151,7 +151,10 @@ class SerialServer:
     def _answer(self, connection: _OpenSocket, request: Request) -> None:
         buffers = self._responder.answer(request)
         try:
-            send(connection.socket, buffers)
+            if len(buffers) == 1:  # as nearly every reply
+                connection.socket.sendall(buffers[0])
+            else:
+                send(connection.socket, buffers)
             self._sent()
             following = connection.next_request() if request.keep_alive else None
         except GpfnError as error:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 __all__ = ["SENTINEL", "Action", "Reply", "served", "zipped"]
 
 GPFN = str(Path(sys.executable).parent / "gpfn")
+_LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)[\"\n]")
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 
 
@@ -85,8 +86,8 @@ class Action(NamedTuple):
             assert text.count(SENTINEL) == lines.count(f"{SENTINEL}\n"), f"glued: {text!r}"
             if sentinels is not None:
                 assert text.count(SENTINEL) == sentinels, text
-            told = (SENTINEL, "gpfn: listening on ")
-            found.append("".join(line for line in lines if not line.startswith(told)))
+            told = (line for line in lines if not line.startswith(SENTINEL))
+            found.append("".join(line for line in told if not _LISTENING.search(line)))
         return found[0], found[1]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -132,12 +133,9 @@ def _port(popen: "subprocess.Popen[bytes]", err: Path) -> int:
     """Wait until it says where it listens."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        text = err.read_text()
-        if found := re.search(
-            r"^gpfn: listening on http://127\.0\.0\.1:(\d+)\n", text, re.MULTILINE
-        ):
+        if found := _LISTENING.search(err.read_text()):
             return int(found[1])
-        assert popen.poll() is None, text
+        assert popen.poll() is None, err.read_text()
         time.sleep(0.005)
     raise AssertionError(err.read_text())
 

@@ -203,7 +203,7 @@ def test_the_callers_fault_is_a_document_and_one_line(probe: Action) -> None:
         "field": "data[3]",
     }
     out, err = logged(probe, {"bad": 1})
-    assert '"errors":["invalid-tensor: data[3]: expected 20 numbers"]' in out
+    assert " 400 invalid-tensor: data[3]: expected 20 numbers; " in out
     assert err == ""
 
 
@@ -212,32 +212,57 @@ def test_a_bug_is_a_trace_in_the_log_and_nothing_of_it_in_the_answer(probe: Acti
     assert (reply.status, b"secret" in reply.body) == (200, False)
     out, err = logged(probe, {"bug": 1})
     assert "KeyError: 'a secret of ours'" in err
-    assert err.startswith("Traceback")
+    assert err.splitlines()[0].endswith(" Traceback (most recent call last):")
     assert 'func.py", line' in err.splitlines()[1], "it begins in the user's code"
     assert "secret" not in out
 
 
 def test_a_backends_failure_is_named_in_the_log(probe: Action) -> None:
     out, err = logged(probe, {"broken": 1})
-    assert err == "model-failed: the library says no\n"
-    assert '"status":502' in out
+    assert err.endswith("Z error openwhisk probe model-failed: the library says no\n")
+    assert " 502 model-failed: the library says no; " in out
 
 
-LINE = re.compile(r"^[-a-z]+: \d+\.\d{3}ms, rss=\d+\.\d MB \([+-]\d+\.\d\d MB\)$")
+LINE = re.compile(
+    r"[-\d]{10}T[\d:.]{12}Z info openwhisk probe call=abc 200 \d+\.\d{3} ms"
+    r" \(decode \d+\.\d{3}, predict \d+\.\d{3}, encode \d+\.\d{3}\)"
+    r" [1-9]\d* B in [1-9]\d* B out rss \d+\.\d MB [-+]\d+\.\d"
+)
 
 
 def test_the_log_of_an_activation(probe: Action) -> None:
     out, err = logged(probe, {"print": 1}, activation_id="abc")
     assert err == ""
-    lines = out.splitlines()
-    assert lines[0] == "a line of the function's"
-    assert [line.split(":")[0] for line in lines[1:-1]] == ["decode", "predict", "encode", "main"]
-    assert all(LINE.match(line) for line in lines[1:-1]), lines
-    record = json.loads(lines[-1])["gpfn"]
-    assert (record["function"], record["activation"], record["status"]) == ("probe", "abc", 200)
-    assert list(record["ms"]) == list(record["rss"]) == ["decode", "predict", "encode", "main"]
-    assert sum(record["ms"].values()) <= 2.001 * record["ms"]["main"]
-    assert all(size > 5e6 for size in record["rss"].values())
+    printed, line = out.splitlines()
+    assert printed == "a line of the function's"
+    assert LINE.fullmatch(line), line
+
+
+def test_the_log_for_programs_has_times_and_memory_by_stage(tmp_path: Path) -> None:
+    (tmp_path / "func.py").write_text(PROBE)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    with served(tmp_path, str(tmp_path), environ={"GPFN_LOG": "json"}) as action:
+        action.init()
+        out, _ = logged(action, {"__ow_method": "post", "__ow_headers": headers})
+        record = json.loads(out)
+        assert record["trace_id"] == trace
+        out, err = logged(action, {"print": 1}, activation_id="abc")
+    assert err == ""
+    record = json.loads(out.splitlines()[-1])
+    assert (record["function"], record["call"], record["status"]) == ("probe", "abc", 200)
+    assert (
+        list(record["stages_ms"]) == list(record["stages_rss"]) == ["decode", "predict", "encode"]
+    )
+    assert sum(record["stages_ms"].values()) <= 1.001 * record["ms"]
+    assert all(size > 5e6 for size in (*record["stages_rss"].values(), record["rss"]))
+
+
+def test_the_trace_id_of_an_event_is_logged(probe: Action) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"a": 1}}
+    out, _ = logged(probe, {**event, "traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert f" trace={trace} 200 " in out
 
 
 def test_no_key_of_a_caller_is_ever_logged(probe: Action) -> None:
@@ -262,12 +287,13 @@ def test_the_start_is_logged_with_the_first_activation(tmp_path: Path) -> None:
     (tmp_path / "func.py").write_text(PROBE)
     with served(tmp_path, str(tmp_path)) as action:
         out, _ = action.text(sentinels=0)
-        assert re.fullmatch(r"gpfn: probe: import \d\.\d{3} s; rss=\d+\.\d MB\n", out)
+        ready = r".{24} info openwhisk probe ready: import \d\.\d{3} s, rss \d+\.\d MB\n"
+        assert re.fullmatch(ready, out), "before the first sentinel"
         action.init()
         first, _ = logged(action, {"a": 1})
         second, _ = logged(action, {"a": 1})
-        assert json.loads(first.splitlines()[-1])["gpfn"]["start_ms"]["import"] > 0
-        assert "start_ms" not in second
+        assert "ready" not in first + second
+        assert action.text(sentinels=2)[0].count(" ready: import ") == 1
 
 
 def test_a_quiet_log_has_failures_only(tmp_path: Path) -> None:
@@ -276,7 +302,9 @@ def test_a_quiet_log_has_failures_only(tmp_path: Path) -> None:
         action.init()
         for asked in ({"a": 1}, {"bad": 1}, {"broken": 1}):
             answer(action, asked)
-        assert action.text(sentinels=3) == ("", "model-failed: the library says no\n")
+        out, err = action.text(sentinels=3)
+        assert out == ""
+        assert re.fullmatch(r".{24} error openwhisk probe model-failed: the library says no\n", err)
 
 
 MODEL = """
@@ -297,7 +325,7 @@ def test_the_model_is_open_before_init_is_answered(tmp_path: Path) -> None:
         assert action.init().status == 200
         out, _ = action.text(sentinels=0)
         assert "model loaded" in out
-        assert re.search(r"import \d\.\d{3} s, load \d\.\d{3} s, warm-up \d\.\d{3} s; rss=", out)
+        assert re.search(r"import \d\.\d{3} s, load \d\.\d{3} s, warm-up \d\.\d{3} s, rss ", out)
         assert probe_value(answer(action, {"x": [1, 2]})) == [2.0, 4.0]
         assert action.text()[0].count("model loaded") == 1
 
@@ -319,7 +347,7 @@ def test_a_model_that_cannot_be_opened_is_told_by_each_call(tmp_path: Path) -> N
             assert "absent.tflite" in error["detail"]
         out, err = action.text(sentinels=2)
         assert "model not opened" in out
-        assert "model-unreadable: model: no model found" in err
+        assert "openwhisk model model-unreadable: model: no model found" in err
 
 
 def test_as_the_stock_runtime_calls_it(
@@ -337,8 +365,7 @@ def test_as_the_stock_runtime_calls_it(
     assert "error" in main({})
     assert "error" in main(None)
     out = capsys.readouterr().out
-    assert '"activation":"stock"' in out
-    assert out.count('{"gpfn":') == 3
+    assert out.count(" info openwhisk double call=stock ") == 3
 
 
 def test_bytes_for_plain_parameters_are_base64() -> None:

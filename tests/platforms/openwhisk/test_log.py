@@ -1,18 +1,19 @@
-"""The log itself: what it tells of several replies, and that it never fails."""
+"""The log of activations: what it tells of several replies, and that it never fails."""
 
 import io
 import json
-import mmap
 import sys
 
 import pytest
 
-from gpfn.call.contract import Reply
+from gpfn.call.contract import Opened, Reply
 from gpfn.call.pipeline import Stages
 from gpfn.errors import InvalidTensor
-from gpfn.function.opening import Opened
 from gpfn.message import Message
-from gpfn.platforms.openwhisk.log import CallLog, resident
+from gpfn.platforms.openwhisk.log import CallLog, together, trace_of
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
 @pytest.fixture(autouse=True)
@@ -25,58 +26,82 @@ def reply(**stages: float) -> Reply:
     return Reply(Message(b""), stages=tuple(stages.items()), memory=memory)
 
 
-def test_resident_memory() -> None:
-    before = resident()
-    # fresh pages, touched: an allocator would take them from what it holds already
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-    with mmap.mmap(-1, 50_000_000, flags=flags):
-        assert 40e6 < resident() - before < 60e6
+def tell(log: CallLog, replies: list[Reply]) -> None:
+    """Log an activation with these replies."""
+    log.function = "f"
+    log.call("id", together(replies), 0.01, 0, 0)
 
 
 def test_stages_of_several_replies_are_added_up(capsys: pytest.CaptureFixture[str]) -> None:
     failed = Reply(Message(b""), 400, error=InvalidTensor("wrong", field="data"))
     replies = [reply(before=0.001, predict=0.002), failed, reply(before=0.003, after=0.5)]
-    with CallLog({}).activation("f", "id", replies):
-        pass
+    tell(CallLog(form="json"), replies)
     out, err = capsys.readouterr()
-    record = json.loads(out.splitlines()[-1])["gpfn"]
-    times = dict(record["ms"])
-    assert times.pop("main") < 100
-    assert times == {"preprocess": 4.0, "predict": 2.0, "postprocess": 500.0}
-    assert record["rss"]["predict"] == 10_000_000
+    record = json.loads(out)
+    assert record["ms"] < 100
+    assert record["stages_ms"] == {"before": 4.0, "predict": 2.0, "after": 500.0}
+    assert record["stages_rss"]["predict"] == 10_000_000
     assert record["status"] == 400
-    assert record["errors"] == ["invalid-tensor: data: wrong"]
+    assert record["error"] == "invalid-tensor: data: wrong"
     assert err == ""
 
 
 def test_failures_within_a_batch_are_traced(capsys: pytest.CaptureFixture[str]) -> None:
     whole = Reply(Message(b""), failures=(KeyError("ours"), InvalidTensor("theirs")))
-    with CallLog({"GPFN_LOG": "quiet"}).activation("f", "id", [whole]):
-        pass
-    assert capsys.readouterr() == ("", "KeyError: 'ours'\n")
+    tell(CallLog(form="quiet"), [whole])
+    out, err = capsys.readouterr()
+    assert (out, err[24:]) == ("", " error openwhisk f call=id KeyError: 'ours'\n")
 
 
 def test_a_start_without_a_model_and_with_one(capsys: pytest.CaptureFixture[str]) -> None:
-    log = CallLog({})
+    log = CallLog(form="text")
     log.started("f", 0.25, Opened())
     log.started("f", 0.25, Opened(0.5, 0.125, "m.tflite"))
     log.started("f", 0.25, None)
-    lines = [line.split(";")[0] for line in capsys.readouterr().out.splitlines()]
-    assert lines == [
-        "gpfn: f: import 0.250 s",
-        "gpfn: f: import 0.250 s, load 0.500 s, warm-up 0.125 s",
-        "gpfn: f: import 0.250 s, model not opened",
+    lines = [line[24:].split(", rss ") for line in capsys.readouterr().out.splitlines()]
+    start = " info openwhisk f ready: import 0.250 s"
+    assert [before for before, _ in lines] == [
+        start,
+        f"{start}, load 0.500 s, warm-up 0.125 s",
+        start,
+    ]
+    assert [after.partition(" MB")[2] for _, after in lines] == [
+        "",
+        " (m.tflite)",
+        ", model not opened",
     ]
 
 
-@pytest.mark.parametrize("quiet", ["quiet", ""])
-def test_a_stream_that_is_gone_costs_nothing(monkeypatch: pytest.MonkeyPatch, quiet: str) -> None:
+def test_memory_by_stage_is_asked_for_by_the_json_log_only() -> None:
+    CallLog(form="text")
+    assert Stages.probe is None
+    CallLog(form="json")
+    assert Stages.probe is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "found"),
+    [
+        ({"__ow_headers": {"traceparent": PARENT}, "a": 1}, TRACE),
+        ({"__ow_headers": {"ce-traceparent": PARENT}}, TRACE),
+        ({"specversion": "1.0", "traceparent": PARENT}, TRACE),
+        ({"traceparent": PARENT}, ""),  # a parameter that happens to be called so
+        ({"specversion": "1.0", "traceparent": 5}, ""),
+        ({"__ow_headers": [], "specversion": "1.0", "traceparent": PARENT}, ""),
+        ([{"traceparent": PARENT}], ""),
+    ],
+)
+def test_where_a_trace_id_comes_from(parameters: object, found: str) -> None:
+    assert trace_of(parameters) == found
+
+
+@pytest.mark.parametrize("form", ["quiet", "text", "json"])
+def test_a_stream_that_is_gone_costs_nothing(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     closed = io.StringIO()
     closed.close()
     for stream in (closed, None):
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(sys, "stderr", stream)
-        log = CallLog({"GPFN_LOG": quiet})
+        log = CallLog(form=form)
         log.started("f", 0.1, None)
-        with log.activation("f", "id", [Reply(Message(b""), 500, error=KeyError("x"))]):
-            pass
+        tell(log, [Reply(Message(b""), 500, error=KeyError("x"))])

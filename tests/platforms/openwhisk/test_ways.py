@@ -53,7 +53,7 @@ def test_every_way_says_the_same(root: Path, tmp_path: Path, way: str) -> None:
     parameters = {"image": base64.b64encode(image).decode()}
     with WAYS[way](root, tmp_path) as action:
         log, _ = action.text(sentinels=0)
-        start = r"gpfn: digits: import \d\.\d+ s, load \d\.\d+ s, warm-up \d\.\d+ s; rss="
+        start = r" digits ready: import \d\.\d+ s, load \d\.\d+ s, warm-up \d\.\d+ s, rss "
         assert re.search(start, log), "loaded before /init was answered"
         reply = action.run(parameters)
         assert reply.status == 200

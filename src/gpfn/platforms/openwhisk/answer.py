@@ -6,15 +6,20 @@ parsed, and the text of a reply becomes the result's text without being parsed a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import perf_counter
 
 from gpfn.call.contract import Answering, Call, Reply
 from gpfn.call.decode import Parsed
 from gpfn.message import Message
 from gpfn.platforms.openwhisk.activation import Activation
-from gpfn.platforms.openwhisk.log import CallLog
+from gpfn.platforms.openwhisk.log import CallLog, together, trace_of
 
 __all__ = ["answer_parameters", "open_function"]
+
+
+# What a NamedTuple's own constructor does, without the Python function around it.
+_call: Callable[..., Call] = tuple.__new__
 
 
 def open_function(
@@ -31,7 +36,7 @@ def open_function(
     try:
         opened = function.open()
     except Exception as error:  # noqa: BLE001 - a model may be anybody's code
-        log.failed(error)
+        log.failure(error)
     log.started(function.name, import_seconds, opened, memory)
 
 
@@ -42,25 +47,42 @@ def answer_parameters(
 
     The text is an object, or an array where parameters were one and the answer is.
     """
-    call = Call(activation.id, activation.deadline, "openwhisk")
+    began = perf_counter()
+    call = _call(Call, (activation.id, activation.deadline, "openwhisk"))
     replies: list[Reply] = []
 
     def answer(request: Message | Parsed) -> Reply:
         replies.append(function.answer(request, call))
         return replies[-1]
 
-    with log.activation(function.name, activation.id, replies):
-        if not isinstance(parameters, dict):
-            return _json(answer(Parsed(parameters)), b"[{")
-        if not _is_special(parameters):
-            return _json(answer(Parsed(parameters)), b"{")
-        from gpfn.platforms.openwhisk import web
+    text, trace = b"", ""
+    if not isinstance(parameters, dict):
+        text = _json(answer(Parsed(parameters)), b"[{")
+    elif not _is_special(parameters):
+        text = _json(answer(Parsed(parameters)), b"{")
+        trace = trace_of(parameters) if "traceparent" in parameters else ""
+    else:
+        text, trace = _answer_special(parameters, answer), trace_of(parameters)
+    log.function = function.name
+    whole = replies[0] if len(replies) == 1 else together(replies)
+    log.call(call.id, whole, perf_counter() - began, log.received, len(text), trace=trace)
+    if whole.error is not None or whole.failures:
+        for reply in replies:
+            reply.release()
+    return text
 
-        if web.is_kafka(parameters):
-            parts = [_json(answer(part), b"{") for part in web.kafka_requests(parameters)]
-            return b'{"results":[%b]}' % b",".join(parts)
-        reply = answer(web.request_of(parameters))
-        return web.web_reply(reply) if web.is_web(parameters) else _json(reply, b"{")
+
+def _answer_special(
+    parameters: Mapping[str, object], answer: Callable[[Message | Parsed], Reply]
+) -> bytes:
+    """Answer a web action's request, a trigger's, or what the Kafka feed sent."""
+    from gpfn.platforms.openwhisk import web
+
+    if web.is_kafka(parameters):
+        parts = [_json(answer(part), b"{") for part in web.kafka_requests(parameters)]
+        return b'{"results":[%b]}' % b",".join(parts)
+    reply = answer(web.request_of(parameters))
+    return web.web_reply(reply) if web.is_web(parameters) else _json(reply, b"{")
 
 
 def _is_special(parameters: Mapping[str, object]) -> bool:

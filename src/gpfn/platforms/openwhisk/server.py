@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from gpfn.errors import GpfnError, TooLarge
 from gpfn.http.head import Request
 from gpfn.http.writer import response_head
+from gpfn.log import resident
 from gpfn.platforms.openwhisk.action import load_file, load_sent
 from gpfn.platforms.openwhisk.activation import Activation, Settings, enter
 from gpfn.platforms.openwhisk.answer import answer_parameters, open_function
-from gpfn.platforms.openwhisk.log import resident
 from gpfn.platforms.openwhisk.protocol import (
     ALREADY_INITIALIZED,
     BAD_ARGUMENT,
@@ -60,6 +60,7 @@ class Exchange:
         self._streams = streams
         self._log = log
         self._settings = settings
+        self._run_bytes = settings.run_bytes
         self._baked = baked
         self._main = main
         self._action: Action | None = None
@@ -165,9 +166,10 @@ class Exchange:
             self._streams.end_activation()
 
     def _run(self, body: bytes | memoryview) -> Answer:
+        self._log.received = len(body)
         if self._action is None:
             raise Refusal(500, NO_ACTION)
-        if len(body) > self._settings.run_bytes:
+        if len(body) > self._run_bytes:
             limit = self._settings.parameter_bytes
             detail = f"{len(body)} bytes of parameters; at most {limit} (GPFN_MAX_BODY_BYTES)"
             return application_error(TooLarge(detail, field="value"))

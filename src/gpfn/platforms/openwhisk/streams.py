@@ -91,6 +91,11 @@ class Streams:
         sys.stderr.flush()
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._text  # type: ignore[misc]
 
+    def write(self, data: bytes, failure: bool) -> None:
+        """Write lines of the log, behind what was printed to their stream until now."""
+        self.flush()
+        self._raw[failure].write_line(data)
+
     def say(self, text: str) -> None:
         """Write lines of the runner's own to stderr, behind what was printed until now."""
         self.flush()
