@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpfn.call.payload import Payload
 from gpfn.errors import BackendError, GpfnError, InvalidMessage, Overloaded, error_document
 from gpfn.media import EVENT, GRAPHPIPE, JSON, OCTETS, PROBLEM, TEXT_UTF8, family
+from gpfn.media import is_json as is_json_type
 from gpfn.message import Message
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def encode_result(
     if isinstance(result, str):
         return Body(result.encode(), TEXT_UTF8)
     if isinstance(result, Payload):
-        return Body(result.data, result.media_type, result.attributes)
+        is_json = result.is_parsed and is_json_type(result.media_type)
+        return _body(Body, (result.data, result.media_type, result.attributes, is_json))
     if isinstance(result, Message) or is_event(result):
         return result  # type: ignore[return-value] # is_event is no type guard: Event is not loaded
     arrays = as_arrays(result, output)

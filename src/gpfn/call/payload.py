@@ -122,6 +122,11 @@ class Payload:
         return self._data is not None or self._value is not _UNSET
 
     @property
+    def is_parsed(self) -> bool:
+        """Whether its JSON value is known, so that its bytes are known to be JSON text."""
+        return self._value is not _UNSET
+
+    @property
     def base_type(self) -> str:
         """The media type without its parameters, in lower case."""
         return essence(self.media_type)
