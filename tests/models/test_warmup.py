@@ -8,7 +8,7 @@ import pytest
 from gpfn.errors import ModelFailed
 from gpfn.models import PythonModel, declare, open_model, warm_up
 from gpfn.models.cache import zeros
-from gpfn.tensors.cast import fit
+from gpfn.tensors.cast import cast_to
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 
@@ -16,7 +16,7 @@ from gpfn.tensors.spec import DTYPES, TensorSpec
 @pytest.mark.parametrize("shape", [None, (), (None,), (None, 3, None), (0, 2)])
 def test_zeros_fit_their_spec(dtype: str, shape: tuple[int | None, ...] | None) -> None:
     spec = TensorSpec(dtype, shape, "x")
-    assert fit(zeros(spec), spec, path="x") is not None
+    assert cast_to(zeros(spec), spec, path="x") is not None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gpfn.errors import GpfnError
 from gpfn.limits import Limits
 from gpfn.tensors import decode_json, nested
-from gpfn.tensors.dtypes import KINDS
+from gpfn.tensors.dtypes import DTYPE_TABLE
 from gpfn.tensors.nested import decode_nested
 from tests.tensors.asking import LIMITS, SERIES, spec
 
@@ -51,8 +51,8 @@ def test_the_slow_route_is_not_taken(
     def slow(*_args: object, **_named: object) -> None:
         raise AssertionError("took the slow route")
 
-    slowly = nested._decode_by_value(value, spec(dtype, *(shape or ())), LIMITS, path="data")
-    monkeypatch.setattr(nested, "_decode_by_value", slow)
+    slowly = nested._read_by_value(value, spec(dtype, *(shape or ())), LIMITS, path="data")
+    monkeypatch.setattr(nested, "_read_by_value", slow)
     array = decode_nested(value, spec(dtype, *(shape or ())), LIMITS, path="data")
     assert array.dtype == slowly.dtype
     assert array.shape == slowly.shape
@@ -73,13 +73,13 @@ def test_it_is_faster_than_numpy_and_than_walking() -> None:
     value = windows(128)
     ours = fastest(lambda: decode_json(value, [SERIES], LIMITS), 20, 15)
     numpys = fastest(lambda: np.asarray(value, np.float32), 20, 15)
-    walked = fastest(lambda: nested._decode_by_value(value, SERIES, LIMITS, path="data"), 2, 3)
+    walked = fastest(lambda: nested._read_by_value(value, SERIES, LIMITS, path="data"), 2, 3)
     assert ours < numpys, f"{ours * 1e6:.0f} against {numpys * 1e6:.0f} us"
     assert ours < walked / 4
 
 
 def scalars() -> st.SearchStrategy[object]:
-    bounds = [value for kind in KINDS.values() for value in (kind.low, kind.high)]
+    bounds = [value for dtype in DTYPE_TABLE.values() for value in (dtype.low, dtype.high)]
     edges = [edge + step for edge in bounds for step in (-1, 0, 1)]
     floats = [0.5, -0.0, 1.0, 3.5e38, -3.4028235677973366e38, 65519.99, 65520.0, 1e308, 2.0**63]
     return st.one_of(
@@ -126,14 +126,14 @@ def outcome(decode: Callable[[], np.ndarray[Any, Any]]) -> tuple[object, ...]:
 @settings(max_examples=1500, deadline=None)
 @given(
     blocks(),
-    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(sorted(DTYPE_TABLE)),
     st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers(0, 3)), max_size=3)),
 )
 def test_both_routes_agree(value: object, dtype: str, shape: list[int | None] | None) -> None:
     wanted = spec(dtype, *shape) if shape else spec(dtype)
     limits = Limits(elements=40, rank=3, string_bytes=60)
     fast = outcome(lambda: nested.decode_nested(value, wanted, limits, path="data"))
-    slow = outcome(lambda: nested._decode_by_value(value, wanted, limits, path="data"))
+    slow = outcome(lambda: nested._read_by_value(value, wanted, limits, path="data"))
     assert fast == slow
 
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from gpfn.errors import InvalidTensor, TooLarge
 from gpfn.limits import Limits
-from gpfn.tensors.dtypes import KINDS
+from gpfn.tensors.dtypes import DTYPE_TABLE
 from gpfn.tensors.npy import decode_npy, encode_npy
 from tests.tensors.asking import LIMITS, SERIES, refusal, spec
 
@@ -54,7 +54,7 @@ def test_what_numpy_writes_is_read(
     assert again.tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("name", sorted(DTYPE_TABLE))
 def test_what_we_write_numpy_reads(name: str) -> None:
     array = np.array([[1, 0, 1]]).astype(str if name == "string" else name)
     again = np.load(io.BytesIO(encode_npy(array)), allow_pickle=False)

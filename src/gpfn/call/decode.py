@@ -217,7 +217,7 @@ def _from_graphpipe(
     from gpfn.errors import InvalidMessage
     from gpfn.graphpipe.decode import decode_request
     from gpfn.graphpipe.messages import InferRequest
-    from gpfn.tensors.cast import fit
+    from gpfn.tensors.cast import cast_to
 
     request = decode_request(_buffer(payload), limits)
     if not isinstance(request, InferRequest):
@@ -230,7 +230,7 @@ def _from_graphpipe(
         raise InvalidMessage(f"expected the inputs {wanted}", field="infer_request.input_names")
     position = {name: index for index, name in enumerate(names)}
     return {
-        spec.name: fit(
+        spec.name: cast_to(
             given[spec.name], spec, path=f"infer_request.input_tensors[{position[spec.name]}]"
         )
         for spec in specs

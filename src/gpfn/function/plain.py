@@ -78,11 +78,11 @@ def _arrays(
 
 def _array(value: object, spec: TensorSpec, limits: Limits) -> np.ndarray:
     """Return what fits ``spec``: Python's own numbers are read like JSON, arrays checked."""
-    from gpfn.tensors.cast import fit
+    from gpfn.tensors.cast import cast_to
     from gpfn.tensors.json_forms import decode_json
 
     if isinstance(value, list | int | float | str):
         return decode_json(value, [spec], limits, path=spec.name)[spec.name]
     import numpy as np
 
-    return fit(np.asarray(value), spec, path=spec.name)
+    return cast_to(np.asarray(value), spec, path=spec.name)

@@ -25,7 +25,7 @@ from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, SetupError
 from gpfn.models.model import Model
 from gpfn.models.signature import Array, arguments, chosen
-from gpfn.tensors.cast import dtype_name, fit
+from gpfn.tensors.cast import cast_to, dtype_name
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 __all__ = ["PythonModel", "declare", "load_callable", "python_model"]
@@ -189,4 +189,4 @@ def _fitting(array: Array, spec: TensorSpec | None, name: str) -> Array:
         if dtype not in DTYPES:
             raise InvalidTensor(f"the dtype {dtype} is not known", field=name)
         spec = TensorSpec(dtype, None, name)
-    return fit(array, spec, path=name)
+    return cast_to(array, spec, path=name)

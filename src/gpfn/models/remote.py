@@ -12,7 +12,7 @@ from gpfn.graphpipe.client import REPLY_LIMITS, Client
 from gpfn.graphpipe.messages import IOMetadata
 from gpfn.limits import Limits
 from gpfn.models.signature import Array, bare, shape_spec
-from gpfn.tensors.cast import fit
+from gpfn.tensors.cast import cast_to
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["RemoteModel"]
@@ -145,7 +145,7 @@ class RemoteModel:
         if spec is None:
             return array
         try:
-            return fit(array, spec, path=name)
+            return cast_to(array, spec, path=name)
         except InvalidTensor as error:
             raise BrokenReply(f"{self.name} gave what it does not promise: {error}") from error
 
@@ -159,7 +159,7 @@ def _fit_all(inputs: Mapping[str, Array], known: _Description) -> dict[str, Arra
         elif spec is None and known.inputs and len(inputs) > 1:
             takes = ", ".join(list(known.inputs)[:8])
             raise InvalidTensor(f"the model server takes {takes}, not this", field=name)
-        fitted[name] = fit(np.asarray(array), spec, path=name) if spec else np.asarray(array)
+        fitted[name] = cast_to(np.asarray(array), spec, path=name) if spec else np.asarray(array)
     return fitted
 
 

@@ -10,7 +10,7 @@ from gpfn.tensors.spec import DTYPES, TensorSpec
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost 8 ms
 
 if TYPE_CHECKING:
-    from gpfn.tensors.cast import fit
+    from gpfn.tensors.cast import cast_to
     from gpfn.tensors.codec import Encoded, decode_bytes, encode
     from gpfn.tensors.json_forms import decode_json, form_of
     from gpfn.tensors.shapes import windows
@@ -19,20 +19,20 @@ __all__ = [
     "DTYPES",
     "Encoded",
     "TensorSpec",
+    "cast_to",
     "decode_bytes",
     "decode_json",
     "encode",
-    "fit",
     "form_of",
     "windows",
 ]
 
 _HOME = {
     "Encoded": "gpfn.tensors.codec",
+    "cast_to": "gpfn.tensors.cast",
     "decode_bytes": "gpfn.tensors.codec",
     "decode_json": "gpfn.tensors.json_forms",
     "encode": "gpfn.tensors.codec",
-    "fit": "gpfn.tensors.cast",
     "form_of": "gpfn.tensors.json_forms",
     "windows": "gpfn.tensors.shapes",
 }

@@ -1,4 +1,4 @@
-"""An array that is already there, against a spec: the same values or an error.
+"""Casting an array to a spec's dtype: the same values, or an error.
 
 Unlike a JSON number, whose text has no width, an array has a dtype of its own; so a cast
 is made only where every value survives it. Booleans are not numbers, except that
@@ -12,36 +12,35 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
-from gpfn.tensors.dtypes import KINDS, Kind
+from gpfn.tensors.dtypes import DTYPE_TABLE, Dtype
 from gpfn.tensors.shapes import at, check_shape, shown
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["dtype_name", "fit", "nonfinite_place"]
+__all__ = ["cast_to", "dtype_name", "nonfinite_index"]
 
 _Array = npt.NDArray[np.generic]
-_Places = npt.NDArray[np.bool_]
+_Mask = npt.NDArray[np.bool_]
 
 
-def fit(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
+def cast_to(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
     """Return ``array``, cast to the spec's dtype if every value survives that.
 
-    Raises InvalidTensor when the shape differs, a value would change, or
-    ``spec.finite`` is set and a value is not finite. The array itself is returned when
-    it fits as it is; arrays of ``string`` hold bytes objects.
+    The array itself is returned when its dtype is the spec's already; arrays of
+    ``string`` hold bytes objects. Raises InvalidTensor when the shape is not the spec's,
+    a value would change, or ``spec.finite`` is set and a value is not finite.
     """
-    kind = KINDS[spec.dtype]
+    dtype = DTYPE_TABLE[spec.dtype]
     if spec.shape is not None:
         check_shape(array.shape, spec.shape, path)
-    if kind.name == "string":
+    if dtype.name == "string":
         return _strings(array, path)
-    if array.dtype != kind.dtype:
-        array = _cast(array, kind, path)
-    if spec.finite and kind.floating:
-        place = nonfinite_place(array)
-        if place is not None:
-            raise InvalidTensor(
-                f"expected a finite number, got {array[place]}", field=at(path, place)
-            )
+    if array.dtype != dtype.numpy:
+        array = _cast(array, dtype, path)
+    if spec.finite and dtype.floating:
+        index = nonfinite_index(array)
+        if index is not None:
+            detail = f"expected a finite number, got {array[index]}"
+            raise InvalidTensor(detail, field=at(path, index))
     return array
 
 
@@ -50,9 +49,9 @@ def dtype_name(array: _Array) -> str:
     return "string" if array.dtype.kind in "OSU" else array.dtype.newbyteorder("=").name
 
 
-def nonfinite_place(array: _Array) -> tuple[int, ...] | None:
-    """Return where the first NaN or infinity of a floating-point array is."""
-    finite: _Places = np.isfinite(cast("npt.NDArray[np.floating]", array))
+def nonfinite_index(array: _Array) -> tuple[int, ...] | None:
+    """Return the index of the first NaN or infinity of a floating-point array, or None."""
+    finite: _Mask = np.isfinite(cast("npt.NDArray[np.floating]", array))
     return None if finite.all() else _first(~finite)
 
 
@@ -68,90 +67,90 @@ def _strings(array: _Array, path: str) -> _Array:
         return array
     encoded = np.empty(len(flat), object)
     encoded[:] = [
-        value if isinstance(value, bytes) else _encoded(value, array, index, path)
-        for index, value in enumerate(flat)
+        value if isinstance(value, bytes) else _encoded(value, array, number, path)
+        for number, value in enumerate(flat)
     ]
     return encoded.reshape(array.shape)
 
 
-def _encoded(value: object, array: _Array, index: int, path: str) -> bytes:
+def _encoded(value: object, array: _Array, number: int, path: str) -> bytes:
     detail = f"expected a string, got {shown(value)}"
     if isinstance(value, str):
         try:
             return value.encode()
         except UnicodeEncodeError as error:
             detail = f"expected Unicode text, got a lone surrogate ({error.reason})"
-    place = [int(i) for i in np.unravel_index(index, array.shape)]
-    raise InvalidTensor(detail, field=at(path, place))
+    index = [int(i) for i in np.unravel_index(number, array.shape)]
+    raise InvalidTensor(detail, field=at(path, index))
 
 
-def _cast(array: _Array, kind: Kind, path: str) -> _Array:
+def _cast(array: _Array, dtype: Dtype, path: str) -> _Array:
     source = array.dtype.kind
-    if source not in "buif" or not _related(array.dtype, kind):
-        raise InvalidTensor(f"expected {kind.name}, got {dtype_name(array)}", field=path)
+    if source not in "buif" or not _related(array.dtype, dtype):
+        raise InvalidTensor(f"expected {dtype.name}, got {dtype_name(array)}", field=path)
     with np.errstate(all="ignore"):
-        lost = _LOSSES[source + kind.dtype.kind](array, kind)
+        lost = _LOSSES[source + dtype.numpy.kind](array, dtype)
         if lost is not None and lost.any():
-            place = _first(lost)
-            detail = f"{array[place]} is not exact in {kind.name} (was {dtype_name(array)})"
-            raise InvalidTensor(detail, field=at(path, place))
-        return array.astype(kind.dtype)
+            index = _first(lost)
+            detail = f"{array[index]} is not exact in {dtype.name} (was {dtype_name(array)})"
+            raise InvalidTensor(detail, field=at(path, index))
+        return array.astype(dtype.numpy)
 
 
-def _related(dtype: "np.dtype[np.generic]", kind: Kind) -> bool:
+def _related(source: "np.dtype[np.generic]", dtype: Dtype) -> bool:
     """Say whether both are booleans or both are not, uint8 counting as either."""
-    names = {dtype.newbyteorder("=").name, kind.name}
+    names = {source.newbyteorder("=").name, dtype.name}
     return "bool" not in names or names <= {"bool", "uint8"}
 
 
-def _first(where: _Places) -> tuple[int, ...]:
+def _first(where: _Mask) -> tuple[int, ...]:
     return tuple(int(index) for index in np.argwhere(where)[0])
 
 
 # Each says which values a cast would change; None when it never changes any.
 
 
-def _nothing(_array: _Array, _kind: Kind) -> None:
+def _nothing(_array: _Array, _dtype: Dtype) -> None:
     return None
 
 
-def _not_zero_or_one(array: _Array, _kind: Kind) -> _Places:
-    lost: _Places = np.greater(cast("npt.NDArray[np.uint8]", array), 1)
+def _not_zero_or_one(array: _Array, _dtype: Dtype) -> _Mask:
+    lost: _Mask = np.greater(cast("npt.NDArray[np.uint8]", array), 1)
     return lost
 
 
-def _out_of_range(array: _Array, kind: Kind) -> _Places | None:
-    if np.can_cast(array.dtype, kind.dtype, "safe") or not array.size:
+def _out_of_range(array: _Array, dtype: Dtype) -> _Mask | None:
+    if np.can_cast(array.dtype, dtype.numpy, "safe") or not array.size:
         return None
     numbers = cast("npt.NDArray[np.integer]", array)
     info = np.iinfo(numbers.dtype)
-    too_low = numbers < max(kind.low, int(info.min))
-    return too_low | (numbers > min(kind.high, int(info.max)))
+    too_low = numbers < max(dtype.low, int(info.min))
+    return too_low | (numbers > min(dtype.high, int(info.max)))
 
 
-def _not_whole(array: _Array, kind: Kind) -> _Places:
+def _not_whole(array: _Array, dtype: Dtype) -> _Mask:
     numbers = array.astype(np.float64)
     # high + 1 is a power of two, which a float64 holds exactly; high itself may not be.
-    inside = (numbers >= float(kind.low)) & (numbers < float(kind.high + 1))
-    lost: _Places = ~(inside & (numbers == np.trunc(numbers)))
+    inside = (numbers >= float(dtype.low)) & (numbers < float(dtype.high + 1))
+    lost: _Mask = ~(inside & (numbers == np.trunc(numbers)))
     return lost
 
 
-def _not_exact_whole(array: _Array, kind: Kind) -> _Places | None:
-    bits = _EXACT_BITS[kind.name]
+def _not_exact_whole(array: _Array, dtype: Dtype) -> _Mask | None:
+    bits = _EXACT_BITS[dtype.name]
     numbers = cast("npt.NDArray[np.integer]", array)
     if not array.size or max(abs(int(numbers.min())), abs(int(numbers.max()))) <= 1 << bits:
         return None
-    near = numbers.astype(kind.dtype).astype(np.float64)
+    near = numbers.astype(dtype.numpy).astype(np.float64)
     lost = [x != y for x, y in zip(numbers.ravel().tolist(), near.ravel().tolist(), strict=True)]
     return np.array(lost, np.bool_).reshape(array.shape)
 
 
-def _not_exact(array: _Array, kind: Kind) -> _Places | None:
-    if np.can_cast(array.dtype, kind.dtype, "safe"):
+def _not_exact(array: _Array, dtype: Dtype) -> _Mask | None:
+    if np.can_cast(array.dtype, dtype.numpy, "safe"):
         return None
-    back = array.astype(kind.dtype).astype(array.dtype)
-    lost: _Places = (back != array) & ~np.isnan(cast("npt.NDArray[np.floating]", array))
+    back = array.astype(dtype.numpy).astype(array.dtype)
+    lost: _Mask = (back != array) & ~np.isnan(cast("npt.NDArray[np.floating]", array))
     return lost
 
 
@@ -174,4 +173,4 @@ _LOSSES = MappingProxyType(
         "ff": _not_exact,
     }
 )
-"""By source and target kind, in NumPy's letters."""
+"""By the letters that NumPy has for the source and the target."""

@@ -1,6 +1,6 @@
-"""Data bytes to arrays, as their media type says.
+"""Data bytes to arrays, as their media type says, and arrays to data bytes.
 
-Arrays to data bytes, in the form that the caller used.
+JSON is written in the form that the request had (json_forms.py).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import orjson
 from gpfn.errors import BackendError, InvalidTensor, TooLarge, UnsupportedMedia
 from gpfn.limits import Limits
 from gpfn.media import JSON, NPY, OCTETS, family
-from gpfn.tensors.cast import dtype_name, fit, nonfinite_place
-from gpfn.tensors.dtypes import KINDS, OPEN_INFERENCE_NAMES
+from gpfn.tensors.cast import cast_to, dtype_name, nonfinite_index
+from gpfn.tensors.dtypes import DTYPE_TABLE, OPEN_INFERENCE_NAMES
 from gpfn.tensors.json_forms import Form, decode_json
 from gpfn.tensors.npy import decode_npy, encode_npy
 from gpfn.tensors.raw import decode_raw, encode_raw
@@ -29,7 +29,29 @@ __all__ = ["Encoded", "Nonfinite", "decode_bytes", "encode", "open_inference_out
 
 _Array = npt.NDArray[np.generic]
 
+Nonfinite = Literal["null", "refuse"]
+"""What becomes of NaN and infinity in JSON."""
+
 _NONE: Mapping[str, str] = MappingProxyType({})
+_SHORT = 2048
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+class Encoded(NamedTuple):
+    """Data bytes with their media type.
+
+    ``nonfinite`` says that JSON holds ``null`` where a value is NaN or infinite;
+    ``attributes`` are the ``dtype`` and ``shape`` that bare bytes need beside them.
+    """
+
+    body: bytes
+    media_type: str = JSON
+    nonfinite: bool = False
+    attributes: Mapping[str, str] = _NONE
+
+
+# What a NamedTuple's own constructor does, without the Python function around it.
+_encoded: Callable[..., Encoded] = tuple.__new__
 
 
 def decode_bytes(
@@ -48,19 +70,19 @@ def decode_bytes(
     where no cast is needed. Raises UnsupportedMedia without a decoder for the media type,
     InvalidTensor with the path of what is wrong, TooLarge over a limit.
     """
-    kind = family(media_type)
-    if kind is None:
+    known = family(media_type)
+    if known is None:
         raise _unsupported(media_type)
     if memoryview(data).nbytes > limits.body_bytes:
         detail = f"more than {limits.body_bytes} bytes; GPFN_MAX_BODY_BYTES sets this"
         raise TooLarge(detail, field=path)
-    if kind == JSON:
+    if known == JSON:
         return decode_json(_parsed(data, path), specs, limits, path=path)
     if len(specs) > 1:
         names = ", ".join(spec.name for spec in specs)
         raise UnsupportedMedia(f"{media_type} carries one tensor, this function takes {names}")
     spec = specs[0] if specs else None
-    if kind == NPY:
+    if known == NPY:
         array = decode_npy(data, spec, limits, path=path)
     else:
         array = decode_raw(data, spec, limits, attributes=attributes, path=path)
@@ -82,31 +104,6 @@ def _unsupported(media_type: str) -> UnsupportedMedia:
     return UnsupportedMedia(f"no decoder for {given}; known: {known}")
 
 
-Nonfinite = Literal["null", "refuse"]
-
-
-_SHORT = 2048
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
-
-
-# What a NamedTuple's own constructor does, without the Python function around it.
-_encoded: Callable[..., Encoded] = tuple.__new__
-_NO_ATTRIBUTES: Mapping[str, str] = {}
-
-
-class Encoded(NamedTuple):
-    """Data bytes with their media type.
-
-    ``nonfinite`` says that JSON holds ``null`` where a value is NaN or infinite;
-    ``attributes`` are the ``dtype`` and ``shape`` that bare bytes need beside them.
-    """
-
-    body: bytes
-    media_type: str = JSON
-    nonfinite: bool = False
-    attributes: Mapping[str, str] = _NO_ATTRIBUTES
-
-
 def encode(
     arrays: Mapping[str, _Array],
     media_type: str = JSON,
@@ -122,14 +119,17 @@ def encode(
     ``nonfinite="refuse"`` BackendError says where. Binary forms carry them as they are.
     Raises UnsupportedMedia without an encoder for the media type.
     """
-    kind = JSON if media_type == JSON else family(media_type)
-    if kind == JSON:
-        body = _nested(arrays) if form == "nested" else None
-        # orjson writes null for NaN and infinity: in a short text that is found soonest
-        if body is not None and len(body) <= _SHORT and b"null" not in body:
-            return _encoded(Encoded, (body, media_type, False, _NO_ATTRIBUTES))
-        return _json(arrays, media_type, form, nonfinite, body)
-    if kind is None:
+    if media_type == JSON and form == "nested":
+        body = _nested(arrays)
+        # orjson writes null for NaN and infinity: in a short text that is found soonest.
+        # Numbers and booleans have no other n in their text.
+        if body is not None and len(body) <= _SHORT and b"n" not in body:
+            return _encoded(Encoded, (body, JSON, False, _NONE))
+        return _json(arrays, JSON, form, nonfinite, body)
+    known = family(media_type)
+    if known == JSON:
+        return _json(arrays, media_type, form, nonfinite, None)
+    if known is None:
         raise UnsupportedMedia(f"no encoder for {shown(media_type)}")
     _check_dtypes(arrays)
     if len(arrays) != 1:
@@ -137,7 +137,7 @@ def encode(
             f"{media_type} carries one tensor, this answer has {', '.join(arrays)}"
         )
     [array] = arrays.values()
-    if kind == NPY:
+    if known == NPY:
         return Encoded(encode_npy(array), media_type)
     body, attributes = encode_raw(array)
     return Encoded(body, OCTETS, attributes=attributes)
@@ -188,7 +188,7 @@ def _check_dtypes(arrays: Mapping[str, _Array]) -> None:
     for name, array in arrays.items():
         dtype = dtype_name(array)
         objects = array.ravel().tolist() if array.dtype.kind == "O" else ()
-        if dtype not in KINDS or not {*map(type, objects)} <= {bytes, str}:
+        if dtype not in DTYPE_TABLE or not {*map(type, objects)} <= {bytes, str}:
             raise BackendError(f"an array of {array.dtype} is no tensor", field=name)
 
 
@@ -209,7 +209,7 @@ def _flat(array: _Array) -> object:
 def _plain(array: _Array) -> object:
     """Return the array as orjson takes it: native, contiguous; strings and scalars as lists."""
     if array.dtype.kind in "OSU":
-        return _texts(fit(array, TensorSpec("string"), path="data").tolist())
+        return _texts(cast_to(array, TensorSpec("string"), path="data").tolist())
     if not array.ndim:
         return _scalar(array)
     if array.dtype == np.float16:
@@ -240,8 +240,8 @@ def _texts(value: object) -> object:
 def _nonfinite(arrays: Mapping[str, _Array]) -> BackendError | None:
     """Return the error for the first value that is NaN or infinite."""
     for name, array in arrays.items():
-        place = nonfinite_place(array) if array.dtype.kind == "f" else None
-        if place is not None:
-            detail = f"the result is {array[place]}, which JSON cannot hold"
-            return BackendError(detail, field=at(name, place))
+        index = nonfinite_index(array) if array.dtype.kind == "f" else None
+        if index is not None:
+            detail = f"the result is {array[index]}, which JSON cannot hold"
+            return BackendError(detail, field=at(name, index))
     return None

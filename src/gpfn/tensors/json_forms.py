@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
-from gpfn.tensors.cast import fit
-from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES, Kind, kind_named
+from gpfn.tensors.cast import cast_to
+from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES, Dtype, find_dtype
 from gpfn.tensors.nested import decode_nested
 from gpfn.tensors.shapes import check_shape, checked_shape, over_limit, shown, what
 from gpfn.tensors.spec import TensorSpec
@@ -107,7 +107,7 @@ def _shown_name(name: str) -> str:
 
 
 def _unknown(known: Mapping[str, TensorSpec], path: str) -> InvalidTensor:
-    return InvalidTensor(f"no input is called so; known: {', '.join(known) or 'none'}", field=path)
+    return InvalidTensor(f"unknown input; known: {', '.join(known) or 'none'}", field=path)
 
 
 def _one(value: object, spec: TensorSpec | None, limits: Limits, path: str) -> _Array:
@@ -124,16 +124,20 @@ def _flat(value: dict[str, object], spec: TensorSpec | None, limits: Limits, pat
             raise InvalidTensor(
                 "unknown; known: shape, data, dtype", field=f"{path}.{_shown_name(key)}"
             )
-    kind = _kind(value["dtype"], f"{path}.dtype") if "dtype" in value else None
-    return _stated(value, kind, spec, limits, path)
+    dtype = _stated_dtype(value["dtype"], f"{path}.dtype") if "dtype" in value else None
+    return _stated(value, dtype, spec, limits, path)
 
 
 def _stated(
-    value: dict[str, object], kind: Kind | None, spec: TensorSpec | None, limits: Limits, path: str
+    value: dict[str, object],
+    dtype: Dtype | None,
+    spec: TensorSpec | None,
+    limits: Limits,
+    path: str,
 ) -> _Array:
     """Return the array that ``shape`` and ``data`` spell, row-major: flat or nested."""
     shape = checked_shape(value.get("shape"), limits, path=f"{path}.shape")
-    name = kind.name if kind else spec.dtype if spec else None
+    name = dtype.name if dtype else spec.dtype if spec else None
     if name is None:
         raise InvalidTensor("missing: nothing declares it", field=f"{path}.dtype")
     if spec and spec.shape is not None:
@@ -143,16 +147,16 @@ def _stated(
     layout = shape if nests else (math.prod(shape),)
     array = decode_nested(data, TensorSpec(name, layout), limits, path=f"{path}.data")
     if spec and spec.dtype != name:
-        array = fit(array, TensorSpec(spec.dtype), path=f"{path}.data")
+        array = cast_to(array, TensorSpec(spec.dtype), path=f"{path}.data")
     return array.reshape(shape)
 
 
-def _kind(spelled: object, path: str) -> Kind:
-    kind = kind_named(spelled)
-    if kind is None:
+def _stated_dtype(spelled: object, path: str) -> Dtype:
+    dtype = find_dtype(spelled)
+    if dtype is None:
         known = ", ".join(OPEN_INFERENCE_NAMES.values())
         raise InvalidTensor(f"unknown datatype {shown(spelled)}; known: {known}", field=path)
-    return kind
+    return dtype
 
 
 def _open_inference(
@@ -166,16 +170,16 @@ def _open_inference(
     by_name = {spec.name: spec for spec in specs}
     arrays: dict[str, _Array] = {}
     for index, tensor in enumerate(inputs):
-        place = f"{path}.inputs[{index}]"
-        name = _name(tensor, place)
+        where = f"{path}.inputs[{index}]"
+        name = _name(tensor, where)
         if name in arrays:
-            raise InvalidTensor(f"{shown(name)} comes twice", field=f"{place}.name")
+            raise InvalidTensor(f"{shown(name)} occurs twice", field=f"{where}.name")
         if by_name and name not in by_name:
-            raise _unknown(by_name, f"{place}.name")
-        arrays[name] = _tensor(cast("dict[str, object]", tensor), by_name.get(name), limits, place)
+            raise _unknown(by_name, f"{where}.name")
+        arrays[name] = _tensor(cast("dict[str, object]", tensor), by_name.get(name), limits, where)
     for name in by_name:
         if name not in arrays:
-            raise InvalidTensor(f"no tensor is called {name}", field=f"{path}.inputs")
+            raise InvalidTensor(f"the input {name} is missing", field=f"{path}.inputs")
     return arrays
 
 
@@ -194,5 +198,5 @@ def _name(tensor: object, path: str) -> str:
 def _tensor(
     tensor: dict[str, object], spec: TensorSpec | None, limits: Limits, path: str
 ) -> _Array:
-    kind = _kind(tensor["datatype"], f"{path}.datatype")
-    return _stated(tensor, kind, spec, limits, path)
+    dtype = _stated_dtype(tensor["datatype"], f"{path}.datatype")
+    return _stated(tensor, dtype, spec, limits, path)

@@ -1,13 +1,13 @@
-"""Nested lists to an array, fast; whatever is not plainly right goes to `walking`.
+"""Nested lists to an array: in few steps where all is right, else value by value.
+
+The first way flattens and checks each level with calls that loop in C, and `struct.pack`
+checks every number's range. It has no words for what it refuses: then the second way
+reads one value after another, which is slower, and finds the index of what is wrong. It
+also reads whole numbers that came as ``2.0`` and strings in base64. What both accept
+gives the same array.
 
 NumPy's own reading of nested lists is not used: it takes ``"1"`` and ``True`` for
-numbers and ``None`` for NaN, and it is slower. Here each level is flattened and checked
-by a few calls that loop in C, and `struct.pack` checks every number's range.
-
-Nested lists to an array, value by value: slower than `nested`, and able to say where.
-
-Reads strings, whole numbers that came as ``2.0``, and everything that is wrong. Both
-routes accept the same values and give the same arrays.
+numbers and ``None`` for NaN, and it is slower.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
-from gpfn.tensors.dtypes import KINDS, Kind
+from gpfn.tensors.dtypes import DTYPE_TABLE, Dtype
 from gpfn.tensors.shapes import at, check_shape, counted, over_limit, what
 from gpfn.tensors.spec import TensorSpec
 
@@ -49,10 +49,10 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
         if wanted is not None and len(wanted) != len(shape):
             check_shape(shape, wanted, path)  # no path into the data tells it better
         if wanted is None or shape == _filled(wanted, shape):
-            array = pack(flat, KINDS[spec.dtype], limits, shape)
+            array = pack(flat, DTYPE_TABLE[spec.dtype], limits, shape)
             if array is not None:
                 return array
-    return _decode_by_value(value, spec, limits, path=path)
+    return _read_by_value(value, spec, limits, path=path)
 
 
 def _filled(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -66,8 +66,8 @@ def flatten(
 ) -> tuple[list[Any], tuple[int, ...]] | None:
     """Return the values in row-major order with their shape, or None if ragged.
 
-    Unless the values may be ``texts``, one among them may have been a row of its own:
-    `pack` refuses every text then.
+    With ``texts`` false, a text of one character may stand for a row of one value: it is
+    among the values then, and `pack` refuses it.
     """
     if type(value) is not list:
         return [value], ()
@@ -94,7 +94,7 @@ def _joined(rows: list[list[Any]], width: int, texts: bool) -> list[Any]:
     """Return the rows one after another; raise ValueError unless all are lists so wide."""
     if width == 1:
         joined = [value for (value,) in rows]  # checks the length and halves the time
-        # a text of one character would pass for a row, and an object for its key
+        # a text of one character is unpacked like a row, and an object of one key like one
         if texts and str in {*map(type, joined)} and {*map(type, rows)} != _LISTS:
             raise ValueError("not lists only")
         return joined
@@ -105,22 +105,22 @@ def _joined(rows: list[list[Any]], width: int, texts: bool) -> list[Any]:
     return list(chain.from_iterable(rows))
 
 
-def pack(flat: list[Any], kind: Kind, limits: Limits, shape: tuple[int, ...]) -> _Array | None:
-    """Return a read-only array of the values, or None if any is not plainly right."""
-    if not {*map(type, flat)} <= kind.takes:
+def pack(flat: list[Any], dtype: Dtype, limits: Limits, shape: tuple[int, ...]) -> _Array | None:
+    """Return a read-only array of the values, or None if one of them is not right as it is."""
+    if not {*map(type, flat)} <= dtype.json_types:
         return None
-    if kind.name == "string":
+    if dtype.name == "string":
         texts = _strings(flat, limits)
         return None if texts is None else texts.reshape(shape)
     try:
-        body = _packer(kind.code, len(flat))(*flat)
-        if kind.floating:
+        body = _packer(dtype.code, len(flat))(*flat)
+        if dtype.floating:
             total = sum(flat)
             if total - total != 0:  # NaN or infinity is among them, or the sum overflowed
                 return None
     except (struct.error, OverflowError):  # out of the dtype's range
         return None
-    return np.ndarray(shape, kind.dtype, body)  # read-only, as bytes are
+    return np.ndarray(shape, dtype.numpy, body)  # read-only, as bytes are
 
 
 @lru_cache(maxsize=64)
@@ -141,12 +141,12 @@ def _strings(flat: list[str], limits: Limits) -> _Array | None:
     return array
 
 
-def _decode_by_value(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> _Array:
-    """Return what `gpfn.tensors.nested.decode_nested` returns, or raise what it raises."""
+def _read_by_value(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> _Array:
+    """Return what `decode_nested` returns, or raise what it raises."""
     shape = spec.shape if spec.shape is not None else (None,) * _depth(value, limits, path)
-    walk = _Walk(KINDS[spec.dtype], list(shape), limits, path)
-    walk.visit(value, ())
-    return walk.array()
+    reader = _ValueReader(DTYPE_TABLE[spec.dtype], list(shape), limits, path)
+    reader.read(value, ())
+    return reader.array()
 
 
 def _depth(value: object, limits: Limits, path: str) -> int:
@@ -162,72 +162,74 @@ def _depth(value: object, limits: Limits, path: str) -> int:
     return depth
 
 
-class _Walk:
-    """One walk through nested lists; the first of its siblings sets an unknown size."""
+class _ValueReader:
+    """Reads nested lists value by value; an unknown size is that of the first list there."""
 
-    def __init__(self, kind: Kind, sizes: list[int | None], limits: Limits, path: str) -> None:
-        self.kind = kind
+    def __init__(self, dtype: Dtype, sizes: list[int | None], limits: Limits, path: str) -> None:
+        self.dtype = dtype
         self.sizes = sizes
         self.limits = limits
         self.path = path
         self.flat: list[object] = []
         self.string_bytes = 0
 
-    def visit(self, value: object, place: tuple[int, ...]) -> None:
-        axis = len(place)
+    def read(self, value: object, index: tuple[int, ...]) -> None:
+        """Add the values in ``value``, which stands at ``index``, in row-major order."""
+        axis = len(index)
         if axis == len(self.sizes):
-            self.flat.append(self._leaf(value, place))
+            self.flat.append(self._leaf(value, index))
             return
-        rows = self._list(value, place)
+        rows = self._list(value, index)
         if len(self.flat) + len(rows) > self.limits.elements:
             raise over_limit("elements", self.limits, self.path)
-        for index, row in enumerate(rows):
-            self.visit(row, (*place, index))
+        for number, row in enumerate(rows):
+            self.read(row, (*index, number))
 
     def array(self) -> _Array:
-        array: npt.NDArray[Any] = np.empty(len(self.flat), self.kind.dtype)
+        array: npt.NDArray[Any] = np.empty(len(self.flat), self.dtype.numpy)
         array[:] = self.flat
         array.flags.writeable = False
         return array.reshape([size or 0 for size in self.sizes])
 
-    def _list(self, value: object, place: tuple[int, ...]) -> list[object]:
-        axis = len(place)
-        noun = self.kind.noun if axis == len(self.sizes) - 1 else "list"
+    def _list(self, value: object, index: tuple[int, ...]) -> list[object]:
+        axis = len(index)
+        noun = self.dtype.noun if axis == len(self.sizes) - 1 else "list"
         size = self.sizes[axis]
         if type(value) is not list:
             wanted = f"{noun}s" if size is None else counted(size, noun)
-            raise self._wrong(f"expected a list of {wanted}, got {what(value)}", place)
+            raise self._wrong(f"expected a list of {wanted}, got {what(value)}", index)
         rows = cast("list[object]", value)
         if size is None:
             self.sizes[axis] = len(rows)
         elif size != len(rows):
-            raise self._wrong(f"expected {counted(size, noun)}, got {len(rows)}", place)
+            raise self._wrong(f"expected {counted(size, noun)}, got {len(rows)}", index)
         if not rows and axis < len(self.sizes) - 1:
-            raise self._wrong("expected a list of lists, got an empty list", place)
+            raise self._wrong("expected a list of lists, got an empty list", index)
         return rows
 
-    def _leaf(self, value: object, place: tuple[int, ...]) -> object:
-        if self.kind.name == "string":
-            return self._string(value, place)
-        if type(value) not in self.kind.takes and not (self.kind.whole and type(value) is float):
-            raise self._wrong(f"expected a {self.kind.noun}, got {what(value)}", place)
+    def _leaf(self, value: object, index: tuple[int, ...]) -> object:
+        dtype = self.dtype
+        if dtype.name == "string":
+            return self._string(value, index)
+        if type(value) not in dtype.json_types and not (dtype.whole and type(value) is float):
+            raise self._wrong(f"expected a {dtype.noun}, got {what(value)}", index)
         try:
-            return _CHECKS[self.kind.dtype.kind](cast("float", value), self.kind)
+            return _CHECKS[dtype.numpy.kind](cast("float", value), dtype)
         except ValueError as error:
-            raise self._wrong(str(error), place) from None
+            raise self._wrong(str(error), index) from None
 
-    def _string(self, value: object, place: tuple[int, ...]) -> bytes:
+    def _string(self, value: object, index: tuple[int, ...]) -> bytes:
         try:
             text = _bytes_of(value)
         except ValueError as error:
-            raise self._wrong(str(error), place) from None
+            raise self._wrong(str(error), index) from None
         self.string_bytes += len(text)
         if self.string_bytes > self.limits.string_bytes:
-            raise over_limit("string_bytes", self.limits, at(self.path, place))
+            raise over_limit("string_bytes", self.limits, at(self.path, index))
         return text
 
-    def _wrong(self, detail: str, place: tuple[int, ...]) -> InvalidTensor:
-        return InvalidTensor(detail, field=at(self.path, place))
+    def _wrong(self, detail: str, index: tuple[int, ...]) -> InvalidTensor:
+        return InvalidTensor(detail, field=at(self.path, index))
 
 
 def _bytes_of(value: object) -> bytes:
@@ -245,30 +247,32 @@ def _bytes_of(value: object) -> bytes:
     raise ValueError(f'expected a string or {{"b64": …}}, got {what(value)}')
 
 
-def _boolean(value: float, _kind: Kind) -> object:
+def _boolean(value: float, _dtype: Dtype) -> object:
     return value
 
 
-def _whole(value: float, kind: Kind) -> int:
+def _whole(value: float, dtype: Dtype) -> int:
     if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"{value!r} is not a whole number ({kind.name})")
+        raise ValueError(f"{value!r} is not a whole number ({dtype.name})")
     number = int(value)
-    if not kind.low <= number <= kind.high:
+    if not dtype.low <= number <= dtype.high:
         spelled = what(value)
-        raise ValueError(f"{spelled} is out of range for {kind.name} ({kind.low} to {kind.high})")
+        raise ValueError(
+            f"{spelled} is out of range for {dtype.name} ({dtype.low} to {dtype.high})"
+        )
     return number
 
 
-def _floating(value: float, kind: Kind) -> float:
+def _floating(value: float, dtype: Dtype) -> float:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"expected a finite number, got {value!r}")
     try:
         number = float(value)
-        fits = abs(number) < _BOUNDS[kind.name]
+        fits = abs(number) < _BOUNDS[dtype.name]
     except OverflowError:
         fits = False
     if not fits:
-        raise ValueError(f"{what(value)} is too large for {kind.name}")
+        raise ValueError(f"{what(value)} is too large for {dtype.name}")
     return number
 
 
@@ -279,7 +283,7 @@ _BOUNDS = {
     "float64": math.inf,
 }
 
-_CHECKS: dict[str, Callable[[float, Kind], object]] = {
+_CHECKS: dict[str, Callable[[float, Dtype], object]] = {
     "b": _boolean,
     "u": _whole,
     "i": _whole,

@@ -19,7 +19,7 @@ from numpy.lib import format as npy_format
 
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
-from gpfn.tensors.cast import fit
+from gpfn.tensors.cast import cast_to
 from gpfn.tensors.shapes import bounded_shape, over_limit, shape_text, shown
 from gpfn.tensors.spec import TensorSpec
 
@@ -66,8 +66,8 @@ def decode_npy(
     array.flags.writeable = False
     _check_contents(array, limits, path)
     if spec is None:
-        return fit(array, TensorSpec("string"), path=path) if dtype.kind in "SU" else array
-    return fit(array, spec, path=path)
+        return cast_to(array, TensorSpec("string"), path=path) if dtype.kind in "SU" else array
+    return cast_to(array, spec, path=path)
 
 
 def encode_npy(array: _Array) -> bytes:
@@ -133,12 +133,12 @@ def _check_header(header: _Header, limits: Limits, path: str) -> None:
 
 def _check_contents(array: _Array, limits: Limits, path: str) -> None:
     """Refuse what NumPy takes from a buffer unseen, and falls over later."""
-    kind = array.dtype.kind
-    if kind in "SU" and array.nbytes > limits.string_bytes:
+    letter = array.dtype.kind
+    if letter in "SU" and array.nbytes > limits.string_bytes:
         raise over_limit("string_bytes", limits, path)
-    if kind == "b" and array.size and array.view(np.uint8).max() > 1:
+    if letter == "b" and array.size and array.view(np.uint8).max() > 1:
         raise InvalidTensor("a boolean is neither 0 nor 1", field=path)
-    if kind == "U" and array.size:
+    if letter == "U" and array.size:
         points = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
         if points.max() > sys.maxunicode:
             raise InvalidTensor("a character is beyond Unicode", field=path)
@@ -146,7 +146,7 @@ def _check_contents(array: _Array, limits: Limits, path: str) -> None:
 
 def _fixed_width(array: _Array) -> "npt.NDArray[np.bytes_]":
     """Return strings as an ``S`` array, which cannot hold a zero byte at a string's end."""
-    texts = fit(array, TensorSpec("string"), path="data")
+    texts = cast_to(array, TensorSpec("string"), path="data")
     fixed = texts.astype(np.bytes_)
     if fixed.astype(object).ravel().tolist() != texts.ravel().tolist():
         raise InvalidTensor("a string ends in a zero byte, which .npy cannot hold", field="data")

@@ -13,9 +13,16 @@ import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
-from gpfn.tensors.cast import dtype_name, fit
-from gpfn.tensors.dtypes import KINDS, Kind, kind_named
-from gpfn.tensors.shapes import counted, filled, over_limit, shape_from_text, shape_text, shown
+from gpfn.tensors.cast import cast_to, dtype_name
+from gpfn.tensors.dtypes import DTYPE_TABLE, Dtype, find_dtype
+from gpfn.tensors.shapes import (
+    complete_shape,
+    counted,
+    over_limit,
+    shape_from_text,
+    shape_text,
+    shown,
+)
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_raw", "encode_raw"]
@@ -37,20 +44,20 @@ def decode_raw(
     absent the spec says it. Raises InvalidTensor when the bytes are too few, too many
     or do not fit the spec, TooLarge over a limit.
     """
-    kind = _kind(attributes.get("dtype"), spec)
-    flat = _flat(data, kind, limits, path)
+    dtype = _stated_dtype(attributes.get("dtype"), spec)
+    flat = _flat(data, dtype, limits, path)
     if len(flat) > limits.elements:
         raise over_limit("elements", limits, path)
     stated = attributes.get("shape")
     if stated is not None:
         shape = shape_from_text(stated, limits, path="shape")
     else:
-        shape = filled(spec, len(flat), path=path) if spec is not None else (len(flat),)
+        shape = complete_shape(spec, len(flat), path=path) if spec is not None else (len(flat),)
     if math.prod(shape) != len(flat):
-        count = counted(len(flat), kind.noun)
+        count = counted(len(flat), dtype.noun)
         raise InvalidTensor(f"shape {shape_text(shape)} does not hold {count}", field=path)
     array = flat.reshape(shape)
-    return array if spec is None else fit(array, spec, path=path)
+    return array if spec is None else cast_to(array, spec, path=path)
 
 
 def encode_raw(array: _Array) -> tuple[bytes, dict[str, str]]:
@@ -58,37 +65,37 @@ def encode_raw(array: _Array) -> tuple[bytes, dict[str, str]]:
     name = dtype_name(array)
     attributes = {"dtype": name, "shape": ",".join(map(str, array.shape))}
     if name == "string":
-        texts = fit(array, TensorSpec("string"), path="data").ravel().tolist()
+        texts = cast_to(array, TensorSpec("string"), path="data").ravel().tolist()
         return b"".join(struct.pack("<I", len(text)) + text for text in texts), attributes
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(), attributes
 
 
-def _kind(stated: str | None, spec: TensorSpec | None) -> Kind:
+def _stated_dtype(stated: str | None, spec: TensorSpec | None) -> Dtype:
     if stated is None:
         if spec is None:
             raise InvalidTensor("state a dtype: nothing declares it", field="dtype")
-        return KINDS[spec.dtype]
-    kind = kind_named(stated)
-    if kind is None:
-        known = ", ".join(KINDS)
+        return DTYPE_TABLE[spec.dtype]
+    dtype = find_dtype(stated)
+    if dtype is None:
+        known = ", ".join(DTYPE_TABLE)
         raise InvalidTensor(f"unknown dtype {shown(stated)}; known: {known}", field="dtype")
-    return kind
+    return dtype
 
 
-def _flat(data: bytes | memoryview, kind: Kind, limits: Limits, path: str) -> _Array:
-    if kind.name == "string":
+def _flat(data: bytes | memoryview, dtype: Dtype, limits: Limits, path: str) -> _Array:
+    if dtype.name == "string":
         return _strings(memoryview(data).cast("B"), limits, path)
-    size = kind.dtype.itemsize
+    size = dtype.numpy.itemsize
     length = memoryview(data).nbytes
     if length % size:
         raise InvalidTensor(
-            f"expected a multiple of {size} bytes ({kind.name}), got {length}", field=path
+            f"expected a multiple of {size} bytes ({dtype.name}), got {length}", field=path
         )
     raw = np.frombuffer(data, np.uint8)
-    if kind.name == "bool" and raw.size and raw.max() > 1:
-        place = int(np.argmax(raw > 1))
-        raise InvalidTensor(f"expected 0 or 1, got {raw[place]}", field=f"{path}[{place}]")
-    flat: _Array = raw.view(kind.dtype.newbyteorder("<"))
+    if dtype.name == "bool" and raw.size and raw.max() > 1:
+        index = int(np.argmax(raw > 1))
+        raise InvalidTensor(f"expected 0 or 1, got {raw[index]}", field=f"{path}[{index}]")
+    flat: _Array = raw.view(dtype.numpy.newbyteorder("<"))
     flat.flags.writeable = False
     return flat
 

@@ -1,8 +1,6 @@
-"""A stated shape, and how many values it asks for.
+"""Shapes: checked against a spec and the limits, worked out, regrouped, told in errors.
 
-How errors speak: paths into the data, counts of things, shapes.
-
-Numbers in whatever shape, read as windows of one shape.
+The words of errors are here as well: paths into the data, counts, shapes, values.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ __all__ = [
     "bounded_shape",
     "check_shape",
     "checked_shape",
+    "complete_shape",
     "counted",
-    "filled",
     "over_limit",
     "shape_from_text",
     "shape_text",
@@ -81,7 +79,7 @@ _DIGITS = 19
 """As many as a size of 64 bits has."""
 
 
-def filled(spec: TensorSpec, count: int, *, path: str) -> tuple[int, ...]:
+def complete_shape(spec: TensorSpec, count: int, *, path: str) -> tuple[int, ...]:
     """Return the spec's shape for ``count`` values, its one unknown size worked out."""
     if spec.shape is None:
         return (count,)

@@ -12,7 +12,7 @@ NUMBERS: list[object] = [[float(i)] for i in range(20)]
 
 
 def changed(*path: int, to: object) -> list[object]:
-    """Return five windows of 20 numbers with one place changed."""
+    """Return five windows of 20 numbers with one value changed."""
     data: list[object] = [[list(row) for row in NUMBERS] for _ in range(5)]
     target = data
     for index in path[:-1]:
@@ -108,7 +108,7 @@ def test_a_scalar_has_no_axes() -> None:
 def test_limits_hold(value: object, limits: Limits, error: str) -> None:
     assert refusal(lambda: decode_json(value, [spec("int8")], limits), TooLarge).startswith(error)
     slowly = refusal(
-        lambda: nested._decode_by_value(value, spec("int8"), limits, path="data"), TooLarge
+        lambda: nested._read_by_value(value, spec("int8"), limits, path="data"), TooLarge
     )
     assert slowly.startswith(error)
 
@@ -121,7 +121,7 @@ def test_bytes_in_strings_are_limited() -> None:
     assert decode_json(["abc", "de"], [spec("string")], limits)["x"].size == 2
 
 
-def test_nesting_is_bounded_before_it_is_walked() -> None:
+def test_nesting_is_bounded_before_it_is_read() -> None:
     value: object = 1
     for _ in range(50_000):
         value = [value]

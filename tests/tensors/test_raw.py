@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from gpfn.errors import InvalidTensor, TooLarge
 from gpfn.limits import Limits
 from gpfn.tensors import TensorSpec
-from gpfn.tensors.dtypes import KINDS
+from gpfn.tensors.dtypes import DTYPE_TABLE
 from gpfn.tensors.raw import decode_raw, encode_raw
 from tests.tensors.asking import LIMITS, SERIES, refusal, spec
 
@@ -120,7 +120,7 @@ def test_no_bytes_are_no_values() -> None:
     assert decode(b"", SERIES, shape="0,20,1").shape == (0, 20, 1)
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("name", sorted(DTYPE_TABLE))
 def test_what_is_encoded_is_decoded_again(name: str) -> None:
     array = np.array([[1, 0], [0, 1]]).astype(str if name == "string" else name)
     for layout in (array, array.T, np.asfortranarray(array), array[::-1]):
@@ -136,7 +136,11 @@ def test_foreign_byte_orders_go_out_little_endian() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=40), st.sampled_from([*KINDS, "FP32"]), st.text("0123,[] -", max_size=8))
+@given(
+    st.binary(max_size=40),
+    st.sampled_from([*DTYPE_TABLE, "FP32"]),
+    st.text("0123,[] -", max_size=8),
+)
 def test_any_bytes_give_an_array_or_an_error(data: bytes, dtype: str, shape: str) -> None:
     try:
         array = decode(data, None, dtype=dtype, shape=shape)

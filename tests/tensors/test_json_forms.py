@@ -58,9 +58,9 @@ def test_one_input_may_be_named_too() -> None:
     [
         ([1], "data: expected an object with a, b, got a list of 1"),
         ({"a": [1]}, "data.b: missing"),
-        ({"a": [1], "b": [1, 2], "c": 1}, "data.c: no input is called so; known: a, b"),
+        ({"a": [1], "b": [1, 2], "c": 1}, "data.c: unknown input; known: a, b"),
         ({"a": [1], "b": [1, 300]}, "data.b[1]: 300 is out of range for int8 (-128 to 127)"),
-        ({"\r\n" * 99: 1}, "data.'" + "\\r\\n" * 9 + "\\r…: no input is called so; known: a, b"),
+        ({"\r\n" * 99: 1}, "data.'" + "\\r\\n" * 9 + "\\r…: unknown input; known: a, b"),
     ],
 )
 def test_named_inputs_that_are_wrong(value: object, error: str) -> None:
@@ -140,12 +140,12 @@ def test_open_inference_datatypes_without_a_spec(
     ("inputs", "error"),
     [
         ({}, "data.inputs: expected a list, got an object"),
-        ([], "data.inputs: no tensor is called series"),
+        ([], "data.inputs: the input series is missing"),
         ([1], "data.inputs[0]: expected an object, got 1"),
         ([{"name": "series"}], "data.inputs[0].shape: missing"),
         ([tensor(name=1)], "data.inputs[0].name: expected a string, got 1"),
-        ([tensor(name="y")], "data.inputs[0].name: no input is called so; known: series"),
-        ([tensor(), tensor()], "data.inputs[1].name: 'series' comes twice"),
+        ([tensor(name="y")], "data.inputs[0].name: unknown input; known: series"),
+        ([tensor(), tensor()], "data.inputs[1].name: 'series' occurs twice"),
         ([tensor(datatype="BF16")], "data.inputs[0].datatype: unknown datatype 'BF16'; known: B"),
         ([tensor(datatype=["FP32"])], "data.inputs[0].datatype: unknown datatype ['FP32']"),
         ([tensor(shape=[40])], "data.inputs[0]: expected shape (any, 20, 1), got (40,)"),
