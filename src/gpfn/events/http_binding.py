@@ -25,8 +25,8 @@ _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 # Section 3.1.3.2: space, double quote, percent and all but printable ASCII are encoded.
 _UNSAFE = re.compile(r"[^!#$&-~]")
 _ENCODED = tuple(
-    chr(octet) if 0x21 <= octet <= 0x7E and octet not in b'"%' else f"%{octet:02X}"
-    for octet in range(256)
+    chr(byte) if 0x21 <= byte <= 0x7E and byte not in b'"%' else f"%{byte:02X}"
+    for byte in range(256)
 )
 
 
@@ -97,29 +97,29 @@ def _older_event(message: Message, data: bytes | memoryview | None) -> Event:
 def decode_value(value: str, name: str) -> str:
     """Return the text that a header's value stands for.
 
-    ``value`` is as HTTP libraries give it, one character an octet. A value in double
-    quotes is unquoted, then percent-encoded octets are decoded once; a percent sign that
-    begins none is kept. Raises InvalidEvent when the octets are no UTF-8.
+    ``value`` is as HTTP libraries give it, one character a byte. A value in double
+    quotes is unquoted, then percent-encoded bytes are decoded once; a percent sign that
+    begins none is kept. Raises InvalidEvent when the bytes are no UTF-8.
     """
     if '"' not in value and "%" not in value and value.isascii():
         return value
     try:
-        octets = value.encode("latin-1")
+        raw = value.encode("latin-1")
     except UnicodeEncodeError:
-        octets = value.encode("utf-8", "surrogatepass")  # text already, not octets
-    if b'"' in octets:
-        octets = _unquoted(octets)
-    octets = _PERCENT.sub(lambda part: bytes.fromhex(part[1].decode("ascii")), octets)
+        raw = value.encode("utf-8", "surrogatepass")  # text already, not bytes
+    if b'"' in raw:
+        raw = _unquoted(raw)
+    raw = _PERCENT.sub(lambda part: bytes.fromhex(part[1].decode("ascii")), raw)
     try:
-        return octets.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidEvent(f"not UTF-8 once decoded: {quoted(value)}", field=name) from None
 
 
-def _unquoted(octets: bytes) -> bytes:
+def _unquoted(raw: bytes) -> bytes:
     """Return what a quoted string says; anything else as it is (RFC 7230, section 3.2.6)."""
-    whole = _QUOTED.fullmatch(octets)
-    return octets if whole is None else _ESCAPED.sub(rb"\1", whole[1])
+    whole = _QUOTED.fullmatch(raw)
+    return raw if whole is None else _ESCAPED.sub(rb"\1", whole[1])
 
 
 def encode_value(value: Value) -> str:
@@ -128,7 +128,7 @@ def encode_value(value: Value) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)
     if _UNSAFE.search(value) is None:
         return value
-    return "".join([_ENCODED[octet] for octet in value.encode()])
+    return "".join([_ENCODED[byte] for byte in value.encode()])
 
 
 def write_binary(event: Event) -> Message:

@@ -82,9 +82,9 @@ def _from_0_3(document: dict[str, object]) -> dict[str, object]:
         shown = quoted(encoding) if isinstance(encoding, str) else kind(encoding)
         raise InvalidEvent(f"expected Base64, got {shown}", field="datacontentencoding")
     found: dict[str, object] = {}
-    _place(found, document, "")
-    _place_schema(found, "schemaurl")
-    _place_data(found, base64=encoding is not None)
+    _add(found, document, "")
+    _rename_schema(found, "schemaurl")
+    _rename_data(found, base64=encoding is not None)
     return found
 
 
@@ -94,11 +94,11 @@ def _from_0_1(document: dict[str, object]) -> dict[str, object]:
         raise InvalidEvent(f"expected an object, got {kind(extensions)}", field="extensions")
     known = {new: document.pop(old) for old, new in _FROM_0_1.items() if old in document}
     found: dict[str, object] = {}
-    _place(found, known, "")
-    _place(found, document, "")
-    _place(found, extensions or {}, "extensions.")
-    _place_schema(found, "schemaURL")
-    _place_data(found, base64=False)
+    _add(found, known, "")
+    _add(found, document, "")
+    _add(found, extensions or {}, "extensions.")
+    _rename_schema(found, "schemaURL")
+    _rename_data(found, base64=False)
     return found
 
 
@@ -108,7 +108,7 @@ _READERS: Mapping[tuple[str, str], Callable[[dict[str, object]], dict[str, objec
 }
 
 
-def _place(found: dict[str, object], members: Mapping[str, object], path: str) -> None:
+def _add(found: dict[str, object], members: Mapping[str, object], path: str) -> None:
     """Add members to ``found`` with names and values that 1.0 allows."""
     for name, value in members.items():
         if name == "data" and not path:
@@ -123,7 +123,7 @@ def _place(found: dict[str, object], members: Mapping[str, object], path: str) -
         found[new] = orjson.dumps(value).decode() if isinstance(value, dict) else value
 
 
-def _place_schema(found: dict[str, object], field: str) -> None:
+def _rename_schema(found: dict[str, object], field: str) -> None:
     """Call the schema's address ``dataschema`` when it is absolute, as 1.0 wants it."""
     schema = found.get("schemaurl")
     if schema is None:
@@ -135,8 +135,8 @@ def _place_schema(found: dict[str, object], field: str) -> None:
         found["dataschema"] = found.pop("schemaurl")
 
 
-def _place_data(document: dict[str, object], *, base64: bool) -> None:
-    """Call data by the name that 1.0 gives them: ``data_base64`` when they are octets.
+def _rename_data(document: dict[str, object], *, base64: bool) -> None:
+    """Call data by the name that 1.0 gives them: ``data_base64`` when they are bytes.
 
     JSON format 0.3, section 3.1 (and 0.1, 2.3): a string is base64 when the content
     encoding says so, or when the media type is neither JSON nor text.
@@ -144,6 +144,6 @@ def _place_data(document: dict[str, object], *, base64: bool) -> None:
     data, media_type = document.get("data"), document.get("datacontenttype")
     if not isinstance(data, str):
         return
-    octets = isinstance(media_type, str) and not is_json(media_type) and not is_text(media_type)
-    if base64 or octets:
+    binary = isinstance(media_type, str) and not is_json(media_type) and not is_text(media_type)
+    if base64 or binary:
         document["data_base64"] = document.pop("data")
