@@ -25,10 +25,22 @@ _DIGITS = "0123456789"
 def is_timestamp(text: str) -> bool:
     """Say whether ``text`` is a date-time of RFC 3339, section 5.6; leap seconds are."""
     try:
+        if text[19:] == "Z" and text[4:17:3] == "--T::" and text[11:13] != "24":
+            datetime.fromisoformat(text)  # the usual form, in one step
+        else:
+            _moment(text)
+            _rest(text)
+    except ValueError:
+        return text[19:] == "Z" and _is_moment(text)  # a leap second, the year 0
+    return True
+
+
+def _is_moment(text: str) -> bool:
+    try:
         _moment(text)
-        return text[19:] == "Z" or _rest(text) is not None
     except ValueError:
         return False
+    return True
 
 
 def epoch_seconds(text: str) -> float:

@@ -52,7 +52,7 @@ _PERCENT = r"%[0-9A-Fa-f]{2}"
 
 
 def _run(characters: str) -> str:
-    """Return the pattern of any number of these characters and percent-encoded octets."""
+    """Return the pattern of any number of these characters and percent-encoded bytes."""
     return f"[{characters}]*+(?:{_PERCENT}[{characters}]*+)*+"
 
 
@@ -124,8 +124,11 @@ def check(attributes: dict[str, object]) -> dict[str, Value]:
     return attributes  # type: ignore[return-value] # each value has been looked at
 
 
-def judge(attributes: dict[str, object]) -> int:
-    """Check the attributes, drop those that are null, say how many were no strings."""
+def judge(attributes: dict[str, object], *, printable: bool = False) -> int:
+    """Check the attributes, drop those that are null, say how many were no strings.
+
+    ``printable`` says that the text they were parsed from is printable ASCII throughout.
+    """
     if not ("id" in attributes and "source" in attributes and "type" in attributes):
         missing = next(name for name in REQUIRED if name not in attributes)
         raise InvalidEvent("a required attribute is missing", field=missing)
@@ -138,7 +141,7 @@ def judge(attributes: dict[str, object]) -> int:
             if _seen(value) != name:
                 _check_grammar(name, value)
         # Printable text holds no forbidden character, and most text is printable.
-        elif not (name in _USUAL and value and value.isprintable()):
+        elif not (name in _USUAL and value and (printable or value.isprintable())):
             _check_text(name, value)
     if others:  # JSON format, section 2.2: null is the same as absent
         for name in [name for name, value in attributes.items() if value is None]:

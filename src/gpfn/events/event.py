@@ -21,8 +21,9 @@ ABSENT: object = object()
 DEFAULT_SOURCE = "/gpfn"
 """The ``source`` of a reply when nobody configured one."""
 
+_new = object.__new__
 _CARRIED = ("subject", "traceparent", "tracestate", "correlationid")
-_OCTETS = (bytes, bytearray, memoryview)
+_BYTES = (bytes, bytearray, memoryview)
 
 
 class Event:
@@ -83,7 +84,7 @@ class Event:
         valid_json: bool = False,
     ) -> Event:
         """Return an event of attributes that are checked already; for the codecs."""
-        event = cls.__new__(cls)
+        event = _new(cls)
         event._attributes = attributes
         event._data = data
         event._value = value
@@ -93,7 +94,7 @@ class Event:
 
     def _set_data(self, data: object, valid_json: bool) -> None:
         media_type: str | None = self._attributes.get("datacontenttype")  # type: ignore[assignment]
-        if isinstance(data, _OCTETS):
+        if isinstance(data, _BYTES):
             self._data = bytes(data) if isinstance(data, bytearray) else data
             self._valid_json = valid_json and media_type is not None and is_json(media_type)
         elif data is not None and (media_type is None or is_json(media_type)):
@@ -246,8 +247,7 @@ class Event:
         if valid_json and datacontenttype == JSON and data.__class__ is bytes:
             return Event.received(attributes, data, valid_json=True)
         event = Event.received(attributes, None)
-        if data is not None:
-            event._set_data(data, valid_json)
+        event._set_data(data, valid_json)
         return event
 
     def __eq__(self, other: object) -> bool:

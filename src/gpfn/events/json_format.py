@@ -14,7 +14,7 @@ from gpfn.errors import InvalidEvent, TooLarge
 from gpfn.events import legacy
 from gpfn.events.attributes import Value, check, judge, kind
 from gpfn.events.event import ABSENT, Event
-from gpfn.events.json_text import encode, parse, refuse_duplicates, scan
+from gpfn.events.json_text import encode, refuse_duplicates, scan, unreadable
 from gpfn.media import JSON, charset, is_json, is_text
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 
 
 _SHORT = 4096  # bytes in which counting one by one is the faster way
+_BACKSLASH, _DEL = 0x5C, 0x7F
 
 
 def is_envelope(value: object) -> bool:
@@ -38,7 +39,11 @@ def is_envelope(value: object) -> bool:
 
 def read_event(text: bytes) -> Event:
     """Return the event of a body in the structured format; raises InvalidEvent."""
-    return read_value(parse(text), text)
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise unreadable(text, error) from None
+    return read_value(document, text)
 
 
 def read_value(document: object, text: bytes | None = None) -> Event:
@@ -58,8 +63,10 @@ def read_value(document: object, text: bytes | None = None) -> Event:
     del document["specversion"]
     data = document.pop("data", ABSENT)
     encoded = document.pop("data_base64", ABSENT)
+    # JSON text holds control characters in escapes only, DEL excepted.
+    printable = text is not None and text.isascii() and _BACKSLASH not in text and _DEL not in text
     try:
-        others = judge(document) + (encoded is None)
+        others = judge(document, printable=printable) + (encoded is None)
     except InvalidEvent:
         if text is not None:
             scan(text)  # a member that occurs twice is the better reason
@@ -124,7 +131,7 @@ def _with_data(attributes: dict[str, Value], data: object, encoded: object, vers
     media_type = str(attributes.get("datacontenttype", JSON))
     if data is ABSENT or is_json(media_type):
         return Event.received(attributes, None, data, version)
-    return Event.received(attributes, _text_octets(data, media_type), ABSENT, version)
+    return Event.received(attributes, _text_bytes(data, media_type), ABSENT, version)
 
 
 def _decoded(encoded: object, version: str) -> bytes:
@@ -137,8 +144,8 @@ def _decoded(encoded: object, version: str) -> bytes:
         raise InvalidEvent(f"not base64: {error}", field=field) from None
 
 
-def _text_octets(data: object, media_type: str) -> bytes:
-    """Return text as the octets that its media type speaks of (section 3.1.2)."""
+def _text_bytes(data: object, media_type: str) -> bytes:
+    """Return text as bytes in the charset of its media type (section 3.1.2)."""
     if not isinstance(data, str):
         raise InvalidEvent(f"expected a string for {media_type}, got {kind(data)}", field="data")
     codec = charset(media_type)
@@ -154,8 +161,8 @@ def write_event(event: Event) -> bytes:
     """Return the event as JSON text in the structured format."""
     if event._valid_json:
         # Two texts that are JSON need no third object around them to become one.
-        texts = (orjson.dumps(event._attributes)[1:-1], event._data)
-        return b'{"specversion":"1.0",%b,"data":%b}' % texts  # type: ignore[str-format] # octets
+        attributes = orjson.dumps(event._attributes)[1:-1]
+        return b"".join((b'{"specversion":"1.0",', attributes, b',"data":', event._data, b"}"))  # type: ignore[arg-type] # bytes
     return encode(event_document(event, fragment=True))
 
 

@@ -1,4 +1,4 @@
-"""From a message to its events and back: which of the three modes it is, and no mode at all."""
+"""From a message to its events, in whichever mode it has, and back."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -34,6 +34,7 @@ Nonfinite = Literal["null", "refuse"]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _SHORT = 2048
+_N = ord("n")
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -123,7 +124,7 @@ def encode(
         body = _nested(arrays)
         # orjson writes null for NaN and infinity: in a short text that is found soonest.
         # Numbers and booleans have no other n in their text.
-        if body is not None and len(body) <= _SHORT and b"n" not in body:
+        if body is not None and len(body) <= _SHORT and _N not in body:
             return _encoded(Encoded, (body, JSON, False, _NONE))
         return _json(arrays, JSON, form, nonfinite, body)
     known = family(media_type)

@@ -33,6 +33,7 @@ from gpfn.tensors.spec import TensorSpec
 __all__ = ["decode_nested", "flatten", "pack"]
 
 _Array = npt.NDArray[np.generic]
+_ndarray = np.ndarray
 
 
 def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str) -> _Array:
@@ -42,14 +43,15 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
     does; everything else has to be exact. Raises InvalidTensor with the path of what is
     wrong and TooLarge over a limit.
     """
-    flattened = flatten(value, limits, path, texts=spec.dtype == "string")
+    dtype = DTYPE_TABLE[spec.dtype]
+    flattened = flatten(value, limits, path, texts=not dtype.code)
     if flattened is not None and flattened[1]:
         flat, shape = flattened
         wanted = spec.shape
         if wanted is not None and len(wanted) != len(shape):
             check_shape(shape, wanted, path)  # no path into the data tells it better
         if wanted is None or shape == _filled(wanted, shape):
-            array = pack(flat, DTYPE_TABLE[spec.dtype], limits, shape)
+            array = pack(flat, dtype, limits, shape)
             if array is not None:
                 return array
     return _read_by_value(value, spec, limits, path=path)
@@ -76,7 +78,12 @@ def flatten(
     while flat and type(flat[0]) is list:
         width = len(flat[0])
         try:
-            flat = flat[0] if len(flat) == 1 else _joined(flat, width, texts)
+            if len(flat) == 1:
+                flat = flat[0]
+            elif width == 1 and not texts:
+                flat = [one for (one,) in flat]  # checks the length and halves the time
+            else:
+                flat = _joined(flat)
         except (TypeError, ValueError):  # rows that are no lists, or of other lengths
             return None
         shape = (*shape, width)
@@ -90,14 +97,8 @@ def flatten(
 _LISTS = {list}
 
 
-def _joined(rows: list[list[Any]], width: int, texts: bool) -> list[Any]:
-    """Return the rows one after another; raise ValueError unless all are lists so wide."""
-    if width == 1:
-        joined = [value for (value,) in rows]  # checks the length and halves the time
-        # a text of one character is unpacked like a row, and an object of one key like one
-        if texts and str in {*map(type, joined)} and {*map(type, rows)} != _LISTS:
-            raise ValueError("not lists only")
-        return joined
+def _joined(rows: list[list[Any]]) -> list[Any]:
+    """Return the rows one after another; raise ValueError unless all are lists of one length."""
     if {*map(type, rows)} != _LISTS:
         raise ValueError("not lists only")
     if len({*map(len, rows)}) != 1:
@@ -107,7 +108,7 @@ def _joined(rows: list[list[Any]], width: int, texts: bool) -> list[Any]:
 
 def pack(flat: list[Any], dtype: Dtype, limits: Limits, shape: tuple[int, ...]) -> _Array | None:
     """Return a read-only array of the values, or None if one of them is not right as it is."""
-    if not {*map(type, flat)} <= dtype.json_types:
+    if not dtype.json_types.issuperset(map(type, flat)):
         return None
     if dtype.name == "string":
         texts = _strings(flat, limits)
@@ -120,7 +121,7 @@ def pack(flat: list[Any], dtype: Dtype, limits: Limits, shape: tuple[int, ...]) 
                 return None
     except (struct.error, OverflowError):  # out of the dtype's range
         return None
-    return np.ndarray(shape, dtype.numpy, body)  # read-only, as bytes are
+    return _ndarray(shape, dtype.numpy, body)  # read-only, as bytes are
 
 
 @lru_cache(maxsize=64)
