@@ -96,8 +96,8 @@ def test_declared_ends_are_checked_before_the_call() -> None:
     [
         (np.zeros((2, 2)), "expected shape"),
         (np.array(["a", "b"]), "expected float32, got string"),
-        ((1, 2), "gave output_0, output_1, not y"),
-        ({"z": 1}, "gave z, not y"),
+        ((1, 2), "not give the declared output y, but output_0, output_1"),
+        ({"z": 1}, "not give the declared output y, but z"),
     ],
 )
 def test_a_broken_promise_is_not_the_callers_fault(result: object, told: str) -> None:

@@ -143,8 +143,8 @@ def test_another_model_behind_the_same_url(
         with pytest.raises(InvalidTensor):  # it asks again before it refuses
             model({"series": windows[:, :3], "x": windows})
         assert list(model({"series": windows})) == ["forecast"]
-        monkeypatch.setattr(remote, "_BELIEVED_SECONDS", 0.0)
-        model._believed = Deadline(0.0)  # type: ignore[attr-defined]
+        monkeypatch.setattr(remote, "_METADATA_KEPT_SECONDS", 0.0)
+        model._expires = Deadline(0.0)  # type: ignore[attr-defined]
         model({"series": windows})
         service.ready(open_model(made / "slow.tflite"))
         assert list(model({"anything": np.zeros((1, 768), np.float32)})) == ["y"]
@@ -208,7 +208,10 @@ class Liar:
 
 
 def test_another_shape_than_promised() -> None:
-    with serving(Liar()) as (_, model, _), pytest.raises(BrokenReply, match="not promise: y: exp"):
+    with (
+        serving(Liar()) as (_, model, _),
+        pytest.raises(BrokenReply, match="differs from its metadata: y: exp"),
+    ):
         model({"x": np.zeros((1, 2), np.float32)})
 
 

@@ -15,7 +15,7 @@ from gpfn.errors import DownloadFailed
 from gpfn.models.catalogue import default_catalogue
 from gpfn.models.description import ModelFile
 from gpfn.models.download import Terms
-from gpfn.models.files import cache_folder, cached_path, only_one
+from gpfn.models.files import cache_folder, cached_path, lock_folder
 from gpfn.models.store import fetch_url, obtain
 from tests.models.fileserver import FileServer, file_server
 
@@ -176,7 +176,7 @@ def test_waiting_for_another_process_ends(tmp_path: Path) -> None:
     inside, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with only_one(tmp_path, 1):
+        with lock_folder(tmp_path, 1):
             inside.set()
             done.wait(10)
 
@@ -185,14 +185,14 @@ def test_waiting_for_another_process_ends(tmp_path: Path) -> None:
     inside.wait(10)
     try:
         with (
-            pytest.raises(DownloadFailed, match="another process has been at work"),
-            only_one(tmp_path, 0.1),
+            pytest.raises(DownloadFailed, match=r"another process has kept .* locked for 0\.1 s"),
+            lock_folder(tmp_path, 0.1),
         ):
             pytest.fail("two are inside")
     finally:
         done.set()
         thread.join()
-    with only_one(tmp_path, 0.1):
+    with lock_folder(tmp_path, 0.1):
         assert os.access(tmp_path, os.W_OK)
 
 

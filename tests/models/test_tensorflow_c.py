@@ -197,9 +197,9 @@ def test_any_tensor_of_a_graph_may_be_fed_and_fetched(made: Path) -> None:
 def test_names_that_are_not_in_the_graph(made: Path, name: str) -> None:
     model = open_model(made / "order.pb")
     ones = np.ones((1, 3), np.float32)
-    with pytest.raises(InvalidTensor, match="no such tensor"):
+    with pytest.raises(InvalidTensor, match="unknown output: no tensor of the graph"):
         model({"weights": ones, "counts": ones}, outputs=[name])
-    with pytest.raises(InvalidTensor, match="no such tensor"):
+    with pytest.raises(InvalidTensor, match="unknown input: no tensor of the graph"):
         model({"weights": ones, "counts": ones, name: ones})
     with pytest.raises(SetupError, match="no tensor"):
         open_model(made / "order.pb", outputs=[name])

@@ -1,13 +1,15 @@
 """Models: named arrays in, named arrays out, whatever computes them.
 
-    open                 which backend a URI asks for
-    litert, onnx         model files in this process
-    tensorflow           SavedModels and frozen graphs through TensorFlow's C library
-    python, remote       a function; a GraphPipe server
-    cache                the models of a process, open and warm before the first call
-    catalogue, download  models known by name, and fetching them
+    backends, open          the table of backends; opening a model by its URI
+    filekind                which backend a file's content is for
+    litert, onnx            model files in this process
+    tensorflow              SavedModels and frozen graphs through TensorFlow's C library
+    python, remote          a function; a GraphPipe server
+    cache                   the models of a process, open and warm before the first call
+    description, catalogue  what is known of a model besides its file; models known by name
+    files, store, download  where model files are kept; fetching them
 
-Nothing is loaded until it is used, NumPy and the backends' libraries neither.
+Nothing is loaded before it is used: neither NumPy nor a backend's library.
 """
 
 from importlib import import_module
@@ -36,7 +38,7 @@ __all__ = [
     "warm_up",
 ]
 
-_HOME = {
+_MODULES = {
     "Counters": "cache",
     "Model": "model",
     "ModelCache": "cache",
@@ -52,9 +54,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'gpfn.models' has no attribute {name!r}")
-    value = getattr(import_module(f"gpfn.models.{_HOME[name]}"), name)
+    value = getattr(import_module(f"gpfn.models.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

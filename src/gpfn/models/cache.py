@@ -1,6 +1,7 @@
-"""The models of this process, by name: opened once, counted, bounded, closed when dropped.
+"""The models of this process by name: opened once, warmed up, counted, bounded, closed.
 
-The first call of a model costs several times a later one; make it before anyone waits.
+A model is warmed up, that is, called once on zeros, before anyone gets it: the first call
+costs several times a later one.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ _Opener = Callable[[], Model]
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What a cache did so far, and what it holds now.
+    """What a cache did so far, and what it holds now. Times are in seconds.
 
-    ``resident_bytes`` is what the models say of themselves (the size of their files and,
-    with LiteRT, of prepared weights): a process's memory cannot be told apart by model.
+    ``resident_bytes`` is the sum of the models' own estimates (the size of their files and,
+    with LiteRT, of prepared weights): the memory of a process cannot be split by model.
     """
 
     hits: int = 0
@@ -83,7 +84,7 @@ class ModelCache:
     def get(
         self, name: str, opener: _Opener, *, deadline: Deadline = NEVER, watch: str = ""
     ) -> Model:
-        """Return the model ``name``, opened and warmed up, to be kept: it is never closed.
+        """Return the model ``name``, opened and warmed up. The cache never closes it.
 
         One caller opens it and the others wait, until their ``deadline``. With ``watch``,
         a file or a SavedModel's folder, it is opened anew when that has changed. Raises
@@ -95,7 +96,7 @@ class ModelCache:
     def use(
         self, name: str, opener: _Opener, *, deadline: Deadline = NEVER, watch: str = ""
     ) -> Iterator[Model]:
-        """Lend the model ``name``, say for one call; otherwise like :meth:`get`."""
+        """Lend the model ``name`` for the block, after which it may be closed; see :meth:`get`."""
         entry = self._enter(name, opener, deadline, watch)
         try:
             yield self._model(name, entry)
@@ -127,7 +128,7 @@ class ModelCache:
         return entry.model
 
     def _enter(self, name: str, opener: _Opener, deadline: Deadline, watch: str) -> _Entry:
-        """Return the entry, ready and with one user more; open it if it is nobody's yet."""
+        """Return the entry, ready and with one user more; open it if it is new."""
         stamp = _stamp(watch) if watch else None
         with self._lock:
             known = self._entries.get(name)
@@ -191,7 +192,7 @@ class ModelCache:
         return self._dropped(over)
 
     def _dropped(self, entries: list[_Entry]) -> list[_Entry]:
-        """Mark entries that left the cache, and return those nobody uses."""
+        """Mark entries that left the cache, and return those that are not in use."""
         for entry in entries:
             entry.dropped = True
         return [entry for entry in entries if not entry.users]
@@ -233,7 +234,7 @@ def _stamp(path: str) -> tuple[object, ...]:
 
 
 _MOST = 64 << 20
-"""Elements of one input."""
+"""The most elements of an input that is made for a warm-up."""
 
 
 class WarmUp(NamedTuple):
@@ -246,8 +247,9 @@ class WarmUp(NamedTuple):
 def warm_up(model: Model) -> WarmUp:
     """Call the model on zeros, with 1 for every size that it leaves open.
 
-    Such a call may suit no model of text or of indexes: its failure is told, not raised.
-    A remote model is warmed by its own server, an undeclared function not at all.
+    A model of text or of indexes may refuse such a call: a failure is returned, not raised.
+    A remote model is left to its own server; a function that declares no inputs is not
+    warmed up.
     """
     if model.backend == "graphpipe" or not model.inputs:
         return WarmUp()
@@ -255,19 +257,19 @@ def warm_up(model: Model) -> WarmUp:
     error: Exception | None = None
     try:
         model({spec.name: zeros(spec) for spec in model.inputs})
-    except Exception as failure:  # noqa: BLE001 - a function's own errors are told as well
+    except Exception as failure:  # noqa: BLE001 - a function may raise anything
         error = failure
     return WarmUp(time.perf_counter() - start, error)
 
 
 def zeros(spec: TensorSpec) -> Array:
-    """Return an array of zeros (of empty strings) that fits the spec, as small as may be.
+    """Return zeros (empty strings) of the spec's dtype and shape, with 1 for open sizes.
 
-    Raises TooLarge when that is still too much for a try.
+    Raises TooLarge over 67,108,864 elements.
     """
     shape = [1 if size is None else size for size in spec.shape or ()]
     if math.prod(shape) > _MOST:
-        raise TooLarge(f"{shape} is too large for a call that nobody waits for", field=spec.name)
+        raise TooLarge(f"{shape} is too large for a warm-up call", field=spec.name)
     if spec.dtype == "string":
         return np.full(shape, b"", object)
     return np.zeros(shape, spec.dtype)

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP: resumed, limited, checked, and there as a whole or not at all.
+"""Fetch one file over HTTP: resumed, limited, checked, and named only when it is complete.
 
 What has come lies in ``<target>.part`` until it is complete and its hash is right; then it
 is renamed. A transfer that broke goes on where it stopped, in the same call or in a later
@@ -48,9 +48,12 @@ class Terms:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, *, total: float = 3600.0) -> "Terms":
-        """Return the terms with the size limit that ``GPFN_MAX_MODEL_BYTES`` sets."""
-        max_bytes = read_size(_SIZE_VARIABLE, cls().max_bytes, environ=environ)
-        return cls(total=total, max_bytes=max_bytes)
+        """Return the terms with the size limit that ``GPFN_MAX_MODEL_BYTES`` sets.
+
+        Raises SetupError when that is no number of bytes.
+        """
+        most = read_size(_SIZE_VARIABLE, cls().max_bytes, environ=environ)
+        return cls(total=total, max_bytes=most)
 
 
 class _BrokenError(Exception):

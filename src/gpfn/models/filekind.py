@@ -1,4 +1,4 @@
-"""What a model file is, told by its content; the suffix is only what its owner believes.
+"""Which backend a model file is for, told by its content; a suffix only has to agree.
 
 Sources: the TensorFlow Lite schema (file identifier ``TFL3``), graph.proto and
 saved_model.proto of TensorFlow, onnx.proto.

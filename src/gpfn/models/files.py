@@ -1,15 +1,13 @@
-"""Where model files lie on this machine; nothing is fetched here.
+"""Model files on this machine: where they are kept, and how one is put there.
 
-Apart from the store, because a runner asks only this: what downloads and checks files is
-a fifth of the imports that a cold start would wait for.
-
-Files that are there as a whole or not at all, made by one process at a time.
+A file gets its name only when it is complete, and one process at a time works in its
+folder. Nothing is fetched here. It is apart from `gpfn.models.store`, because a runner
+needs only this, and what downloads is a fifth of the imports of a cold start.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -26,9 +24,9 @@ __all__ = [
     "cache_folder",
     "cached_path",
     "check_file",
+    "download_path",
     "local_path",
-    "only_one",
-    "place_of",
+    "lock_folder",
     "publish",
 ]
 
@@ -41,7 +39,7 @@ def cache_folder() -> Path:
     return Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "gpfn"
 
 
-def place_of(file: ModelFile) -> Path:
+def download_path(file: ModelFile) -> Path:
     """Return where a file of the catalogue is kept, by its hash, once it has been fetched."""
     return cache_folder() / "models" / file.sha256 / file.name
 
@@ -49,7 +47,7 @@ def place_of(file: ModelFile) -> Path:
 def cached_path(file: ModelFile) -> Path | None:
     """Return where a file lies on this machine, or None when it has to be fetched."""
     folder = Path(file.folder) if file.folder else bundled_folder()
-    path = place_of(file) if file.url else folder / file.name
+    path = download_path(file) if file.url else folder / file.name
     return path if path.is_file() else None
 
 
@@ -67,11 +65,13 @@ def local_path(name: str, file: ModelFile) -> Path:
 
 
 def check_file(path: Path, *, sha256: str = "", size: int | None = None) -> str:
-    """Return what is wrong with a file's content, or nothing when it is as it should be."""
+    """Return what is wrong with a file's size (bytes) or SHA-256; nothing when they are right."""
     found = path.stat().st_size
     if size is not None and found != size:
         return f"has {found} bytes, expected {size}"
     if sha256:
+        import hashlib  # only where it is used: loading OpenSSL costs 3 ms
+
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != sha256:
@@ -95,10 +95,10 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def only_one(folder: Path, seconds: float) -> Iterator[None]:
-    """Make ``folder`` and keep other processes and threads out of it for the while.
+def lock_folder(folder: Path, seconds: float) -> Iterator[None]:
+    """Make ``folder``, and keep other processes and threads out of it during the block.
 
-    Raises DownloadFailed when another one is still in it after ``seconds``. The lock goes
+    Raises DownloadFailed when another one is still in it after ``seconds``. The lock ends
     with the process, however that ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def only_one(folder: Path, seconds: float) -> Iterator[None]:
     with (folder / ".lock").open("ab") as handle:
         while not _locked(handle.fileno()):
             if deadline.expired():
-                raise DownloadFailed(f"another process has been at work in {folder} too long")
+                raise DownloadFailed(f"another process has kept {folder} locked for {seconds:g} s")
             time.sleep(0.05)
         yield
 

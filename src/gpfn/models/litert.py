@@ -1,9 +1,10 @@
-"""Models in LiteRT's format (.tflite), in this process: the default.
+"""LiteRT models (.tflite) in this process: the default backend.
 
-A batch other than the model's own is computed by resizing the graph. Some graphs have
-their batch of 1 written into them (an unrolled RNN's reshapes, say): those are run row
-by row. A file made for a batch of 1 may also resize without an error and then mix rows,
-so the first such batch is computed both ways and resizing is used only if they agree.
+A batch of another size than the file's is computed by resizing the graph. Some graphs
+have a batch of 1 in their constants, as the reshapes of an unrolled RNN do: those are run
+row by row. A file made for a batch of 1 may also resize without an error and then mix
+rows, so the first such batch is computed both ways, and resizing is used from then on
+only if both agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,9 @@ _ROWS_BETWEEN_LOOKS = 64
 class LiteRTModel:
     """A .tflite file; see `gpfn.models.Model`.
 
-    ``quantization`` and ``input_quantization`` tell, by name, how quantised outputs and
-    inputs stand for real numbers. ``threads`` are for one call; calls from several
-    threads each get an interpreter, as many as there are processors and a few more.
+    ``quantization`` and ``input_quantization`` are by name how the integers of quantised
+    outputs and inputs stand for real numbers. ``threads`` are for one call; calls from
+    several threads each get an interpreter, up to three more than there are processors.
     """
 
     backend = "litert"
@@ -94,7 +95,9 @@ class LiteRTModel:
     def _check_sizes(self, shapes: Shapes) -> None:
         for spec, shape in zip(self.inputs, shapes, strict=True):
             if 0 in shape:
-                raise InvalidTensor(f"LiteRT computes nothing from shape {shape}", field=spec.name)
+                raise InvalidTensor(
+                    f"LiteRT cannot compute an empty array, shape {shape}", field=spec.name
+                )
             if self._single and shape[0] != shapes[0][0]:
                 raise InvalidTensor(
                     f"{shape[0]} rows, but {self.inputs[0].name} has {shapes[0][0]}",

@@ -1,6 +1,7 @@
-"""Quantised tensors: small integers that stand for real numbers.
+"""What a .tflite file holds, read once: its inputs and outputs, and how they are quantised.
 
-What a .tflite file holds, read once: the ends of its graph, with names, dtypes, shapes.
+`Quantization` lies here because it is a property of a LiteRT tensor: formula and fields are
+those of QuantizationParameters in TensorFlow Lite's schema.fbs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["End", "Graph", "Quantization", "new_interpreter", "read_graph"]
 class Quantization(NamedTuple):
     """real = (integer - zero_point) * scale, for the whole tensor or per slice of ``axis``.
 
-    ``scale`` and ``zero_point`` have one entry, or one per slice.
+    ``scale`` (float) and ``zero_point`` (integer) have one entry, or one per slice.
 
     >>> Quantization((0.5,), (10,)).dequantize(np.array([10, 12], np.uint8))
     array([0., 1.], dtype=float32)
@@ -35,13 +36,13 @@ class Quantization(NamedTuple):
     axis: int = 0
 
     def dequantize(self, array: Array) -> Array:
-        """Return the real numbers, float32, that the integers stand for."""
+        """Return the real numbers (float32, the same shape) that the integers stand for."""
         scale, zero_point = self._along(array.ndim)
         real: Array = (array.astype(np.float32) - zero_point) * scale
         return real
 
     def quantize(self, array: Array, dtype: str) -> Array:
-        """Return the nearest integers of ``dtype``; what is out of its range becomes its end."""
+        """Return the nearest integers of ``dtype`` (the same shape), clipped to its range."""
         scale, zero_point = self._along(array.ndim)
         info = np.iinfo(dtype)
         integers: Array = np.rint(array / scale) + zero_point
@@ -59,7 +60,7 @@ class Quantization(NamedTuple):
 
 
 class End(NamedTuple):
-    """An input or output: its spec, its tensor's number, its quantisation if it has any."""
+    """An input or output: its spec, its tensor index, its quantisation if it has any."""
 
     spec: TensorSpec
     tensor: int
@@ -105,7 +106,7 @@ def read_graph(
 ) -> tuple[Graph, Interpreter]:
     """Read a .tflite file, and return the first interpreter of it too.
 
-    ``inputs`` and ``outputs`` choose among its ends and order them.
+    ``inputs`` and ``outputs`` are the names wanted, in the order wanted.
 
     Raises ModelUnreadable when LiteRT or gpfn cannot use the file, SetupError for a
     signature or a name that it does not have.
@@ -118,7 +119,7 @@ def read_graph(
         takes, gives = _details(interpreter, key)
     except SetupError:
         raise
-    except Exception as error:  # its binding raises whatever the damage leads to
+    except Exception as error:  # LiteRT raises errors of many types for damage
         told = f"a LiteRT model that is cut off or damaged ({error}): {path}"
         raise ModelUnreadable(told) from error
     single = _made_for_one(takes, gives)
@@ -185,9 +186,9 @@ def _made_for_one(takes: _Details, gives: _Details) -> bool:
 
 def _end(name: str, details: dict[str, Any], single: bool) -> End:
     dtype = "string" if details["dtype"].__name__ == "bytes_" else details["dtype"].__name__
-    dtype = "bool" if dtype == "bool_" else dtype  # NumPy 1 called it so
+    dtype = "bool" if dtype == "bool_" else dtype  # NumPy 1's name
     if dtype not in DTYPES:
-        raise ValueError(f"{name} has the dtype {dtype}, which gpfn does not know")
+        raise ValueError(f"{name} has the unsupported dtype {dtype}")
     shape = shape_spec(_shape(details))
     spec = TensorSpec(dtype, (None, *shape[1:]) if single else shape, name)
     return End(spec, int(details["index"]), _quantization(details["quantization_parameters"]))

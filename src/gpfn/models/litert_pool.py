@@ -1,7 +1,7 @@
-"""Interpreters of one model, as many as work at once, each kept at the shapes it last had.
+"""A pool of LiteRT interpreters of one model, each kept at the input shapes it last had.
 
-An interpreter is made for one thread and one set of shapes; making and resizing cost
-more than a call. So those of the last few shapes are kept, and the oldest is resized.
+An interpreter serves one thread and one set of shapes; making and resizing one cost more
+than a call. So interpreters of the last few shapes are kept, and the oldest is resized.
 """
 
 import threading
@@ -22,7 +22,7 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 class ResizeError(Exception):
-    """The graph has a size written into it; the text is LiteRT's."""
+    """The graph cannot be resized; the text is LiteRT's."""
 
 
 class Engine:
@@ -59,7 +59,7 @@ class Engine:
             given = self._runner(**inputs)
             return [given[name] for name in names]
         interpreter = self._interpreter
-        interpreter.reset_all_variables()  # a call owes nothing to the one before it
+        interpreter.reset_all_variables()  # no state of the call before
         for end, array in zip(self._graph.inputs, arrays, strict=True):
             interpreter.set_tensor(end.tensor, array)
         interpreter.invoke()
@@ -67,7 +67,7 @@ class Engine:
 
 
 class Pool:
-    """Lends engines, ``size`` of them at most; ``first`` is an interpreter that exists already."""
+    """At most ``size`` engines; the first one is made of the interpreter ``first``."""
 
     def __init__(
         self, graph: Graph, first: "Interpreter", *, threads: int, size: int, name: str
@@ -112,7 +112,7 @@ class Pool:
             self._changed.notify()
 
     def drop(self) -> None:
-        """Forget one engine that was taken: its state after an error is nobody's guess."""
+        """Forget an engine that was taken: after an error its state is unknown."""
         with self._changed:
             self._made -= 1
             self._changed.notify()

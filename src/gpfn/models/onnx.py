@@ -21,7 +21,7 @@ _DTYPES = MappingProxyType(
     {f"tensor({name})": name for name in DTYPES - {"float32", "float64"}}
     | {"tensor(float)": "float32", "tensor(double)": "float64"}
 )
-"""ONNX Runtime's names of the tensor types."""
+"""NumPy's names of the dtypes, by ONNX Runtime's names of the tensor types."""
 
 _FATAL = 4
 
@@ -29,8 +29,8 @@ _FATAL = 4
 class OnnxModel:
     """An .onnx file; see `gpfn.models.Model`.
 
-    Strings are UTF-8 there. Outputs that are no tensors (the maps that scikit-learn's
-    classifiers give as well) are left out.
+    Strings are UTF-8 in ONNX. Outputs that are no tensors, such as the maps of
+    scikit-learn's classifiers, are left out.
     """
 
     backend = "onnx"
@@ -108,9 +108,9 @@ def _specs(ends: Iterable[Any], path: str, *, needed: bool) -> list[TensorSpec]:
             sizes = (size if isinstance(size, int) else None for size in end.shape)
             specs.append(TensorSpec(_DTYPES[end.type], shape_spec(sizes), bare(end.name)))
         elif needed:
-            raise ModelUnreadable(f"its input {end.name} is a {end.type}, not known here: {path}")
+            raise ModelUnreadable(f"input {end.name} has the unsupported type {end.type}: {path}")
     if not specs and not needed:
-        raise ModelUnreadable(f"none of its outputs is a tensor known here: {path}")
+        raise ModelUnreadable(f"no output is a tensor of a supported type: {path}")
     return specs
 
 

@@ -49,7 +49,7 @@ def open_model(
     Raises:
         ModelUnreadable: The file is absent, empty, cut off, or of another kind.
         MissingExtra: The backend is not installed; the message is the command.
-        SetupError: Anything else that whoever configured this has to change.
+        SetupError: Anything else that is wrong with the configuration.
     """
     count = thread_count(threads)
     name = os.fspath(uri)

@@ -7,7 +7,7 @@ or ``Mapping`` takes all inputs by name. What it takes and gives may be declared
     @declare(inputs={"x": TensorSpec("float32", (None, 3))}, outputs={"y": ...})
     def double(x): ...
 
-Undeclared, nothing is checked and ``inputs`` and ``outputs`` are empty.
+Without a declaration nothing is checked, and ``inputs`` and ``outputs`` are empty.
 """
 
 import importlib
@@ -36,7 +36,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def declare(
     inputs: Mapping[str, TensorSpec] | None = None, outputs: Mapping[str, TensorSpec] | None = None
 ) -> Callable[[_F], _F]:
-    """Say what a function takes and gives: checked before and after it is called."""
+    """Declare a function's inputs and outputs; they are checked before and after each call."""
 
     def mark(function: _F) -> _F:
         function.gpfn_inputs = _named(inputs or {})  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ class _Call:
         self._function = function
         try:
             parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):  # written in C and silent about itself
+        except (TypeError, ValueError):  # written in C, without a signature
             parameters = [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]
         self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
         self._any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
@@ -157,7 +157,7 @@ class PythonModel:
         return {spec.name: results[spec.name] for spec in chosen(outputs, specs)}
 
     def close(self) -> None:
-        """Do nothing: a function holds nothing of ours."""
+        """Do nothing: there is nothing to free."""
 
     def _by_name(self, result: object) -> dict[str, Array]:
         if isinstance(result, Mapping):
@@ -171,10 +171,12 @@ class PythonModel:
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
     def _checked(self, results: dict[str, Array]) -> dict[str, Array]:
-        """Hold the function to what it declared; what it gives wrong is not the caller's fault."""
+        """Check the outputs against the declaration. A wrong one is the function's fault."""
         declared = {spec.name: spec for spec in self.outputs}
         for name in declared.keys() - results.keys():
-            raise ModelFailed(f"{self.name} gave {', '.join(results)}, not {name}")
+            raise ModelFailed(
+                f"{self.name} did not give the declared output {name}, but {', '.join(results)}"
+            )
         try:
             return {
                 name: _fitting(array, declared.get(name), name) for name, array in results.items()

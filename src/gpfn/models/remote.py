@@ -1,4 +1,4 @@
-"""A model behind a GraphPipe server: same calls, same names, another machine."""
+"""A model behind a GraphPipe server, called like one in this process."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from gpfn.tensors.spec import TensorSpec
 __all__ = ["RemoteModel"]
 
 _METADATA_SECONDS = 5.0
-"""How long the server may take to say what it is."""
-_BELIEVED_SECONDS = 60.0
-"""How long that is believed: it may serve another model, or have been unwell."""
+"""How long the server may take to send its metadata."""
+_METADATA_KEPT_SECONDS = 60.0
+"""How long its metadata are used before they are asked for again: the model may change."""
 
 
 class _Description(NamedTuple):
-    """What the server says: specs by name, and how the server itself spells the names."""
+    """The server's metadata: specs by name without ``:0``, and the names as the server has them."""
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
@@ -37,11 +37,11 @@ _UNKNOWN = _Description({}, {}, {})
 class RemoteModel:
     """A GraphPipe server; see `gpfn.models.Model`. Outputs are read-only.
 
-    The server is asked what it takes when that is first needed, not when this is made:
-    a function may start before its model server. If it does not tell, nothing is checked
-    here and names are sent as they come. A server may list every tensor of its graph, as
-    graphpipe-tf does; so inputs that are left out are its business, and a single array
-    under a name that it does not know goes to its default input.
+    The server's metadata are asked for when they are first needed, not when this is made:
+    a function may start before its model server. Without metadata nothing is checked here,
+    and names are sent as they come. A server may list every tensor of its graph, as
+    graphpipe-tf does: so the server decides whether inputs are missing, and a single array
+    under an unknown name is sent as its default input.
     """
 
     backend = "graphpipe"
@@ -58,18 +58,18 @@ class RemoteModel:
         self.name = self._client.url
         self._input_names, self._output_names = tuple(inputs), tuple(outputs)
         self._description = _UNKNOWN
-        self._believed = Deadline(0.0)
+        self._expires = Deadline(0.0)
         self._lock = threading.Lock()
         self._closed = False
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the server says it takes; nothing if it does not say. Asks it if need be."""
+        """The inputs of the server's metadata, fetched if need be; empty when it has none."""
         return _chosen(self._input_names, self._described(NEVER).inputs)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What the server says it gives; nothing if it does not say. Asks it if need be."""
+        """The outputs of the server's metadata, fetched if need be; empty when it has none."""
         return _chosen(self._output_names, self._described(NEVER).outputs)
 
     def __call__(
@@ -104,30 +104,30 @@ class RemoteModel:
     def _fitted(
         self, inputs: Mapping[str, Array], deadline: Deadline
     ) -> tuple[_Description, dict[str, Array]]:
-        """Hold the inputs against what the server said, asking again before they are refused."""
-        asked_now = self._believed.expired()
+        """Check inputs against the metadata, which are fetched again before a refusal."""
+        asked_now = self._expires.expired()
         known = self._described(deadline)
         try:
             return known, _fit_all(inputs, known)
         except InvalidTensor:
             if asked_now:
                 raise
-            self._believed = Deadline(0.0)
+            self._expires = Deadline(0.0)
             known = self._described(deadline)
             return known, _fit_all(inputs, known)
 
     def _described(self, deadline: Deadline) -> _Description:
         with self._lock:
-            if self._believed.expired():
+            if self._expires.expired():
                 self._description = self._ask(deadline.earlier(Deadline.after(_METADATA_SECONDS)))
-                self._believed = Deadline.after(_BELIEVED_SECONDS)
+                self._expires = Deadline.after(_METADATA_KEPT_SECONDS)
             return self._description
 
     def _ask(self, deadline: Deadline) -> _Description:
         try:
             metadata = self._client.metadata(deadline=deadline)
         except (RefusedByModel, BrokenReply):
-            return _UNKNOWN  # it has no metadata; it may infer all the same
+            return _UNKNOWN  # a server without metadata may infer all the same
         spelled = {bare(end.name): end.name for end in (*metadata.inputs, *metadata.outputs)}
         return _Description(_specs(metadata.inputs), _specs(metadata.outputs), spelled)
 
@@ -147,7 +147,9 @@ class RemoteModel:
         try:
             return cast_to(array, spec, path=name)
         except InvalidTensor as error:
-            raise BrokenReply(f"{self.name} gave what it does not promise: {error}") from error
+            raise BrokenReply(
+                f"{self.name} gave an output that differs from its metadata: {error}"
+            ) from error
 
 
 def _fit_all(inputs: Mapping[str, Array], known: _Description) -> dict[str, Array]:
@@ -158,13 +160,13 @@ def _fit_all(inputs: Mapping[str, Array], known: _Description) -> dict[str, Arra
             spec = next(iter(known.inputs.values()))
         elif spec is None and known.inputs and len(inputs) > 1:
             takes = ", ".join(list(known.inputs)[:8])
-            raise InvalidTensor(f"the model server takes {takes}, not this", field=name)
+            raise InvalidTensor(f"unknown input; the model server takes {takes}", field=name)
         fitted[name] = cast_to(np.asarray(array), spec, path=name) if spec else np.asarray(array)
     return fitted
 
 
 def _specs(ends: Sequence[IOMetadata]) -> dict[str, TensorSpec]:
-    """Return specs by name. No shape is taken as an unknown one: a scalar looks the same."""
+    """Return specs by name. An empty shape means unknown: servers send it for both."""
     return {
         bare(end.name): TensorSpec(end.type.dtype, shape_spec(end.shape) or None, bare(end.name))
         for end in ends

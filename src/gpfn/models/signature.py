@@ -1,4 +1,4 @@
-"""What a caller hands to a model, against what the model takes: before native code sees it."""
+"""Names, dtypes and shapes of a call, checked against the model before native code sees them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,10 +16,10 @@ Array = npt.NDArray[Any]
 
 
 def arguments(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[Array]:
-    """Return the arrays in the order of ``specs``, each fitting its spec and contiguous.
+    """Return the arrays in the order of ``specs``: cast to their dtypes, and C-contiguous.
 
-    A name may carry TensorFlow's ``:0``. Raises InvalidTensor for a missing or unknown
-    name, a wrong dtype or shape, or a cast that would change a value.
+    Names may end in TensorFlow's ``:0``. Raises InvalidTensor, whose field is the name, for
+    a missing or unknown input, a wrong shape, or a cast that would change a value.
     """
     if len(inputs) != len(specs) or any(spec.name not in inputs for spec in specs):
         inputs = _renamed(inputs, specs)
@@ -28,16 +28,16 @@ def arguments(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[
 
 
 def chosen(outputs: Sequence[str], specs: Sequence[TensorSpec]) -> Sequence[TensorSpec]:
-    """Return the specs of the outputs a caller asked for, all of them when none is named.
+    """Return the specs of the outputs that a call asks for; all of them when it names none.
 
-    Raises InvalidTensor for a name that the model does not give.
+    Raises InvalidTensor for a name that is no output of the model.
     """
     if not outputs:
         return specs
     known = {spec.name: spec for spec in specs}
     for name in outputs:
         if bare(name) not in known:
-            raise InvalidTensor(f"the model gives {_listed(known)}, not this", field=name)
+            raise InvalidTensor(f"unknown output; the model gives {_listed(known)}", field=name)
     return [known[bare(name)] for name in outputs]
 
 
@@ -72,10 +72,10 @@ def _renamed(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[s
     known = [spec.name for spec in specs]
     for name in inputs:
         if bare(name) not in known:
-            raise InvalidTensor(f"the model takes {_listed(known)}, not this", field=name)
+            raise InvalidTensor(f"unknown input; the model takes {_listed(known)}", field=name)
     for name in known:
         if name not in renamed:
-            raise InvalidTensor(f"missing; the model takes {_listed(known)}", field=name)
+            raise InvalidTensor(f"missing input; the model takes {_listed(known)}", field=name)
     return renamed
 
 

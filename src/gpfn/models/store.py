@@ -1,4 +1,4 @@
-"""How model files get on this machine.
+"""Fetching model files to this machine.
 
 A file is looked for in the cache folder, then in the mirror (``GPFN_MODEL_MIRROR``, a
 folder or a URL), and is then fetched from its own address. Only a file whose hash is right
@@ -22,8 +22,8 @@ from gpfn.models.files import (
     cache_folder,
     cached_path,
     check_file,
-    only_one,
-    place_of,
+    download_path,
+    lock_folder,
     publish,
 )
 
@@ -45,7 +45,7 @@ def obtain(
     if not file.url:
         raise DownloadFailed(f"{file.name} should have come with gpfn; install it again")
     order = _Order(file.name, file.url, file.sha256, file.size)
-    return _fetch(order, place_of(file), terms or Terms.from_env(), progress)
+    return _fetch(order, download_path(file), terms or Terms.from_env(), progress)
 
 
 def fetch_url(
@@ -72,7 +72,7 @@ def fetch_url(
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What is wanted; without a hash the mirror is not asked."""
+    """A file to fetch. Without a hash the mirror is not asked."""
 
     name: str
     url: str
@@ -88,7 +88,7 @@ def _name_in(url: str) -> str:
 
 def _fetch(order: _Order, place: Path, terms: Terms, progress: Progress | None) -> Path:
     try:
-        with only_one(place.parent, terms.total):
+        with lock_folder(place.parent, terms.total):
             if order.sha256 and place.is_file():  # another process was faster
                 return place
             _try_all(order, place, terms, progress)

