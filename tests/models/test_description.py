@@ -4,10 +4,13 @@ import copy
 import json
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from gpfn.errors import SetupError
@@ -274,3 +277,37 @@ def test_a_mistake_names_the_key_and_the_file(tmp_path: Path, text: str, told: s
         description_beside(tmp_path / "m")
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-2, 5),
+    st.sampled_from([0.5, 127.5, -1.25]),
+    st.sampled_from(["", "x", "a/b", "RGB", "L", "NCHW", "crop", "bool", "https://h/x", "f" * 64]),
+    st.lists(st.sampled_from([1, -1, 0, 2.5, "x", True]), max_size=4),
+    st.sampled_from([{}, {"x": {}}, {"x": {"dtype": "bool"}}, {"dtype": "int8"}]),
+)
+
+
+def tables_of(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for each in value.values():
+            yield from tables_of(each)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_reader_and_schema_agree_on_any_change(data: st.DataObject) -> None:
+    """One to three values of a full description are removed, added or replaced."""
+    document = tomllib.loads(FULL)
+    for _ in range(data.draw(st.integers(1, 3))):
+        table = data.draw(st.sampled_from(list(tables_of(document))))
+        key = data.draw(st.sampled_from([*table, "x", "mean", "url", "shape"]))
+        if data.draw(st.booleans()) and key in table:
+            del table[key]
+        else:
+            table[key] = copy.deepcopy(data.draw(VALUES))
+    allowed = not list(MODEL.iter_errors(document))
+    with nullcontext() if allowed else pytest.raises(SetupError):
+        read(document)

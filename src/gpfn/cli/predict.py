@@ -1,4 +1,4 @@
-"""``gpfn predict``: arrays from files in, arrays out, for people who have only a model."""
+"""``gpfn predict``: a model's outputs for arrays in files, without a function around it."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ gpfn predict http://127.0.0.1:9000 --input a=a.npy --input b=b.npy --json
 
 _MEDIA = {".npy": "application/x-npy", ".json": "application/json"}
 _LIMITS = {"body_bytes": 2 << 30, "elements": 1 << 29, "string_bytes": 1 << 28}
-"""A user's own files may be larger than a stranger's requests."""
+"""For the user's own files, which may be larger than a caller's requests."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

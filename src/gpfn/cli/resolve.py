@@ -1,4 +1,4 @@
-"""What a user calls a model: a name in the catalogue, a file, a folder or a URL."""
+"""From what a user calls a model (a name, a file, a folder, an address) to what is opened."""
 
 import os
 
@@ -14,11 +14,11 @@ _FETCH_SECONDS = 60.0  # as long as graphpipe-tf gives a model's address
 
 
 def model_uri(name: str) -> str:
-    """Return what `gpfn.models.open_model` opens for a user's word.
+    """Return the URI that `gpfn.models.open_model` opens for what a user calls a model.
 
-    A file or folder comes before a name of the catalogue; the catalogue's file is fetched
-    when it is not on this machine yet, and so is the address of a model file. Any other
-    address is a GraphPipe server's.
+    A file or folder comes before a name or an alias of the catalogue. A file of the catalogue
+    is fetched when it is not on this machine yet, and so is an address that ends like a model
+    file. Any other address is a GraphPipe server's.
     """
     from gpfn.models.catalogue import default_catalogue
     from gpfn.models.store import obtain

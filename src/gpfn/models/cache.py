@@ -28,6 +28,9 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Counters", "ModelCache", "WarmUp", "default_cache", "warm_up", "zeros"]
 
+_MOST = 64 << 20
+"""The most elements of an input that is made for a warm-up."""
+
 _Opener = Callable[[], Model]
 
 
@@ -231,10 +234,6 @@ def _stamp(path: str) -> tuple[object, ...]:
         else:
             found.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(found)
-
-
-_MOST = 64 << 20
-"""The most elements of an input that is made for a warm-up."""
 
 
 class WarmUp(NamedTuple):

@@ -25,6 +25,10 @@ from gpfn.tensors.spec import TensorSpec
 __all__ = ["Session", "from_tensor", "frozen_session", "saved_session", "tensors"]
 
 _TAG = b"serve"
+_NUMBERS = {name: number for number, name in DTYPES.items()}
+_STRING = 7
+_STRING_BYTES = 24
+"""The size of a TF_TString."""
 
 
 class Session:
@@ -165,12 +169,6 @@ def _varint(number: int) -> bytes:
         encoded.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*encoded, number])
-
-
-_NUMBERS = {name: number for number, name in DTYPES.items()}
-_STRING = 7
-_STRING_BYTES = 24
-"""The size of a TF_TString."""
 
 
 @contextmanager

@@ -28,6 +28,9 @@ __all__ = [
     "operation_types",
 ]
 
+_NAME = re.compile(r"([A-Za-z0-9_.\\/>-]+)(?::(\d{1,6}))?", re.ASCII)
+_NEVER_INPUTS = ("Const", "CheckNumerics")
+
 _META_SIGNATURES = 5
 _MAP_KEY, _MAP_VALUE = 1, 2
 _SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS = 1, 2
@@ -98,10 +101,6 @@ def _entries(message: bytes | memoryview, number: int) -> Iterator[tuple[str, me
             entry = {part.number: part for part in fields(field.bytes)}
             if _MAP_KEY in entry and _MAP_VALUE in entry:
                 yield entry[_MAP_KEY].text(), entry[_MAP_VALUE].bytes
-
-
-_NAME = re.compile(r"([A-Za-z0-9_.\\/>-]+)(?::(\d{1,6}))?", re.ASCII)
-_NEVER_INPUTS = ("Const", "CheckNumerics")
 
 
 class Port(NamedTuple):
