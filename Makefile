@@ -13,10 +13,14 @@ BIN := $(VENV)/bin
 PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-input
 LOCKED := $(PIP_INSTALL) --require-hashes
 COMPILE := $(BIN)/python -m compileall -q src
+# Half more processes than cores: a third of the tests' time is waiting.
+PARALLEL := -n $(shell echo $$((($$(nproc) * 3 + 1) / 2))) --dist loadfile --no-loadscope-reorder
+# What is computation and rules; of it, `make check` leaves the slow modules out.
+QUICK := tests/test_*.py $(addprefix tests/,events tensors images http graphpipe call function)
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help install install-all peers run test lint pytest images bench train docs lock clean
+.PHONY: help install install-all peers run check test lint pytest images bench train docs lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
@@ -32,7 +36,10 @@ run: install ## See an event go in and a forecast come out, remote and in the pr
 	@$(COMPILE)
 	@$(BIN)/gpfn demo
 
-test: lint pytest docs ## Everything that CI runs
+check: lint ## The quick part of test, in half a minute: style, types and what is pure computation
+	$(BIN)/python -m pytest -q $(PARALLEL) -m "not slow and not timing" $(QUICK)
+
+test: lint pytest ## Everything that CI runs but the images
 	$(BIN)/python benchmarks/run.py --quick
 
 lint: install-all ## Style, formatting and types
@@ -40,9 +47,9 @@ lint: install-all ## Style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-pytest: install-all peers ## All tests but the examples of the documentation
+pytest: install-all peers ## All tests, with every example in README.md and docs/
 	@$(COMPILE)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not timing" --ignore tests/docs --ignore tests/images_engine
+	$(BIN)/python -m pytest $(PARALLEL) -m "not timing" --ignore tests/images_engine
 	$(BIN)/python -m pytest -m timing --ignore tests/docs --ignore tests/images_engine
 
 images: install-all ## Build the images on a running engine and test them in their sandboxes

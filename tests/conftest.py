@@ -7,9 +7,52 @@ from typing import TypeVar
 
 import pytest
 
-__all__ = ["ROOT", "root", "shared"]
+__all__ = ["ROOT", "SLOW", "root", "shared"]
 
 ROOT = Path(__file__).resolve().parents[1]
+
+SLOW = (
+    "tests/docs/test_examples.py",
+    "tests/e2e/test_leaks.py",
+    "tests/training/test_forecast_run.py",
+    "tests/models/test_backends.py",
+    "tests/cli/test_invoke.py",
+    "tests/platforms/fn/test_start.py",
+    "tests/graphpipe/test_roundtrip.py",
+    "tests/certify/test_broken_servers.py",
+    "tests/certify/test_suites.py",
+    "tests/training/test_digits_run.py",
+    "tests/training/test_notebook.py",
+    "tests/cli/test_coldstart.py",
+    "tests/models/test_filekind.py",
+    "tests/models/test_tensorflow_c.py",
+    "tests/e2e/test_bad_input.py",
+    "tests/events/test_round_trips.py",
+    "tests/graphpipe/test_peer.py",
+    "tests/models/test_flipping.py",
+    "tests/hosts/test_platforms.py",
+    "tests/platforms/http/test_runner.py",
+    "tests/e2e/test_bad_backend.py",
+    "tests/platforms/openwhisk/test_exchange.py",
+    "tests/platforms/openwhisk/test_code.py",
+    "tests/serving/test_peers.py",
+    "tests/cli/test_demo.py",
+    "tests/cli/test_serve.py",
+    "tests/events/test_duplicates.py",
+    "tests/events/test_sdk.py",
+    "tests/events/test_hostile.py",
+    "tests/http/test_splits.py",
+    "tests/graphpipe/test_fuzz.py",
+    "tests/graphpipe/test_client.py",
+    "tests/images/test_decoding.py",
+    "tests/functions/test_classify.py",
+    "tests/test_no_skips.py",
+)
+"""Modules that take over five seconds, the slowest first.
+
+`make test` begins with them, so that no process waits in the end for another that has just
+begun one; `make check` leaves them out.
+"""
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -47,6 +90,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     """The same for a module that skips itself while it is collected."""
     report = yield
     return _no_skips(report)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow modules, and begin with them, the slowest first."""
+    rank = {ROOT / name: number for number, name in enumerate(SLOW)}
+    for item in items:
+        if item.path in rank:
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

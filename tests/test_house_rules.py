@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SLOW
 from tests.sources import files
 
 ELSEWHERE = re.compile(
@@ -69,6 +69,10 @@ def test_every_test_folder_is_a_package() -> None:
     tests = (path for path in python_files() if path.name.startswith("test_"))
     folders = {path.parent for path in tests if path.is_relative_to(ROOT / "tests")}
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_the_slow_modules_are_there() -> None:
+    assert [name for name in SLOW if not (ROOT / name).is_file()] == []
 
 
 def test_every_make_target_has_its_line_of_help() -> None:
