@@ -22,7 +22,7 @@ def disagreement(expected: np.ndarray, answers: dict[str, np.ndarray]) -> float:
 
 
 def ask(file: Path, source: str, result: str, values: np.ndarray) -> np.ndarray:
-    """Run the exported file on ``values``, by the library that its suffix says."""
+    """Run the exported file on ``values`` with the library for its suffix; returns the output."""
     backend = {"": _savedmodel, ".tflite": _lite, ".pb": _frozen, ".onnx": _onnx}[file.suffix]
     return np.asarray(backend(str(file), source, result, values))
 

@@ -42,7 +42,7 @@ class Convolutional(tf.Module):
         return tf.nn.softmax(self.scores(images))
 
     def scores(self, images: tf.Tensor) -> tf.Tensor:
-        """Return what the probabilities are made of."""
+        """Return the logits, before the softmax."""
         grey = tf.cast(images, tf.float32) * (1 / 127.5) - 1.0
         edges = tf.nn.relu(tf.nn.conv2d(grey, self.first, 1, "SAME") + self.first_bias)
         shapes = tf.nn.relu(tf.nn.conv2d(edges, self.second, 1, "SAME") + self.second_bias)

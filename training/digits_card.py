@@ -1,4 +1,4 @@
-"""What there is to know about the trained digits network: as facts, and as its model card."""
+"""The measurements of a trained digits network, and its model card."""
 
 from collections.abc import Callable
 from dataclasses import asdict

@@ -16,7 +16,7 @@ _OPSET = 17  # old enough for every onnxruntime that gpfn accepts
 
 
 class Exporter:
-    """A network together with the names and the shape under which the world knows it."""
+    """A network, with the names and the shapes of its inputs and outputs in the exports."""
 
     def __init__(
         self,

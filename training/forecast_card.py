@@ -1,4 +1,4 @@
-"""What there is to know about a trained forecast network: as facts, and as its model card."""
+"""The measurements of a trained forecast network, and its model card."""
 
 from dataclasses import asdict
 from typing import Any

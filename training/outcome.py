@@ -1,4 +1,4 @@
-"""What a training run made and where it lies: the same for every model."""
+"""The result of a training run: its files, measurements and pictures, for every model."""
 
 import shutil
 from collections.abc import Sequence

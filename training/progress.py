@@ -1,4 +1,4 @@
-"""A progress bar, and now and then the error, on standard error."""
+"""A progress bar on standard error, and the loss at a few epochs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -12,7 +12,7 @@ __all__ = ["staging"]
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """Give an empty folder; what is in it at the end replaces its namesakes in ``target``.
+    """Yield an empty folder; its files replace those of the same names in ``target`` at the end.
 
     When the block raises, ``target`` stays as it was.
     """

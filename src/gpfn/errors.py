@@ -14,16 +14,16 @@
     │   ├── CannotConnect        nothing listens there
     │   ├── BackendTimeout       it did not answer in time
     │   ├── RefusedByModel       it answered with an error of its own
-    │   ├── BrokenReply          what it answered cannot be understood
+    │   ├── BrokenReply          its answer cannot be read
     │   └── ModelFailed          the native library reported an error
     ├── Overloaded               the queue is full; trying later helps
-    └── SetupError               whoever deployed this has to act
+    └── SetupError               the deployer has to change something
         ├── MissingExtra         an optional dependency is not installed
         ├── ModelUnreadable      a model file is absent, truncated or of another kind
         └── DownloadFailed       a model could not be fetched or its hash is wrong
 
-Anything else that escapes is a bug of ours or of the user's function: status 500.
-Which platform shows which status is told in docs/errors.md.
+Any other exception is a bug of gpfn or of the user's function: status 500.
+docs/errors.md says which platform shows which status.
 """
 
 __all__ = [
@@ -175,7 +175,7 @@ class RefusedByModel(BackendError):
 
 
 class BrokenReply(BackendError):
-    """What the model server answered cannot be understood."""
+    """The model server's answer cannot be read."""
 
     type = "backend-broken-reply"
     title = "Broken reply from the model server"
@@ -201,7 +201,7 @@ class Overloaded(GpfnError):
 
 
 class SetupError(GpfnError):
-    """Whoever deployed this has to act; ``detail`` says how."""
+    """The deployer has to change something; ``detail`` says what."""
 
     type = "setup-error"
     title = "Not set up"
@@ -226,17 +226,17 @@ class ModelUnreadable(SetupError):
 
 
 class DownloadFailed(SetupError):
-    """A model could not be fetched, or what came is not what was asked for."""
+    """A model could not be fetched, or its size or hash is wrong."""
 
     type = "download-failed"
     title = "Download failed"
 
 
 def error_document(error: BaseException) -> dict[str, dict[str, object]]:
-    """Return the error document that every platform answers with.
+    """Return the error document (RFC 9457) that every platform answers with, JSON's types only.
 
-    An exception from outside the tree becomes status 500 with its class name only:
-    its text may hold what the caller must not see; the log has all of it.
+    An exception from outside the tree becomes status 500 with its class name only: its
+    text may hold what the caller must not see. The log has all of it.
     """
     if not isinstance(error, GpfnError):
         error = GpfnError(f"unexpected {type(error).__name__}; the log has the trace")
