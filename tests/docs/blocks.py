@@ -18,7 +18,7 @@ __all__ = ["DOCS", "PAGES", "QUIET", "RUN", "Block", "Command", "commands", "fen
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 BESIDE = sorted([*ROOT.glob("functions/*/README.md"), *ROOT.glob("ce_samples/*.md")])
-PAGES = [ROOT / "README.md", *DOCS, *BESIDE]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *BESIDE]
 
 RUN = frozenset({"python", "console"})
 QUIET = frozenset(
