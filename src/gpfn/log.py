@@ -114,9 +114,7 @@ def format_text(head: Head, text: str) -> bytes:
     time, level, where, function, call, trace = head
     if " " in call or " " in function:
         call, function = call.replace(" ", "\\x20"), function.replace(" ", "\\x20")
-    line = f"{time} {level} {where} {function or '-'}"
-    if call:
-        line = f"{line} call={call}"
+    line = f"{time} {level} {where} {function or '-'}{f' call={call}' if call else ''}"
     line = f"{line} trace={trace} {text}" if trace else f"{line} {text}"
     if not line.isprintable():
         line = escaped(line)
@@ -136,9 +134,10 @@ def call_text(reply: Answered, seconds: float, sizes: Sizes) -> str:
     """Return what a text line tells of a call: status, times, sizes, memory."""
     received, sent, rss, change = sizes
     stages = ", ".join([f"{name} {1e3 * spent:.3f}" for name, spent in reply.stages])
+    stages = f" ({stages})" if stages else ""
     error = f" {error_text(reply)};" if reply.error is not None or reply.failures else ""
     return (
-        f"{reply.status}{error} {1e3 * seconds:.3f} ms ({stages}) {received} B in {sent} B out"
+        f"{reply.status}{error} {1e3 * seconds:.3f} ms{stages} {received} B in {sent} B out"
         f" rss {rss / _MB:.1f} MB {change / _MB:+.1f}"
     )
 
@@ -218,10 +217,10 @@ class Log:
         log is searched for; as JSON it is one object with the trace as text.
         """
         text = trace_text(error)
-        kind = error.type if isinstance(error, GpfnError) else type(error).__name__
         if self.form == "json":
-            more = {"trace": text} if "\n" in text else {}
-            self._tell("error", text.rpartition("\n")[2], call, trace, {"error": kind, **more})
+            kind = error.type if isinstance(error, GpfnError) else type(error).__name__
+            fields = {"error": kind, "trace": text} if "\n" in text else {"error": kind}
+            self._tell("error", text.rpartition("\n")[2], call, trace, fields)
             return
         head = self._head("error", call, trace)
         self._sink(b"".join([format_text(head, line) for line in text.split("\n")]), True)

@@ -94,4 +94,4 @@ def test_nothing_to_open_is_told_too() -> None:
     lines = Lines()
     assert Opening(Opened, Log("http", "f", form="text", sink=lines)).run()
     assert lines[0].startswith("info http f ready: rss ")
-    assert lines[0].endswith(" (no model)")
+    assert lines[0].endswith(" MB")

@@ -42,7 +42,7 @@ def serve(folder: Path, *options: str, environ: Mapping[str, str] = os.environ) 
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, env=dict(environ), cwd=folder)
     try:
-        url = wait_for(log, process, r"(?m)^gpfn serve: .* at (http://\S+)$")
+        url = wait_for(log, process, r"(?s) listening on (http://\S+)\n.* ready: ")
         yield Served(process, url, log)
     finally:
         if process.poll() is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from gpfn.cli.main import main
 from gpfn.cli.serve import Address
 from gpfn.errors import SetupError
 from gpfn.graphpipe import remote
-from gpfn.serving.serve import model_digest
+from gpfn.serving.process import model_digest
 from tests.cli.serving import clean_environ, serve
 from tests.models.fileserver import file_server
 
@@ -53,7 +54,10 @@ def test_it_answers_and_ends_with_0(model: str, tmp_path: Path, number: int) -> 
         answer = remote(served.url, WINDOW)
         assert answer.shape == (1, 20, 1)
         assert served.stop(number) == 0
-    assert f"{model} (litert) at {served.url}" in served.log.read_text()
+    log = served.log.read_text()
+    assert f" info serve forecast.tflite listening on {served.url}\n" in log
+    assert re.search(r" ready: load 0\.\d+ s, warm-up 0\.\d+ s, rss ", log)
+    assert f" MB ({model}, litert)\n" in log
 
 
 def test_variables_stand_in_for_flags(root: Path, tmp_path: Path) -> None:
@@ -206,7 +210,6 @@ def test_addresses() -> None:
     assert Address.parse("127.0.0.1:9000") == ("127.0.0.1", 9000)
     assert Address.parse(":9000") == ("0.0.0.0", 9000)
     assert Address.parse("[::1]:9000") == ("::1", 9000)
-    assert Address.parse("[::1]:9000").url == "http://[::1]:9000"
     for wrong in ("", ":", "host", "::1:9000", "h:65536", "h:-1", "h:٣"):
         with pytest.raises(
             SetupError, match=r"^--listen: expected (HOST:PORT|a whole number from 0 to 65535), got"

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import logging
 import threading
 import time
 import zlib
@@ -163,15 +162,22 @@ def test_a_graphpipe_client_gets_the_error_as_a_message() -> None:
         assert "2 inputs sent" in error.message
 
 
-def test_our_bug_is_a_500_and_a_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_our_bug_is_a_500_and_a_trace_in_the_log(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     def broken(_: np.ndarray) -> None:
         raise ZeroDivisionError("secret")
 
-    with running(Doubler(broken)) as run, caplog.at_level(logging.ERROR):
-        status, _, body = run.ask("POST", body=message(X))
+    with running(Doubler(broken)) as run:
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        parent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        status, _, body = run.ask("POST", body=message(X), x_request_id="bug-1", **parent)
         assert status == 500
         assert b"secret" not in body
-        assert "ZeroDivisionError: secret" in caplog.text
+        start = f" error serve - call=bug-1 trace={trace} "
+        log = capfd.readouterr().err
+        assert f"{start}Traceback (most recent call last):\n" in log
+        assert f"{start}ZeroDivisionError: secret\n" in log
         assert run.ask("GET", "/control/is_alive")[0] == 200
 
 

@@ -33,10 +33,17 @@ class Opening:
     """
 
     def __init__(
-        self, opener: Callable[[], Opened], log: Log, start: Mapping[str, float] | None = None
+        self,
+        opener: Callable[[], Opened],
+        log: Log,
+        start: Mapping[str, float] | None = None,
+        *,
+        log_failures: bool = True,
     ) -> None:
+        """``log_failures`` is off where who makes the attempt raises the failure anyway."""
         self._opener = opener
         self._log = log
+        self._log_failures = log_failures
         self._start = dict(start or {})
         self._guard = allocate_lock()
         self._busy = False  # whether an attempt is under way
@@ -107,12 +114,13 @@ class Opening:
             return
         try:
             opened = self._opener()
-        except Exception as error:  # noqa: BLE001 - told to whoever asks for readiness
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told to whoever asks
             self.failure = error
-            self._log.failure(error)
+            if self._log_failures:
+                self._log.failure(error)
             return
         self.opened, self.failure = opened, None
         seconds = dict(self._start)
         if opened.uri:
             seconds |= {"load": opened.load_seconds, "warm-up": opened.warmup_seconds}
-        self._log.ready(seconds, f" ({opened.uri or 'no model'})")
+        self._log.ready(seconds, f" ({opened.uri})" if opened.uri else "")

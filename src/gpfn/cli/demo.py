@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpfn.cli.options import whole
 from gpfn.errors import BrokenReply, GpfnError, SetupError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ gpfn demo --repeat 200
 """
 
 _SERVER = "GP_SERVER_URL"
-_READY = re.compile(r"^gpfn serve: .* at (http://\S+)$", re.MULTILINE)
 _START_SECONDS = 60.0
 _CLOSE = 1e-5
 
@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--function", default="functions/forecast", metavar="FOLDER")
     parser.add_argument("--model", default="models/forecast.tflite", metavar="FILE")
     parser.add_argument("--event", default="ce_samples/forecast.json", metavar="FILE")
-    parser.add_argument("--repeat", type=int, default=20, metavar="N", help="calls of each kind")
+    parser.add_argument(
+        "--repeat", type=whole(1), default=20, metavar="N", help="calls of each kind"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,21 +67,25 @@ def _model_server(model: str) -> Iterator[tuple[str, float]]:
     """Serve the model on a free loopback port; yields the URL and the seconds to ready."""
     from gpfn.hosts.child import Child
     from gpfn.hosts.fn import script
+    from gpfn.hosts.log import listening_url
 
     command = [*script("gpfn"), "serve", "--model", model, "--listen", "127.0.0.1:0"]
-    child = Child(command, Path.cwd(), os.environ)
+    child = Child(command, Path.cwd(), {**os.environ, "GPFN_LOG": "json"})
     try:
         seconds = _wait(child)
-        yield _READY.findall(child.log())[0], seconds
+        yield listening_url(child.log()), seconds
     finally:
         child.stop()
 
 
 def _wait(child: "Child") -> float:
+    from gpfn.hosts.log import readable, start_seconds
+
     try:
-        return child.wait_until(lambda: bool(_READY.search(child.log())), _START_SECONDS)
+        return child.wait_until(lambda: bool(start_seconds(child.log())), _START_SECONDS)
     except GpfnError as error:
-        raise SetupError(f"the model server did not start: {child.log().strip()}") from error
+        log = readable(child.log()).strip()
+        raise SetupError(f"the model server did not start: {log}") from error
 
 
 def _invoke(

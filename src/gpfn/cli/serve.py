@@ -15,8 +15,7 @@ from gpfn.errors import SetupError
 from gpfn.settings import check_settings, parse_size, parse_whole, read_switch
 
 if TYPE_CHECKING:
-    from gpfn.models.model import Model
-    from gpfn.serving.serve import CacheSettings
+    from gpfn.serving.process import CacheSettings
     from gpfn.serving.service import ServerSettings
 
 __all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "run"]
@@ -45,11 +44,6 @@ class Address(NamedTuple):
             raise SetupError(f"expected HOST:PORT, got {text!r:.99}", field="--listen")
         number = parse_whole(port, field="--listen", most=65535)
         return cls(bare or "0.0.0.0", number)
-
-    @property
-    def url(self) -> str:
-        """The address as a client writes it."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,12 +86,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, name: str) -> int:
-    from gpfn.serving.serve import serve
+    from gpfn.serving.process import serve
 
     check_settings()
     threads = parse_threads(args.threads)
     settings = _settings(args, Address.parse(args.listen))
-    _log_to_stderr(verbose=args.verbose)
     serve(
         _model_file(name),
         settings,
@@ -105,14 +98,8 @@ def _serve(args: argparse.Namespace, name: str) -> int:
         inputs=_names(args.inputs, "GP_INPUTS"),
         outputs=_names(args.outputs, "GP_OUTPUTS"),
         cache=_cache(args),
-        on_ready=_say_ready,
     )
     return 0
-
-
-def _say_ready(model: "Model", address: tuple[str, int]) -> None:
-    url = Address(*address).url
-    print(f"gpfn serve: {model.name} ({model.backend}) at {url}", file=sys.stderr, flush=True)
 
 
 def _model_file(name: str) -> str:
@@ -139,7 +126,7 @@ def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
 
 
 def _cache(args: argparse.Namespace) -> "CacheSettings | None":
-    from gpfn.serving.serve import CacheSettings
+    from gpfn.serving.process import CacheSettings
 
     if not (args.cache or read_switch("GP_CACHE")):
         return None
@@ -150,13 +137,3 @@ def _cache(args: argparse.Namespace) -> "CacheSettings | None":
 def _names(flag: str | None, variable: str) -> tuple[str, ...]:
     text = os.environ.get(variable, "") if flag is None else flag
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _log_to_stderr(*, verbose: bool) -> None:
-    import logging
-
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-    logging.getLogger("urllib3").setLevel(logging.WARNING)

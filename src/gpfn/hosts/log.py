@@ -78,8 +78,9 @@ def _call(record: Record) -> str:
     """Return what :func:`gpfn.log.call_text` says of the same call."""
     error = f" {record['error']};" if "error" in record else ""
     stages = ", ".join(f"{name} {spent:.3f}" for name, spent in record["stages_ms"].items())
+    stages = f" ({stages})" if stages else ""
     return (
-        f"{record['status']}{error} {record['ms']:.3f} ms ({stages})"
+        f"{record['status']}{error} {record['ms']:.3f} ms{stages}"
         f" {record['bytes_in']} B in {record['bytes_out']} B out"
         f" rss {record['rss'] / _MB:.1f} MB {record['rss_change'] / _MB:+.1f}"
     )

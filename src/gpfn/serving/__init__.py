@@ -2,12 +2,13 @@
 
 A request passes from the bottom of this list to the top:
 
-    service      which question was asked, and the answer to it; knows no sockets
+    service      which question was asked, and the answer to it; how many inferences run and
+                 wait; knows no sockets
     inference    names and tensors of a request -> the model -> tensors of the reply
-    rowcache     rows that were computed before are not computed again
-    gate         how many inferences run at once and how many wait
+    rowcache     rows that were computed before are not computed again; rowstore keeps them
     connection   one client: receive, answer, keep alive, time out
-    listener     accept, count, drain on SIGTERM
+    server       listen, accept, count, drain
+    process      all of it as one call, from opening the model to SIGTERM
 """
 
 from gpfn.serving.server import Server

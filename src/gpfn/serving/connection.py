@@ -1,19 +1,20 @@
 """One client of the model server: receive, answer, keep alive, time out."""
 
-import logging
 import socket
 import time
 
+from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.head import Request
 from gpfn.http.reader import RequestReader
 from gpfn.http.writer import response_head, send
-from gpfn.serving.service import Response, ServerSettings, Service, failure
+from gpfn.log import trace_id
+from gpfn.message import Message
+from gpfn.serving.service import Response, ServerSettings, Service, failure, request_id
 
 __all__ = ["Connection"]
 
-_log = logging.getLogger("gpfn.serving")
 _PIECE = 256 << 10
 _LINGER_SECONDS = 2.0
 
@@ -35,8 +36,9 @@ class Connection:
             try:
                 while self._serve_one():
                     pass
-            except (OSError, TimeoutError) as error:
-                _log.debug("connection lost: %s", error)
+            except OSError as error:
+                if self._settings.verbose:
+                    self._service.log.info(f"connection lost: {error}")
 
     def drain(self) -> None:
         """Finish the running request, if any, and take no further one."""
@@ -63,9 +65,19 @@ class Connection:
         keep = request.keep_alive and not self.draining
         self._send(response, close=not keep, head_only=request.method == "HEAD")
         if self._settings.verbose:
-            spent = (time.monotonic() - started) * 1e3
-            _log.info("%s %s %d %.3f ms", request.method, request.target, response.status, spent)
+            self._log_request(request, response, time.monotonic() - started)
         return keep
+
+    def _log_request(self, request: Request, response: Response, seconds: float) -> None:
+        sent = sum(memoryview(part).nbytes for part in response.buffers)
+        self._service.log.call(
+            request_id(request),
+            Reply(Message(b""), response.status),
+            seconds,
+            len(request.body),
+            sent,
+            trace=trace_id(request.headers),
+        )
 
     def _receive(self) -> Request | None:
         """Return the next request, or None when the client has left or stays silent.

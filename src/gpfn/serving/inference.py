@@ -1,6 +1,6 @@
-"""From the names and tensors of a request to the tensors of the reply.
+"""What the server asks of a model: tensors of a request become tensors of the reply, by name.
 
-What a model takes and gives, as a GraphPipe message and as graphpipe-go's JSON.
+The same for a model's metadata, as a GraphPipe message and as graphpipe-go's JSON.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """A bounded key-value file for computed rows, on SQLite."""
 
-import logging
 import os
 import sqlite3
 import threading
@@ -8,9 +7,10 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from gpfn.log import Log
+
 __all__ = ["RowStore"]
 
-_log = logging.getLogger("gpfn.graphpipe.cache")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, value BLOB NOT NULL, used REAL NOT NULL)
 WITHOUT ROWID;
@@ -27,10 +27,11 @@ class RowStore:
     file.
     """
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, log: Log | None = None) -> None:
+        self._log = log or Log("serve")
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._database = _open(path)
+        self._database = _open(path, self._log)
         self._size = self._measure()
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -42,7 +43,7 @@ class RowStore:
                 for start in range(0, len(wanted), _KEYS_PER_QUERY):
                     found |= self._get_some(wanted[start : start + _KEYS_PER_QUERY])
             except sqlite3.Error as error:
-                _log.warning("row cache not read: %s", error)
+                self._log.warning(f"row cache not read: {error}")
         return found
 
     def put(self, rows: Mapping[bytes, bytes]) -> None:
@@ -61,7 +62,7 @@ class RowStore:
                 if self._size > self._max_bytes:
                     self._evict()
             except sqlite3.Error as error:
-                _log.warning("row cache not written: %s", error)
+                self._log.warning(f"row cache not written: {error}")
 
     def close(self) -> None:
         """Close the file."""
@@ -100,12 +101,12 @@ class RowStore:
         return int(self._database.execute(query).fetchone()[0])
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, log: Log) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _connect(path)
     except sqlite3.DatabaseError as error:
-        _log.warning("row cache %s is unreadable (%s): starting an empty one", path.name, error)
+        log.warning(f"row cache {path.name} is unreadable ({error}): starting an empty one")
         for suffix in ("", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         return _connect(path)

@@ -1,12 +1,8 @@
-"""How a GraphPipe server listens and what it lets through.
-
-Accept connections, count them, and drain on the way out.
-"""
+"""The model server's socket: accept connections, count them, and drain at the end."""
 
 from __future__ import annotations
 
 import ipaddress
-import logging
 import selectors
 import socket
 import threading
@@ -21,7 +17,6 @@ from gpfn.serving.service import ServerSettings, Service, failure
 
 __all__ = ["Server"]
 
-_log = logging.getLogger("gpfn.serving")
 _BACKLOG = 512
 _WAKE_BYTES = 4096
 
@@ -51,6 +46,12 @@ class Server:
         """The host and port it listens on."""
         host, port = self._socket.getsockname()[:2]
         return host, port
+
+    @property
+    def url(self) -> str:
+        """The address as a client writes it."""
+        host, port = self.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def wakeup_fd(self) -> int:
@@ -92,7 +93,7 @@ class Server:
         except BlockingIOError:
             return  # the client left between the poll and the accept
         except OSError as error:
-            _log.error("cannot accept: %s", error)
+            self._service.log.error(f"cannot accept: {error}")  # noqa: TRY400 - not logging's
             time.sleep(0.1)  # out of file descriptors: let some connections end first
             return
         if len(self._connections) >= self._settings.connections:
@@ -113,8 +114,8 @@ class Server:
     def _run(self, connection: Connection) -> None:
         try:
             connection.serve()
-        except Exception:  # noqa: BLE001 - logged; the other connections go on
-            _log.exception("bug in a connection's thread")
+        except Exception as error:  # noqa: BLE001 - logged; the other connections go on
+            self._service.log.failure(error)
         finally:
             with self._lock:
                 del self._connections[connection]
@@ -130,7 +131,7 @@ class Server:
             thread.join(deadline.remaining())
         left = sum(thread.is_alive() for _, thread in running)
         if left:
-            _log.warning("%d requests were still running after the drain time", left)
+            self._service.log.warning(f"{left} requests were still running after the drain time")
 
 
 def _listen(settings: ServerSettings) -> socket.socket:
@@ -162,9 +163,6 @@ def _turn_away(sock: socket.socket) -> None:
     response = failure(Overloaded("too many connections"), None)
     headers = (("content-type", response.content_type), *response.headers)
     body = b"".join(response.buffers)
-    with sock:
-        try:
-            sock.settimeout(0.1)
-            sock.sendall(response_head(response.status, headers, len(body), close=True) + body)
-        except OSError as error:
-            _log.debug("a connection over the limit left by itself: %s", error)
+    with sock, suppress(OSError):  # it may have left by itself
+        sock.settimeout(0.1)
+        sock.sendall(response_head(response.status, headers, len(body), close=True) + body)

@@ -1,16 +1,15 @@
-"""A bounded queue in front of the model.
+"""Which question was asked of the model server, and the answer to it; no sockets here.
 
-Which question was asked of the model server, and the answer to it; no sockets here.
+A gate in front of the model lets a number of inferences run and a number wait.
 
-A reply to an error has a status other than 200, always. Its body is an InferResponse
-with ``errors`` when the caller's Accept names ``application/vnd.graphpipe`` (our client
-does), and plain text otherwise: the clients of graphpipe-go and of PyPI's graphpipe
-print the body of such a reply as it is.
+A reply to an error has a status other than 200, always. Its body is an InferResponse with
+``errors`` when the caller's Accept names ``application/vnd.graphpipe`` (our client does), and
+plain text otherwise: the clients of graphpipe-go and of PyPI's graphpipe print the body of such
+a reply as it is.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import zlib
@@ -20,12 +19,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gpfn.deadline import Deadline
-from gpfn.errors import GpfnError, Overloaded, TooLarge, UnsupportedMedia
+from gpfn.errors import CallerError, GpfnError, Overloaded, TooLarge, UnsupportedMedia
 from gpfn.graphpipe.decode import decode_request
 from gpfn.graphpipe.encode import encode_metadata, encode_response
 from gpfn.graphpipe.messages import Error, InferRequest, InferResponse, MetadataResponse
 from gpfn.http.head import Request
 from gpfn.limits import Limits
+from gpfn.log import Log, trace_id
 from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.serving.inference import ServedModel, describe, infer, metadata_json, with_defaults
 from gpfn.serving.rowcache import Store, cached
@@ -38,6 +38,7 @@ __all__ = [
     "ServerSettings",
     "Service",
     "failure",
+    "request_id",
 ]
 
 
@@ -77,7 +78,7 @@ class ServerSettings:
 
 
 class Gate:
-    """Lets ``workers`` callers through at once and ``queue`` more wait.
+    """Lets ``workers`` callers in at once and ``queue`` more wait.
 
     >>> gate = Gate(workers=1, queue=0)
     >>> with gate.passage(Deadline.after(1.0)):
@@ -124,7 +125,7 @@ class Gate:
             self.running += change
 
 
-_log = logging.getLogger("gpfn.serving")
+_LONGEST_ID = 128
 
 
 class Response(NamedTuple):
@@ -140,8 +141,15 @@ class Service:
     """Answers for one model, once it has been given one with :meth:`ready`."""
 
     def __init__(
-        self, settings: ServerSettings, *, version: str, store: Store | None = None
+        self,
+        settings: ServerSettings,
+        *,
+        version: str,
+        store: Store | None = None,
+        log: Log | None = None,
     ) -> None:
+        """``version`` is told in metadata; ``store`` keeps rows that were computed."""
+        self.log = log or Log("serve")
         self._settings = settings
         self._version = version
         self._store = store
@@ -160,10 +168,8 @@ class Service:
         try:
             return self._route(request, deadline)
         except Exception as error:  # noqa: BLE001 - one request's bug must not end the server
-            if not isinstance(error, GpfnError):
-                _log.exception("bug while answering %s %s", request.method, request.target)
-            elif error.status >= 500:
-                _log.error("%s %s: %s", request.method, request.target, error)
+            if not isinstance(error, CallerError | Overloaded):
+                self.log.failure(error, call=request_id(request), trace=trace_id(request.headers))
             return failure(error, request.header("accept"))
 
     def _route(self, request: Request, deadline: Deadline) -> Response:
@@ -220,6 +226,13 @@ class Service:
                 self.shutdown()
                 return _text(200, "ok")
         return _text(404, f"no such control: {path}")
+
+
+def request_id(request: Request) -> str:
+    """Return the caller's X-Request-Id if it can stand in a log, otherwise ""."""
+    given = request.header("x-request-id") or ""
+    fits = given.isascii() and given.isprintable() and " " not in given
+    return given if fits and len(given) <= _LONGEST_ID else ""
 
 
 def failure(error: Exception, accept: str | None) -> Response:

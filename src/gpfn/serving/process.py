@@ -1,9 +1,8 @@
-"""A GraphPipe model server as one call: open, warm up, serve, drain."""
+"""A model server as one call: listen, open and warm the model up, serve, drain."""
 
 import hashlib
-import logging
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from gpfn import __version__
+from gpfn.call.contract import Opened
+from gpfn.call.opening import Opening
 from gpfn.errors import SetupError
+from gpfn.log import Log
 from gpfn.serving.server import Server
 from gpfn.serving.service import ServerSettings, Service
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from gpfn.serving.rowstore import RowStore
 
 __all__ = ["CacheSettings", "model_digest", "serve"]
-
-_log = logging.getLogger("gpfn.serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ def serve(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     cache: CacheSettings | None = None,
+    log: Log | None = None,
     on_ready: "Callable[[Model, tuple[str, int]], None]" = lambda _model, _address: None,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT, then let running requests finish.
@@ -54,25 +55,46 @@ def serve(
         inputs: Names for requests that leave theirs out; the model's own when empty.
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
+        log: Where records go; standard error in the form that GPFN_LOG names when None.
         on_ready: Called with the model and the address once requests are answered.
 
     Raises:
         SetupError: The address cannot be listened on, or the cache not be used.
         GpfnError: The model cannot be opened.
     """
-    settings = settings or ServerSettings()
-    store = None if cache is None else _row_store(target, cache)
+    settings, log = settings or ServerSettings(), log or Log("serve", _name(target))
+    store = None if cache is None else _row_store(target, cache, log)
+    opened: list[Model] = []
+
+    def opener() -> Opened:
+        model, times = _open(target, threads, inputs, outputs, log)
+        opened.append(model)
+        service.ready(model)
+        on_ready(model, server.address)
+        return times
+
     try:
-        service = Service(settings, version=__version__, store=store)
+        service = Service(settings, version=__version__, store=store, log=log)
         server = Server(service, settings)
-        loading = _Loading(lambda: _open(target, threads, inputs, outputs), service, server)
+        opening = Opening(opener, log, log_failures=False)
         with _stopped_by_signals(server):
-            loading.start(on_ready)
+            log.listening(server.url, always=settings.port == 0)
+            opening.begin(lambda: server.stop() if opening.failure else None)
             server.serve()
-        loading.finish(close=isinstance(target, str))
+        if opening.failure is not None:
+            raise opening.failure
+        if opened and isinstance(target, str):
+            opened[0].close()
     finally:
         if store is not None:
             store.close()
+
+
+def _name(target: object) -> str:
+    """Return what the model is called in the log: a file by its name without folders."""
+    if isinstance(target, str):
+        return target.partition("#")[0].rstrip("/").rpartition("/")[2]
+    return str(getattr(target, "name", getattr(target, "__name__", "")))
 
 
 @contextmanager
@@ -89,66 +111,40 @@ def _stopped_by_signals(server: Server) -> Iterator[None]:
         server.close()
 
 
-class _Loading:
-    """Opens and warms the model while the server answers that it is not ready yet."""
-
-    def __init__(self, load: "Callable[[], Model]", service: Service, server: Server) -> None:
-        self._load = load
-        self._service = service
-        self._server = server
-        self._model: Model | None = None
-        self._error: BaseException | None = None
-
-    def start(self, on_ready: "Callable[[Model, tuple[str, int]], None]") -> None:
-        threading.Thread(target=self._run, args=(on_ready,), name="load", daemon=True).start()
-
-    def finish(self, *, close: bool) -> None:
-        """Raise what kept the model from being opened; close it if it is ours."""
-        if self._error is not None:
-            raise self._error
-        if self._model is not None and close:
-            self._model.close()
-
-    def _run(self, on_ready: "Callable[[Model, tuple[str, int]], None]") -> None:
-        try:
-            self._model = self._load()
-            self._service.ready(self._model)
-            on_ready(self._model, self._server.address)
-        except BaseException as error:  # noqa: BLE001 - raised again by finish()
-            self._error = error
-            self._server.stop()
-
-
 def _open(
     target: "str | Model | Callable[[np.ndarray], np.ndarray]",
     threads: int | Literal["auto"],
     inputs: Sequence[str],
     outputs: Sequence[str],
-) -> "Model":
+    log: Log,
+) -> "tuple[Model, Opened]":
     from gpfn.models.cache import warm_up
     from gpfn.models.open import open_model
     from gpfn.models.python import PythonModel
 
+    began = time.perf_counter()
     if isinstance(target, str):
         model = open_model(target, threads=threads, inputs=inputs, outputs=outputs)
     elif hasattr(target, "inputs"):
-        return cast("Model", target)
+        return cast("Model", target), Opened()
     else:
-        return PythonModel(target)
+        return PythonModel(target), Opened()
+    loaded = time.perf_counter()
     warmth = warm_up(model)
     if warmth.error is not None:
-        _log.warning("not warmed up: %s", warmth.error)
-    return model
+        log.warning(f"not warmed up: {warmth.error}")
+    warm = time.perf_counter() - loaded
+    return model, Opened(loaded - began, warm, f"{model.name}, {model.backend}")
 
 
-def _row_store(target: object, cache: CacheSettings) -> "RowStore":
+def _row_store(target: object, cache: CacheSettings, log: Log) -> "RowStore":
     from gpfn.serving.rowstore import RowStore
 
     path = Path(target.partition("#")[0]) if isinstance(target, str) else None
     if path is None or not path.exists():
         raise SetupError("the row cache needs a model file to tell models apart", field="cache")
     try:
-        return RowStore(cache.folder / f"{model_digest(path)}.rows", cache.max_bytes)
+        return RowStore(cache.folder / f"{model_digest(path)}.rows", cache.max_bytes, log)
     except OSError as error:
         raise SetupError(f"cannot use {cache.folder}: {error.strerror}", field="cache") from error
 

@@ -1,4 +1,4 @@
-"""`gpfn.serving.serve.serve` as a library call: models, functions, and what it raises."""
+"""`gpfn.serving.process.serve` as a library call: models, functions, and what it raises."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.graphpipe import remote
 from gpfn.models import Model, open_model
 from gpfn.serving import ServerSettings
-from gpfn.serving.serve import CacheSettings, model_digest, serve
+from gpfn.serving.process import CacheSettings, model_digest, serve
 
 SETTINGS = ServerSettings(port=0, workers=1)
 WINDOW = np.linspace(20, 30, 20, dtype=np.float32).reshape(1, 20, 1)
