@@ -26,6 +26,7 @@ __all__ = [
 
 SETTINGS: Mapping[str, str] = {
     "GPFN_CACHE_DIR": "text",
+    "GPFN_CATALOGUE": "text",
     "GPFN_HEALTH_URL": "text",
     "GPFN_IMAGE_URLS": "switch",
     "GPFN_LOG": "log",
@@ -44,6 +45,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_MODEL_CACHE_BYTES": "size",
     "GPFN_MODEL_CACHE_COUNT": "count",
     "GPFN_MODEL_MIRROR": "text",
+    "GPFN_NAME": "text",
     "GPFN_QUEUE": "places",
     "GPFN_REQUEST_TIMEOUT": "duration",
     "GPFN_START_WINDOW": "duration",
