@@ -156,6 +156,7 @@ def _tell(
     from gpfn.build.image import layers
     from gpfn.build.recipe import next_command
     from gpfn.cli.progress import size_text
+    from gpfn.cli.table import print_table
 
     rows = layers(engine, tag)
     following = next_command(recipe, tag, target.memory if target else 0, engine.name)
@@ -163,7 +164,7 @@ def _tell(
         sizes = [{"made_by": row.made_by, "size": row.size} for row in rows]
         print(json.dumps({"image": tag, "layers": sizes, "next": following}, indent=2))
         return
-    for row in rows:
-        print(f"{size_text(row.size):>10}  {row.made_by}", file=sys.stderr)
-    print(f"{size_text(sum(row.size for row in rows)):>10}  in all", file=sys.stderr)
+    cells = [(size_text(row.size), row.made_by) for row in rows]
+    cells.append((size_text(sum(row.size for row in rows)), "in all"))
+    print_table(cells, right=(0,), stream=sys.stderr)
     print(f"built {tag}; next: {following}")

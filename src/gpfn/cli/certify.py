@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the checks; 0 when none failed."""
     from gpfn.certify.check import certify, line, shown, summary
     from gpfn.certify.subject import parse_subject
+    from gpfn.cli.table import print_marked
 
     subject = parse_subject(args.subject)
     only = tuple(word.strip() for word in args.only.split(",") if word.strip())
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     for outcome in certify(args.suite, subject, args.timeout, only, args.jobs):
         outcomes.append(outcome)
         if not args.json:
-            print(line(outcome), flush=True)
+            print_marked(line(outcome))
     if not outcomes:
         print(f"gpfn certify: there is no check {args.only}", file=sys.stderr)
         return 2

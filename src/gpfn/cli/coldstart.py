@@ -11,8 +11,6 @@ from gpfn.errors import SetupError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gpfn.hosts.host import Invocation
     from gpfn.hosts.target import Target
 
@@ -69,24 +67,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the experiment and print its table."""
     from gpfn.cli.resolve import pull_models
+    from gpfn.cli.table import print_table, show_progress
     from gpfn.coldstart.experiment import cold_calls, warm_calls
-    from gpfn.coldstart.summary import Summary
+    from gpfn.coldstart.summary import Summary, draw
     from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
     request = _request(args, target)
     pull_models(target, request.body)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    summary = Summary(
-        cold=cold_calls(target, request, args.cold, _progress("cold")),
-        warm=warm_calls(target, request, args.calls, _progress("warm")),
-        price=args.price,
-    )
+    with show_progress("cold") as progress:
+        cold = cold_calls(target, request, args.cold, progress)
+    with show_progress("warm") as progress:
+        warm = warm_calls(target, request, args.calls, progress)
+    summary = Summary(cold=cold, warm=warm, price=args.price)
     if args.picture:
-        from gpfn.coldstart.summary import draw
-
         draw(summary, f"{target.folder.name}: a call, stage by stage", Path(args.picture))
-    print(json.dumps(summary.shown(), indent=2) if args.json else summary.table())
+    if args.json:
+        print(json.dumps(summary.shown(), indent=2))
+    else:
+        print_table(summary.rows(), head=True, right=range(1, 8))
+        print("", *summary.advice(), sep="\n")
     return 0
 
 
@@ -100,16 +101,3 @@ def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
     if not parameters:
         raise SetupError(f"no {_SAMPLE} in {target.folder}; give -P, -p or --image")
     return Invocation(json.dumps(parameters).encode(), "application/json", timeout=target.timeout)
-
-
-def _progress(kind: str) -> "Callable[[int, int], None]":
-    """Show how far it is on a terminal; elsewhere say nothing."""
-    if not sys.stderr.isatty():
-        return lambda _done, _all: None
-
-    def show(done: int, of: int) -> None:
-        width = 30 * done // of
-        end = "\n" if done == of else ""
-        print(f"\r{kind} [{'#' * width:30}] {done}/{of}", end=end, file=sys.stderr, flush=True)
-
-    return show

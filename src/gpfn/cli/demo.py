@@ -9,10 +9,10 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpfn.cli.options import whole
 from gpfn.errors import BrokenReply, GpfnError, SetupError
@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Call the function both ways, print the event and where the time went."""
+    from gpfn.cli.table import print_table
+
     for path in (args.function, args.model, args.event):
         if not Path(path).exists():
             raise SetupError("not here; run this at the top of a checkout of gpfn", field=path)
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     print(_pretty(local))
     sys.stdout.flush()
     rows = _side_by_side(seconds, remote_times, local_times)
-    print(_table(rows), file=sys.stderr)
+    print_table(rows, head=True, right=(1, 2), stream=sys.stderr)
     return 0
 
 
@@ -139,11 +141,3 @@ def _side_by_side(server: float, remote: "Timings", local: "Timings") -> list[tu
     rows = [("", "model remote", "model in the process")]
     rows.append(("model server ready", f"{server * 1000:.2f} ms", "-"))
     return rows + [(name, there.get(name, "-"), here.get(name, "-")) for name in names]
-
-
-def _table(rows: Sequence[tuple[Any, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
-        f"{name:{widths[0]}}  {there:>{widths[1]}}  {here:>{widths[2]}}"
-        for name, there, here in rows
-    )

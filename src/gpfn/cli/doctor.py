@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Examine the function; 0 when nothing fails, 1 when something does."""
     from gpfn.build.doctor import examine
     from gpfn.build.facts import gather, measure
+    from gpfn.cli.table import print_table
     from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
@@ -52,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(shown, indent=2))
     else:
         _tell(target, facts)
-        for finding in findings:
-            words = f"{finding.level}  {finding.platform:9}  {finding.rule:12}  {finding.text}"
-            print(words)
+        print_table([(one.level, one.platform, one.rule, one.text) for one in findings])
         if not findings:
             print("nothing to say")
     return 1 if any(finding.level == "fails" for finding in findings) else 0

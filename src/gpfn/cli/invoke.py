@@ -177,7 +177,9 @@ def _show(answer: "InvocationResult", session: "StartedFunction", args: argparse
         out.buffer.write(body if body.endswith(b"\n") else body + b"\n")
         out.flush()
     if args.timings:
-        print(timings.table(), file=sys.stderr)
+        from gpfn.cli.table import print_table
+
+        print_table(timings.rows(), right=(1,), stream=sys.stderr)
 
 
 def _status_document(answer: "InvocationResult") -> bytes:

@@ -1,6 +1,7 @@
-"""What the samples say: statistics by stage, the memory to ask for, and the price.
+"""What the samples say: statistics by stage, the memory to ask for, the price, a picture.
 
-Where the time of a cold and of a warm call goes, as two bars.
+A Summary has them as rows of a table and as a document; ``draw`` makes two bars of the
+medians, one of a cold and one of a warm call.
 """
 
 from __future__ import annotations
@@ -121,18 +122,27 @@ class Summary:
             "memory_bytes": self.memory(name) or None,
         }
 
-    def table(self) -> str:
-        """Return the statistics as text, times in milliseconds and memory in MB."""
-        head = f"{'':15}{'cold: mean':>12}{'median':>10}{'p99':>10}"
-        head += f"{'warm: mean':>14}{'median':>10}{'p99':>10}{'memory':>10}"
-        lines = [head]
-        for name in self._names():
-            cold, warm = self.stage(self.cold, name), self.stage(self.warm, name)
-            lines.append(_row(name, cold, warm, self.memory(name)))
-        lines.append(_row("all", self.total(self.cold), self.total(self.warm), self.peak))
-        return "\n".join([*lines, "", *self._advice()])
+    def rows(self) -> list[list[str]]:
+        """Return the statistics as a table: times in milliseconds, memory in MB.
 
-    def _advice(self) -> list[str]:
+        The first row has the names of the eight columns.
+        """
+        spreads = ["mean", "median", "p99"]
+        head = ["", "cold: mean", *spreads[1:], "warm: mean", *spreads[1:], "memory"]
+        stages = [
+            [
+                name,
+                *_times(self.stage(self.cold, name)),
+                *_times(self.stage(self.warm, name)),
+                _megabytes(self.memory(name)),
+            ]
+            for name in self._names()
+        ]
+        every = ["all", *_times(self.total(self.cold)), *_times(self.total(self.warm))]
+        return [head, *stages, [*every, _megabytes(self.peak)]]
+
+    def advice(self) -> list[str]:
+        """Return what follows from it: how many calls, the memory to ask for, the price."""
         memory, costs = suggested_memory(self.peak), self.costs()
         price = f"A million calls at {self.price:g} per GB-second, billed in steps of 100 ms:"
         return [
@@ -142,16 +152,14 @@ class Summary:
         ]
 
 
-def _row(name: str, cold: Spread | None, warm: Spread | None, memory: int) -> str:
-    size = f"{memory / 1e6:.1f}" if memory else ""
-    return f"{name:15}{_cells(cold, 12)}{_cells(warm, 14)}{size:>10}".rstrip()
-
-
-def _cells(spread: Spread | None, first: int) -> str:
+def _times(spread: Spread | None) -> list[str]:
     if spread is None:
-        return " " * (first + 20)
-    mean, median, p99 = (value * 1e3 for value in (spread.mean, spread.median, spread.p99))
-    return f"{mean:>{first}.3f}{median:>10.3f}{p99:>10.3f}"
+        return ["", "", ""]
+    return [f"{value * 1e3:.3f}" for value in (spread.mean, spread.median, spread.p99)]
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f}" if size else ""
 
 
 def draw(summary: Summary, title: str, file: Path) -> None:

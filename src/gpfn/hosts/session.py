@@ -33,12 +33,6 @@ class Timings:
             rows.append(("memory", f"{self.memory / 1e6:.1f} MB"))
         return rows
 
-    def table(self) -> str:
-        """Return the rows as text."""
-        rows = self.rows()
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:{width}}  {value:>12}" for name, value in rows)
-
     def shown(self) -> dict[str, object]:
         """Return it for ``--json``, in seconds and bytes."""
         later = self.calls[1:]
