@@ -24,7 +24,6 @@ SHORT_LINES = 60
 SHORT = {
     "gpfn.__main__": "python -m gpfn: starts the command line and does nothing else",
     "gpfn.build.health": "an image's check, run every ten seconds: imports nothing of ours",
-    "gpfn.build.stage.__main__": "python -m stage: the command line of a build's steps",
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.cli.progress": "a progress bar, used by three commands",
@@ -56,7 +55,6 @@ SHARED_CLASSES = {
 NO_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "stuff"}
 OLD_WORDS = {"homes", "places", "walking", "octets", "drive"}
 STILL_NAMED = {
-    "gpfn.build.stage.places",
     "Homes",
     "drive",
     "drive_async",
@@ -149,7 +147,7 @@ def test_every_test_folder_is_named_like_what_it_tests() -> None:
 
 def test_the_checks_see_what_they_must() -> None:
     assert words_of("_HTTPReply_of") == {"http", "reply", "of"}
-    assert words_of("gpfn.build.stage.places") >= {"places"}
+    assert words_of("gpfn.models.places") >= {"places"}
     assert not OLD_WORDS & words_of("replaces_driver")
     source = "class A: pass\nclass _B: pass\nclass C: pass\n"
     trees = {"one": ast.parse(source), "two": ast.parse("class _B: pass\nif x:\n class C: pass\n")}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.build.contents import check_main, gpfn_files, model_files, own_files
+from gpfn.build.package import check_main, gpfn_files, model_files, own_files
 from gpfn.errors import SetupError
 
 

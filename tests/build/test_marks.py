@@ -1,6 +1,6 @@
 """What the stages of a build and the engine that runs them have to agree on."""
 
-from gpfn.build.stage.places import MARK as WRITTEN
+from gpfn.build.stage.layout import MARK as WRITTEN
 from gpfn.hosts.engine import MARK as LOOKED_FOR
 
 

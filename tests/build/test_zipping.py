@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.build.contents import write_zip
+from gpfn.build.package import write_zip
 
 
 def test_contents_alone_make_the_zip(tmp_path: Path) -> None:

@@ -19,9 +19,8 @@ import numpy as np
 import pytest
 
 from gpfn.graphpipe import InferResponse, encode_response
-from gpfn.hosts.host import Invocation, make_host
+from gpfn.hosts.host import Invocation, StartedFunction, make_host
 from gpfn.hosts.http import HttpHost
-from gpfn.hosts.session import StartedFunction
 from gpfn.hosts.target import find_target
 from tests.cli.serving import clean_environ, serve
 

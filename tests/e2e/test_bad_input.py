@@ -13,9 +13,8 @@ import numpy as np
 import orjson
 import pytest
 
-from gpfn.hosts.host import Invocation, InvocationResult, make_host
+from gpfn.hosts.host import Invocation, InvocationResult, StartedFunction, make_host
 from gpfn.hosts.http import HttpHost
-from gpfn.hosts.session import StartedFunction
 from gpfn.hosts.target import find_target
 
 PLATFORMS = ["fn", "fdk", "http"]

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpfn.hosts.host import Invocation, make_host
-from gpfn.hosts.session import StartedFunction
+from gpfn.hosts.host import Invocation, StartedFunction, make_host
 from gpfn.hosts.target import find_target
 
 GOOD = Invocation(json.dumps([0.5] * 20).encode())

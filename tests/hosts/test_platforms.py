@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.hosts.host import Invocation, make_host
-from gpfn.hosts.session import StartedFunction
+from gpfn.hosts.host import Invocation, StartedFunction, make_host
 from gpfn.hosts.target import find_target
 from gpfn.platforms.table import platforms_with
 

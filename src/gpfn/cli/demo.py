@@ -19,8 +19,7 @@ from gpfn.errors import BrokenReply, GpfnError, SetupError
 
 if TYPE_CHECKING:
     from gpfn.hosts.child import Child
-    from gpfn.hosts.host import InvocationResult
-    from gpfn.hosts.session import Timings
+    from gpfn.hosts.host import InvocationResult, Timings
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -94,8 +93,7 @@ def _invoke(
     args: argparse.Namespace, body: bytes, url: str
 ) -> tuple["InvocationResult", "Timings"]:
     """Start the function under Fn's contract and call it; its model is at ``url``, or its own."""
-    from gpfn.hosts.host import Invocation, make_host
-    from gpfn.hosts.session import StartedFunction
+    from gpfn.hosts.host import Invocation, StartedFunction, make_host
     from gpfn.hosts.target import find_target
 
     os.environ[_SERVER] = url

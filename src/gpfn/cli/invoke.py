@@ -13,8 +13,7 @@ from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpfn.hosts.host import Host, Invocation, InvocationResult
-    from gpfn.hosts.session import StartedFunction
+    from gpfn.hosts.host import Host, Invocation, InvocationResult, StartedFunction
     from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -76,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Invoke the function; 0 when it answered, 1 when it failed."""
     from gpfn.cli.resolve import pull_models
-    from gpfn.hosts.session import StartedFunction
+    from gpfn.hosts.host import StartedFunction
     from gpfn.hosts.target import find_target
 
     wrong = _contradiction(args)

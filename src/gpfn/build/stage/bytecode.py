@@ -12,7 +12,7 @@ import sysconfig
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-from .places import HOME
+from .layout import HOME
 
 __all__ = ["CACHE", "compile_all", "needs_cache"]
 
