@@ -10,7 +10,7 @@ import pytest
 
 from gpfn.cli.main import main
 from gpfn.cli.progress import DownloadProgress, size_text
-from gpfn.cli.tables import print_table
+from gpfn.cli.table import print_table
 from tests.models.fileserver import file_server
 
 

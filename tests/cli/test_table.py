@@ -1,6 +1,7 @@
 """Tables: plain and aligned where programs read them, by rich on a terminal."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -27,14 +28,27 @@ def test_plain_columns_are_aligned() -> None:
 
 
 def test_where_no_terminal_is_a_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(ROWS, head=True)
+    print_table(ROWS[1:], ROWS[0])
     assert capsys.readouterr().out == table_text(ROWS) + "\n"
     print_table([])
+    print_table([("a", "b")], indent=2)
+    assert capsys.readouterr().out == "  a  b\n"
     print_marked("pass  A1")
     assert capsys.readouterr().out == "pass  A1\n"
     stream = io.StringIO()
     print_table([("[red]", "x" * 500)], stream=stream)
     assert stream.getvalue() == f"[red]  {'x' * 500}\n"
+
+
+def test_facts_stay_whole_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    print_table([("path", "x" * 500)], stream=stream)
+    assert [line.split() for line in stream.getvalue().splitlines()] == [["path", "x" * 500]]
+    stream = Terminal()
+    print_table([("path", "x" * 500)], ("what", "which"), stream=stream)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert max(map(len, shown.splitlines())) <= 40
 
 
 def test_rich_is_not_loaded_for_plain_text() -> None:
@@ -52,7 +66,7 @@ def test_a_terminal_has_styles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
-    print_table([("level", "text"), ("fails", "[red] is text")], head=True, stream=stream)
+    print_table([("fails", "[red] is text")], ("level", "text"), stream=stream)
     shown = stream.getvalue()
     assert "\x1b[1;31mfails\x1b[0m" in shown
     assert "[red] is text" in shown

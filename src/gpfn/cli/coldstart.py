@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary.shown(), indent=2))
     else:
-        print_table(summary.rows(), head=True, right=range(1, 8))
+        header, *rows = summary.rows()
+        print_table(rows, header, right=range(1, 8))
         print("", *summary.advice(), sep="\n")
     return 0
 

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     print(_pretty(local))
     sys.stdout.flush()
     rows = _side_by_side(seconds, remote_times, local_times)
-    print_table(rows, head=True, right=(1, 2), stream=sys.stderr)
+    print_table(rows[1:], rows[0], right=(1, 2), stream=sys.stderr)
     return 0
 
 

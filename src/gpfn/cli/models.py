@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.progress import DownloadProgress, size_text
-from gpfn.cli.tables import print_table
+from gpfn.cli.table import print_table
 from gpfn.errors import ModelUnreadable
 
 if TYPE_CHECKING:

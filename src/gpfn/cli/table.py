@@ -7,7 +7,7 @@ is imported on a terminal only; images leave it out, and then a terminal has pla
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,34 +24,41 @@ STYLES: Mapping[str, str] = {
 """How a word that judges looks on a terminal."""
 
 _GAP = "  "
+_WIDE = 100_000  # columns that no row has: nothing is folded
 
 
 def print_table(
     rows: Sequence[Sequence[str]],
+    header: Sequence[str] = (),
     *,
-    head: bool = False,
     right: Collection[int] = (),
+    indent: int = 0,
     stream: TextIO | None = None,
 ) -> None:
-    """Print rows of the same number of cells.
+    """Print rows of cells in columns, each row ``indent`` characters from the left.
 
-    ``head`` says that the first row is the columns' names, ``right`` which columns end at
-    the same place. ``stream`` is stdout when None.
+    ``right`` are the columns that end at the same place. Under a ``header``, cells are
+    folded to a terminal's width; without one, rows are facts such as paths, which stay
+    whole to be copied. ``stream`` is stdout when None.
     """
     stream = stream or sys.stdout
-    console = _console(stream)
+    console = _console(stream, _WIDE if not header else None)
+    every = [header, *rows] if header else rows
     if console is None or not rows:
-        stream.write("".join(f"{line}\n" for line in table_text(rows, right=right).splitlines()))
+        lines = table_text(every, right=right).splitlines()
+        stream.write("".join(f"{' ' * indent}{line}\n" for line in lines))
         return
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=head)
-    for index, name in enumerate(rows[0]):
-        table.add_column(Text(name if head else ""), justify="right" if index in right else "left")
-    for row in rows[1:] if head else rows:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(header))
+    for index, title in enumerate(every[0]):
+        side: Literal["left", "right"] = "right" if index in right else "left"
+        table.add_column(Text(title), overflow="fold", justify=side)
+    for row in rows:
         table.add_row(*(Text(cell, STYLES.get(cell.strip(), "")) for cell in row))
-    console.print(table)
+    console.print(Padding(table, (0, 0, 0, indent), expand=False))
 
 
 def table_text(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
@@ -98,7 +105,7 @@ def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
-def _console(stream: TextIO) -> "Console | None":
+def _console(stream: TextIO, width: int | None = None) -> "Console | None":
     """Return rich's console for a terminal; None for anything else, and without rich."""
     if not stream.isatty():
         return None
@@ -106,4 +113,4 @@ def _console(stream: TextIO) -> "Console | None":
         from rich.console import Console
     except ImportError:
         return None  # plain text says the same
-    return Console(file=stream, highlight=False)
+    return Console(file=stream, highlight=False, width=width)
