@@ -1,6 +1,7 @@
 """The build context: a temporary folder with gpfn, its locks, the function and its models.
 
-Making a wheel of an installed package again, for machines without its sources.
+Of a checkout of gpfn, the sources go in. Where gpfn is installed as a package, a wheel is
+made of it again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = ["LOCKS", "checkout", "folder_in_context", "repack", "staged"]
 
 LOCKS = ("all.lock", "build.lock", "sbom.lock")
 _HERE = Path(__file__).parent
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can hold
 _SOURCES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "src", "models")
 _NOT_OURS = shutil.ignore_patterns(
     "__pycache__", ".*", "*.pyc", "plots", "forecast_savedmodel", "*.onnx", "*.pb", "*.egg-info"
@@ -103,9 +105,6 @@ def _add_models(target: Path, progress: Progress | None) -> None:
                 shutil.copyfile(path, target / path.name)
             except OSError as error:
                 raise DownloadFailed(f"{path}: {error.strerror}") from error
-
-
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def repack(name: str, folder: Path) -> Path:

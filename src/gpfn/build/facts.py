@@ -1,6 +1,7 @@
-"""What a function needs, measured: started once under Fn's contract, and its process looked at.
+"""What ``gpfn doctor`` judges by: a function's files, its image, and a measured start.
 
-What ``gpfn doctor`` looks at, gathered once.
+For the measurement the function is started once under Fn's contract and called, and its
+process is looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ __all__ = [
     "requirement_names",
 ]
 
+DOCKERFILE = "Dockerfile"
+_LEFT_OUT = {"__pycache__", ".git", ".venv", ".pip_cache"}
 _SETTLE_SECONDS = 0.05
 
 
@@ -64,10 +67,6 @@ def measure(target: Target, request: Invocation | None = None) -> Measured:
 
 def _threads(platform: FnHost) -> int:
     return len(list(Path(f"/proc/{platform.pid()}/task").iterdir()))
-
-
-DOCKERFILE = "Dockerfile"
-_LEFT_OUT = {"__pycache__", ".git", ".venv", ".pip_cache"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""The HEALTHCHECK of an image: ``python -m gpfn.build.health URL``; exit 0 when it is well."""
+"""The HEALTHCHECK of an image: ``python -m gpfn.build.health URL``; exit 0 when it is well.
+
+Apart from everything else here because an image starts it by its name, every ten seconds:
+it imports nothing that it does not need.
+"""
 
 import os
 import socket

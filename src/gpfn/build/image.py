@@ -1,10 +1,7 @@
-"""An image's settings, as ``gpfn doctor`` wants to know them.
+"""What the engine says of an image: settings, layers, packages; whether gpfn is in it.
 
-Whether an image is one of gpfn, to put a function on.
-
-How large an image is: by layer, and ours by package.
-
-The list of an image's packages, which the build has written into it.
+Packages are measured inside the image, and their list (SBOM) is read from it: the build
+has written it there.
 """
 
 from __future__ import annotations
@@ -16,7 +13,24 @@ from gpfn.build.facts import ImageFacts
 from gpfn.errors import SetupError
 from gpfn.hosts.engine import ContainerEngine
 
-__all__ = ["PLACE", "Layer", "check_runtime", "inspect_image", "layers", "packages", "sbom_of"]
+__all__ = ["SBOM", "Layer", "check_runtime", "inspect_image", "layers", "packages", "sbom_of"]
+
+
+SBOM = "/opt/gpfn/sbom.cdx.json"
+"""Where an image has the list of its packages, in CycloneDX."""
+_READ = f"print(open({SBOM!r}).read(), end='')"
+_SIZES = """\
+import json, os, sys
+sizes = {}
+for top in ("/opt/gpfn", "/function"):
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)
+            parts = path.split("/site-packages/")
+            key = parts[1].split("/")[0] if len(parts) > 1 else top
+            sizes[key] = sizes.get(key, 0) + os.lstat(path).st_size
+print(json.dumps(sizes))
+"""
 
 
 def inspect_image(engine: ContainerEngine, name: str) -> ImageFacts:
@@ -46,20 +60,6 @@ def check_runtime(engine: ContainerEngine, image: str) -> None:
         raise SetupError(
             f"{image} has no gpfn; build one with: gpfn build --tag NAME", field="--on"
         )
-
-
-_SIZES = """\
-import json, os, sys
-sizes = {}
-for top in ("/opt/gpfn", "/function"):
-    for folder, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(folder, name)
-            parts = path.split("/site-packages/")
-            key = parts[1].split("/")[0] if len(parts) > 1 else top
-            sizes[key] = sizes.get(key, 0) + os.lstat(path).st_size
-print(json.dumps(sizes))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +102,10 @@ def _made_by(text: str) -> str:
     return " ".join(text.split())[:60] or "the base image"
 
 
-PLACE = "/opt/gpfn/sbom.cdx.json"
-_READ = f"print(open({PLACE!r}).read(), end='')"
-
-
 def sbom_of(engine: ContainerEngine, image: str) -> str:
     """Return the CycloneDX document of an image that gpfn built."""
     python = ("--entrypoint", "/opt/gpfn/bin/python", image, "-I", "-c", _READ)
     done = engine.run("run", "--rm", "--network", "none", *python, check=False)
     if done.returncode:
-        raise SetupError(f"has no {PLACE}: it was not built by gpfn", field=image)
+        raise SetupError(f"has no {SBOM}: it was not built by gpfn", field=image)
     return done.stdout

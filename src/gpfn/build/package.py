@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import gpfn
 from gpfn.build.dependencies import install, requirements
 from gpfn.errors import SetupError, TooLarge
+from gpfn.models.backends import backend_by_suffix
 
 if TYPE_CHECKING:
     from gpfn.models.download import Progress
@@ -109,7 +110,8 @@ def pack(
     check_main(file, name)
     files = {**gpfn_files(), **own_files(file.parent), **model_files(file, progress)}
     files["__main__.py"] = _entry(file, name)
-    litert = any(entry.endswith(".tflite") for entry in files)
+    backends = map(backend_by_suffix, files)
+    litert = any(row is not None and row.runtime == "litert" for row in backends)
     wanted = requirements(file.parent / "requirements.txt", litert=litert)
     with tempfile.TemporaryDirectory(prefix="gpfn-package-") as folder:
         if python:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
 from gpfn.hosts.engine import STAGE_LABEL
+from gpfn.models.backends import BACKENDS, runtimes
 from gpfn.platforms.row import PlatformImage
 from gpfn.platforms.table import find_platform
 
@@ -32,12 +33,13 @@ __all__ = [
 BASE = "python:3.12-slim-bookworm"
 """The base image unless another is given; any with Python 3.11 to 3.13 and venv does."""
 
-RUNTIMES = ("litert", "tensorflow", "onnx")
+RUNTIMES = tuple(runtimes())
+"""What computes in an image; the default is the first."""
 
 _PYTHON = "/opt/gpfn/bin/python"
 _GPFN = "/opt/gpfn/bin/gpfn"
 _FILE = "/function/func.py"
-_MODELS = (".tflite", ".onnx", ".pb")
+_MODELS = tuple(suffix for row in BACKENDS for suffix in row.suffixes)
 _DEFAULT_MEMORY = 128
 
 

@@ -1,6 +1,7 @@
-"""What is checked: a command, an image, or a server that runs already.
+"""What is checked: a command, an image, or a server that runs already; and one started.
 
-One started process or container under test: its streams, its signals, its end.
+A started subject has streams, takes signals, and ends. Of a server that runs already
+nothing but its replies is seen.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
 Kind = Literal["command", "image", "url"]
 _URLS = ("http://", "unix:")
 _IMAGE = "docker:"
+_GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,6 @@ def parse_subject(text: str) -> Subject:
     if len(words) > 1:
         raise SetupError(f"no such command: {words[0]}", field="subject")
     return Subject("image", text)
-
-
-_GRACE_SECONDS = 3.0
 
 
 class StartedSubject(Protocol):

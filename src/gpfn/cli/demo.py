@@ -66,11 +66,10 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _model_server(model: str) -> Iterator[tuple[str, float]]:
     """Serve the model on a free loopback port; yields the URL and the seconds to ready."""
-    from gpfn.hosts.child import Child
-    from gpfn.hosts.fn import script
+    from gpfn.hosts.child import Child, command_line
     from gpfn.hosts.log import listening_url
 
-    command = [*script("gpfn"), "serve", "--model", model, "--listen", "127.0.0.1:0"]
+    command = [*command_line("gpfn"), "serve", "--model", model, "--listen", "127.0.0.1:0"]
     child = Child(command, Path.cwd(), {**os.environ, "GPFN_LOG": "json"})
     try:
         seconds = _wait(child)

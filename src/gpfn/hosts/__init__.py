@@ -1,7 +1,14 @@
-"""Starting a function as its platform would, calling it, and ending it.
+"""Hosts: they start a function as its platform would, call it, and end it.
 
-``gpfn invoke`` stands on this; so do tests that want a function under a real contract.
-A platform is a class with start(), call() and stop(); the table of them is in platforms.
+host       the seam: a Host, an Invocation and its result; calls with their times
+target     which function: its file, its folder, what func.yaml says
+funcfile   func.yaml, read as Fn reads it
+child      a process of its own
+container  a container in a platform's sandbox; engine: docker's or podman's command line
+fn, http, openwhisk  hosts that start a process
+image      hosts that start an image
+
+Which platform has which host is in gpfn.platforms.table.
 """
 
 __all__: list[str] = []

@@ -1,17 +1,19 @@
 """A function's own process: started, waited for, watched and always ended."""
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from gpfn.errors import BackendTimeout, SetupError
+from gpfn.errors import BackendTimeout, MissingExtra, SetupError
 
-__all__ = ["Child", "HostedProcess"]
+__all__ = ["Child", "HostedProcess", "command_line"]
 
 _POLL_SECONDS = 0.0005
 _GRACE_SECONDS = 1.0  # a platform gives less: Fn and OpenWhisk kill at once
@@ -107,16 +109,28 @@ class Child:
         return next((int(words[1]) * 1024 for words in lines if words[0] == "VmRSS:"), 0)
 
     def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL for one that does not heed it."""
+        """End it by SIGTERM, and by SIGKILL when it has not ended a second later."""
         if self.running():
             self._process.terminate()
             try:
                 self._process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-            except BaseException:  # a second Ctrl-C: no patience, but no orphan either
+            except BaseException:  # a second Ctrl-C: the process must not outlive this one
                 self._process.kill()
                 raise
         self._process.wait()
         self._kept = self.log()
         self._output.close()
+
+
+def command_line(name: str, *, extra: str = "") -> list[str]:
+    """Return how to start a command of this environment: its script, or ``python -m gpfn``.
+
+    Raises MissingExtra when it is of an ``extra`` that is not installed.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else None if not extra else shutil.which(name)
+    if found is None and extra:
+        raise MissingExtra(name, extra)
+    return [found] if found else [sys.executable, "-m", name]

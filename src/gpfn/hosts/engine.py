@@ -1,7 +1,4 @@
-"""The container engine's command line, docker's or podman's, with its failures in plain words.
-
-The engines by name; light, since command lines are declared with it.
-"""
+"""The container engine, docker or podman, by its command line; its failures in one line."""
 
 from __future__ import annotations
 
@@ -18,11 +15,13 @@ from gpfn.errors import SetupError
 
 __all__ = ["ENGINES", "MARK", "STAGE_LABEL", "Build", "ContainerEngine", "explain"]
 
+ENGINES = ("docker", "podman")
+
 STAGE_LABEL = "gpfn.stage"
 """The label of the stages of a build, by which what a failed one left is found."""
 
 MARK = "gpfn build: "
-"""What a failing step of a build writes before its reason (build/stage says the same)."""
+"""What a failing step of a build writes before its reason; build/stage/layout has the same."""
 
 _START = {
     "docker": "start it with: sudo systemctl start docker (or: sudo dockerd &)",
@@ -30,6 +29,31 @@ _START = {
 }
 _GET = {"docker": "apt-get install docker.io", "podman": "apt-get install podman"}
 _KEPT_LINES = 400
+
+_DISK_FULL = "no space left on device"
+_NO_BASE = (
+    r"pull access denied|manifest.*(?:not found|unknown)|no such host|failed to resolve|dial tcp"
+    r"|Client\.Timeout|repository does not exist|error pinging|invalid reference format"
+    r"|did not resolve to an alias"
+)
+_REASONS = (
+    (
+        r"Cannot connect to the Docker daemon|Is the docker daemon running",
+        "{name} is not running; {start}",
+    ),
+    (
+        r"permission denied.*(?:docker\.sock|daemon)",
+        "you may not use {name}; join its group (usermod -aG docker $USER) or use sudo",
+    ),
+    (
+        r"No command specified|no command or entrypoint provided",
+        "the image starts nothing: it has no gpfn in it; build one with: gpfn build",
+    ),
+    (
+        _NO_BASE,
+        "the base image {base} cannot be had: {line}; give another one with --base",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,32 +180,6 @@ def _followed(command: Sequence[str], text: str) -> tuple[int, str]:
     return code, "".join(kept)
 
 
-_DISK_FULL = "no space left on device"
-_NO_BASE = (
-    r"pull access denied|manifest.*(?:not found|unknown)|no such host|failed to resolve|dial tcp"
-    r"|Client\.Timeout|repository does not exist|error pinging|invalid reference format"
-    r"|did not resolve to an alias"
-)
-_REASONS = (
-    (
-        r"Cannot connect to the Docker daemon|Is the docker daemon running",
-        "{name} is not running; {start}",
-    ),
-    (
-        r"permission denied.*(?:docker\.sock|daemon)",
-        "you may not use {name}; join its group (usermod -aG docker $USER) or use sudo",
-    ),
-    (
-        r"No command specified|no command or entrypoint provided",
-        "the image starts nothing: it has no gpfn in it; build one with: gpfn build",
-    ),
-    (
-        _NO_BASE,
-        "the base image {base} cannot be had: {line}; give another one with --base",
-    ),
-)
-
-
 def explain(name: str, output: str, *, base: str = "") -> str:
     """Return in one line why the engine failed, from what it wrote."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
@@ -204,6 +202,3 @@ def _short(line: str) -> str:
     return re.sub(
         r"^(?:docker: )?(?:Error response from daemon:|(?:ERROR|Error|error):?)\s*", "", line
     )[:300]
-
-
-ENGINES = ("docker", "podman")

@@ -1,10 +1,8 @@
-"""The bytes that an Fn server sends to a container, and how it reads the reply.
+"""Hosts for Fn: a process behind a unix socket, and the bytes that an Fn server sends there.
 
-Made to equal recordings of a real server: Go's net/http writes the first headers in its
-own order and the others sorted; a body is of unknown length and therefore chunked, in
-the pieces that its 4 kB and 32 kB buffers make.
-
-A function under Fn's contract: its own process behind a unix socket.
+The bytes equal recordings of a real server. Go's net/http writes the first headers in its
+own order and sorts the others; a body's length is not known to it, so the body is chunked,
+in the pieces that its buffers of 4 kB and 32 kB make.
 """
 
 from __future__ import annotations
@@ -15,23 +13,22 @@ import re
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
-from gpfn.errors import BackendTimeout, BrokenReply, CannotConnect, MissingExtra
-from gpfn.hosts.child import Child, HostedProcess
+from gpfn.errors import BackendTimeout, BrokenReply, CannotConnect
+from gpfn.hosts.child import Child, HostedProcess, command_line
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.target import Target
 
-__all__ = ["FdkHost", "FnHost", "call_id", "decap", "encode_request", "script"]
+__all__ = ["FdkHost", "FnHost", "call_id", "decap", "encode_request"]
 
 _FIRST_CHUNK, _NEXT_CHUNKS = 3916, 32768  # what is left of 4096 behind the head; io.Copy's buffer
 _ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _KEPT_BY_TRIGGERS = ("content-type", "fn-call-id")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
+_START_SECONDS = 60.0  # Fn itself gives 5; a cold disk on a laptop may need more
 
 
 def call_id() -> str:
@@ -74,7 +71,7 @@ def _as_trigger(
 
 
 def decap(answer: InvocationResult) -> InvocationResult:
-    """Return what the caller of an HTTP trigger gets for the container's answer."""
+    """Return what the caller of an HTTP trigger gets for the container's reply."""
     status, headers = answer.status, []
     for name, value in answer.headers:
         if name == "fn-http-status" and value.isdecimal():
@@ -113,9 +110,6 @@ def _chunked(body: bytes) -> bytes:
     return b"".join([*pieces, b"0\r\n\r\n"])
 
 
-_START_SECONDS = 60.0  # Fn itself gives 5; a cold disk on a laptop may need more
-
-
 class FnHost:
     """The function as ``gpfn run fn`` serves it, called as a real Fn server calls."""
 
@@ -127,7 +121,7 @@ class FnHost:
 
     def command(self) -> list[str]:
         """Return what a container's ENTRYPOINT would be."""
-        return [*script("gpfn"), "run", "fn", str(self.target.file), self.target.handler]
+        return [*command_line("gpfn"), "run", "fn", str(self.target.file), self.target.handler]
 
     def environ(self, listener: str) -> dict[str, str]:
         """Return the variables that Fn sets, over the function's config."""
@@ -215,7 +209,7 @@ class FdkHost(FnHost):
 
     def command(self) -> list[str]:
         """Return the stock image's ENTRYPOINT."""
-        return [*script("fdk", extra="fdk"), str(self.target.file), self.target.handler]
+        return [*command_line("fdk", extra="fdk"), str(self.target.file), self.target.handler]
 
     def environ(self, listener: str) -> dict[str, str]:
         """Add what the image sets so that modules beside func.py can be imported."""
@@ -228,18 +222,6 @@ def _short_folder() -> str:
     """Return a new folder in which a socket's path keeps to the system's 107 bytes."""
     usual = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="gpfn-iofs-", dir=usual if len(usual) <= 60 else "/tmp")  # noqa: S108
-
-
-def script(name: str, *, extra: str = "") -> list[str]:
-    """Return how to start a command of this environment: its script, or ``python -m gpfn``.
-
-    Raises MissingExtra when it is of an ``extra`` that is not installed.
-    """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else None if not extra else shutil.which(name)
-    if found is None and extra:
-        raise MissingExtra(name, extra)
-    return [found] if found else [sys.executable, "-m", name]
 
 
 def _send(connection: socket.socket, data: bytes) -> None:

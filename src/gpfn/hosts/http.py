@@ -1,6 +1,6 @@
-"""A function over HTTP: ``gpfn run http`` as its own process, called on a free port.
+"""Two hosts: ``gpfn run http`` on a free port, and the function in this process.
 
-A function in this process: the shortest way, and the one to debug with.
+The second has no server and no platform's contract: it is the one to debug with.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from gpfn.call.contract import Call
 from gpfn.deadline import Deadline
 from gpfn.errors import BackendTimeout, BrokenReply
-from gpfn.hosts.child import Child, HostedProcess
-from gpfn.hosts.fn import call_id, script
+from gpfn.hosts.child import Child, HostedProcess, command_line
+from gpfn.hosts.fn import call_id
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
@@ -46,7 +46,7 @@ class HttpHost:
         return seconds
 
     def _launch(self) -> HostedProcess:
-        command = [*script("gpfn"), "run", "http", str(self.target.file), "--port", "0"]
+        command = [*command_line("gpfn"), "run", "http", str(self.target.file), "--port", "0"]
         return Child(command, self.target.folder, self.target.environ())
 
     def _listens(self) -> bool:

@@ -1,12 +1,9 @@
-"""What OpenWhisk's controller and invoker make of a request, and of an action's result.
+"""The host for OpenWhisk: a process that is sent /init once and then /run.
 
-A JSON object goes to the action as its parameters, as ``wsk action invoke`` sends it.
-Anything else, and whatever has headers, goes as a raw web action's request: the one way
-in which OpenWhisk carries bytes and headers.
-
-A function under OpenWhisk's contract: its own process, /init once and then /run.
-
-Parameters as ``wsk`` takes them: ``-P`` files, ``-p`` name and value, and an image.
+It sends what OpenWhisk's controller and invoker make of a request. A JSON object is the
+action's parameters, as ``wsk action invoke`` sends it. Anything else, and whatever has
+headers, is a raw web action's request: only that carries bytes and headers. Parameters are
+read as ``wsk`` reads them: ``-P`` files, ``-p`` name and value; and an image.
 """
 
 from __future__ import annotations
@@ -20,8 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.hosts.child import Child, HostedProcess
-from gpfn.hosts.fn import script
+from gpfn.hosts.child import Child, HostedProcess, command_line
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
@@ -42,6 +38,8 @@ SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 
 _OBJECT_TYPES = ("", "application/json", "text/plain")
 _TEXT_TYPES = ("application/javascript", "application/x-www-form-urlencoded", "application/xml")
+_START_SECONDS = 60.0  # an action's default timeout, which bounds /init
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 def activation_id() -> str:
@@ -110,7 +108,7 @@ def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> Invo
 
     An object with ``error`` is an application error, any status but 200 the developer's:
     502 from the REST API. Of a web action's error the value is unwrapped as a response.
-    Raises BrokenReply for what OpenWhisk could not make sense of.
+    Raises BrokenReply for a result that OpenWhisk does not take.
     """
     try:
         result = json.loads(body)
@@ -162,10 +160,6 @@ def _base64(body: bytes) -> str:
     return base64.b64encode(body).decode()
 
 
-_START_SECONDS = 60.0  # an action's default timeout, which bounds /init
-_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
-
-
 class OpenWhiskHost:
     """The function as ``gpfn run openwhisk`` serves it, called as the platform's invoker calls."""
 
@@ -184,7 +178,7 @@ class OpenWhiskHost:
         return time.perf_counter() - self._child.started
 
     def _launch(self) -> HostedProcess:
-        command = [*script("gpfn"), "run", "openwhisk", str(self.target.file)]
+        command = [*command_line("gpfn"), "run", "openwhisk", str(self.target.file)]
         command += ["--host", "127.0.0.1", "--port", "0"]
         return Child(command, self.target.folder, self.target.environ())
 

@@ -1,10 +1,9 @@
-"""Removing from the image's packages what no prediction reads.
+"""Removing from installed packages what no prediction reads.
 
-Cutting off of a shared library what the loader never maps: symbols and section tables.
-
-What ``strip`` does, without binutils in the base image: a program needs the segments of
-the program headers only (System V ABI, chapter 5), and sections beyond them serve
-linkers and debuggers. TensorFlow's C library has 205 MB of such names.
+Files go, and the end of each shared library: its symbols and section tables. The loader
+maps only the segments of the program headers (System V ABI, chapter 5), and sections
+beyond them serve linkers and debuggers. This is what binutils' ``strip`` does, which a base
+image does not have. TensorFlow's C library has 205 MB of such names.
 """
 
 from __future__ import annotations
@@ -39,6 +38,10 @@ OF_PACKAGES = {
 }
 """Paths below one package: parts of it that predicting does not import."""
 
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr, little-endian
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+_LITTLE_64 = b"\x7fELF\x02\x01"
+_SHARED = 3  # e_type ET_DYN
 _DIST_INFO = ("RECORD", "REQUESTED", "INSTALLER", "direct_url.json")
 _TENSORFLOW = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
 
@@ -82,12 +85,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr, little-endian
-_SEGMENT = struct.Struct("<IIQQQQQQ")
-_LITTLE_64 = b"\x7fELF\x02\x01"
-_SHARED = 3  # e_type ET_DYN
 
 
 def cut(path: Path) -> int:
