@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.hosts.fn import call_id, decap, encode_request
+from gpfn.hosts.fn import call_id, encode_request, unwrap_trigger
 from gpfn.hosts.host import Invocation, InvocationResult
 
 BODIES = {
@@ -97,7 +97,7 @@ def test_the_answer_of_a_trigger_is_unwrapped() -> None:
             ("fn-call-id", "c"),
         ),
     )
-    assert decap(answer) == InvocationResult(
+    assert unwrap_trigger(answer) == InvocationResult(
         404, b"x", (("content-type", "text/plain"), ("ce-id", "1"), ("fn-call-id", "c"))
     )
 

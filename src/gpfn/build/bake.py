@@ -55,7 +55,7 @@ def _check_one_is_there(models: Sequence[str], folder: Path) -> None:
 
 
 def _make_readable(folder: Path) -> None:
-    """Platforms choose the user, and the files may be their owner's alone."""
+    """Let every user read the folder: the platform chooses the user that runs it."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode

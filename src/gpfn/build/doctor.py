@@ -193,7 +193,7 @@ def _writes(facts: Facts) -> _Found:
 
 
 def _written(facts: Facts) -> Iterator[tuple[int, str]]:
-    """Find ``open(PLACE, MODE)`` for writing, with both written out, outside of /tmp."""
+    """Find calls of open() that write outside of /tmp; path and mode have to be literals."""
     try:
         tree = ast.parse(facts.target.file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):

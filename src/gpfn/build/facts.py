@@ -136,6 +136,6 @@ def _models(folder: Path) -> dict[str, int]:
 
 
 def _zip_bytes(folder: Path) -> int:
-    """Return what the folder is as a zip, at most: models hardly get smaller."""
+    """Return the most bytes that the folder has as a zip; models hardly get smaller."""
     paths = (path for path in folder.rglob("*") if not _LEFT_OUT.intersection(path.parts))
     return sum(path.stat().st_size for path in paths if path.is_file())

@@ -70,7 +70,7 @@ class Recipe:
 
     @property
     def image(self) -> PlatformImage:
-        """What the platform wants of it."""
+        """What the platform's row says of its images."""
         image = find_platform(self.platform, "image").image
         assert image is not None, "has this column"  # noqa: S101 - find_platform has looked
         return image
@@ -143,7 +143,7 @@ class Recipe:
     def _name(self, name: str = "") -> Iterator[str]:
         """Name the function for logs, so that its runner reads no func.yaml.
 
-        The name is a build argument where the function is one.
+        Where the function is a build argument, its name is one too.
         """
         yield f"ARG NAME={name}"
         yield 'ENV GPFN_NAME="${NAME}"'

@@ -48,7 +48,7 @@ class Subject:
 
 
 def parse_subject(text: str) -> Subject:
-    """Tell what a user means.
+    """Return what a user's words mean.
 
     ``http://…`` and ``unix:PATH`` run already; ``docker:NAME`` is an image; a text whose
     first word can be executed is a command, any other single word an image.
@@ -192,7 +192,7 @@ class SubjectContainer:
         docker("kill", "--signal", "TERM", self.name)
 
     def open_files(self) -> int:
-        """Say that this is not seen from outside."""
+        """End the check: this is not seen from outside."""
         not_applicable("files that a container has open are not seen from outside")
 
     def stop(self) -> None:
@@ -204,21 +204,21 @@ class RunningServer:
     """A server that somebody else runs: it is only talked to."""
 
     def alive(self) -> bool:
-        """Take it to be."""
+        """Return True: nothing here can tell."""
         return True
 
     def streams(self) -> tuple[str, str]:
-        """Say that there are none."""
+        """End the check: its streams cannot be read."""
         return not_applicable("the streams of a running server are not ours to read")
 
     def freeze(self) -> None:
-        """Say that it is not ours to stop."""
+        """End the check: it must not be stopped."""
         not_applicable("a running server is not ours to stop")
 
     thaw = terminate = freeze
 
     def open_files(self) -> int:
-        """Say that this is not seen from outside."""
+        """End the check: this is not seen from outside."""
         return not_applicable("files that a running server has open are not seen from outside")
 
     def stop(self) -> None:

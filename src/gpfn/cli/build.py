@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from gpfn.hosts.engine import ContainerEngine
 
     engine = ContainerEngine(args.engine)
-    _dockerfile(args.file, recipe)  # is there, before anything else is done
+    _dockerfile(args.file, recipe)  # ends here when there is no such file
     engine.check()
     tag = args.tag or default_tag(target, args.platform, args.runtime)
     _build(engine, recipe, tag, target, args)

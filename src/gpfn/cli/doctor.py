@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         _tell(target, facts)
         print_table([(one.level, one.platform, one.rule, one.text) for one in findings])
         if not findings:
-            print("nothing to say")
+            print("no findings")
     return 1 if any(finding.level == "fails" for finding in findings) else 0
 
 

@@ -182,7 +182,7 @@ def _show(answer: "InvocationResult", session: "StartedFunction", args: argparse
 
 
 def _status_document(answer: "InvocationResult") -> bytes:
-    """Say something where the platform lets only a status through."""
+    """Return an error document when a failed call has a status and no body."""
     if not answer.failed:
         return b""
     return json.dumps(error_document(GpfnError(f"status {answer.status} without a body"))).encode()

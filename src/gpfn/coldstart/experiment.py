@@ -45,7 +45,7 @@ class Sample:
 def cold_calls(target: Target, request: Invocation, runs: int, progress: Progress) -> list[Sample]:
     """Start the function ``runs`` times, each time for one call.
 
-    Raises BackendError when a call fails: an experiment on errors would be fast and wrong.
+    Raises BackendError when a call fails: errors take other times than answers.
     """
     samples = []
     for run in range(runs):
@@ -59,7 +59,10 @@ def cold_calls(target: Target, request: Invocation, runs: int, progress: Progres
 
 
 def warm_calls(target: Target, request: Invocation, calls: int, progress: Progress) -> list[Sample]:
-    """Start the function once and call it ``calls`` times after a first one; raises likewise."""
+    """Start the function once and call it ``calls`` times after a first one.
+
+    Raises BackendError when a call fails.
+    """
     waited = []
     with _stopping(make_host(_PLATFORM, target)) as platform:
         platform.start()

@@ -84,7 +84,7 @@ class Child:
         return time.perf_counter() - self.started
 
     def running(self) -> bool:
-        """Say whether it has not ended."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def _code(self) -> str:

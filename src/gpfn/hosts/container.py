@@ -1,10 +1,4 @@
-"""The restrictions under which the platforms run a container, as the engine's flags.
-
-FnHost: api/agent/drivers/docker and api/agent/config.go of fnproject/fn. OpenWhisk:
-DockerContainer.scala and the invoker's application.conf of apache/openwhisk.
-
-One running container: started, looked at, paused, killed and always removed.
-"""
+"""One running container: started in a platform's sandbox, paused, killed, always removed."""
 
 from __future__ import annotations
 
@@ -44,7 +38,7 @@ def sandbox_flags(platform: str, memory: int, folder: Path | None = None) -> lis
 
 
 class ContainerState:
-    """Why a container has ended, as the engine tells it."""
+    """Whether a container runs, and else how it ended, as the engine tells it."""
 
     def __init__(self, document: dict[str, object]) -> None:
         self.running = bool(document.get("Running"))
@@ -54,7 +48,7 @@ class ContainerState:
 
     @property
     def killed(self) -> bool:
-        """Whether it was ended by SIGKILL, which is also what a full memory does."""
+        """Whether SIGKILL ended it; the kernel sends that too when its memory is full."""
         return not self.running and (self.out_of_memory or self.exit_code == _SIGKILLED)
 
     def __str__(self) -> str:
@@ -118,8 +112,8 @@ class Container:
             json.loads(self._engine.run("inspect", "--format", form, self.id).stdout)
         )
 
-    def ending(self, seconds: float) -> ContainerState:
-        """Return its state as soon as it has ended, or after so many seconds."""
+    def wait_for_end(self, seconds: float) -> ContainerState:
+        """Return its state as soon as it has ended, or after ``seconds``."""
         end = time.perf_counter() + seconds
         while (state := self.state()).running and time.perf_counter() < end:
             time.sleep(_POLL_SECONDS)

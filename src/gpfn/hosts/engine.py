@@ -70,7 +70,7 @@ class Build:
 
 
 class ContainerEngine:
-    """Runs ``docker`` or ``podman``. Every method raises SetupError in one line."""
+    """Runs ``docker`` or ``podman``. Methods raise SetupError with a message of one line."""
 
     def __init__(self, name: str = "docker") -> None:
         self.name = name

@@ -22,7 +22,7 @@ from gpfn.hosts.child import Child, HostedProcess, command_line
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.target import Target
 
-__all__ = ["FdkHost", "FnHost", "call_id", "decap", "encode_request"]
+__all__ = ["FdkHost", "FnHost", "call_id", "encode_request", "unwrap_trigger"]
 
 _FIRST_CHUNK, _NEXT_CHUNKS = 3916, 32768  # what is left of 4096 behind the head; io.Copy's buffer
 _ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -70,7 +70,7 @@ def _as_trigger(
     yield from ((f"Fn-Http-H-{name}", value) for name, value in headers)
 
 
-def decap(answer: InvocationResult) -> InvocationResult:
+def unwrap_trigger(answer: InvocationResult) -> InvocationResult:
     """Return what the caller of an HTTP trigger gets for the container's reply."""
     status, headers = answer.status, []
     for name, value in answer.headers:
@@ -153,7 +153,7 @@ class FnHost:
         identifier = call_id()
         try:
             connection = self._connected()
-            connection.settimeout(request.timeout + 1.0)  # it may say itself that it is late
+            connection.settimeout(request.timeout + 1.0)  # it may still answer that time is over
             _send(connection, encode_request(request, identifier))
             answer, closing = _read(connection, identifier)
             if closing:
@@ -164,7 +164,7 @@ class FnHost:
         except (OSError, http.client.HTTPException) as error:
             self._disconnect()
             raise BrokenReply(f"the function broke off: {error}") from error
-        return decap(answer) if request.as_trigger else answer
+        return unwrap_trigger(answer) if request.as_trigger else answer
 
     def _connected(self) -> socket.socket:
         if self._connection is None:
@@ -228,7 +228,7 @@ def _send(connection: socket.socket, data: bytes) -> None:
     try:
         connection.sendall(data)
     except (BrokenPipeError, ConnectionResetError):
-        return  # it may have refused the body before all of it came: the answer tells
+        return  # it may refuse a body before all of it has come; its reply says so
 
 
 def _read(connection: socket.socket, identifier: str) -> tuple[InvocationResult, bool]:

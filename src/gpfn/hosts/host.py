@@ -47,7 +47,7 @@ class InvocationResult:
 
     @property
     def failed(self) -> bool:
-        """Whether it is an error: by its status, or an error document where statuses are lost."""
+        """Whether it is an error: by its status, or by an error document."""
         return self.status >= 400 or self.content_type.startswith("application/problem+json")
 
     def shown(self) -> dict[str, object]:
@@ -102,7 +102,10 @@ def make_host(platform: str, target: Target) -> Host:
 
 @dataclass(slots=True)
 class Timings:
-    """Seconds: ``parts`` are what the runner's log says that starting was made of."""
+    """How long the start and each call took, in seconds, and the bytes of memory after them.
+
+    ``parts`` are the parts of the start, as the runner's log tells them.
+    """
 
     start: float = 0.0
     calls: list[float] = field(default_factory=list)

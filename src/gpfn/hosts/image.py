@@ -42,11 +42,13 @@ class _InContainer:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say of a call that got no answer how the container ended, if it has."""
+        """Add to an error how the container ended, when it has."""
         try:
             yield
         except BackendError as error:
-            state = None if self._container is None else self._container.ending(_ENDING_SECONDS)
+            state = (
+                None if self._container is None else self._container.wait_for_end(_ENDING_SECONDS)
+            )
             if state is None or state.running:
                 raise
             limit = f"; its limit is {self.target.memory} MB" if state.killed else ""
@@ -54,7 +56,7 @@ class _InContainer:
 
 
 class FnImage(_InContainer, FnHost):
-    """The image in Fn's sandbox: no network either, since only the socket is used."""
+    """The image in Fn's sandbox; it has a network only when its config has values."""
 
     def __init__(self, target: Target, engine: ContainerEngine, image: str) -> None:
         _InContainer.__init__(self, target, engine, image)
@@ -98,7 +100,7 @@ class OpenWhiskImage(_InContainer, OpenWhiskHost):
 
 
 class HttpImage(_InContainer, HttpHost):
-    """The image with nothing to write to but /tmp, reached by its published port."""
+    """The image in a server's sandbox, which can write to /tmp alone; by its published port."""
 
     def __init__(self, target: Target, engine: ContainerEngine, image: str) -> None:
         _InContainer.__init__(self, target, engine, image)

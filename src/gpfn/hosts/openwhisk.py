@@ -191,7 +191,7 @@ class OpenWhiskHost:
         """Run one activation. Raises BackendError when no reply comes that OpenWhisk takes."""
         identifier = activation_id()
         body, web = run_body(request, self._name(), identifier)
-        # the function may say itself that it is late
+        # the function may still answer that time is over
         status, reply = self._post("/run", body, request.timeout + 1.0)
         return from_action(status, reply, identifier, web=web)
 

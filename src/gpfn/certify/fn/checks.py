@@ -14,9 +14,9 @@ from gpfn.certify.fn.container import (
     START_SECONDS,
     STATUSES,
     FnContainers,
-    appear,
     connects,
     is_socket,
+    wait_for_socket,
 )
 from gpfn.hosts.host import Invocation
 
@@ -40,7 +40,7 @@ _BAD = {
 @_check("L1", "the socket appears within 5 s", "agent.go:917-942, config.go:175")
 def _in_time(containers: FnContainers) -> None:
     with containers.starting() as (running, path):
-        seconds = appear(running, path)
+        seconds = wait_for_socket(running, path)
         expect(seconds < START_SECONDS, f"it took {seconds:.1f} s")
 
 
@@ -48,14 +48,14 @@ def _in_time(containers: FnContainers) -> None:
 def _ready(containers: FnContainers) -> None:
     for _ in range(3):
         with containers.starting() as (running, path):
-            appear(running, path)
+            wait_for_socket(running, path)
             expect(connects(path), "the first connection was refused")
 
 
 @_check("L3", "it is a socket, or a link to one beside it", "agent.go:1047-1059")
 def _kind(containers: FnContainers) -> None:
     with containers.starting() as (running, path):
-        appear(running, path)
+        wait_for_socket(running, path)
         if path.is_symlink():
             target = os.readlink(path)
             expect("/" not in target, f"the link leads to {target}, which has a folder")
@@ -65,20 +65,20 @@ def _kind(containers: FnContainers) -> None:
 @_check("L4", "every user may write to it", "fn-format.md: mode at least 0666")
 def _mode(containers: FnContainers) -> None:
     with containers.starting() as (running, path):
-        appear(running, path)
+        wait_for_socket(running, path)
         mode = path.stat().st_mode & 0o777
         expect(mode & 0o666 == 0o666, f"its mode is {mode:o}")
 
 
 @_check("L5", "another name and folder than usual", "FN_LISTENER; fdk-node issue 56")
 def _elsewhere(containers: FnContainers) -> None:
-    """The folder is another one each time here; only its place in an image is fixed."""
+    """Each start has a folder of its own; in an image the folder's path is fixed."""
     if containers.subject.kind != "command":
         not_applicable("the folder is mounted where the agent mounts it")
     with containers.starting() as (running, first):
-        appear(running, first)
+        wait_for_socket(running, first)
     with containers.starting() as (running, second):
-        appear(running, second)
+        wait_for_socket(running, second)
         expect(first.parent != second.parent and connects(second), "it does not listen there")
 
 
@@ -146,7 +146,7 @@ def _dialled_anew(containers: FnContainers) -> None:
     with containers.ready() as called:
         for number in range(5):
             called.expect_known(f"call {number}", Invocation())
-            called.hang_up()
+            called.disconnect()
 
 
 @_check(
@@ -201,11 +201,11 @@ def _files(containers: FnContainers) -> None:
     with containers.ready() as called:
         for _ in range(3):
             called.expect_known("a call", Invocation())
-            called.hang_up()
+            called.disconnect()
         before = called.running.open_files()
         for _ in range(100):
             called.expect_known("a call", Invocation())
-            called.hang_up()
+            called.disconnect()
         after = called.running.open_files()
         expect(after <= before + 2, f"{before} files were open, and {after} after 100 calls")
         expect(after < _FILES, f"{after} files are open, of {_FILES} that it may have")
@@ -216,8 +216,8 @@ def _broken_off(containers: FnContainers) -> None:
     with containers.ready() as called:
         for part in (b"POST /call HTTP/1.1\r\nHost: localhost\r\n", b"POST /call"):
             called.connection().sock.sendall(part)
-            called.hang_up()
+            called.disconnect()
             time.sleep(0.05)
             expect(called.running.alive(), "the process has ended")
             called.expect_known("the next call", Invocation())
-            called.hang_up()
+            called.disconnect()

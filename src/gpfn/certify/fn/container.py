@@ -28,9 +28,9 @@ __all__ = [
     "STATUSES",
     "FnContainer",
     "FnContainers",
-    "appear",
     "connects",
     "is_socket",
+    "wait_for_socket",
 ]
 
 START_SECONDS = 5.0
@@ -68,7 +68,7 @@ class FnContainer:
             self._connection.connect()
         return self._connection
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Close the kept connection, as the agent does after a second without calls."""
         if self._connection is not None:
             self._connection.close()
@@ -113,12 +113,12 @@ class FnContainers:
             )
             return
         with self.starting() as (running, path):
-            appear(running, path)
+            wait_for_socket(running, path)
             called = FnContainer(running, str(path), self._timeout)
             try:
                 yield called
             finally:
-                called.hang_up()
+                called.disconnect()
 
     def _start(self, folder: str) -> StartedSubject:
         numbers = {"FN_FN_ID": call_id(), "FN_APP_ID": call_id()}
@@ -136,8 +136,8 @@ class FnContainers:
         )
 
 
-def appear(running: StartedSubject, path: Path) -> float:
-    """Wait until the socket's name appears, as closely as can be; returns the seconds.
+def wait_for_socket(running: StartedSubject, path: Path) -> float:
+    """Wait until the socket's name appears, looking 2,000 times a second; returns the seconds.
 
     Raises SetupError when it ends before that, BackendTimeout when the agent would give up.
     """
