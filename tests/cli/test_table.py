@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from gpfn.cli.progress import DownloadProgress
 from gpfn.cli.table import STYLES, print_marked, print_table, show_progress, table_text
 
 ROWS = [("", "size"), ("a", "1"), ("long name", "100 MB")]
@@ -82,6 +83,9 @@ def test_a_terminal_without_rich_has_plain_text(monkeypatch: pytest.MonkeyPatch)
     stream = Terminal()
     print_table([("fails", "x")], stream=stream)
     assert stream.getvalue() == "fails  x\n"
+    stream = Terminal()
+    DownloadProgress(stream)("m.tflite", 1000, 1000)
+    assert stream.getvalue() == "m.tflite  100 % of 1 kB\n"
 
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from gpfn.cli.table import terminal_console
+
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 __all__ = ["DownloadProgress", "size_text"]
@@ -34,8 +37,9 @@ class DownloadProgress:
 
     def __call__(self, name: str, have: int, total: int | None) -> None:
         """Show it on a terminal; elsewhere write a line when the file has come."""
-        if self._stream.isatty():
-            self._bar = self._bar or _Bar(self._stream, name, have, total)
+        console = terminal_console(self._stream)
+        if console is not None:
+            self._bar = self._bar or _Bar(console, name, have, total)
             self._bar.show(have, total)
             self._bar = None if have == total else self._bar
             return
@@ -54,8 +58,8 @@ class DownloadProgress:
 class _Bar:
     """The bar of one file. It ends with the file, or with the process if that never comes."""
 
-    def __init__(self, stream: TextIO, name: str, have: int, total: int | None) -> None:
-        self._progress = _progress(stream)
+    def __init__(self, console: "Console", name: str, have: int, total: int | None) -> None:
+        self._progress = _progress(console)
         self._task = self._progress.add_task(name, completed=have, total=total)
         self._progress.start()
         atexit.register(self._progress.stop)  # shows the cursor again
@@ -67,8 +71,7 @@ class _Bar:
             atexit.unregister(self._progress.stop)
 
 
-def _progress(stream: TextIO) -> "Progress":
-    from rich.console import Console
+def _progress(console: "Console") -> "Progress":
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -86,5 +89,5 @@ def _progress(stream: TextIO) -> "Progress":
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(compact=True),
-        console=Console(file=stream),
+        console=console,
     )

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Literal, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["STYLES", "print_marked", "print_table", "show_progress", "table_text"]
+__all__ = [
+    "STYLES",
+    "print_marked",
+    "print_table",
+    "show_progress",
+    "table_text",
+    "terminal_console",
+]
 
 STYLES: Mapping[str, str] = {
     "fails": "bold red",
@@ -42,7 +49,7 @@ def print_table(
     whole to be copied. ``stream`` is stdout when None.
     """
     stream = stream or sys.stdout
-    console = _console(stream, _WIDE if not header else None)
+    console = terminal_console(stream, _WIDE if not header else None)
     every = [header, *rows] if header else rows
     if console is None or not rows:
         lines = table_text(every, right=right).splitlines()
@@ -78,7 +85,7 @@ def table_text(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) ->
 
 def print_marked(text: str) -> None:
     """Print a line on stdout at once; on a terminal its first word has the word's style."""
-    console = _console(sys.stdout)
+    console = terminal_console(sys.stdout)
     if console is None:
         print(text, flush=True)
         return
@@ -93,7 +100,7 @@ def print_marked(text: str) -> None:
 @contextmanager
 def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Give what is told how many are done and how many there will be; a bar on a terminal."""
-    console = _console(sys.stderr)
+    console = terminal_console(sys.stderr)
     if console is None:
         yield lambda _done, _all: None
         return
@@ -105,8 +112,11 @@ def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
-def _console(stream: TextIO, width: int | None = None) -> "Console | None":
-    """Return rich's console for a terminal; None for anything else, and without rich."""
+def terminal_console(stream: TextIO, width: int | None = None) -> "Console | None":
+    """Return rich's console for a terminal; None for anything else, and without rich.
+
+    ``width`` is the columns to fold at, the terminal's own when None.
+    """
     if not stream.isatty():
         return None
     try:
