@@ -19,7 +19,7 @@ ABSENT: object = object()
 """Stands where there is no JSON value; None is one."""
 
 DEFAULT_SOURCE = "/gpfn"
-"""The ``source`` of a reply when nobody configured one."""
+"""The ``source`` of a reply unless one is configured."""
 
 _new = object.__new__
 _CARRIED = ("subject", "traceparent", "tracestate", "correlationid")

@@ -49,7 +49,7 @@ def read_event(text: bytes) -> Event:
 def read_value(document: object, text: bytes | None = None) -> Event:
     """Return the event of a JSON value, and of the text that it was parsed from.
 
-    Without the text nobody can tell whether a member occurred twice in it. Takes the
+    Without the text a member that occurred twice in it cannot be seen. Takes the
     value over: its members become the event's, JSON data are kept as they are.
     Raises InvalidEvent that names the attribute.
     """

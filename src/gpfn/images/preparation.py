@@ -1,7 +1,4 @@
-"""How an image becomes a model's input; data of the model catalogue.
-
-From RGB pixels to a model's input, as the catalogue says.
-"""
+"""From an image file to a model's input, in the way that the model catalogue states."""
 
 from __future__ import annotations
 

@@ -108,7 +108,10 @@ def _joined(rows: list[list[Any]]) -> list[Any]:
 
 def pack(flat: list[Any], dtype: Dtype, limits: Limits, shape: tuple[int, ...]) -> _Array | None:
     """Return a read-only array of the values, or None if one of them is not right as it is."""
-    if not dtype.json_types.issuperset(map(type, flat)):
+    types = [*map(type, flat)]
+    # Counting compares identities first, which takes half the time of making a set.
+    all_floats = dtype.floating and types.count(float) == len(types)
+    if not (all_floats or dtype.json_types.issuperset(types)):
         return None
     if dtype.name == "string":
         texts = _strings(flat, limits)

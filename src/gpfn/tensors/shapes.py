@@ -44,7 +44,7 @@ def allows(wanted: Sequence[int | None], shape: Sequence[int]) -> bool:
     if len(wanted) != len(shape):
         return False
     for want, size in zip(wanted, shape):  # noqa: B905, SIM110 - a loop is twice as fast
-        if want is not None and want != size:
+        if want != size and want is not None:
             return False
     return True
 
