@@ -48,10 +48,7 @@ class Terms:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, *, total: float = 3600.0) -> "Terms":
-        """Return the terms with the size limit that ``GPFN_MAX_MODEL_BYTES`` sets.
-
-        Raises SetupError when that is no number of bytes.
-        """
+        """Return the terms with the size limit of ``GPFN_MAX_MODEL_BYTES``; raises SetupError."""
         most = read_size(_SIZE_VARIABLE, cls().max_bytes, environ=environ)
         return cls(total=total, max_bytes=most)
 
