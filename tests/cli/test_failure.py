@@ -18,6 +18,13 @@ def test_a_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().err)["error"]["field"] == "data"
 
 
+def test_a_record_of_the_json_log(capfd: pytest.CaptureFixture[str]) -> None:
+    report(InvalidTensor("two\n  lines", field="data"), as_json=False, as_record=True)
+    record = json.loads(capfd.readouterr().err)
+    assert (record["level"], record["where"]) == ("error", "cli")
+    assert (record["message"], record["error"]) == ("data: two lines", "invalid-tensor")
+
+
 @pytest.mark.parametrize(("traced", "expected"), [(False, True), (True, False)])
 def test_the_trace_of_user_code_is_shown_once(
     traced: bool, expected: bool, capsys: pytest.CaptureFixture[str]

@@ -121,8 +121,12 @@ def _unknown(name: str) -> str:
     return f"gpfn: no command {name!r}; {hint}"
 
 
-def report(error: GpfnError, *, as_json: bool, traced: bool = False) -> int:
+def report(
+    error: GpfnError, *, as_json: bool, traced: bool = False, as_record: bool = False
+) -> int:
     """Write one line (or the error document) to stderr and return exit code 1.
+
+    ``as_record`` makes the line a record of the JSON log, for commands that write one.
 
     What user code raised underneath is shown with its trace, unless it was ``traced``
     already: that is what has to be fixed.
@@ -132,7 +136,11 @@ def report(error: GpfnError, *, as_json: bool, traced: bool = False) -> int:
         import traceback
 
         traceback.print_exception(cause)
-    if as_json:
+    if as_record:
+        from gpfn.log import Log
+
+        Log("cli", form="json").error(" ".join(str(error).split()), error=error.type)
+    elif as_json:
         import json
 
         print(json.dumps(error_document(error)), file=sys.stderr)

@@ -4,6 +4,7 @@ A container starts ``gpfn run fn FILE``, and its caller waits for that: this mod
 nothing that the runner does not need, not even argparse.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, GpfnError):
             raise
+        logs = words[:1] in (["run"], ["serve"]) and os.environ.get("GPFN_LOG") == "json"
         # a runner has logged the trace of what it could not load
-        return report(error, as_json="--json" in words, traced=words[:1] == ["run"])
+        traced = words[:1] == ["run"]
+        return report(error, as_json="--json" in words, traced=traced, as_record=logs)
 
 
 def _run(words: list[str]) -> int:

@@ -20,7 +20,7 @@ _LINGER_SECONDS = 2.0
 
 
 class Connection:
-    """Serves one socket in the calling thread until either side has had enough."""
+    """Serves one socket in the calling thread until one side closes it or a time-out passes."""
 
     def __init__(self, sock: socket.socket, service: Service, settings: ServerSettings) -> None:
         self._sock = sock
@@ -50,7 +50,7 @@ class Connection:
         try:
             self._sock.shutdown(socket.SHUT_RD)
         except OSError:
-            return  # it is closed already, which is what was wanted
+            return  # it is closed already
 
     def _serve_one(self) -> bool:
         try:
@@ -83,7 +83,7 @@ class Connection:
         """Return the next request, or None when the client has left or stays silent.
 
         The whole request has to come within ``request_seconds`` of its first byte, so
-        that a client that drips cannot hold a thread.
+        that a client that sends slowly cannot hold a thread.
         """
         request = self._reader.next_request()
         deadline = Deadline.after(self._settings.request_seconds)
@@ -137,7 +137,7 @@ class Connection:
         """Answer a broken request, then read on a little.
 
         Closing with unread bytes would reset the connection, and the client would lose
-        the reply that tells what was wrong.
+        the reply that says what is wrong.
         """
         self._send(failure(error, None), close=True)
         self._sock.shutdown(socket.SHUT_WR)

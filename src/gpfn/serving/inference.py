@@ -103,7 +103,7 @@ def _output(results: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _as_bool(array: np.ndarray) -> np.ndarray:
-    """GraphPipe has no bool: it travels as Uint8 and comes back by the model's signature."""
+    """Return the array as bool. GraphPipe has no bool, so clients send it as Uint8."""
     return array != 0 if array.dtype == "uint8" else array
 
 

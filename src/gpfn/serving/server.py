@@ -79,11 +79,11 @@ class Server:
     def stop(self) -> None:
         """Make :meth:`serve` return; may be called from a signal handler or a thread."""
         self._service.alive = False
-        with suppress(OSError):  # full, so it wakes anyway; or closed, and nobody waits
+        with suppress(OSError):  # the pipe is full, so the wait ends anyway; or it is closed
             self._wake_writer.send(b"x")
 
     def close(self) -> None:
-        """Free what :meth:`stop` needs, once nobody calls it any more."""
+        """Close what :meth:`stop` writes to; nobody may call it after that."""
         self._wake_reader.close()
         self._wake_writer.close()
 
@@ -94,7 +94,7 @@ class Server:
             return  # the client left between the poll and the accept
         except OSError as error:
             self._service.log.error(f"cannot accept: {error}")  # noqa: TRY400 - not logging's
-            time.sleep(0.1)  # out of file descriptors: let some connections end first
+            time.sleep(0.1)  # no file descriptors left: wait until some connections have ended
             return
         if len(self._connections) >= self._settings.connections:
             _turn_away(sock)

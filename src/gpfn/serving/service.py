@@ -53,11 +53,11 @@ def _cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Times are in seconds.
+    """Where a model server listens, and its bounds; times are in seconds.
 
     ``workers`` inferences run at once and ``queue`` more may wait; a request beyond
     that is answered 503. ``request_seconds`` is all the time a client has to send one
-    request, however it drips.
+    request.
     """
 
     host: str = "127.0.0.1"
@@ -148,7 +148,7 @@ class Service:
         store: Store | None = None,
         log: Log | None = None,
     ) -> None:
-        """``version`` is told in metadata; ``store`` keeps rows that were computed."""
+        """``version`` is in the metadata; ``store`` keeps rows that were computed."""
         self.log = log or Log("serve")
         self._settings = settings
         self._version = version
@@ -164,7 +164,7 @@ class Service:
         self._model = model
 
     def respond(self, request: Request, deadline: Deadline) -> Response:
-        """Answer one request; whatever goes wrong becomes a reply."""
+        """Answer one request; never raises, an error becomes a reply."""
         try:
             return self._route(request, deadline)
         except Exception as error:  # noqa: BLE001 - one request's bug must not end the server
@@ -236,7 +236,7 @@ def request_id(request: Request) -> str:
 
 
 def failure(error: Exception, accept: str | None) -> Response:
-    """Return the reply that tells an error, in the form the caller understands."""
+    """Return the reply to a failed request: a message or text, as ``accept`` says."""
     known = error if isinstance(error, GpfnError) else GpfnError("internal error; see the log")
     retry = (("retry-after", str(known.retry_after)),) if isinstance(known, Overloaded) else ()
     if GRAPHPIPE not in (accept or ""):

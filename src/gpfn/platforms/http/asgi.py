@@ -1,4 +1,4 @@
-"""A request's body as ASGI delivers it, bounded in bytes and in time; a reply as ASGI takes it."""
+"""A request's body read from ASGI, within bounds of bytes and time; a reply sent by ASGI."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Incoming:
             raise InvalidRequest(detail, field="body", status=408) from None
 
     async def drain(self) -> None:
-        """Receive what is left and forget it, so that our answer is not lost in a reset."""
+        """Receive what is left and drop it: closing with unread bytes would lose our reply."""
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while not self.complete:
@@ -101,11 +101,11 @@ def _length(headers: Mapping[bytes, bytes]) -> int | None:
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _OURS = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
-"""Headers that say how a reply is framed: the server's to write, not a function's."""
+"""Headers that say how a reply is framed. The server writes them, whatever a function sets."""
 
 
 def failed(error: BaseException, *headers: tuple[str, str]) -> Reply:
-    """Return the reply that tells ``error`` as a document."""
+    """Return the reply with the error document of ``error`` and these headers besides."""
     message = error_message(error)
     return Reply(
         message._replace(headers=(*message.headers, *headers)), status_of(error), error=error
@@ -113,7 +113,7 @@ def failed(error: BaseException, *headers: tuple[str, str]) -> Reply:
 
 
 async def send_reply(send: Send, reply: Reply, *, close: bool = False, last: bool = True) -> Reply:
-    """Send a reply; returns it, or what was sent instead of one that cannot be.
+    """Send a reply; returns what was sent: another one if a header of it is not valid.
 
     ``last=False`` leaves the response open after its last byte, so that the caller can
     still receive; :func:`finish` ends it.
@@ -134,7 +134,7 @@ async def send_reply(send: Send, reply: Reply, *, close: bool = False, last: boo
 
 
 def _is_empty(reply: Reply) -> bool:
-    """Say whether there is nothing to tell: neither data nor an event's attributes."""
+    """Say whether a reply has neither data nor attributes of an event; it is sent as 204."""
     message = reply.message
     return reply.status == 200 and not (message.body or message.content_type or message.headers)
 

@@ -29,9 +29,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """Refuses heads that are too large or too slow, with an error document."""
 
     limits: ClassVar[Limits] = Limits()
-    """``header_bytes`` and ``headers`` count here."""
+    """``header_bytes`` and ``headers`` are used."""
     head_seconds: ClassVar[float] = 10.0
-    """For the head of a request, from connecting or from its first byte on."""
+    """Seconds for the head of a request, counted from connecting or from its first byte."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -63,7 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._too_large("bytes", "header_bytes"))
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
+        """Count a new head from zero."""
         super().on_message_begin()
         self._in_head = True
         self._size = self._lines = 0
@@ -85,14 +85,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop to count."""
+        """The head is complete: stop counting, and stop the clock."""
         self._in_head = False
         self._fed = 0
         self._stop_clock()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser does not take, or what stopped it here."""
+        """Refuse a request that is no HTTP, or that a count here has stopped."""
         self._refuse(self._refusal or InvalidRequest(msg))
 
     def _count(self, size: int) -> None:
@@ -132,13 +132,13 @@ class BoundedProtocol(HttpToolsProtocol):
         body = orjson.dumps(error_document(error))
         head = response_head(error.status, [("content-type", PROBLEM)], len(body), close=True)
         self.transport.write(head + body)
-        # Closing while the client still sends would reset the connection, and our answer
-        # with it: end our side only, forget what comes, close when it is done or in a while.
+        # Closing while the client still sends would reset the connection and lose our reply:
+        # end our side only, drop what comes, close when the client does or after a while.
         self.transport.write_eof()
         self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def _may_answer(self) -> bool:
-        """Say whether a refusal can be written now; if not, see to the connection's end."""
+        """Say whether a refusal can be written now; if not, let the connection end."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return True

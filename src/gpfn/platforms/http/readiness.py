@@ -22,7 +22,7 @@ class Readiness:
         self._attempt: asyncio.Future[None] | None = None
 
     async def wait(self, seconds: float | None) -> bool:
-        """Wait for the function to be open, or for the attempt to fail; False: still trying."""
+        """Wait until the function is open or the attempt has failed; False when neither is."""
         if self._function.is_open:
             return True
         done, _ = await asyncio.wait([self._begin()], timeout=seconds)
@@ -34,7 +34,7 @@ class Readiness:
             self._opening.check()
 
     def _begin(self) -> "asyncio.Future[None]":
-        """Start an attempt unless one is under way; the future ends with it, whatever comes."""
+        """Start an attempt unless one is under way; the future is done when it has ended."""
         if self._attempt is None or self._attempt.done():
             loop = asyncio.get_running_loop()
             self._attempt = loop.create_future()

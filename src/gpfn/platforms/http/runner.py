@@ -100,7 +100,7 @@ def _server(app: AsgiApp, listener: socket.socket, log: Log) -> "Server":
         head_seconds = min(_HEAD_SECONDS, app.service.settings.request_timeout or _HEAD_SECONDS)
 
     class Announced(uvicorn.Server):
-        """Says when it listens: after the function was opened, or the window was over."""
+        """Logs where it listens: once the function is open, or the start window is over."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -126,7 +126,7 @@ def _server(app: AsgiApp, listener: socket.socket, log: Log) -> "Server":
 
 
 def _show_warnings(log: Log) -> None:
-    """Let uvicorn's warnings go the way of our own records; the root logger is the user's."""
+    """Write uvicorn's warnings as records of ours; the root logger is left to the user."""
     import logging
 
     class Records(logging.Handler):

@@ -24,7 +24,7 @@ _OWN_HEADERS = frozenset({b"content-type", b"content-length"})
 
 
 class Service:
-    """One function over HTTP; :class:`gpfn.platforms.http.adapter.AsgiApp` is its face."""
+    """One function over HTTP; :class:`gpfn.platforms.http.adapter.AsgiApp` calls it."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Service:
             return self._health(scope["method"], route)
         if route not in ("", f"/{self.function.name}"):
             where = f"POST to / or /{self.function.name}"
-            raise InvalidRequest(f"there is nothing here; {where}", field="path", status=404)
+            raise InvalidRequest(f"no such path; {where}", field="path", status=404)
         if scope["method"] != "POST":
             return _not_allowed("POST")
         return await self._admit(scope, incoming, call_id)
@@ -127,8 +127,8 @@ class Service:
     async def _send(self, send: Send, incoming: Incoming, reply: Reply) -> Reply:
         if incoming.complete:
             return await send_reply(send, reply)
-        # Answered before all of the body came: receive on for a while, or the client
-        # would be cut off while it still writes and never see the answer.
+        # The reply goes out before all of the body has come. Keep receiving for a while: a
+        # client that is cut off while it still writes would never see the reply.
         reply = await send_reply(send, reply, close=True, last=False)
         await incoming.drain()
         await send({"type": "http.response.body", "body": b""})
@@ -136,7 +136,7 @@ class Service:
 
 
 def _message(scope: Scope, body: bytes) -> Message:
-    """Return the request's message; raises UnsupportedMedia for a coded body."""
+    """Return the request's message; raises UnsupportedMedia for a compressed body."""
     content_type = ""
     headers: list[tuple[str, str]] = []
     for name, value in scope["headers"]:

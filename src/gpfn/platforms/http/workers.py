@@ -1,9 +1,7 @@
-"""How many calls at once, and how long each of them may take.
-
-A bounded number of threads that an event loop hands calls to.
+"""The settings of ``gpfn run http``, and the bounded number of threads that run its calls.
 
 Not a ThreadPoolExecutor: these threads are daemons, so that a handler that hangs cannot
-keep the process from ending, and a call whose time was up while it waited is not begun.
+keep the process from ending, and a call whose deadline passes while it waits is not begun.
 """
 
 from __future__ import annotations
@@ -25,7 +23,10 @@ __all__ = ["HttpSettings", "Workers"]
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """Times are in seconds; each is read from ``GPFN_<NAME>`` by :meth:`from_env`.
+    """How many calls run at once and how long each may take; times are in seconds.
+
+    :meth:`from_env` reads them from ``GPFN_WORKERS``, ``GPFN_QUEUE``, ``GPFN_REQUEST_TIMEOUT``
+    and ``GPFN_START_WINDOW``.
 
     ``workers`` threads run handlers that are not async; 0 asks for four more than there
     are processors. ``queue`` more calls may wait; one beyond is answered 503.
@@ -56,7 +57,7 @@ class HttpSettings:
 
 
 class _Job:
-    """A call on its way through a thread; ``abandoned`` once nobody waits for it."""
+    """One call for a thread to run; ``abandoned`` once nobody waits for its result."""
 
     __slots__ = ("abandoned", "future", "loop", "work")
 
