@@ -1,14 +1,21 @@
-"""An action's server under test: started, initialised, called, its streams read."""
+"""An action's server under test, and the code that is sent to it.
 
+The server is started, initialised and called, and its streams are read. The code is Python,
+as OpenWhisk's own suites send it.
+"""
+
+import base64
+import io
 import json
 import socket
+import tarfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from gpfn.certify.check import expect, not_applicable
-from gpfn.certify.openwhisk.samples import ECHO
 from gpfn.certify.subject import (
     RunningServer,
     StartedSubject,
@@ -21,7 +28,20 @@ from gpfn.certify.wire import ServerConnection, ServerReply
 from gpfn.errors import BackendTimeout, SetupError
 from gpfn.hosts.container import sandbox_flags
 
-__all__ = ["HEADERS", "SENTINEL", "ActionServer", "ActionServers"]
+__all__ = [
+    "CONTEXT",
+    "ECHO",
+    "HEADERS",
+    "NAMED",
+    "SENTINEL",
+    "TALKING",
+    "UNICODE",
+    "VIRTUALENV",
+    "ActionServer",
+    "ActionServers",
+    "tarred",
+    "zipped",
+]
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 _START_SECONDS = 60.0
@@ -30,6 +50,43 @@ HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 """What the invoker sends with every request."""
 
 _MEMORY = 256
+
+
+ECHO = "def main(args):\n    return args\n"
+NAMED = "def niam(args):\n    return args\n"
+TALKING = """
+from __future__ import print_function
+import sys
+def main(args):
+    print('hello stdout')
+    print('hello stderr', file=sys.stderr)
+    return args
+"""
+UNICODE = """# encoding: utf-8
+def main(args):
+    sep = args['delimiter']
+    text = sep + " ☃ " + sep
+    print(text)
+    return {"winter": text}
+"""
+CONTEXT = """
+import os
+def main(args):
+    names = ("api_host", "api_key", "namespace", "action_name", "action_version",
+             "activation_id", "deadline")
+    return {name: os.environ["__OW_" + name.upper()] for name in names}
+"""
+_ACTIVATE = """
+import os, site, sys
+base = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+site.addsitedir(os.path.join(base, "site-packages"))
+"""
+VIRTUALENV = {
+    "__main__.py": "import packed\ndef main(a):\n    return {'agent': packed.name}\nnaim = main\n",
+    "virtualenv/bin/activate_this.py": _ACTIVATE,
+    "virtualenv/site-packages/packed.py": "name = 'packed'\n",
+}
+"""A zip with a virtual environment, in short: what counts is its activate_this.py."""
 
 
 class ActionServer:
@@ -191,3 +248,25 @@ def _host_and_port(url: str) -> tuple[str, int]:
     if parts.hostname is None:
         raise SetupError(f"no host in {url!r}", field="subject")
     return parts.hostname, parts.port or 8080
+
+
+def zipped(files: Mapping[str, str], modes: Mapping[str, int] | None = None) -> str:
+    """Return a zip of files in base64."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (0o100000 | (modes or {}).get(name, 0o644)) << 16
+            archive.writestr(info, content)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def tarred(files: Mapping[str, str]) -> str:
+    """Return a tar.gz of files in base64."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content.encode())
+            archive.addfile(info, io.BytesIO(content.encode()))
+    return base64.b64encode(buffer.getvalue()).decode()

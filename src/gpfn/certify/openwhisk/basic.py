@@ -1,8 +1,7 @@
 """A: what OpenWhisk asks of every runtime (BasicActionRunnerTests)."""
 
 from gpfn.certify.check import Checklist, expect
-from gpfn.certify.openwhisk.action import ActionServers
-from gpfn.certify.openwhisk.samples import CONTEXT, ECHO, NAMED, TALKING, UNICODE
+from gpfn.certify.openwhisk.action import CONTEXT, ECHO, NAMED, TALKING, UNICODE, ActionServers
 
 __all__ = ["CHECKS"]
 

@@ -3,8 +3,7 @@
 import time
 
 from gpfn.certify.check import Checklist, expect
-from gpfn.certify.openwhisk.action import HEADERS, SENTINEL, ActionServer, ActionServers
-from gpfn.certify.openwhisk.samples import ECHO
+from gpfn.certify.openwhisk.action import ECHO, HEADERS, SENTINEL, ActionServer, ActionServers
 from gpfn.certify.wire import ServerReply
 
 __all__ = ["CHECKS"]

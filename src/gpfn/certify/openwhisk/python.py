@@ -1,8 +1,7 @@
 """B: what OpenWhisk asks of a Python runtime."""
 
 from gpfn.certify.check import Checklist, expect
-from gpfn.certify.openwhisk.action import ActionServers
-from gpfn.certify.openwhisk.samples import VIRTUALENV, zipped
+from gpfn.certify.openwhisk.action import VIRTUALENV, ActionServers, zipped
 
 __all__ = ["CHECKS"]
 

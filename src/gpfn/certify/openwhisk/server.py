@@ -10,8 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from gpfn.certify.check import Checklist, expect, not_applicable
-from gpfn.certify.openwhisk.action import ActionServer, ActionServers
-from gpfn.certify.openwhisk.samples import ECHO, tarred, zipped
+from gpfn.certify.openwhisk.action import ECHO, ActionServer, ActionServers, tarred, zipped
 from gpfn.certify.wire import ServerReply
 from gpfn.errors import BackendError
 
