@@ -64,7 +64,7 @@ def install(wanted: Sequence[str], target: Path, python: str) -> None:
 
     They are stripped of what no prediction reads. Raises DownloadFailed with what pip says.
     """
-    from gpfn.build.stage.strip import strip
+    from gpfn.build.stage.installed import strip
 
     run = subprocess.run(
         [*_pip(), *_for_linux(python), "--target", str(target), *wanted],

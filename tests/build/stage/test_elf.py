@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.build.stage.strip import cut
+from gpfn.build.stage.installed import cut
 
 
 @pytest.fixture

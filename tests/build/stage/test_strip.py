@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpfn.build.stage.strip import strip
+from gpfn.build.stage.installed import strip
 
 
 def test_what_goes_and_what_stays(tmp_path: Path) -> None:

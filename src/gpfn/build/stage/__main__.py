@@ -14,7 +14,7 @@ import venv
 from collections.abc import Iterable
 from pathlib import Path
 
-from .bytecode import CACHE, compile_all, needs_cache
+from .installed import CACHE, compile_all, needs_cache, strip
 from .layout import (
     CONTEXT,
     FUNCTION,
@@ -29,7 +29,6 @@ from .layout import (
     site_packages,
 )
 from .lock import CORE, EXTRAS, RUNTIMES, constraints, extras_of, select
-from .strip import strip
 
 __all__ = ["dependencies", "finish", "function", "main", "package"]
 

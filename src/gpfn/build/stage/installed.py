@@ -1,20 +1,40 @@
-"""Removing from installed packages what no prediction reads.
+"""What becomes of installed packages: what no prediction reads goes, the rest is compiled.
 
 Files go, and the end of each shared library: its symbols and section tables. The loader
 maps only the segments of the program headers (System V ABI, chapter 5), and sections
 beyond them serve linkers and debuggers. This is what binutils' ``strip`` does, which a base
 image does not have. TensorFlow's C library has 205 MB of such names.
+
+Nothing is compiled when an image starts. Bytecode is not checked against its source
+(PEP 552's unchecked hashes), so it does not depend on times. The public slim images of
+Python have no bytecode of the standard library: there, all of it goes into a cache folder
+that the launcher names.
 """
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import struct
+import sys
+import sysconfig
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import BinaryIO
 
-__all__ = ["ANYWHERE", "OF_PACKAGES", "UNUSED_FOLDERS", "cut", "strip"]
+from .layout import HOME
+
+__all__ = [
+    "ANYWHERE",
+    "CACHE",
+    "OF_PACKAGES",
+    "UNUSED_FOLDERS",
+    "compile_all",
+    "cut",
+    "needs_cache",
+    "strip",
+]
 
 UNUSED_FOLDERS = ("__pycache__", "tests", "include")
 """Folders of that name in any package, and everything in them."""
@@ -44,6 +64,23 @@ _LITTLE_64 = b"\x7fELF\x02\x01"
 _SHARED = 3  # e_type ET_DYN
 _DIST_INFO = ("RECORD", "REQUESTED", "INSTALLER", "direct_url.json")
 _TENSORFLOW = ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
+
+
+CACHE = HOME / "bytecode"
+_NOT_AT_RUN_TIME = (
+    "config-",
+    "ensurepip",
+    "idlelib",
+    "lib2to3",
+    "lib-dynload",
+    "pydoc_data",
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tkinter",
+    "turtledemo",
+    "venv",
+)
 
 
 def strip(site: Path) -> None:
@@ -122,3 +159,35 @@ def _end_of_segments(file: BinaryIO, head: list[int]) -> int:
     table = file.read(entry * count)
     ends = [offset + length for _, _, offset, _, _, length, *_ in _SEGMENT.iter_unpack(table)]
     return int(max([*ends, segments + len(table)]))
+
+
+def needs_cache() -> bool:
+    """Say whether the base image has no bytecode of the standard library.
+
+    No step before has written any: PYTHONDONTWRITEBYTECODE is set for the whole stage.
+    """
+    return not list((_library() / "__pycache__").glob("argparse.*.pyc"))
+
+
+def compile_all(*folders: Path) -> None:
+    """Compile the folders, and the standard library when the base image has not."""
+    if needs_cache():
+        sys.pycache_prefix = str(CACHE)
+        for path in sorted(_library().iterdir()):
+            if not path.name.startswith(_NOT_AT_RUN_TIME):
+                _compile(path)
+    for folder in folders:
+        _compile(folder)
+
+
+def _compile(path: Path) -> None:
+    # what does not compile is a template or is for another Python: it is left as it is
+    how = {"quiet": 2, "force": True, "invalidation_mode": PycInvalidationMode.UNCHECKED_HASH}
+    if path.is_dir():
+        compileall.compile_dir(os.fspath(path), maxlevels=30, **how)  # type: ignore[arg-type]
+    elif path.suffix == ".py":
+        compileall.compile_file(os.fspath(path), **how)  # type: ignore[arg-type]
+
+
+def _library() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
