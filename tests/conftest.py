@@ -38,7 +38,7 @@ SLOW = (
     "tests/serving/test_peers.py",
     "tests/cli/test_demo.py",
     "tests/cli/test_serve.py",
-    "tests/events/test_duplicates.py",
+    "tests/events/test_json_text.py",
     "tests/events/test_sdk.py",
     "tests/events/test_hostile.py",
     "tests/http/test_splits.py",
