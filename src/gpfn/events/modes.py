@@ -58,7 +58,7 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
     body, content_type, headers = message
     if len(body) > limits.body_bytes:
         raise TooLarge(f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)")
-    if content_type not in _SNIFFED and content_type != EVENT:
+    if content_type != EVENT and content_type not in _SNIFFED:
         content_type = essence(content_type)
     if content_type == EVENT:
         text = body if isinstance(body, bytes) else bytes(body)
@@ -113,10 +113,10 @@ def write(events: Sequence[Event], mode: Mode) -> Message:
 
     Raises ValueError when the mode holds one event and there is not exactly one.
     """
-    if mode != "batch" and len(events) != 1:
+    if mode == "batch":
+        return Message(write_batch(events), EVENT_BATCH)
+    if len(events) != 1:
         raise ValueError(f"{mode} mode holds one event, not {len(events)}")
-    if mode == "binary":
-        return write_binary(events[0])
     if mode == "structured":
         return _message(Message, (write_event(events[0]), EVENT, ()))
-    return Message(write_batch(events), EVENT_BATCH)
+    return write_binary(events[0])

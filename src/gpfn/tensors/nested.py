@@ -50,17 +50,14 @@ def decode_nested(value: object, spec: TensorSpec, limits: Limits, *, path: str)
         wanted = spec.shape
         if wanted is not None and len(wanted) != len(shape):
             check_shape(shape, wanted, path)  # no path into the data tells it better
-        if wanted is None or shape == _filled(wanted, shape):
+        for want, size in zip(wanted or shape, shape):  # noqa: B905 - of one length
+            if want != size and want is not None:
+                break
+        else:
             array = pack(flat, dtype, limits, shape)
             if array is not None:
                 return array
     return _read_by_value(value, spec, limits, path=path)
-
-
-def _filled(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the wanted shape with its unknown sizes taken from another one."""
-    sizes = zip(wanted, shape, strict=True)
-    return tuple([size if want is None else want for want, size in sizes])
 
 
 def flatten(
@@ -74,7 +71,7 @@ def flatten(
     if type(value) is not list:
         return [value], ()
     flat: list[Any] = value
-    shape: tuple[int, ...] = (len(flat),)
+    sizes = [len(flat)]
     while flat and type(flat[0]) is list:
         width = len(flat[0])
         try:
@@ -86,12 +83,12 @@ def flatten(
                 flat = _joined(flat)
         except (TypeError, ValueError):  # rows that are no lists, or of other lengths
             return None
-        shape = (*shape, width)
-        if len(shape) > limits.rank:
-            raise over_limit("rank", limits, path)
+        sizes.append(width)
+    if len(sizes) > limits.rank:
+        raise over_limit("rank", limits, path)
     if len(flat) > limits.elements:
         raise over_limit("elements", limits, path)
-    return flat, shape
+    return flat, tuple(sizes)
 
 
 _LISTS = {list}
