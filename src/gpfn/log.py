@@ -152,7 +152,7 @@ def write_stderr(data: bytes, failure: bool = False) -> None:  # noqa: ARG001 - 
     try:
         os.write(2, data)
     except OSError:
-        return
+        return  # nobody can be told of it
 
 
 class Log:
@@ -288,8 +288,8 @@ def _one_line(error: BaseException) -> str:
         return name
     try:
         return f"{error.type}: {error}"
-    except Exception:  # noqa: BLE001 - a subclass of the user's may not be printable
-        return f"{name}, which cannot be printed"
+    except Exception as broken:  # noqa: BLE001 - a subclass of the user's may not be printable
+        return f"{name}, which cannot be printed ({type(broken).__name__})"
 
 
 def escaped(text: str) -> str:

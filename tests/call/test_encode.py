@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from gpfn.call.encode import Body, as_arrays, encode_result
+from gpfn.call.encode import ResultBody, as_arrays, encode_result
 from gpfn.call.payload import Payload
 from gpfn.errors import BackendError, GpfnError, UnsupportedMedia
 from gpfn.events import Event
@@ -17,9 +17,9 @@ from gpfn.message import Message
 PLAIN = Payload(b"", "application/json")
 
 
-def encoded(result: object, asked: Payload = PLAIN, nonfinite: str = "null") -> Body:
+def encoded(result: object, asked: Payload = PLAIN, nonfinite: str = "null") -> ResultBody:
     body = encode_result(result, asked, nonfinite=nonfinite, output="y")
-    assert isinstance(body, Body)
+    assert isinstance(body, ResultBody)
     return body
 
 
@@ -65,7 +65,7 @@ def test_events_and_messages_are_kept() -> None:
 
 def test_arrays_answer_in_the_media_type_they_came_in() -> None:
     octets = encoded(np.ones((1, 2), np.float32), Payload(b"", "application/octet-stream"))
-    assert octets == Body(
+    assert octets == ResultBody(
         np.ones(2, np.float32).tobytes(),
         "application/octet-stream",
         {"dtype": "float32", "shape": "1,2"},

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gpfn.cli.main import main
-from gpfn.cli.serve import Address
+from gpfn.cli.serve import ListenAddress
 from gpfn.errors import SetupError
 from gpfn.graphpipe import remote
 from gpfn.serving.process import model_digest
@@ -197,7 +197,7 @@ def test_a_taken_port_is_told(model: str) -> None:
         port = taken.getsockname()[1]
         failed = run("-m", model, "-l", f"127.0.0.1:{port}")
     assert failed.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in failed.stderr
+    assert f"cannot listen on 127.0.0.1:{port}: ListenAddress already in use" in failed.stderr
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,11 +207,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_addresses() -> None:
-    assert Address.parse("127.0.0.1:9000") == ("127.0.0.1", 9000)
-    assert Address.parse(":9000") == ("0.0.0.0", 9000)
-    assert Address.parse("[::1]:9000") == ("::1", 9000)
+    assert ListenAddress.parse("127.0.0.1:9000") == ("127.0.0.1", 9000)
+    assert ListenAddress.parse(":9000") == ("0.0.0.0", 9000)
+    assert ListenAddress.parse("[::1]:9000") == ("::1", 9000)
     for wrong in ("", ":", "host", "::1:9000", "h:65536", "h:-1", "h:٣"):
         with pytest.raises(
             SetupError, match=r"^--listen: expected (HOST:PORT|a whole number from 0 to 65535), got"
         ):
-            Address.parse(wrong)
+            ListenAddress.parse(wrong)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gpfn.errors import CallerError
 from gpfn.events import Event, Message, read, write
-from gpfn.events.http_binding import encode_value
+from gpfn.events.modes import encode_value
 from tests.events.asking import one
 from tests.events.events import EVENTS
 

@@ -1,16 +1,26 @@
-"""How a user's own function is called: what it takes is read from its parameters.
+"""A user's own function: what its parameters ask for, and how an async one is waited for.
 
 Reading ``__code__`` by hand instead of ``inspect.signature`` saves the import of inspect,
 which is more than the rest of a cold start without a model.
+
+A call is written once, as steps: a generator. What it yields is awaitable (a user's async
+function was called), what it is sent is the result. A thread runs the steps
+(:func:`run_steps`), or an event loop does (:func:`run_steps_async`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from _thread import _local
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from gpfn.errors import SetupError
+from gpfn.deadline import Deadline
+from gpfn.errors import DeadlineExceeded, SetupError
 
-__all__ = ["EXTRAS", "Callback"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["EXTRAS", "Callback", "Steps", "finish_steps", "run_steps", "run_steps_async", "settle"]
 
 EXTRAS = ("model", "call", "event", "payload")
 """What is given by name: the opened model, the Call, the Event or None, the Payload."""
@@ -111,3 +121,95 @@ def _inspected(function: Callable[..., object]) -> tuple[list[str], list[str], b
     keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     return positional, keywords, variadic, inspect.iscoroutinefunction(function)
+
+
+_T = TypeVar("_T")
+Steps = Generator[Awaitable[object], object, _T]
+
+_LOOPS = _local()  # one event loop a thread, made when a function turns out to be async
+
+
+def settle(result: object) -> Steps[object]:
+    """Return ``result``, or what it gives when it is awaitable."""
+    if hasattr(result, "__await__"):
+        result = yield result
+    return result
+
+
+def run_steps(steps: Steps[_T], deadline: Deadline) -> _T:
+    """Run ``steps`` in this thread."""
+    try:
+        awaitable = next(steps)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
+    return finish_steps(steps, awaitable, deadline)
+
+
+def finish_steps(steps: Steps[_T], awaitable: Awaitable[object], deadline: Deadline) -> _T:
+    """Run ``steps``, which wait for ``awaitable``, to their end in this thread."""
+    try:
+        while True:
+            try:
+                result = _wait(awaitable, deadline)
+            except Exception as error:  # noqa: BLE001 - handed to the steps, which decide
+                awaitable = steps.throw(error)
+            else:
+                awaitable = steps.send(result)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
+
+
+async def run_steps_async(steps: Steps[_T], deadline: Deadline) -> _T:
+    """Run ``steps`` in this event loop."""
+    try:
+        awaitable = next(steps)
+        while True:
+            try:
+                result = await _within(awaitable, deadline)
+            except Exception as error:  # noqa: BLE001 - handed to the steps, which decide
+                awaitable = steps.throw(error)
+            else:
+                awaitable = steps.send(result)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
+
+
+async def _within(awaitable: Awaitable[object], deadline: Deadline) -> object:
+    import asyncio
+
+    left = deadline.remaining()
+    scope = asyncio.timeout(None if left == float("inf") else left)
+    try:
+        async with scope:
+            return await awaitable
+    except TimeoutError:
+        if scope.expired():
+            raise DeadlineExceeded("the deadline passed while the function ran") from None
+        raise
+
+
+def _wait(awaitable: Awaitable[object], deadline: Deadline) -> object:
+    """Wait for ``awaitable`` on a loop of this thread, or of another when this one has one."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _loop().run_until_complete(_within(awaitable, deadline))
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, _within(awaitable, deadline)).result()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of this thread: kept, so that a function may keep connections on it."""
+    import asyncio
+
+    loop: asyncio.AbstractEventLoop | None = getattr(_LOOPS, "loop", None)
+    if loop is None or loop.is_closed():
+        loop = _LOOPS.loop = asyncio.new_event_loop()
+    return loop

@@ -1,6 +1,6 @@
 """From what a function returned to the message that goes back.
 
-A result becomes bytes with a media type (:class:`Body`); those go out as they are, or in an
+A result becomes bytes with a media type (:class:`ResultBody`); those go out as they are, or in an
 event of the form in which the request came. What went wrong becomes an error document.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpfn.events.event import Event
 
 __all__ = [
-    "Body",
+    "ResultBody",
     "Stamp",
     "as_arrays",
     "encode_result",
@@ -37,10 +37,10 @@ __all__ = [
 
 # What a NamedTuple's own constructor does, without the Python function around it.
 _message: Callable[..., Message] = tuple.__new__
-_body: Callable[..., "Body"] = tuple.__new__
+_body: Callable[..., "ResultBody"] = tuple.__new__
 
 
-class Body(NamedTuple):
+class ResultBody(NamedTuple):
     """Bytes ready for an event's data or a plain reply.
 
     ``attributes`` describe them (``dtype``, ``shape``, ``nonfinite``) and travel as
@@ -56,21 +56,21 @@ class Body(NamedTuple):
 
 def encode_result(
     result: object, asked: Payload, *, nonfinite: str, output: str
-) -> "Body | Event | Message":
+) -> "ResultBody | Event | Message":
     """Return the reply's body for what a function returned.
 
     Arrays go back in the media type they came in; anything else by its own type. An
     Event or a Message is what the function wants to answer with, and is kept.
     """
     if result is None:
-        return Body(None)
+        return ResultBody(None)
     if isinstance(result, bytes | bytearray | memoryview):
-        return Body(bytes(result), OCTETS)
+        return ResultBody(bytes(result), OCTETS)
     if isinstance(result, str):
-        return Body(result.encode(), TEXT_UTF8)
+        return ResultBody(result.encode(), TEXT_UTF8)
     if isinstance(result, Payload):
         is_json = result.is_parsed and is_json_type(result.media_type)
-        return _body(Body, (result.data, result.media_type, result.attributes, is_json))
+        return _body(ResultBody, (result.data, result.media_type, result.attributes, is_json))
     if isinstance(result, Message) or is_event(result):
         return result  # type: ignore[return-value] # is_event is no type guard: Event is not loaded
     arrays = as_arrays(result, output)
@@ -109,9 +109,9 @@ def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
     return {str(name): numpy.asarray(value) for name, value in result.items()}  # type: ignore[attr-defined]
 
 
-def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> Body:
+def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> ResultBody:
     if asked.media_type != JSON and asked.base_type == GRAPHPIPE:
-        return Body(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
+        return ResultBody(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     from gpfn.tensors.codec import encode
 
     kind = JSON if asked.media_type == JSON else family(asked.base_type)
@@ -120,7 +120,7 @@ def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: s
     attributes: dict[str, str | bool] = dict(done.attributes)
     if done.nonfinite:
         attributes["nonfinite"] = True
-    return _body(Body, (done.body, done.media_type, attributes, media_type == JSON))
+    return _body(ResultBody, (done.body, done.media_type, attributes, media_type == JSON))
 
 
 def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
@@ -135,7 +135,7 @@ def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> byt
     return b"".join(encode_response(InferResponse(tensors)))
 
 
-def _encode_json(value: object, nonfinite: str) -> Body:
+def _encode_json(value: object, nonfinite: str) -> ResultBody:
     import orjson
 
     try:
@@ -145,10 +145,10 @@ def _encode_json(value: object, nonfinite: str) -> Body:
         raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
     place = _nonfinite_place(value) if b"null" in data else None
     if place is None:
-        return Body(data, JSON, valid_json=True)
+        return ResultBody(data, JSON, valid_json=True)
     if nonfinite == "refuse":
         raise BackendError("the result is not finite, which JSON cannot hold", field=place)
-    return Body(data, JSON, {"nonfinite": True}, valid_json=True)
+    return ResultBody(data, JSON, {"nonfinite": True}, valid_json=True)
 
 
 def _plain(value: object) -> object:
@@ -178,9 +178,9 @@ Stamp = tuple[str | None, str | None]
 """The type and source of the events a function answers with; None is the events' default."""
 
 
-def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
+def to_event(request: "Event", body: "ResultBody | Event", stamp: Stamp) -> "Event":
     """Return the event that answers ``request`` with ``body``."""
-    if not isinstance(body, Body):
+    if not isinstance(body, ResultBody):
         return body
     return request.reply(
         body.data,
@@ -193,7 +193,7 @@ def to_event(request: "Event", body: "Body | Event", stamp: Stamp) -> "Event":
 
 
 def to_message(
-    body: "Body | Event | Message", request: "Event | None", form: str, stamp: Stamp
+    body: "ResultBody | Event | Message", request: "Event | None", form: str, stamp: Stamp
 ) -> Message:
     """Return the message of a reply: to an event an event in its form, to a plain body a body.
 
@@ -204,7 +204,7 @@ def to_message(
         return body
     if request is not None:
         return event_message((to_event(request, body, stamp),), form)
-    if not isinstance(body, Body):
+    if not isinstance(body, ResultBody):
         return event_message([body], "structured")
     if not body.attributes:
         return _message(Message, (body.data or b"", body.media_type, ()))

@@ -1,6 +1,6 @@
 """One call: decode → before → predict → after → encode; a failure becomes a document.
 
-Everything here is written as steps (:mod:`gpfn.call.steps`), so that it serves threads and
+Everything here is written as steps (:mod:`gpfn.call.callback`), so that it serves threads and
 event loops, and works on a :class:`Contract`: it knows no function and no platform.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from time import monotonic, perf_counter
 
+from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
 from gpfn.call.decode import Parsed, decode_subject, receive
 from gpfn.call.encode import (
-    Body,
+    ResultBody,
     encode_result,
     error_event,
     error_message,
@@ -23,7 +24,6 @@ from gpfn.call.encode import (
     to_message,
 )
 from gpfn.call.payload import Payload
-from gpfn.call.steps import Steps, finish_steps
 from gpfn.deadline import NEVER, Deadline
 from gpfn.message import Message
 
@@ -162,7 +162,7 @@ def _message_steps(
         return (yield from _batch_steps(contract, payloads, call, stages))
     payload = payloads[0]
     body = yield from _body_steps(contract, payload, call, stages)
-    is_json = isinstance(body, Body) and body.valid_json
+    is_json = isinstance(body, ResultBody) and body.valid_json
     if payload.event is not None:
         is_json = form == "structured" and not isinstance(body, Message)
     return to_message(body, payload.event, form, contract.stamp), is_json, ()
@@ -170,7 +170,7 @@ def _message_steps(
 
 def _body_steps(
     contract: Contract, payload: Payload, call: Call, stages: Stages
-) -> Steps[Body | Event | Message]:
+) -> Steps[ResultBody | Event | Message]:
     stages.begin("decode")
     expiry = payload.expiry()
     if expiry is not None:
@@ -210,9 +210,9 @@ def _batch_steps(
     return event_message(events, "batch"), True, tuple(failures)
 
 
-def _without_headers(body: Body | Event | Message) -> Body | Event:
+def _without_headers(body: ResultBody | Event | Message) -> ResultBody | Event:
     """Return what stands in an event where a function answered with a message."""
-    return Body(bytes(body.body), body.content_type) if isinstance(body, Message) else body
+    return ResultBody(bytes(body.body), body.content_type) if isinstance(body, Message) else body
 
 
 def _apply(callback: Callback, value: Any, extras: Mapping[str, object], arrays: bool) -> object:

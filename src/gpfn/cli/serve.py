@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gpfn.serving.process import CacheSettings
     from gpfn.serving.service import ServerSettings
 
-__all__ = ["EXAMPLES", "SUMMARY", "Address", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "SUMMARY", "ListenAddress", "add_arguments", "run"]
 
 SUMMARY = "serve a model to GraphPipe clients; takes graphpipe-tf's flags and variables"
 EXAMPLES = """
@@ -29,14 +29,14 @@ GP_MODEL=mobilenet_v1 gpfn serve
 """
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen, from ``HOST:PORT``, ``:PORT`` (every interface) or ``[IPv6]:PORT``."""
 
     host: str
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> "Address":
+    def parse(cls, text: str) -> "ListenAddress":
         """Read it as graphpipe-tf does; raise SetupError when it is none."""
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -90,7 +90,7 @@ def _serve(args: argparse.Namespace, name: str) -> int:
 
     check_settings()
     threads = parse_threads(args.threads)
-    settings = _settings(args, Address.parse(args.listen))
+    settings = _settings(args, ListenAddress.parse(args.listen))
     serve(
         _model_file(name),
         settings,
@@ -108,7 +108,7 @@ def _model_file(name: str) -> str:
     return fetched(name) if is_address(name) else model_uri(name)
 
 
-def _settings(args: argparse.Namespace, address: Address) -> "ServerSettings":
+def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettings":
     from gpfn.serving.service import ServerSettings
 
     chosen: dict[str, Any] = {

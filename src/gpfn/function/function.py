@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Literal
 
+from gpfn.call.callback import run_steps_async
 from gpfn.call.contract import Answering, Call, Contract, Opened, Reply
 from gpfn.call.pipeline import Stages, answer, answer_steps, failed
-from gpfn.call.steps import run_steps_async
 from gpfn.function.declaration import (
     callback,
     check,

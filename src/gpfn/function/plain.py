@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gpfn.call.callback import run_steps
 from gpfn.call.contract import Call, Contract
 from gpfn.call.encode import is_event
 from gpfn.call.payload import Payload
 from gpfn.call.pipeline import Stages, compute_steps, event_steps
-from gpfn.call.steps import run_steps
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits

@@ -11,7 +11,6 @@ Without a declaration nothing is checked, and ``inputs`` and ``outputs`` are emp
 """
 
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
@@ -25,6 +24,7 @@ from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, SetupError
 from gpfn.models.model import Model
 from gpfn.models.signature import Array, arguments, chosen
+from gpfn.source_file import load_module
 from gpfn.tensors.cast import cast_to, dtype_name
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
@@ -81,17 +81,11 @@ def _named(specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
 def _file(path: str) -> Any:
     full = os.path.abspath(path)
     name = "gpfn_model_" + "".join(c if c.isalnum() else "_" for c in full)
-    spec = importlib.util.spec_from_file_location(name, full)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no module in {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles look their module up
     try:
-        spec.loader.exec_module(module)
+        return load_module(name, full)
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         raise
-    return module
 
 
 class _Call:

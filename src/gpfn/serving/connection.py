@@ -13,13 +13,13 @@ from gpfn.log import trace_id
 from gpfn.message import Message
 from gpfn.serving.service import Response, ServerSettings, Service, failure, request_id
 
-__all__ = ["Connection"]
+__all__ = ["ServedConnection"]
 
 _PIECE = 256 << 10
 _LINGER_SECONDS = 2.0
 
 
-class Connection:
+class ServedConnection:
     """Serves one socket in the calling thread until one side closes it or a time-out passes."""
 
     def __init__(self, sock: socket.socket, service: Service, settings: ServerSettings) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from gpfn.deadline import Deadline
 from gpfn.errors import Overloaded, SetupError
 from gpfn.http.writer import response_head
-from gpfn.serving.connection import Connection
+from gpfn.serving.connection import ServedConnection
 from gpfn.serving.service import ServerSettings, Service, failure
 
 __all__ = ["Server"]
@@ -31,7 +31,7 @@ class Server:
     def __init__(self, service: Service, settings: ServerSettings) -> None:
         self._service = service
         self._settings = settings
-        self._connections: dict[Connection, threading.Thread] = {}
+        self._connections: dict[ServedConnection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._socket = _listen(settings)
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -105,13 +105,13 @@ class Server:
         sock.setblocking(True)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, self._service, self._settings)
+        connection = ServedConnection(sock, self._service, self._settings)
         thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
         with self._lock:
             self._connections[connection] = thread
         thread.start()
 
-    def _run(self, connection: Connection) -> None:
+    def _run(self, connection: ServedConnection) -> None:
         try:
             connection.serve()
         except Exception as error:  # noqa: BLE001 - logged; the other connections go on

@@ -10,7 +10,7 @@ from gpfn.call.contract import Opened, Reply
 from gpfn.call.pipeline import Stages
 from gpfn.errors import InvalidTensor
 from gpfn.message import Message
-from gpfn.platforms.openwhisk.log import CallLog, together, trace_of
+from gpfn.platforms.openwhisk.answer import CallLog, together, trace_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gpfn.call.contract import Reply
 from gpfn.log import Log, trace_id
 from gpfn.platforms.fn.server import error_reply
-from gpfn.platforms.fn.wire import Incoming, read_call, socket_status
+from gpfn.platforms.fn.wire import FnCall, read_call, socket_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class FnHandler:
             reply = error_reply(error)
         return _response(ctx, incoming, reply)
 
-    async def _answer_async(self, ctx: InvokeContext, incoming: Incoming) -> Response:
+    async def _answer_async(self, ctx: InvokeContext, incoming: FnCall) -> Response:
         try:
             reply = await self.function.answer_async(incoming.message, incoming.call)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - as above
@@ -69,7 +69,7 @@ class FnHandler:
         return _response(ctx, incoming, reply)
 
 
-def _incoming(ctx: InvokeContext, body: bytes) -> Incoming:
+def _incoming(ctx: InvokeContext, body: bytes) -> FnCall:
     """Return the call; of names that the FDK has mixed, the caller's header counts."""
     lines: list[tuple[str, str]] = []
     for name, value in {**ctx.Headers(), **ctx.HTTPHeaders()}.items():
@@ -78,7 +78,7 @@ def _incoming(ctx: InvokeContext, body: bytes) -> Incoming:
     return read_call(tuple(lines), body)
 
 
-def _response(ctx: InvokeContext, incoming: Incoming, reply: Reply) -> Response:
+def _response(ctx: InvokeContext, incoming: FnCall, reply: Reply) -> Response:
     from fdk.response import Response
 
     trace = trace_id(incoming.message.headers)

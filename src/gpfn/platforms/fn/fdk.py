@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable, Mapping
 from io import BytesIO
 
+from gpfn.call.callback import run_steps, settle
 from gpfn.call.contract import Reply
-from gpfn.call.steps import run_steps, settle
 from gpfn.errors import DeadlineExceeded, GpfnError
 from gpfn.message import Message
 from gpfn.platforms.fn.server import error_reply
-from gpfn.platforms.fn.wire import PREFIX, Incoming, unwrap
+from gpfn.platforms.fn.wire import PREFIX, FnCall, unwrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ HeaderDict = dict[str, str | list[str]]
 class Context:
     """What the FDK calls InvokeContext; its names are the FDK's."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: FnCall) -> None:
         self._incoming = incoming
         self._response_headers: dict[str, object] = {}
         self._status = 200
@@ -158,7 +158,7 @@ class FdkStyle:
     def __init__(self, handler: Callable[..., object]) -> None:
         self._handler = handler
 
-    def answer(self, incoming: Incoming) -> Reply:
+    def answer(self, incoming: FnCall) -> Reply:
         """Answer one call; what goes wrong is answered with an error document."""
         began = time.perf_counter()
         failure: BaseException | None = None
@@ -169,7 +169,7 @@ class FdkStyle:
             message, status, *_ = error_reply(failure)
         return Reply(message, status, (("handler", time.perf_counter() - began),), failure)
 
-    def _call(self, incoming: Incoming) -> tuple[Message, int]:
+    def _call(self, incoming: FnCall) -> tuple[Message, int]:
         message, call, _, _ = incoming
         call.deadline.check("the handler was called")
         context = Context(incoming)

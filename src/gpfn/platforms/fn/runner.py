@@ -26,7 +26,7 @@ from gpfn.errors import GpfnError, SetupError
 from gpfn.limits import Limits
 from gpfn.log import Log, resident
 from gpfn.platforms.fn.listener import Listener
-from gpfn.platforms.fn.server import Answer, Exchange, Server, answers_of, too_late
+from gpfn.platforms.fn.server import Answer, FnExchange, FnServer, answers_of, too_late
 from gpfn.platforms.load import load_target
 from gpfn.settings import check_settings, read_duration
 
@@ -48,8 +48,8 @@ def main(path: str, handler: str = "handler") -> int:
         from gpfn.call.pipeline import Stages
 
         Stages.probe = resident
-    exchange = Exchange(log)
-    server = Server(exchange, Limits.from_env())
+    exchange = FnExchange(log)
+    server = FnServer(exchange, Limits.from_env())
     start = Start(listener, server, read_duration(_WINDOW, _WINDOW_SECONDS), log)
     _stop_on_signals(start, server, listener)
     try:
@@ -64,7 +64,7 @@ def main(path: str, handler: str = "handler") -> int:
     return 0
 
 
-def _stop_on_signals(start: Start, server: Server, listener: Listener) -> None:
+def _stop_on_signals(start: Start, server: FnServer, listener: Listener) -> None:
     """Let SIGTERM and SIGINT end the process: at once while it loads, else after the call.
 
     Who asks twice does not want to wait for the call either.
@@ -84,7 +84,7 @@ def _stop_on_signals(start: Start, server: Server, listener: Listener) -> None:
 class Start:
     """One start of a runner; ``loading`` says whether it has come to its end."""
 
-    def __init__(self, listener: Listener, server: Server, window: float, log: Log) -> None:
+    def __init__(self, listener: Listener, server: FnServer, window: float, log: Log) -> None:
         self._listener = listener
         self._server = server
         self._window = window

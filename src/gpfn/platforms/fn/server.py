@@ -19,11 +19,11 @@ from gpfn.http.serial import SerialServer
 from gpfn.http.writer import response_head
 from gpfn.limits import Limits
 from gpfn.log import Log, trace_id
-from gpfn.platforms.fn.wire import Headers, Incoming, read_call, reply_headers, socket_status
+from gpfn.platforms.fn.wire import FnCall, Headers, read_call, reply_headers, socket_status
 
-__all__ = ["Answer", "Buffers", "Exchange", "Server", "answers_of", "error_reply", "too_late"]
+__all__ = ["Answer", "Buffers", "FnExchange", "FnServer", "answers_of", "error_reply", "too_late"]
 
-Answer = Callable[[Incoming], Reply]
+Answer = Callable[[FnCall], Reply]
 """What answers a call: a Function's adapter or a handler of the FDK's kind."""
 
 Buffers = list[bytes | memoryview]
@@ -31,7 +31,7 @@ Buffers = list[bytes | memoryview]
 _SMALL = 1 << 13
 
 
-class Exchange:
+class FnExchange:
     """Answers requests with what ``answers`` is set to, and logs what went out.
 
     Until then nothing is loaded, and no answer can be given in time.
@@ -80,7 +80,7 @@ class Exchange:
             self._out = None
         self._log.error(f"the agent went away: {error}", call=call_id)
 
-    def _bytes(self, incoming: Incoming, reply: Reply, *, close: bool) -> Buffers:
+    def _bytes(self, incoming: FnCall, reply: Reply, *, close: bool) -> Buffers:
         try:
             buffers = _reply_bytes(reply, by_trigger=incoming.by_trigger, close=close)
         except ValueError as error:  # a header that would break out of its line
@@ -94,7 +94,7 @@ class Exchange:
 def answers_of(function: Answering) -> Answer:
     """Return what answers calls with ``function``."""
 
-    def answer(incoming: Incoming) -> Reply:
+    def answer(incoming: FnCall) -> Reply:
         return function.answer(incoming.message, incoming.call)
 
     return answer
@@ -140,10 +140,10 @@ writes the deadline, so it mostly waits a little longer than that says, but it n
 """
 
 
-class Server(SerialServer):
+class FnServer(SerialServer):
     """Serves an exchange, and keeps its calls waiting while it has no answers yet."""
 
-    def __init__(self, exchange: Exchange, limits: Limits) -> None:
+    def __init__(self, exchange: FnExchange, limits: Limits) -> None:
         super().__init__(None, exchange, limits)
         self._fn = exchange
 

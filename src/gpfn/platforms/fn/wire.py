@@ -27,8 +27,8 @@ from gpfn.timestamps import epoch_seconds
 
 __all__ = [
     "PREFIX",
+    "FnCall",
     "Headers",
-    "Incoming",
     "parse_deadline",
     "read_call",
     "reply_headers",
@@ -63,7 +63,7 @@ Headers = tuple[tuple[str, str], ...]
 _new: Any = tuple.__new__
 
 
-class Incoming(NamedTuple):
+class FnCall(NamedTuple):
     """One call: the message with the caller's headers, and how it came."""
 
     message: Message
@@ -72,7 +72,7 @@ class Incoming(NamedTuple):
     raw: Headers
 
 
-def read_call(headers: Headers, body: bytes | memoryview) -> Incoming:
+def read_call(headers: Headers, body: bytes | memoryview) -> FnCall:
     """Return the call that a request's ``headers`` (lower-case) and ``body`` make."""
     kept: list[tuple[str, str]] = []
     content_type = intent = call_id = ""
@@ -98,7 +98,7 @@ def read_call(headers: Headers, body: bytes | memoryview) -> Incoming:
         content_type = _as_event(content_type, given)
     message = _new(Message, (body, content_type, tuple(given)))
     call = _new(Call, (call_id, deadline, "fn"))
-    incoming: Incoming = _new(Incoming, (message, call, by_trigger, headers))
+    incoming: FnCall = _new(FnCall, (message, call, by_trigger, headers))
     return incoming
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gpfn.log import Log
     from gpfn.platforms.http.asgi import Receive, Send
-    from gpfn.platforms.http.service import Scope, Service
+    from gpfn.platforms.http.service import HttpService, Scope
     from gpfn.platforms.http.workers import HttpSettings
 
 __all__ = ["AsgiApp"]
@@ -42,13 +42,13 @@ class AsgiApp:
         self._start = start
 
     @cached_property
-    def service(self) -> "Service":
+    def service(self) -> "HttpService":
         """What does the work; raises SetupError when the environment's settings are wrong."""
-        from gpfn.platforms.http.service import Service
+        from gpfn.platforms.http.service import HttpService
         from gpfn.platforms.http.workers import HttpSettings
 
         settings = self._settings or HttpSettings.from_env()
-        return Service(self.function, settings, self._log, self._start)
+        return HttpService(self.function, settings, self._log, self._start)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve one connection's scope, as the ASGI specification 3.0 has it."""

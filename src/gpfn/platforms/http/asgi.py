@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     pass
 
-__all__ = ["ClientGone", "Incoming", "Receive", "Send", "failed", "send_reply"]
+__all__ = ["ClientGone", "Receive", "RequestBody", "Send", "failed", "send_reply"]
 
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,7 +30,7 @@ class ClientGone(Exception):
     """The connection ended before the body did."""
 
 
-class Incoming:
+class RequestBody:
     """The body of one request; ``complete`` once all of it has been received."""
 
     def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:

@@ -1,21 +1,28 @@
-"""What an ASGI application does for a function: routes, admission, one call, its log line."""
+"""What an ASGI application does for a function: routes, admission, one call, its log line.
 
+:class:`Readiness` waits for the function's model to be open without holding the loop up.
+"""
+
+from __future__ import annotations
+
+import asyncio
 import re
 import time
 import uuid
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from gpfn.call.contract import Answering, Call, Reply
+from gpfn.call.opening import Opening
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidRequest, Overloaded, UnsupportedMedia
 from gpfn.log import Log, trace_id
 from gpfn.message import Message
-from gpfn.platforms.http.asgi import ClientGone, Incoming, Receive, Send, failed, send_reply
-from gpfn.platforms.http.readiness import Readiness
+from gpfn.platforms.http.asgi import ClientGone, Receive, RequestBody, Send, failed, send_reply
 from gpfn.platforms.http.workers import HttpSettings, Workers
 
-__all__ = ["Scope", "Service"]
+__all__ = ["HttpService", "Readiness", "Scope"]
 
 Scope = MutableMapping[str, Any]
 
@@ -23,7 +30,7 @@ _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _OWN_HEADERS = frozenset({b"content-type", b"content-length"})
 
 
-class Service:
+class HttpService:
     """One function over HTTP; :class:`gpfn.platforms.http.adapter.AsgiApp` calls it."""
 
     def __init__(
@@ -64,7 +71,7 @@ class Service:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        incoming = Incoming(receive, headers)
+        incoming = RequestBody(receive, headers)
         call_id = _call_id(headers)
         try:
             reply = await self._answer(scope, incoming, call_id)
@@ -80,7 +87,7 @@ class Service:
             self._log.call(call_id, reply, seconds, incoming.size, sent, trace=trace)
         reply.release()
 
-    async def _answer(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
+    async def _answer(self, scope: Scope, incoming: RequestBody, call_id: str) -> Reply:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         route = path.rstrip("/")
         if route in ("/health/live", "/health/ready"):
@@ -100,7 +107,7 @@ class Service:
         state = route.rpartition("/")[2]
         return Reply(Message(b'{"status":"%s"}' % state.encode(), "application/json"))
 
-    async def _admit(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
+    async def _admit(self, scope: Scope, incoming: RequestBody, call_id: str) -> Reply:
         if self._calls >= self._most:
             raise Overloaded(f"{self._calls} calls are running or waiting; GPFN_QUEUE sets this")
         self._calls += 1
@@ -109,7 +116,7 @@ class Service:
         finally:
             self._calls -= 1
 
-    async def _call(self, scope: Scope, incoming: Incoming, call_id: str) -> Reply:
+    async def _call(self, scope: Scope, incoming: RequestBody, call_id: str) -> Reply:
         timeout = self.settings.request_timeout
         deadline = Deadline.after(timeout) if timeout else NEVER
         message = _message(scope, b"")
@@ -124,7 +131,7 @@ class Service:
         assert isinstance(reply, Reply)  # noqa: S101 - for type checkers
         return reply
 
-    async def _send(self, send: Send, incoming: Incoming, reply: Reply) -> Reply:
+    async def _send(self, send: Send, incoming: RequestBody, reply: Reply) -> Reply:
         if incoming.complete:
             return await send_reply(send, reply)
         # The reply goes out before all of the body has come. Keep receiving for a while: a
@@ -167,3 +174,40 @@ def _trace(headers: Mapping[bytes, bytes]) -> str:
 def _not_allowed(methods: str) -> Reply:
     error = InvalidRequest(f"allowed here: {methods}", field="method", status=405)
     return failed(error, ("allow", methods))
+
+
+class Readiness:
+    """Whether one function can be called, and the attempt to open it that is under way."""
+
+    def __init__(
+        self, function: Answering, log: Log, start: Mapping[str, float] | None = None
+    ) -> None:
+        self._function = function
+        self._opening = Opening(function.open, log, start)
+        self._attempt: asyncio.Future[None] | None = None
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Wait until the function is open or the attempt has failed; False when neither is."""
+        if self._function.is_open:
+            return True
+        done, _ = await asyncio.wait([self._begin()], timeout=seconds)
+        return bool(done)
+
+    def check(self) -> None:
+        """Raise NotReady unless the function is open; the next attempt is begun if need be."""
+        if not self._function.is_open:
+            self._opening.check()
+
+    def _begin(self) -> asyncio.Future[None]:
+        """Start an attempt unless one is under way; the future is done when it has ended."""
+        if self._attempt is None or self._attempt.done():
+            loop = asyncio.get_running_loop()
+            self._attempt = loop.create_future()
+            ended = self._attempt.set_result
+
+            def tell() -> None:
+                with suppress(RuntimeError):  # the loop has ended, and with it whoever waits
+                    loop.call_soon_threadsafe(ended, None)
+
+            self._opening.begin(tell)
+        return self._attempt

@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from gpfn.call.callback import run_steps, settle
 from gpfn.call.contract import answering
-from gpfn.call.steps import run_steps, settle
 from gpfn.errors import GpfnError
 from gpfn.platforms.openwhisk.activation import Activation
 from gpfn.platforms.openwhisk.protocol import CANNOT_START, NO_BINARY, Init, Refusal

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.call.contract import Answering
-    from gpfn.platforms.openwhisk.log import CallLog
+    from gpfn.platforms.openwhisk.answer import CallLog
 
 __all__ = ["OpenWhiskMain"]
 
@@ -51,7 +51,7 @@ class OpenWhiskMain:
 
     def _calls(self) -> CallLog:
         if self._log is None:
-            from gpfn.platforms.openwhisk.log import CallLog
+            from gpfn.platforms.openwhisk.answer import CallLog
 
             self._log = CallLog()
         return self._log

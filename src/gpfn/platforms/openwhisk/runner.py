@@ -15,8 +15,8 @@ from _socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 from gpfn.errors import SetupError
 from gpfn.http.serial import SerialServer
 from gpfn.platforms.openwhisk.activation import Settings
-from gpfn.platforms.openwhisk.log import CallLog
-from gpfn.platforms.openwhisk.server import Exchange
+from gpfn.platforms.openwhisk.answer import CallLog
+from gpfn.platforms.openwhisk.server import ActionExchange
 from gpfn.platforms.openwhisk.streams import Streams
 from gpfn.settings import check_settings, read_whole
 
@@ -43,7 +43,7 @@ def main(
     streams.install()
     _close_stdin()
     log = CallLog(streams.write)
-    exchange = Exchange(streams, log, settings, path, name)
+    exchange = ActionExchange(streams, log, settings, path, name)
     server = SerialServer(listening, exchange, settings.limits())
     _stop_on_signals(exchange, server)
     exchange.preload()
@@ -75,7 +75,7 @@ def _close_stdin() -> None:
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the process's life
 
 
-def _stop_on_signals(exchange: Exchange, server: SerialServer) -> None:
+def _stop_on_signals(exchange: ActionExchange, server: SerialServer) -> None:
     """Let SIGTERM and SIGINT end the process: after the call that runs, at once if asked twice."""
 
     def stop(*_: object) -> None:

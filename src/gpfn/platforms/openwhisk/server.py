@@ -36,16 +36,16 @@ from gpfn.platforms.openwhisk.streams import Streams
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.platforms.openwhisk.action import Action
-    from gpfn.platforms.openwhisk.log import CallLog
+    from gpfn.platforms.openwhisk.answer import CallLog
 
-__all__ = ["Exchange"]
+__all__ = ["ActionExchange"]
 
 _ARGUMENTS = (dict, list)
 _HEADS: dict[tuple[int, bool], bytes] = {}  # by status and close: they differ in the length only
 _SMALL = 1 << 14  # bytes that are copied sooner than sent apart
 
 
-class Exchange:
+class ActionExchange:
     """Answers the requests to one action; knows the streams, not the socket."""
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gpfn.call.steps import Steps, run_steps, run_steps_async, settle
+from gpfn.call.callback import Steps, run_steps, run_steps_async, settle
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded
 
