@@ -46,4 +46,4 @@ def test_a_refused_event_is_a_failure_with_its_document(build: Build) -> None:
 def test_platforms_without_an_image(build: Build) -> None:
     run = gpfn("invoke", "functions/forecast", "--engine", "docker", "--platform", "call")
     assert run.returncode == 1
-    assert "--platform: with --engine it is one of fn, openwhisk, http, not call" in run.stderr
+    assert "platform: expected one of fn, http, openwhisk, got 'call'" in run.stderr
