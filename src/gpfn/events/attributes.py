@@ -138,7 +138,7 @@ def judge(attributes: dict[str, object], *, printable: bool = False) -> int:
             others += 1
             _check_other(name, value)
         elif name in _GRAMMARS:
-            if _seen(value) != name:
+            if _seen(value) != name and not (name == "time" and is_timestamp(value)):
                 _check_grammar(name, value)
         # Printable text holds no forbidden character, and most text is printable.
         elif not (name in _USUAL and value and (printable or value.isprintable())):
