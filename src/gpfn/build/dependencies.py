@@ -14,7 +14,7 @@ __all__ = ["install", "requirements"]
 
 _OURS = re.compile(r"gpfn\s*(?:\[(?P<extras>[^]]*)\])?\s*(?:$|[<>=!~;])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_NOT_CALLED = frozenset(("fdk", "flatbuffers", "pyyaml", "requests", "rich"))
+_NOT_CALLED = frozenset(("fdk", "pyyaml", "requests", "rich"))
 """For other platforms, tests, downloads and command lines, none of which an action has."""
 
 _LITERT = "ai-edge-litert"

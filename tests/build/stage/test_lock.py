@@ -50,7 +50,7 @@ def test_an_image_has_nothing_that_the_package_does_not_ask_for() -> None:
     named = {re.split(r"[\[<>=]", text)[0] for text in PROJECT["dependencies"]}
     requests = {"certifi", "charset-normalizer", "idna", "urllib3"}
     commands = {"pyyaml", "rich"}  # what only commands on a laptop import
-    assert set(CORE) | {"ai-edge-litert", "flatbuffers"} == (named | requests) - commands
+    assert set(CORE) | {"ai-edge-litert"} == (named | requests) - commands
 
 
 def test_constraints_have_versions_and_no_hashes() -> None:
