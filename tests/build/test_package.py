@@ -49,7 +49,7 @@ def test_what_is_in_the_zip(digits: Path) -> None:
     compile(entry, "__main__.py", "exec")
     assert "from func import main" in entry
     assert [line.partition(">")[0] for line in wanted] == [
-        "ai-edge-litert", "httptools", "numpy", "orjson", "pillow",
+        "ai-edge-litert", "httptools", "multipart", "numpy", "orjson", "pillow",
     ]  # fmt: skip
 
 
