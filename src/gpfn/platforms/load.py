@@ -1,4 +1,4 @@
-"""Loading a function's file by its path, as every runner does: what it defines under a name."""
+"""Loading a function's file by its path and opening its model, as every runner does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Sequence
 
 from gpfn.call.contract import Answering, answering
 from gpfn.errors import SetupError
+from gpfn.log import resident
 from gpfn.source_file import load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["load_function", "load_target"]
+    from gpfn.log import Log
+
+__all__ = ["load_function", "load_target", "open_function"]
 
 
 def load_function(path: str, names: Sequence[str] = ("handler", "main", "app")) -> Answering:
@@ -53,6 +56,31 @@ def load_target(path: str, names: Sequence[str]) -> object:
         return next(iter(functions.values()))
     defined = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
     raise SetupError(f"defines no {' or '.join(names)}; it defines {defined}", field=file)
+
+
+def open_function(
+    function: Answering,
+    log: Log,
+    seconds: dict[str, float],
+    memory: dict[str, int] | None = None,
+) -> str:
+    """Open a function's model in this thread, before the platform may send.
+
+    When that fails the log has the reason, calls are answered with it, and each tries again.
+    Adds what it took to ``seconds``, and the resident bytes after it to ``memory``; returns
+    a note for the log: which model it is, or that it was not opened.
+    """
+    try:
+        opened = function.open()
+    except Exception as error:  # noqa: BLE001 - a function that is broken has to say so too
+        log.failure(error)
+        return ", model not opened"
+    if not opened.uri:
+        return ""
+    seconds.update({"load": opened.load_seconds, "warm-up": opened.warmup_seconds})
+    if memory is not None:
+        memory.update({"load": opened.loaded_bytes, "warm-up": resident()})
+    return f" ({opened.uri})"
 
 
 def _file(path: str) -> str:

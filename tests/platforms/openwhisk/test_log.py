@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from gpfn.call.contract import Opened, Reply
+from gpfn.call.contract import Answering, Opened, Reply
 from gpfn.call.pipeline import Stages
-from gpfn.errors import InvalidTensor
+from gpfn.errors import InvalidTensor, ModelUnreadable
 from gpfn.message import Message
 from gpfn.platforms.openwhisk.answer import CallLog, together, trace_of
 
@@ -24,6 +24,20 @@ def _no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 def reply(**stages: float) -> Reply:
     memory = tuple((name, 10_000_000) for name in stages)
     return Reply(Message(b""), stages=tuple(stages.items()), memory=memory)
+
+
+class Opens(Answering):
+    """A function whose model takes so long to open, or cannot be opened."""
+
+    name = "f"
+
+    def __init__(self, opened: Opened | None) -> None:
+        self.opened = opened
+
+    def open(self) -> Opened:
+        if self.opened is None:
+            raise ModelUnreadable("no such file", field="model")
+        return self.opened
 
 
 def tell(log: CallLog, replies: list[Reply]) -> None:
@@ -55,9 +69,9 @@ def test_failures_within_a_batch_are_traced(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_start_without_a_model_and_with_one(capsys: pytest.CaptureFixture[str]) -> None:
     log = CallLog(form="text")
-    log.started("f", 0.25, Opened())
-    log.started("f", 0.25, Opened(0.5, 0.125, "m.tflite"))
-    log.started("f", 0.25, None)
+    log.started(Opens(Opened()), 0.25)
+    log.started(Opens(Opened(0.5, 0.125, "m.tflite")), 0.25)
+    log.started(Opens(None), 0.25)
     lines = [line[24:].split(", rss ") for line in capsys.readouterr().out.splitlines()]
     start = " info openwhisk f ready: import 0.250 s"
     assert [before for before, _ in lines] == [
@@ -103,5 +117,5 @@ def test_a_stream_that_is_gone_costs_nothing(monkeypatch: pytest.MonkeyPatch, fo
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(sys, "stderr", stream)
         log = CallLog(form=form)
-        log.started("f", 0.1, None)
+        log.started(Opens(None), 0.1)
         tell(log, [Reply(Message(b""), 500, error=KeyError("x"))])

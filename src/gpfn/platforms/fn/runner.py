@@ -21,13 +21,13 @@ import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 
-from gpfn.call.contract import Answering, answering
+from gpfn.call.contract import answering
 from gpfn.errors import GpfnError, SetupError
 from gpfn.limits import Limits
 from gpfn.log import Log, resident
 from gpfn.platforms.fn.listener import Listener
 from gpfn.platforms.fn.server import Answer, FnExchange, FnServer, answers_of, too_late
-from gpfn.platforms.load import load_target
+from gpfn.platforms.load import load_target, open_function
 from gpfn.settings import check_settings, read_duration
 
 __all__ = ["Start", "main"]
@@ -148,29 +148,13 @@ class Start:
         function = answering(target)
         if function is not None:
             self._log.function = function.name
-            note = _open(function, seconds, self._log)
+            note = open_function(function, self._log, seconds)
             return answers_of(function), seconds, note
         if not callable(target):
             kind = type(target).__name__
             raise SetupError(f"{handler} is a {kind}, not a handler", field=path)
         self._log.function = handler
         return _fdk_style(target), seconds, ""
-
-
-def _open(function: Answering, seconds: dict[str, float], log: Log) -> str:
-    """Open the model; when that fails, calls are answered with the reason and try again.
-
-    Adds the seconds that it took; returns which model it is, or that there is none.
-    """
-    try:
-        opened = function.open()
-    except Exception as error:  # noqa: BLE001 - a function that is broken has to say so too
-        log.failure(error)
-        return ", model not opened"
-    if function.model is None:
-        return ""
-    seconds.update({"load": opened.load_seconds, "warm-up": opened.warmup_seconds})
-    return f" ({function.model.name})"
 
 
 def _fdk_style(handler: Callable[..., object]) -> Answer:

@@ -34,9 +34,7 @@ class OpenWhiskMain:
         """Open the model before the first call, under a runtime that does not; never raises."""
         if "gpfn.platforms.openwhisk.server" in sys.modules:
             return  # this is gpfn's own runtime, which opens it when the code is loaded
-        from gpfn.platforms.openwhisk.answer import open_function
-
-        open_function(self.function, self._calls())
+        self._calls().started(self.function)
 
     def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> object:
         """Answer one activation with an object, or with an array for an array; never raises."""

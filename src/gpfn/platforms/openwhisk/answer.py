@@ -19,34 +19,15 @@ from gpfn.call.decode import Parsed
 from gpfn.call.pipeline import Stages
 from gpfn.log import Log, Sink, resident, trace_id
 from gpfn.message import Message
+from gpfn.platforms.load import open_function
 from gpfn.platforms.openwhisk.activation import Activation
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from gpfn.call.contract import Opened
+__all__ = ["CallLog", "answer_parameters", "together", "trace_of", "write_streams"]
 
-__all__ = ["CallLog", "answer_parameters", "open_function", "together", "trace_of", "write_streams"]
+_NO_MEMORY: Mapping[str, int] = {}
 
 # What a NamedTuple's own constructor does, without the Python function around it.
 _call: Callable[..., Call] = tuple.__new__
-
-
-def open_function(
-    function: Answering,
-    log: CallLog,
-    import_seconds: float = 0.0,
-    memory: Mapping[str, int] | None = None,
-) -> None:
-    """Open a function's model and log the start; when it fails, each call says so and tries again.
-
-    ``memory`` is resident bytes after the stages of the start until here.
-    """
-    opened = None
-    try:
-        opened = function.open()
-    except Exception as error:  # noqa: BLE001 - a model may be anybody's code
-        log.failure(error)
-    log.started(function.name, import_seconds, opened, memory)
 
 
 def answer_parameters(
@@ -171,22 +152,18 @@ class CallLog(Log):
 
     def started(
         self,
-        name: str,
-        import_seconds: float,
-        opened: Opened | None,
-        memory: Mapping[str, int] | None = None,
+        function: Answering,
+        import_seconds: float = 0.0,
+        memory: Mapping[str, int] = _NO_MEMORY,
     ) -> None:
-        """Tell how long it took to get ready; ``opened`` is None when the model is not open.
+        """Open a function's model and tell how long it took to get ready.
 
-        ``memory`` is resident bytes after the stages before opening.
+        ``memory`` is resident bytes after the stages before that.
         """
-        self.function = name
-        seconds, sizes = {"import": import_seconds}, dict(memory or {})
-        note = ", model not opened" if opened is None else ""
-        if opened is not None and opened.uri:
-            seconds |= {"load": opened.load_seconds, "warm-up": opened.warmup_seconds}
-            sizes |= {"load": opened.loaded_bytes, "warm-up": resident()}
-            note = f" ({opened.uri})"
+        self.function = function.name
+        seconds = {"import": import_seconds}
+        sizes = {**memory}
+        note = open_function(function, self, seconds, sizes)
         self.ready(seconds, note, sizes)
 
 

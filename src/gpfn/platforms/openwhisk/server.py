@@ -13,7 +13,7 @@ from gpfn.http.writer import response_head
 from gpfn.log import resident
 from gpfn.platforms.openwhisk.action import load_file, load_sent
 from gpfn.platforms.openwhisk.activation import Activation, Settings, enter
-from gpfn.platforms.openwhisk.answer import answer_parameters, open_function
+from gpfn.platforms.openwhisk.answer import answer_parameters
 from gpfn.platforms.openwhisk.protocol import (
     ALREADY_INITIALIZED,
     BAD_ARGUMENT,
@@ -155,7 +155,7 @@ class ActionExchange:
             seconds = time.perf_counter() - began
             memory["import"] = resident()
             if action.function is not None:
-                open_function(action.function, self._log, seconds, memory)
+                self._log.started(action.function, seconds, memory)
         finally:
             gc.enable()
 
