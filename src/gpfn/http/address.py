@@ -62,7 +62,7 @@ def parse_url(url: str, *, field: str = "url") -> Address:
     if parts.query:
         target += "?" + quote(parts.query, safe=_TARGET_SAFE)
     if port == 0:
-        raise SetupError("port 0 is no port to connect to", field=field)
+        raise SetupError("port 0 cannot be connected to", field=field)
     return Address(parts.scheme, host, port or _PORTS[parts.scheme], target, _authorization(parts))
 
 

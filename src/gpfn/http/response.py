@@ -107,7 +107,7 @@ class _Source:
         """Return a head without the empty line that ends it."""
         begin = self._data[self._at : self._at + 5]
         if not b"HTTP/".startswith(begin):  # what is not HTTP may never end
-            raise BrokenReply(f"no HTTP: {self._data[self._at : self._at + 40]!r}")
+            raise BrokenReply(f"not HTTP: {self._data[self._at : self._at + 40]!r}")
         return self.until(b"\r\n\r\n", _MOST_HEAD)
 
     def rest(self) -> bytes:
@@ -147,12 +147,12 @@ def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
     version, _, rest = first.partition(" ")
     status, _, reason = rest.partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0") or len(status) != 3 or not status.isdecimal():
-        raise BrokenReply(f"no HTTP: {first[:80]!r}")
+        raise BrokenReply(f"not HTTP: {first[:80]!r}")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():  # a folded line is refused, too
-            raise BrokenReply(f"no header: {line[:80]!r}")
+            raise BrokenReply(f"not a header: {line[:80]!r}")
         name, value = name.lower(), value.strip(" \t")
         if name in headers and name != "content-length":
             value = f"{headers[name]}, {value}"
@@ -185,7 +185,7 @@ def _length(text: str, limit: int, base: int = 10) -> int:
     except ValueError:
         length = -1
     if length < 0:
-        raise BrokenReply(f"{text[:40]!r} is no length")
+        raise BrokenReply(f"{text[:40]!r} is not a length")
     if length > limit:
         raise BrokenReply(f"a body of {length} bytes or more; the limit is {limit}")
     return length

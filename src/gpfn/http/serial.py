@@ -33,7 +33,7 @@ if TYPE_CHECKING:
             """Answer a request; never raises."""
 
         def refuse(self, error: GpfnError) -> Buffers:
-            """Answer what is no complete request; the connection ends with it."""
+            """Answer a request that is not complete; the connection ends with it."""
 
 
 __all__ = ["SerialServer"]
