@@ -58,7 +58,9 @@ ROWS = {
     "not JSON": Row(Invocation(b"hello"), 400, "invalid-request", "body", "not JSON"),
     "cut off": Row(Invocation(b"[1, 2"), 400, "invalid-request", "body", "not JSON"),
     "NaN": Row(Invocation(b"[NaN]"), 400, "invalid-request", "body", "not JSON"),
-    "an object": Row(Invocation(b'{"hello": 1}'), 400, "invalid-tensor", "body.hello", "no input"),
+    "an object": Row(
+        Invocation(b'{"hello": 1}'), 400, "invalid-tensor", "body.hello", "unknown input"
+    ),
     "a string": Row(Invocation(b'"hello"'), 400, "invalid-tensor", "body", "expected"),
     "true": Row(Invocation(b"true"), 400, "invalid-tensor", "body", "expected"),
     "null": Row(Invocation(b"null"), 400, "invalid-tensor", "body", "expected"),
