@@ -248,13 +248,21 @@ def test_a_function_starts_before_its_model_server(
             close(server)
 
 
-def test_a_password_in_the_address_is_not_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("platform", ["fn", "http", "openwhisk"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_password_in_the_address_is_not_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch, platform: str, form: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as placeholder:
         port = placeholder.getsockname()[1]
-    monkeypatch.setenv("GP_SERVER_URL", f"http://user:s3cret@127.0.0.1:{port}")
+    monkeypatch.setenv("GP_SERVER_URL", f"http://user:s3cret@127.0.0.1:{port}/?token=t0ken")
+    monkeypatch.setenv("GPFN_LOG", form)
     target = find_target(str(root / "functions" / "forecast"))
-    with StartedFunction(make_host("fn", target)) as session:
+    with StartedFunction(make_host(platform, target)) as session:
         answer = session.call(GOOD)
         assert answer.failed
         assert b"s3cret" not in answer.body
-    assert "s3cret" not in session.host.log()
+    log = session.host.log()
+    assert f"http://127.0.0.1:{port}" in log
+    assert "s3cret" not in log
+    assert "t0ken" not in log

@@ -68,8 +68,9 @@ class Reply(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """How long opening took; ``uri`` is the model that was found, empty without one.
+    """How long opening took; ``uri`` is the model that was found, as logs may have it.
 
+    Empty without a model; never with the user, password or query of an address.
     ``loaded_bytes`` is resident memory between loading and warm-up, where the runner asks.
     """
 

@@ -118,9 +118,17 @@ def open_and_warm(
 
     model = default_cache().get(uri if threads == 1 else f"{uri} threads={threads}", opener)
     if not loaded_at:
-        return model, Opened(uri=uri)
+        return model, Opened(uri=_shown(uri))
     warmup_seconds = time.perf_counter() - loaded_at
-    return model, Opened(loaded_at - began, warmup_seconds, uri, loaded_bytes)
+    return model, Opened(loaded_at - began, warmup_seconds, _shown(uri), loaded_bytes)
+
+
+def _shown(uri: str) -> str:
+    if "://" not in uri:
+        return uri
+    from gpfn.http.address import shown_url
+
+    return shown_url(uri)
 
 
 def preload(

@@ -1,7 +1,7 @@
 """The address of a server, parsed from its URL, and the proxy to reach it by.
 
 A URL may hold a user and a password, and its query a token. None of them is shown
-anywhere: messages, logs and ``repr`` have :attr:`Address.shown`.
+anywhere: messages, logs and ``repr`` have :attr:`Address.shown` or :func:`shown_url`.
 """
 
 from binascii import b2a_base64
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from gpfn.errors import SetupError
 
-__all__ = ["Address", "parse_url", "proxy_for"]
+__all__ = ["Address", "parse_url", "proxy_for", "shown_url"]
 
 _PORTS = {"http": 80, "https": 443}
 _TARGET_SAFE = "/?%:@!$&'()*+,;=-._~[]"
@@ -64,6 +64,16 @@ def parse_url(url: str, *, field: str = "url") -> Address:
     if port == 0:
         raise SetupError("port 0 cannot be connected to", field=field)
     return Address(parts.scheme, host, port or _PORTS[parts.scheme], target, _authorization(parts))
+
+
+def shown_url(url: str) -> str:
+    """Return a URL of any scheme for people: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return f"a URL that cannot be read ({_reason(error)} is wrong)"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
 
 
 def _reason(error: ValueError) -> str:

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from gpfn.deadline import Deadline
 from gpfn.errors import DownloadFailed
+from gpfn.http.address import shown_url
 from gpfn.models.files import check_file, publish
 from gpfn.settings import read_size
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Progress", "Terms", "download", "shown"]
+__all__ = ["Progress", "Terms", "download"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes that have come and the bytes in all, if known."""
@@ -57,16 +57,6 @@ class _BrokenError(Exception):
     """A transfer stopped half-way; the next attempt may go on from there."""
 
 
-def shown(url: str) -> str:
-    """Return a URL as it may be printed: without user, password and query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        return f"an address that cannot be read ({error})"
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
-
-
 def download(
     url: str,
     target: Path,
@@ -85,7 +75,7 @@ def download(
     the next call unless its content is wrong.
     """
     if not re.match(r"https?://[^/?#]", url, re.IGNORECASE):
-        raise DownloadFailed(f"{shown(url)} is no http:// or https:// URL")
+        raise DownloadFailed(f"{shown_url(url)} is no http:// or https:// URL")
     _Transfer(
         url,
         target,
@@ -122,7 +112,7 @@ class _Transfer:
             if wrong and self.resumed:  # what came earlier may be from another version
                 wrong = self._fetch_and_check()
             if wrong:
-                raise DownloadFailed(f"{shown(self.url)} {wrong}; it was not kept")
+                raise DownloadFailed(f"{shown_url(self.url)} {wrong}; it was not kept")
             publish(self.part, self.target)
             self.validator.unlink(missing_ok=True)
         except OSError as error:
@@ -189,20 +179,21 @@ class _Transfer:
             raise _BrokenError("no answer in time") from error
         except requests.exceptions.TooManyRedirects as error:
             raise DownloadFailed(
-                f"{shown(self.url)} was redirected more than {self.terms.redirects} times"
+                f"{shown_url(self.url)} was redirected more than {self.terms.redirects} times"
             ) from error
         except (requests.exceptions.RequestException, ValueError) as error:  # a bad address
-            raise DownloadFailed(f"cannot fetch {shown(self.url)}: {_reason(error)}") from error
+            raise DownloadFailed(f"cannot fetch {shown_url(self.url)}: {_reason(error)}") from error
         weaker = self.url.startswith("https:") and response.url.startswith("http:")
         if weaker and not self.sha256:
             response.close()
             raise DownloadFailed(
-                f"{shown(self.url)} redirects to {shown(response.url)}, unencrypted"
+                f"{shown_url(self.url)} redirects to {shown_url(response.url)}, unencrypted"
             )
         return response
 
     def _refuse(self, response: "requests.Response") -> None:
-        says = f"{shown(response.url)} answered {response.status_code} {response.reason}".rstrip()
+        url = shown_url(response.url)
+        says = f"{url} answered {response.status_code} {response.reason}".rstrip()
         if response.status_code in _TRY_AGAIN:
             raise _BrokenError(says)
         raise DownloadFailed(says)
@@ -240,24 +231,24 @@ class _Transfer:
         """Return the size of the whole file that the server tells, once it is acceptable."""
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise DownloadFailed(f"{shown(self.url)} comes encoded as {encoding!r}, unasked")
+            raise DownloadFailed(f"{shown_url(self.url)} comes encoded as {encoding!r}, unasked")
         length = response.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             return self.size
         total = start + int(length)
         self._check_size(total)
         if self.size is not None and total != self.size:
-            raise DownloadFailed(f"{shown(self.url)} has {total} bytes, expected {self.size}")
+            raise DownloadFailed(f"{shown_url(self.url)} has {total} bytes, expected {self.size}")
         return total
 
     def _check_size(self, count: int) -> None:
         if self.size is not None and count > self.size:
             self._forget()
-            raise DownloadFailed(f"{shown(self.url)} has more than the {self.size} bytes expected")
+            raise DownloadFailed(f"{shown_url(self.url)} has over the {self.size} bytes expected")
         if count > self.terms.max_bytes:
             self._forget()
             raise DownloadFailed(
-                f"{shown(self.url)} has {count} bytes or more, over the limit of "
+                f"{shown_url(self.url)} has {count} bytes or more, over the limit of "
                 f"{self.terms.max_bytes}; {_SIZE_VARIABLE} raises it"
             )
 
@@ -272,14 +263,14 @@ class _Transfer:
     def _broken_off(self, why: str) -> str:
         have = self.part.stat().st_size if self.part.is_file() else 0
         kept = f"; the {have} bytes so far are kept, the same command goes on" if have else ""
-        return f"{shown(self.url)} could not be fetched: {why}{kept}"
+        return f"{shown_url(self.url)} could not be fetched: {why}{kept}"
 
 
 def _start_of(response: "requests.Response", wanted: int) -> int:
     """Return where a partial reply begins; one that begins elsewhere is of no use."""
     told = response.headers.get("Content-Range", "")
     if not told.startswith(f"bytes {wanted}-"):
-        raise DownloadFailed(f"{shown(response.url)} sent the wrong part: {told[:80]!r}")
+        raise DownloadFailed(f"{shown_url(response.url)} sent the wrong part: {told[:80]!r}")
     return wanted
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from gpfn.errors import DownloadFailed
+from gpfn.http.address import shown_url
 from gpfn.models.description import ModelFile
-from gpfn.models.download import Progress, Terms, download, shown
+from gpfn.models.download import Progress, Terms, download
 from gpfn.models.files import (
     CACHE_VARIABLE,
     cache_folder,
@@ -59,7 +60,7 @@ def fetch_url(
     """
     url, _, fragment = reference.partition("#")
     if fragment and not re.fullmatch(r"sha256=[0-9a-fA-F]{64}", fragment):
-        raise DownloadFailed(f"expected #sha256= and 64 hex digits after {shown(url)}")
+        raise DownloadFailed(f"expected #sha256= and 64 hex digits after {shown_url(url)}")
     order = _Order(_name_in(url), url, fragment[len("sha256=") :].lower(), None)
     if order.sha256:
         place = cache_folder() / "models" / order.sha256 / order.name
