@@ -15,11 +15,10 @@ function does. A function of arrays with before and after is enough where nothin
 between calls; an object is for what is loaded once (labels, tables, other models).
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from gpfn.call.callback import Callback
 from gpfn.errors import SetupError
@@ -44,27 +43,15 @@ _TAKES = ("arrays", "event", "payload", "message")
 _Step = Callable[..., object]
 
 
-class HandlerSteps(
-    tuple[_Step | None, _Step | None, _Step | None, _Step | None, tuple[str, ...], str]
-):
-    """handler, before, after, on_open, the URIs of models, and what is taken."""
+class HandlerSteps(NamedTuple):
+    """The steps of a call, the URIs of ``models``, and what the first step ``takes``."""
 
-    __slots__ = ()
-
-    @property
-    def on_open(self) -> _Step | None:
-        """What opening calls with the model."""
-        return self[3]
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The models that a handler object names."""
-        return self[4]
-
-    @property
-    def takes(self) -> str:
-        """What the first step is given, unless the declaration says otherwise."""
-        return self[5]
+    handler: _Step | None
+    before: _Step | None
+    after: _Step | None
+    on_open: _Step | None
+    models: tuple[str, ...] = ()
+    takes: str = "arrays"
 
 
 def steps_of(
@@ -75,13 +62,18 @@ def steps_of(
         if not (handler is None or callable(handler)):
             kind = type(handler).__name__
             raise SetupError(f"a {kind} has no predict and cannot be called", field="handler")
-        return HandlerSteps((handler, before, after, on_open, (), "arrays"))
+        return HandlerSteps(handler, before, after, on_open)
     for name, given in (("before", before), ("after", after), ("on_open", on_open)):
         if given is not None:
             raise SetupError("a handler object has a method for this", field=name)
-    found = [_method(handler, name) for name in ("predict", "prepare", "finish", "open")]
-    takes = str(getattr(handler, "takes", "payload"))
-    return HandlerSteps((*found, _models(handler), takes))
+    return HandlerSteps(
+        handler=_method(handler, "predict"),
+        before=_method(handler, "prepare"),
+        after=_method(handler, "finish"),
+        on_open=_method(handler, "open"),
+        models=_models(handler),
+        takes=str(getattr(handler, "takes", "payload")),
+    )
 
 
 def _method(handler: object, name: str) -> _Step | None:
@@ -105,7 +97,7 @@ def callback(function: Callable[..., object] | None) -> Callback | None:
     return None if function is None else Callback(function)
 
 
-def named_specs(inputs: Mapping[str, TensorSpec] | None) -> tuple[TensorSpec, ...]:
+def named_specs(inputs: "Mapping[str, TensorSpec] | None") -> "tuple[TensorSpec, ...]":
     """Return the declared arrays, each with its name."""
     if not inputs:
         return ()
@@ -162,6 +154,6 @@ def check(
         )
 
 
-def no_model(_value: object, _deadline: Deadline) -> object:
+def no_model(_value: object, _deadline: "Deadline") -> object:
     """Stand where a function has no model to predict with; a handler computes there."""
     raise SetupError("this function has neither a handler nor a model", field="model")

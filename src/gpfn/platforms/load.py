@@ -72,7 +72,7 @@ def open_function(
     """
     try:
         opened = function.open()
-    except Exception as error:  # noqa: BLE001 - a function that is broken has to say so too
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - what is broken has to say so too
         log.failure(error)
         return ", model not opened"
     if not opened.uri:
