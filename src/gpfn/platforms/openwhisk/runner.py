@@ -49,6 +49,7 @@ def main(
     exchange.preload()
     if port == 0:  # nobody can know otherwise
         log.listening("http://{}:{}".format(*listening.getsockname()), always=True)
+    streams.flush()
     server.serve()
     exchange.close()
     streams.flush()

@@ -53,13 +53,15 @@ class _Tracked(io.RawIOBase):
             return self._write(view)
 
     def write_line(self, line: bytes) -> None:
-        """Write whole lines, which begin on a line of their own."""
+        """Write whole lines, which begin on a line of their own; none is nothing to do."""
+        if not line:
+            return
         with self._lock:
-            rest = memoryview(b"\n" + line if self._mid_line else line)
+            rest = b"\n" + line if self._mid_line else line
             while rest:
                 rest = rest[self._write(rest) :]
 
-    def _write(self, view: memoryview) -> int:
+    def _write(self, view: bytes | memoryview) -> int:
         if not view:
             return 0
         try:
@@ -75,6 +77,7 @@ class Streams:
 
     def __init__(self, stdout: int = 1, stderr: int = 2) -> None:
         self._raw = (_Tracked(stdout), _Tracked(stderr))
+        self._held = [b"", b""]  # lines of the log that go out with what is written next
         self._text = tuple(
             io.TextIOWrapper(
                 io.BufferedWriter(raw),  # type: ignore[type-var] # typeshed knows only FileIO
@@ -92,17 +95,33 @@ class Streams:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._text  # type: ignore[misc]
 
     def write(self, data: bytes, failure: bool) -> None:
-        """Write lines of the log, behind what was printed to their stream until now."""
-        self.flush()
-        self._raw[failure].write_line(data)
+        """Keep lines of the log until the next flush, or to be written with the sentinel.
+
+        An activation ends right after its log: one system call then does for both.
+        """
+        self._held[failure] += data
 
     def say(self, text: str) -> None:
         """Write lines of the runner's own to stderr, behind what was printed until now."""
-        self.flush()
         line = text.rstrip("\n") + "\n"
-        self._raw[1].write_line(line.encode("utf-8", "backslashreplace"))
+        self._held[True] += line.encode("utf-8", "backslashreplace")
+        self.flush()
 
     def flush(self) -> None:
+        """Write out what was printed, then what the log holds."""
+        self._write(b"")
+
+    def end_activation(self) -> None:
+        """Write the sentinel to both streams, each on a line of its own."""
+        self._write(_END)
+
+    def _write(self, end: bytes) -> None:
+        self._flush_printed()
+        held, self._held = self._held, [b"", b""]
+        for raw, lines in zip(self._raw, held, strict=True):
+            raw.write_line(lines + end)
+
+    def _flush_printed(self) -> None:
         """Write out what is buffered; user code may have closed or replaced a stream."""
         streams: Sequence[TextIO] = self._text
         if (sys.stdout, sys.stderr) != streams:
@@ -112,9 +131,3 @@ class Streams:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 continue  # a stream that user code broke has nothing more to say
-
-    def end_activation(self) -> None:
-        """Write the sentinel to both streams, each on a line of its own."""
-        self.flush()
-        for raw in self._raw:
-            raw.write_line(_END)
