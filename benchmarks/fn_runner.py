@@ -222,7 +222,7 @@ def starts(rounds: int) -> list[dict[str, Any]]:
     what = "Fn runner, process start to first reply, no model"
     return [
         figure(f"{what}, plain handler", "ms", plain, stock, 0.5),
-        figure(f"{what}, gpfn.Function", "ms", function, stock, 0.5),
+        figure(f"{what}, gpfn.Function", "ms", function, stock, 0.48),
         figure(f"{what}, gpfn.Function and an event", "ms", answered, by_hand, None),
     ]
 

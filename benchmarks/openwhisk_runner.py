@@ -36,6 +36,7 @@ CORES = sorted(os.sched_getaffinity(0))
 PATIENCE = 60.0
 SIZES = (669, 56_000)
 GOAL = 0.5
+FUNCTION_GOAL = 0.8
 
 ACTION = """
 def main(args):
@@ -252,7 +253,7 @@ def latencies(how: str, sizes: Sequence[int], calls: int, rounds: int) -> list[d
             goal = GOAL if kept and where == "one core" else None
             figures.append(figure(what, action, peer, goal))
             what += ", gpfn.Function and its log"
-            figures.append(figure(what, function, peer, None))
+            figures.append(figure(what, function, peer, FUNCTION_GOAL if goal else None))
     return figures
 
 
