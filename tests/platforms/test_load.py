@@ -7,7 +7,8 @@ import pytest
 
 from gpfn.errors import SetupError
 from gpfn.function.function import Function
-from gpfn.platforms.load import load_function, load_target
+from gpfn.log import Log
+from gpfn.platforms.load import load_function, load_target, open_function
 
 SOURCE = """
 from gpfn import Function
@@ -108,3 +109,23 @@ def test_a_failing_import_says_why_and_where(
         assert isinstance(raised.value.__cause__, cause)
     write(folder / "func.py", "handler = 'mended, and longer than before'\n")
     assert load_target(file, ("handler",))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), RuntimeError("a bug"), SetupError("no table")])
+def test_a_function_that_cannot_be_opened_is_told_and_tried_again(error: BaseException) -> None:
+    failures: list[BaseException] = [error]
+
+    def on_open(_model: object) -> None:
+        if failures:
+            raise failures.pop()
+
+    function = Function(lambda payload: payload, takes="payload", on_open=on_open)
+    lines: list[bytes] = []
+    log = Log("fn", "f", form="text", sink=lambda data, _failure: lines.append(data))
+    seconds: dict[str, float] = {}
+    assert open_function(function, log, seconds) == ", model not opened"
+    assert b" error fn f " in lines[0]
+    assert not function.is_open
+    assert open_function(function, log, seconds) == ""
+    assert function.is_open
+    assert len(lines) == 1
