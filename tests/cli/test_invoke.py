@@ -216,13 +216,17 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+HEEDING_SIGINT = ("env", "--default-signal=INT")
+"""What a shell starts in the background ignores SIGINT, as tests may be."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("platform", ["fn", "http", "openwhisk"])
 def test_interrupted_it_ends_the_function_and_leaves_nothing(
     folder: Path, temporary: str, number: signal.Signals, platform: str
 ) -> None:
     process = subprocess.Popen(
-        [GPFN, "invoke", str(folder), "--platform", platform],
+        [*HEEDING_SIGINT, GPFN, "invoke", str(folder), "--platform", platform],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
