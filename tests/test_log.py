@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from gpfn.call.contract import Reply
 from gpfn.errors import GpfnError, InvalidTensor, ModelFailed, Overloaded, SetupError
-from gpfn.log import Log, call_text, format_text, resident, timestamp, trace_id, write_stderr
+from gpfn.log import (
+    Log,
+    call_text,
+    error_text,
+    format_text,
+    resident,
+    timestamp,
+    trace_id,
+    write_stderr,
+)
 from gpfn.log_json import call_fields, format_json
 from gpfn.message import Message
 
@@ -85,7 +94,7 @@ def test_a_call_as_text_and_as_json() -> None:
         " (decode 0.100, predict 2.900) 669 B in 120 B out rss 43.6 MB +0.1\n"
     )
     bad = reply(status=400, error=InvalidTensor("no", field="data"), memory=(("decode", 7),))
-    assert json.loads(format_json(HEAD, call_fields(bad, 0.003214, sizes))) == {
+    assert json.loads(format_json(HEAD, call_fields(bad, 0.003214, sizes, error_text(bad)))) == {
         "time": TIME,
         "level": "info",
         "where": "fn",

@@ -254,7 +254,8 @@ class Log:
             return
         from gpfn.log_json import call_fields, format_json
 
-        self._sink(format_json(head, call_fields(reply, seconds, sizes)), False)
+        fields = call_fields(reply, seconds, sizes, error_text(reply))
+        self._sink(format_json(head, fields), False)
 
     def _tell(
         self, level: str, message: str, call: str, trace: str, fields: Mapping[str, object]

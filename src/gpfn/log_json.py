@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from gpfn.log import Head, Sizes, error_text, escaped
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from gpfn.log import Head, Sizes
 
     class Answered(Protocol):
         """What is used of a call's reply; ``gpfn.call.contract.Reply`` is one."""
@@ -64,10 +64,13 @@ def format_json(head: Head, fields: Mapping[str, object]) -> bytes:
     return line.encode() + b"\n"
 
 
-def call_fields(reply: Answered, seconds: float, sizes: Sizes) -> dict[str, object]:
+def call_fields(
+    reply: Answered, seconds: float, sizes: Sizes, error: str = ""
+) -> dict[str, object]:
     """Return what a line tells of a call: the same as :func:`gpfn.log.call_text`.
 
-    Besides, ``stages_rss`` has resident bytes after each stage, where the runner measures them.
+    ``error`` says what failed, if anything did. Besides, ``stages_rss`` has
+    resident bytes after each stage, where the runner measures them.
     """
     received, sent, rss, change = sizes
     fields: dict[str, object] = {
@@ -81,8 +84,8 @@ def call_fields(reply: Answered, seconds: float, sizes: Sizes) -> dict[str, obje
     }
     if reply.memory:
         fields["stages_rss"] = dict(reply.memory)
-    if reply.error is not None or reply.failures:
-        fields["error"] = error_text(reply)
+    if error:
+        fields["error"] = error
     return fields
 
 
@@ -97,9 +100,14 @@ def _json_escape(character: str) -> str:
 
 def _safe(value: object) -> object:
     if isinstance(value, Mapping):
-        return {escaped(str(name)): _safe(item) for name, item in value.items()}
+        return {_whole(str(name)): _safe(item) for name, item in value.items()}
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
         return value
-    return escaped(str(value))
+    return _whole(str(value))
+
+
+def _whole(text: str) -> str:
+    r"""Return ``text`` with each half of a surrogate pair written as ``\udXXX``."""
+    return text.encode("utf-8", "backslashreplace").decode()
