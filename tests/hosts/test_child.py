@@ -26,7 +26,7 @@ def gone(pid: int) -> bool:
 def test_wait_read_and_stop() -> None:
     process = child("import time; print('ready', flush=True); time.sleep(60)")
     try:
-        assert process.wait_until(lambda: "ready" in process.log(), 20) > 0
+        assert process.wait_until(lambda: "ready\n" in process.log(), 20) > 0
         assert process.memory() > 1e6
     finally:
         process.stop()
