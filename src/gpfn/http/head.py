@@ -3,9 +3,11 @@
 llhttp refuses wrong line ends, names and control characters, lengths that contradict each
 other, and broken chunks. What it lets pass can be split at its line ends, which costs half
 of what a callback for every header does. The rules on top are those of RFC 9110 and 9112
-without what they allow for old senders: one Host, and no transfer coding but chunked.
+without what they allow for old senders: one Host, one of every header that has a single
+value, and no transfer coding but chunked.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from httptools import (
@@ -16,6 +18,7 @@ from httptools import (
 )
 
 from gpfn.errors import InvalidRequest, TooLarge
+from gpfn.http.target import is_host, origin_form
 from gpfn.limits import Limits
 
 __all__ = ["CHUNKED", "Head", "Request"]
@@ -49,13 +52,14 @@ class _Sink:
 class Head:
     """The head of one request as it comes in, and then its chunks.
 
-    What :meth:`settle` sets: ``method``, ``target``, ``headers``, ``keep_alive``,
-    ``length`` of the body (or CHUNKED) and ``expects_continue``.
+    What :meth:`settle` sets: ``method``, ``target`` (in origin-form, or ``*``), ``headers``,
+    ``keep_alive``, ``length`` of the body (or CHUNKED) and ``expects_continue``. ``raw`` are
+    the bytes that have come of it.
     """
 
     __slots__ = (
         "_parser",
-        "_raw",
+        "_single",
         "_sink",
         "_upgrade",
         "close",
@@ -66,15 +70,17 @@ class Head:
         "length",
         "method",
         "modern",
+        "raw",
         "target",
     )
 
     def __init__(self) -> None:
         self._sink = _Sink()
         self._parser = HttpRequestParser(self._sink)
-        self._raw: bytes | bytearray = b""
         self._upgrade = False
-        self.headers: list[tuple[str, str]] = []
+        self._single = ""  # names of single-valued headers that have come
+        self.raw: bytes | bytearray = b""
+        self.headers: tuple[tuple[str, str], ...] = ()
         self.host = False
         self.close = False
         self.expects_continue = False
@@ -93,25 +99,25 @@ class Head:
     @property
     def size(self) -> int:
         """How many bytes of the head have come."""
-        return len(self._raw)
+        return len(self.raw)
 
     def feed(self, data: bytes) -> None:
         """Parse ``data``, which must end where the head ends or before.
 
         Raises InvalidRequest with the status that fits.
         """
-        if not self._raw:
-            self._raw = data
+        if not self.raw:
+            self.raw = data
         else:
-            if not isinstance(self._raw, bytearray):
-                self._raw = bytearray(self._raw)
-            self._raw += data
+            if not isinstance(self.raw, bytearray):
+                self.raw = bytearray(self.raw)
+            self.raw += data
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._upgrade = True  # the client offers another protocol; a server may ignore it
         except HttpParserError as error:
-            raise _invalid(error, self._raw if self._sink.complete else b"") from None
+            raise _invalid(error, self.raw if self._sink.complete else b"") from None
 
     def take_chunks(self, data: bytes) -> list[bytes]:
         """Decode a piece of a chunked body; raises InvalidRequest."""
@@ -129,7 +135,7 @@ class Head:
 
         Raises InvalidRequest, or TooLarge when the announced body is over the limit.
         """
-        lines = str(self._raw, "latin-1").split("\r\n")
+        lines = str(self.raw, "latin-1").split("\r\n")
         self.method, _, rest = lines[0].partition(" ")
         target, _, version = rest.rpartition(" ")
         if version not in ("HTTP/1.1", "HTTP/1.0"):
@@ -138,7 +144,7 @@ class Head:
             raise InvalidRequest(
                 "CONNECT is for proxies, which this server is not", field="method", status=501
             )
-        self.target = target.strip(" ")
+        self.target = origin_form(target.strip(" "), self.method)
         self.keep_alive = self.modern = version == "HTTP/1.1"
         self._read_headers(lines[1:-2], limits.headers)
         self.keep_alive = self.keep_alive and not self.close
@@ -154,16 +160,26 @@ class Head:
             self._read_chunks_anew()
 
     def _read_headers(self, lines: list[str], limit: int) -> None:
-        headers = self.headers
-        for line in lines:
-            name, _, value = line.partition(":")
-            name, value = name.lower(), value.strip(" \t")
-            headers.append((name, value))
-            if name in _RULES:
-                _RULES[name](self, value)
+        headers: list[tuple[str, str]] = []
+        try:
+            for line in lines:
+                name, _, value = line.partition(":")
+                name, value = name.lower(), value.strip(" \t")
+                headers.append((name, value))
+                if name in _RULES:
+                    _RULES[name](self, value)
+        finally:
+            self.headers = tuple(headers)  # those of a refused request are asked for as well
         if len(headers) > limit:
             text = f"over {limit} header lines (GPFN_MAX_HEADERS)"
             raise InvalidRequest(text, field="headers", status=431)
+
+    def take_single(self, name: str) -> None:
+        """Count a header that has one value; raises InvalidRequest for its second line."""
+        mark = f"{name}\n"
+        if mark in self._single:
+            raise InvalidRequest(f"more than one {name} header", field=name)
+        self._single += mark
 
     def _read_chunks_anew(self) -> None:
         """Read the body with a new parser: after an upgrade llhttp does not read it."""
@@ -172,9 +188,11 @@ class Head:
         self._parser.feed_data(_PRIMER)
 
 
-def _host(head: Head, _: str) -> None:
+def _host(head: Head, value: str) -> None:
     if head.host:
         raise InvalidRequest("more than one Host header", field="host")
+    if not is_host(value):
+        raise InvalidRequest("not a host and port", field="host")
     head.host = True
 
 
@@ -209,7 +227,31 @@ def _expect(head: Head, value: str) -> None:
     head.expects_continue = head.modern
 
 
-_RULES = {
+_SINGLE = (
+    "authorization",
+    "content-location",
+    "content-range",
+    "content-type",
+    "date",
+    "from",
+    "if-modified-since",
+    "if-range",
+    "if-unmodified-since",
+    "max-forwards",
+    "proxy-authorization",
+    "referer",
+    "user-agent",
+    "x-request-id",
+)
+"""Request headers that are no lists (RFC 9110): of two lines, nobody can say which counts."""
+
+
+def _single(name: str) -> Callable[[Head, str], None]:
+    return lambda head, _: head.take_single(name)
+
+
+_RULES: Mapping[str, Callable[[Head, str], None]] = {
+    **{name: _single(name) for name in _SINGLE},
     "connection": _connection,
     "content-length": _content_length,
     "expect": _expect,

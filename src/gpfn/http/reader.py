@@ -16,6 +16,8 @@ from gpfn.limits import Limits
 
 __all__ = ["RequestReader"]
 
+_LONGEST_KNOWN = 4096
+
 _END = b"\r\n\r\n"
 _BETWEEN, _HEAD, _LENGTH, _CHUNKS = range(4)
 
@@ -33,6 +35,9 @@ class RequestReader:
     every later one: nothing after it can be read as a request. The memory of the body is
     freed at once, while the connection may stay open.
 
+    A client that keeps its connection mostly sends the same head again. So the last one is
+    kept, and the same bytes are not parsed twice: they cannot mean anything else.
+
     Args:
         limits: ``header_bytes`` bounds the request line and header lines together.
         large_body: a body of more bytes than this is received into memory of its own
@@ -44,6 +49,7 @@ class RequestReader:
         "_body",
         "_error",
         "_head",
+        "_known",
         "_large",
         "_limits",
         "_ready",
@@ -62,6 +68,7 @@ class RequestReader:
         self._error: GpfnError | None = None
         self._begun = False  # whether anything of the body has come
         self._tail = b""
+        self._known: Head | None = None
 
     @property
     def expects_continue(self) -> bool:
@@ -74,12 +81,37 @@ class RequestReader:
         return self._state != _BETWEEN
 
     @property
+    def reading_body(self) -> bool:
+        """Whether a head is complete and its body is not."""
+        return self._state >= _LENGTH
+
+    @property
+    def held(self) -> int:
+        """How many bytes of a body that is not complete are kept."""
+        return self._body.size if self._state >= _LENGTH and self._begun else 0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was received behind the last request that was taken."""
+        return self._state != _BETWEEN or self._ready is not None
+
+    @property
+    def method(self) -> str:
+        """The method of the request whose body is being read."""
+        return self._head.method
+
+    @property
+    def target(self) -> str:
+        """The target of the request whose body is being read."""
+        return self._head.target
+
+    @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The header lines of the request that is being read, as far as they have come.
 
         For the answer to a request that will never be complete.
         """
-        return () if self._state == _BETWEEN else tuple(self._head.headers)
+        return () if self._state == _BETWEEN else self._head.headers
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the connection.
@@ -147,9 +179,14 @@ class RequestReader:
         end = len(data)
         while position < end and data[position] in b"\r\n":
             position += 1
-        if position < end:
-            self._head = Head()
-            self._state = _HEAD
+        if position >= end:
+            return position
+        known = self._known
+        if known is not None and data.startswith(known.raw, position):
+            self._head = known
+            return self._begin_body(data, position + len(known.raw))
+        self._head = Head()
+        self._state = _HEAD
         return position
 
     def _read_head(self, data: bytes, position: int) -> int:
@@ -165,8 +202,14 @@ class RequestReader:
             head.settle(self._limits)
             if not (ends and head.complete):
                 raise InvalidRequest("the head does not end where it should")
-            self._begin_body()
+            self._remember(head)
+            return self._begin_body(data, stop)
         return stop
+
+    def _remember(self, head: Head) -> None:
+        """Keep a head that may come again; after a chunked body its parser is used up."""
+        if head.length != CHUNKED and isinstance(head.raw, bytes) and head.size <= _LONGEST_KNOWN:
+            self._known = head
 
     def _head_end(self, data: bytes, position: int) -> int:
         """Return the position behind the head, or 0 when it goes on."""
@@ -181,18 +224,22 @@ class RequestReader:
         self._tail = (self._tail + data[max(position, len(data) - 3) :])[-3:]
         return 0
 
-    def _begin_body(self) -> None:
+    def _begin_body(self, data: bytes, position: int) -> int:
+        """Begin to read what follows the head; a small body that is there is taken at once."""
         head = self._head
+        length, end = head.length, position + head.length
         self._tail = b""
         self._begun = False
-        if head.length == CHUNKED:
+        if length == CHUNKED:
             self._state = _CHUNKS
-        elif head.length:
-            self._body = Body(self._large)
-            self._body.reserve(head.length)
-            self._state = _LENGTH
+        elif end <= len(data) and length <= self._large:
+            self._finish(data[position:end])
+            return end
         else:
-            self._finish(b"")
+            self._body = Body(self._large)
+            self._body.reserve(length)
+            self._state = _LENGTH
+        return position
 
     def _read_length(self, data: bytes | memoryview, position: int) -> int:
         stop = min(len(data), position + self._head.length - self._body.size)
@@ -226,7 +273,7 @@ class RequestReader:
     def _finish(self, body: bytes | memoryview) -> None:
         head = self._head
         self._state = _BETWEEN
-        request = (head.method, head.target, tuple(head.headers), body, head.keep_alive)
+        request = (head.method, head.target, head.headers, body, head.keep_alive)
         self._ready = _request(Request, request)
 
 

@@ -1,0 +1,45 @@
+"""The target of a request and the host in it: which forms there are, and what is valid.
+
+A proxy in front may read another host out of a strange one than we do, and send a request
+where it does not belong. So both are checked by their grammar (RFC 9112, 3.2; RFC 3986, 3.2).
+"""
+
+from gpfn.errors import InvalidRequest
+
+__all__ = ["is_host", "origin_form"]
+
+
+def origin_form(target: str, method: str) -> str:
+    """Return a target as it is routed: of an absolute one what follows the authority.
+
+    RFC 9112, 3.2: a server has to take all forms, and the authority of an absolute one
+    stands above the Host header, which no route here asks for. Raises InvalidRequest.
+    """
+    if target[:1] == "/" or (target == "*" and method == "OPTIONS"):
+        return target
+    scheme, mark, rest = target.partition("://")
+    if not mark or scheme.lower() not in ("http", "https"):
+        raise InvalidRequest("expected a path or an http URL", field="target")
+    end = min([at for at in map(rest.find, "/?#") if at >= 0], default=len(rest))
+    if not end or not is_host(rest[:end]):
+        raise InvalidRequest("the target's host is not valid", field="target")
+    path = rest[end:]
+    return path if path[:1] == "/" else f"/{path}"
+
+
+_HOST = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=")
+_ADDRESS = frozenset("0123456789abcdefABCDEF:.")
+
+
+def is_host(text: str) -> bool:
+    """Say whether ``text`` is ``host[:port]`` by RFC 3986 3.2, without a user."""
+    if text[:1] == "[":
+        name, closed, rest = text[1:].partition("]")
+        if not closed or not name or not _ADDRESS.issuperset(name) or rest[:1] not in ("", ":"):
+            return False
+        port = rest[1:]
+    else:
+        name, _, port = text.partition(":")
+        if not _HOST.issuperset(name):
+            return False
+    return not port or (port.isascii() and port.isdigit())
