@@ -22,6 +22,7 @@ FLOORS = (
         "media",
         "log",
         "log_json",
+        "metrics",
         "source_file",
         "timestamps",
     ),

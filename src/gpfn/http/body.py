@@ -14,13 +14,15 @@ request is refused: different views of where a message ends allow request smuggl
 
 from __future__ import annotations
 
-from gpfn.errors import GpfnError, InvalidRequest, TooLarge
+from _thread import allocate_lock  # the threading module costs a cold start more
+
+from gpfn.errors import GpfnError, InvalidRequest, Overloaded, TooLarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mmap import mmap
 
-__all__ = ["Body", "ChunkScanner", "only_chunk"]
+__all__ = ["Body", "Budget", "ChunkScanner", "only_chunk"]
 
 _HUGE_PAGE = 2 << 20
 
@@ -101,6 +103,36 @@ def _use_huge_pages(memory: mmap) -> None:
 
     with suppress(OSError):  # a kernel without them: more page faults, nothing else
         memory.madvise(MADV_HUGEPAGE)
+
+
+class Budget:
+    """The memory of all request bodies that a server has in flight.
+
+    Bytes are counted as they come, not as they are announced: a slow client holds what it sent.
+    """
+
+    __slots__ = ("_lock", "_most", "used")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = allocate_lock()
+        self.used = 0
+
+    def change(self, size: int) -> None:
+        """Take ``size`` bytes more; raises Overloaded, and takes none, when that is too much."""
+        with self._lock:
+            if size <= 0 or self.used + size <= self._most:
+                self.used += size
+                return
+        raise Overloaded(
+            f"all bodies in flight would be over {self._most} bytes"
+            " (GPFN_MAX_INFLIGHT_BYTES); try again later"
+        )
+
+    def free(self, size: int) -> None:
+        """Give bytes back."""
+        with self._lock:
+            self.used -= size
 
 
 _SIZE_LINE_BYTES = 256

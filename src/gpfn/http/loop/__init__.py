@@ -1,0 +1,18 @@
+"""An HTTP/1.1 server of one event loop, for everything with many connections.
+
+    exchange     one request, and the one answer to it
+    connection   one client: requests in, answers out; timing has its time-outs
+    responses    answers on the wire
+    server       all connections, their bounds, and the end in order
+    acceptor     new connections, also when there are no descriptors left
+    pool         work that would hold the loop up; team has its threads
+    process      where it listens, the event loop, signals, TLS
+    workers      several processes on one listening socket
+
+It reads with the same reader as the serial server (:mod:`gpfn.http.reader`).
+"""
+
+from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.server import LoopServer, LoopSettings
+
+__all__ = ["Exchange", "LoopServer", "LoopSettings", "Response"]

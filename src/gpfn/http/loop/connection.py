@@ -1,0 +1,295 @@
+"""One connection of the loop server: requests in, answers out, in the order they came.
+
+A connection reads one request at a time. While it is answered nothing more is parsed, and
+a client that sends on, or does not read its answers, is not read from either: what a
+connection can hold is one request, one answer and one read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.http.head import Request
+from gpfn.http.loop.exchange import Exchange, Fields, Response
+from gpfn.http.loop.timing import BODY, HEAD, IDLE
+from gpfn.http.reader import RequestReader
+
+if TYPE_CHECKING:
+    from gpfn.http.loop.server import LoopServer
+
+__all__ = ["LoopConnection"]
+
+_LARGE_BODY = 256 << 10
+"""Bytes from which on a body is received into memory of its own."""
+
+_INLINE = 64
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class LoopConnection(asyncio.BufferedProtocol):
+    """A client's connection; the loop calls its methods.
+
+    What :mod:`gpfn.http.loop.timing` looks at: ``phase`` is what is being read and ``since``
+    when that began, by the server's clock, which ticks seldom; ``blocked`` says that the
+    client does not read its answers, ``unsent`` how many bytes the last look found so.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_continued",
+        "_ended",
+        "_exchange",
+        "_fields",
+        "_headers",
+        "_held",
+        "_paused",
+        "_reader",
+        "_running",
+        "_server",
+        "_space",
+        "blocked",
+        "phase",
+        "since",
+        "transport",
+        "unsent",
+    )  # fmt: skip
+
+    def __init__(self, server: LoopServer) -> None:
+        self._server = server
+        self._reader = RequestReader(server.limits, large_body=_LARGE_BODY)
+        self._exchange: Exchange | None = None
+        self._space: memoryview | None = None  # where the loop receives a large body
+        self._headers: tuple[tuple[str, str], ...] | None = None
+        self._fields = Fields()
+        self._held = 0  # bytes of the budget for bodies
+        self.unsent = 0
+        self._running = False  # whether requests are being taken from the reader
+        self.blocked = False
+        self._paused = False
+        self.phase = IDLE
+        self._ended = False  # whether the client has sent its last byte
+        self._closing = False  # whether what comes is thrown away
+        self._continued = False
+        self.since = server.clock
+        self.transport = cast("asyncio.Transport", None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being read or answered: it may be closed."""
+        return self._exchange is None and not self._reader.in_request and not self.blocked
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request is being answered, or its answer being sent."""
+        return self._exchange is not None or self.blocked
+
+    @property
+    def closing(self) -> bool:
+        """Whether its last answer was sent, and what still comes is thrown away."""
+        return self._closing
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._server.joined(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Let go of everything; who still works on the answer is told by ``gone``."""
+        if self._exchange is not None:
+            self._exchange.gone = True
+            self._exchange = None
+        self._closing = True
+        self._release()
+        self._server.left(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        """Return where to receive: a large body's own memory, else what all connections share."""
+        if self._closing:
+            return self._server.scratch
+        self._space = self._reader.body_space()
+        return self._server.scratch if self._space is None else self._space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what came."""
+        if self._closing:
+            return
+        try:
+            if self._space is not None:
+                self._space = None
+                self._reader.body_received(nbytes)
+            else:
+                self._reader.feed(bytes(self._server.scratch[:nbytes]))
+        except GpfnError as error:
+            self.refuse(error)
+            return
+        if self._exchange is None and not self.blocked:
+            self._take_requests()
+        else:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        """Answer what has come; a client may end its side before it reads the answer."""
+        self._ended = True
+        if self._closing:
+            return False
+        if not self.answering:
+            self._take_requests()
+        return self.transport.get_extra_info("sslcontext") is None  # TLS knows no half
+
+    def pause_writing(self) -> None:
+        """Stop: the client does not read."""
+        self.blocked = True
+        self.unsent = 0
+        self.since = self._server.clock
+
+    def resume_writing(self) -> None:
+        """Go on with what has come meanwhile."""
+        self.blocked = False
+        self.since = self._server.clock
+        if self._exchange is None and not self._closing:
+            self._take_requests()
+
+    # requests
+
+    def _take_requests(self) -> None:
+        """Hand complete requests over, one after the other, as long as they are answered."""
+        if self._running:  # a handler that answers at once is called from here
+            return
+        self._running = True
+        server, reader = self._server, self._reader
+        taken = 0
+        try:
+            while self._exchange is None and not self.blocked and not self._closing:
+                if taken == _INLINE:  # the others have waited long enough
+                    server.loop.call_soon(self._take_requests)
+                    self._pause()
+                    return
+                request = reader.next_request()
+                if request is None:
+                    self._wait_for_more()
+                    return
+                taken += 1
+                self._begin(request)
+        except GpfnError as error:
+            self.refuse(error)
+        finally:
+            self._running = False
+
+    def _begin(self, request: Request) -> None:
+        self._continued = False
+        if len(request.body) > _LARGE_BODY or self._held:
+            self._hold(len(request.body))
+        if request.headers is not self._headers:
+            self._headers = request.headers
+            self._fields = Fields.of(request.headers)
+        fields = self._fields
+        exchange = Exchange(self, request, fields, fields.id or self._server.next_id())
+        self._exchange = exchange
+        self._server.handle(exchange)
+
+    def _wait_for_more(self) -> None:
+        reader = self._reader
+        if self._ended:
+            if self._reader.in_request:
+                self.refuse(InvalidRequest("the connection ended inside a request"))
+            else:
+                self.transport.close()
+            return
+        self._resume()
+        phase = IDLE if not reader.in_request else BODY if reader.reading_body else HEAD
+        if phase != self.phase:
+            self.phase = phase
+            self.since = self._server.clock
+        if phase == BODY:
+            self._hold(reader.held)
+            self._expect_body()
+
+    def _expect_body(self) -> None:
+        """Refuse a request that needs no body to be refused; let the client send it else."""
+        reader = self._reader
+        early = self._server.early(reader.method, reader.target)
+        if early is not None:
+            self._finish_with(early)
+        elif reader.expects_continue and not self._continued:
+            self._continued = True
+            self.transport.write(_CONTINUE)
+
+    def _hold(self, size: int) -> None:
+        """Count ``size`` bytes of a body; raises Overloaded when all bodies are too many."""
+        self._server.budget.change(size - self._held)
+        self._held = size
+
+    def _release(self) -> None:
+        if self._held:
+            self._server.budget.free(self._held)
+            self._held = 0
+
+    # answers
+
+    def send(self, exchange: Exchange, response: Response) -> None:
+        """Send the answer to ``exchange``, then take the next request."""
+        if exchange is not self._exchange:
+            return  # the client has left, or it was answered
+        request = exchange.request
+        last = not request.keep_alive or self._server.stopping
+        self._write(response, exchange.id, last=last, body=request.method != "HEAD")
+        self._exchange = None
+        self.phase = IDLE
+        self.since = self._server.clock
+        self._release()
+        if last:
+            self._close(lingering=self._server.stopping or self._reader.has_more)
+        elif not self._running:
+            self._take_requests()
+
+    def _write(self, response: Response, call_id: str, *, last: bool, body: bool) -> None:
+        self._server.responses.write(self.transport, response, call_id, last=last, body=body)
+
+    def refuse(self, error: GpfnError) -> None:
+        """Answer a request that will not be complete; the connection ends with that."""
+        if self._closing or self.transport.is_closing():
+            return
+        if self._exchange is not None:  # what was asked before is answered first
+            return
+        self._finish_with(self._server.refuse(error, self._reader.headers))
+
+    def _finish_with(self, response: Response) -> None:
+        self._release()
+        self._reader = RequestReader(self._server.limits)  # and with the old one a body's memory
+        self._write(response, self._server.next_id(), last=True, body=True)
+        self._close(lingering=True)
+
+    def _close(self, *, lingering: bool) -> None:
+        """Close after what was written.
+
+        Closing with unread bytes would reset the connection, and the answer be lost. So
+        where there may be some, only our side ends, and what comes is thrown away for a
+        while.
+        """
+        self._closing = True
+        if not lingering or self._ended or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.since = self._server.clock
+        self.transport.write_eof()
+        self._resume()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def drain(self, *, unread: bool) -> None:
+        """Finish what has begun and take no further request; ``unread`` is in the socket."""
+        if self._closing or self.answering or self._reader.in_request or unread:
+            return
+        self.transport.close()

@@ -1,0 +1,83 @@
+"""One request to the loop server, and the one answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from gpfn.http.head import Request
+from gpfn.log import trace_id
+
+if TYPE_CHECKING:
+    from gpfn.http.loop.connection import LoopConnection
+
+__all__ = ["Exchange", "Fields", "Response", "is_request_id"]
+
+_OF_THE_BODY = ("content-type", "content-length")
+_LONGEST_ID = 128
+
+
+class Response(NamedTuple):
+    """An answer: its body in pieces, its headers without those that frame it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    buffers: Sequence[bytes | memoryview]
+
+
+class Fields(NamedTuple):
+    """What a request's headers say, looked up once for all requests with the same head.
+
+    ``by_name`` has the first of those that are repeated; ``others`` are all but Content-Type
+    and Content-Length; ``id`` is the caller's X-Request-Id if it can stand in a log, ``trace``
+    the W3C trace id if there is a valid one, otherwise "".
+    """
+
+    by_name: Mapping[str, str] = {}
+    others: tuple[tuple[str, str], ...] = ()
+    id: str = ""
+    trace: str = ""
+
+    @classmethod
+    def of(cls, headers: tuple[tuple[str, str], ...]) -> Fields:
+        """Return the fields of header lines."""
+        by_name = dict(reversed(headers))
+        given = by_name.get("x-request-id", "")
+        others = tuple(pair for pair in headers if pair[0] not in _OF_THE_BODY)
+        return cls(by_name, others, given if is_request_id(given) else "", trace_id(headers))
+
+
+class Exchange:
+    """One request and the one answer to it.
+
+    ``id`` is the caller's or one of ours, and goes back with the answer. ``began`` is when
+    the request was complete, by time.monotonic(). ``gone`` says that the client has left:
+    nobody will read the answer.
+    """
+
+    __slots__ = ("began", "connection", "fields", "gone", "id", "request")
+
+    def __init__(
+        self, connection: LoopConnection, request: Request, fields: Fields, call_id: str
+    ) -> None:
+        self.connection = connection
+        self.request = request
+        self.fields = fields
+        self.id = call_id
+        self.began = monotonic()
+        self.gone = False
+
+    def answer(self, response: Response) -> None:
+        """Send the answer; on the loop's thread. Only the first one is sent.
+
+        Raises ValueError, and sends nothing, for a header that may not be one.
+        """
+        self.connection.send(self, response)
+
+
+def is_request_id(text: str) -> bool:
+    """Say whether a caller's X-Request-Id can stand in a log: visible ASCII, not too long."""
+    return (
+        0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable() and " " not in text
+    )

@@ -1,0 +1,98 @@
+"""Answers on the wire: head and body of a small one in one write, a large one in its pieces."""
+
+import asyncio
+import time
+
+from gpfn.http.loop.exchange import Response
+from gpfn.http.writer import REASONS, check_header
+
+__all__ = ["ResponseWriter"]
+
+_JOINED = 64 << 10
+_MOST = 256
+_LONGEST = 256
+
+
+class ResponseWriter:
+    """Writes answers; what their heads have in common is made once."""
+
+    def __init__(self) -> None:
+        self._begins: dict[tuple[object, ...], bytes] = {}
+        self._date = b""
+        self.tick()
+
+    def tick(self) -> None:
+        """Look at the clock; to be called every second."""
+        self._date = _date_line()
+
+    def write(
+        self,
+        transport: asyncio.Transport,
+        response: Response,
+        call_id: str,
+        *,
+        last: bool,
+        body: bool,
+    ) -> None:
+        """Write an answer, or its head alone without ``body``; ``last`` ends the connection.
+
+        Raises ValueError, and writes nothing, for a header that may not be one.
+        """
+        status, headers, buffers = response
+        length = 0
+        for buffer in buffers:
+            length += len(buffer) if type(buffer) is bytes else memoryview(buffer).nbytes
+        head = self._head(status, headers, length, call_id, last)
+        if not body or status in (204, 304):
+            transport.write(head)
+        elif length <= _JOINED:
+            transport.write(b"".join((head, *buffers)))
+        else:
+            transport.write(head)
+            for buffer in buffers:
+                transport.write(buffer)
+
+    def _head(
+        self,
+        status: int,
+        headers: tuple[tuple[str, str], ...],
+        length: int,
+        call_id: str,
+        last: bool,
+    ) -> bytes:
+        key = (status, headers, last)
+        begin = self._begins.get(key)
+        if begin is None:
+            begin = _begin_of(status, headers, last=last)
+            self._remember(key, begin)
+        size = b"" if status == 204 else b"content-length: %d\r\n" % length
+        return b"%b%b%bx-request-id: %b\r\n\r\n" % (begin, size, self._date, call_id.encode())
+
+    def _remember(self, key: tuple[object, ...], begin: bytes) -> None:
+        """Keep the begin of a head, unless it is so long that it has something of one answer."""
+        if len(begin) <= _LONGEST:
+            if len(self._begins) >= _MOST:
+                self._begins.clear()
+            self._begins[key] = begin
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+
+def _date_line() -> bytes:
+    """Return the Date header of this second (RFC 9110, 5.6.7); strftime would ask the locale."""
+    year, month, day, hour, minute, second, weekday = time.gmtime()[:7]
+    clock = f"{hour:02}:{minute:02}:{second:02}"
+    date = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {clock} GMT"
+    return f"date: {date}\r\n".encode()
+
+
+def _begin_of(status: int, headers: tuple[tuple[str, str], ...], *, last: bool) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
+    for name, value in headers:
+        check_header(name, value)
+        lines.append(f"{name}: {value}\r\n")
+    if last:
+        lines.append("connection: close\r\n")
+    return "".join(lines).encode("latin-1")

@@ -1,0 +1,274 @@
+"""The loop server: one event loop, thousands of connections, and bounds on all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from gpfn.errors import GpfnError, Overloaded
+from gpfn.http.body import Budget
+from gpfn.http.loop.acceptor import Acceptor
+from gpfn.http.loop.connection import LoopConnection
+from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.responses import ResponseWriter
+from gpfn.http.loop.timing import check
+from gpfn.http.writer import REASONS
+from gpfn.limits import Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gpfn.log import Log
+    from gpfn.metrics import Metrics
+
+__all__ = ["DRAIN_SECONDS", "Handler", "LoopServer", "LoopSettings"]
+
+_SCRATCH = 256 << 10
+_RESERVE = 16
+_HANDSHAKE_SECONDS = 10.0
+_COMPLAINT_SECONDS = 60.0
+_DRAIN_LOOK_SECONDS = 0.02
+DRAIN_SECONDS = 30.0
+
+
+class LoopSettings(NamedTuple):
+    """The bounds of a loop server; times are in seconds.
+
+    ``head_seconds`` from a request's first byte to the end of its head, ``body_seconds``
+    from there to the end of its body, ``idle_seconds`` between requests, ``write_seconds``
+    without a byte of an answer being read, ``drain_seconds`` for what has arrived before
+    SIGTERM. ``body_bytes`` bounds all bodies in flight together.
+    """
+
+    connections: int = 4096
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    idle_seconds: float = 75.0
+    write_seconds: float = 60.0
+    drain_seconds: float = DRAIN_SECONDS
+    body_bytes: int = 256 << 20
+
+
+class Handler(Protocol):
+    """What answers the requests of a loop server; all methods are called on its thread."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request now or later with ``exchange.answer``; never raises."""
+
+    def early(self, method: str, target: str) -> Response | None:
+        """Return the answer to a request whose body need not be waited for, or None."""
+
+    def vital(self, exchange: Exchange) -> Response | None:
+        """Return the answer to a request that is answered even in a full house: health."""
+
+    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
+        """Return the answer to a request that is broken."""
+
+
+class LoopServer:
+    """Accepts the connections of a listening socket and hands their requests to a handler."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        handler: Handler,
+        log: Log,
+        *,
+        limits: Limits,
+        settings: LoopSettings,
+        budget: Budget,
+        metrics: Metrics,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        """``tls`` returns the context for each new connection, so that it can be exchanged."""
+        self.limits = limits
+        self.settings = settings
+        self.budget = budget
+        self._open = metrics.gauge("gpfn_connections", "Open connections.")
+        self._bodies = metrics.gauge("gpfn_bodies_bytes", "Request bodies in flight.")
+        self._refused = metrics.counters(
+            "gpfn_refused_requests_total",
+            "Requests that were broken, by the status of the answer.",
+            "code",
+            [*REASONS],
+        )
+        self.responses = ResponseWriter()
+        self.scratch = memoryview(bytearray(_SCRATCH))
+        self.stopping = False
+        self.clock = time.monotonic()
+        self._listening = listening
+        self._handler = handler
+        self._log = log
+        self._tls = tls
+        self._connections: dict[LoopConnection, bool] = {}  # False: taken in a full house
+        self._making: set[asyncio.Task[object]] = set()
+        self._yielding: list[tuple[LoopConnection, float]] = []
+        self._ids = (os.urandom(6).hex(), count(1))
+        self._complained = -_COMPLAINT_SECONDS
+        self.stopped = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    async def serve(self, on_listening: Callable[[], object] = lambda: None) -> None:
+        """Serve until :meth:`stop`, then answer what has arrived, and close."""
+        self.loop = asyncio.get_running_loop()
+        self.loop.set_exception_handler(self._log_failure)
+        self._listening.listen(socket.SOMAXCONN)
+        acceptor = Acceptor(self.loop, self._listening, self._admit, self._complain)
+        self._tick()
+        on_listening()
+        await self.stopped.wait()
+        await self._drain(acceptor)
+
+    def stop(self) -> None:
+        """Begin to end; on the loop's thread, also from its signal handlers."""
+        self.stopping = True
+        self.stopped.set()
+
+    # connections
+
+    def _admit(self, sock: socket.socket) -> None:
+        """Take a new connection; another one may have to give way."""
+        if len(self._connections) + len(self._making) >= self.settings.connections:
+            self._make_room()
+        if len(self._connections) >= self.settings.connections + _RESERVE:
+            sock.close()
+            return
+        task = self.loop.create_task(self._connect(sock))
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        context = None if self._tls is None else self._tls()
+        with suppress(OSError):  # it has left, or speaks no TLS
+            await self.loop.connect_accepted_socket(
+                lambda: LoopConnection(self),
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
+            )
+            return
+        sock.close()
+
+    def _complain(self, text: str) -> None:
+        """Log a warning, but not the same thing again and again."""
+        now = time.monotonic()
+        if now - self._complained >= _COMPLAINT_SECONDS:
+            self._complained = now
+            self._log.warning(text)
+
+    def _make_room(self) -> None:
+        """End the connection that has been idle for longest, else one that is slow to ask."""
+        while self._yielding:
+            connection, since = self._yielding.pop()
+            if connection in self._connections and connection.since == since:
+                connection.transport.abort()
+                return
+        waiting = [one for one in self._connections if not one.answering]
+        waiting.sort(key=lambda one: (not one.idle, one.since), reverse=True)
+        self._yielding = [(one, one.since) for one in waiting[-_RESERVE:]]
+        if self._yielding:
+            self._yielding.pop()[0].transport.abort()
+
+    def joined(self, connection: LoopConnection) -> None:
+        """Count a connection."""
+        self._connections[connection] = len(self._connections) < self.settings.connections
+        self._open.set(len(self._connections))
+
+    def left(self, connection: LoopConnection) -> None:
+        """Count it no more."""
+        self._connections.pop(connection, None)
+        self._open.set(len(self._connections))
+
+    # requests
+
+    def handle(self, exchange: Exchange) -> None:
+        """Have a request answered; in a full house only what is vital."""
+        if len(self._connections) > self.settings.connections:
+            self._handle_in_full_house(exchange)
+        else:
+            self._handler.handle(exchange)
+
+    def _handle_in_full_house(self, exchange: Exchange) -> None:
+        if self._connections.get(exchange.connection, True):  # it was there before
+            self._handler.handle(exchange)
+            return
+        vital = self._handler.vital(exchange)
+        if vital is None:
+            vital = self.refuse(Overloaded("too many connections"), exchange.request.headers)
+        exchange.answer(vital)
+
+    def early(self, method: str, target: str) -> Response | None:
+        """Return the answer to a request whose body need not be waited for, or None."""
+        return self._handler.early(method, target)
+
+    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
+        """Return the answer to a request that is broken."""
+        response = self._handler.refuse(error, headers)
+        self._refused[response.status].add()
+        return response
+
+    def next_id(self) -> str:
+        """Return an id for a request whose caller gave none."""
+        prefix, numbers = self._ids
+        return f"{prefix}-{next(numbers)}"
+
+    # time
+
+    def _tick(self) -> None:
+        """Look after all connections; one clock for all is cheaper than a timer for each."""
+        now = self.clock = time.monotonic()
+        self.responses.tick()
+        self._bodies.set(self.budget.used)
+        for connection in list(self._connections):
+            check(connection, now, self.settings)
+        settings = self.settings
+        shortest = min(settings.head_seconds, settings.body_seconds, settings.idle_seconds)
+        self.loop.call_later(min(1.0, max(0.01, shortest / 4)), self._tick)
+
+    async def _drain(self, acceptor: Acceptor) -> None:
+        """Accept who has connected, answer what was sent until now, then close."""
+        acceptor.close()
+        if self._making:
+            await asyncio.wait(self._making, timeout=1.0)
+        end = time.monotonic() + self.settings.drain_seconds
+        while self._connections and time.monotonic() < end:
+            self._close_idle()
+            await asyncio.sleep(_DRAIN_LOOK_SECONDS)
+        left = sum(one.answering for one in self._connections)
+        if left:
+            self._log.warning(f"{left} requests were still running after the drain time")
+        for connection in list(self._connections):
+            connection.transport.abort()
+
+    def _close_idle(self) -> None:
+        """Close connections on which nothing was asked, also not in what lies in the socket."""
+        by_file = {
+            one.transport.get_extra_info("socket").fileno(): one for one in self._connections
+        }
+        poll = select.poll()
+        for descriptor in by_file:
+            poll.register(descriptor, select.POLLIN)
+        unread = {descriptor for descriptor, _ in poll.poll(0)}
+        for descriptor, connection in by_file.items():
+            connection.drain(unread=descriptor in unread)
+
+    def _log_failure(self, _: object, context: dict[str, object]) -> None:
+        """Log what asyncio could not tell anybody; asyncio's own logger has another form."""
+        error = context.get("exception")
+        if isinstance(error, OSError):
+            self._complain(f"{context.get('message')}: {error}")
+        elif isinstance(error, BaseException):
+            self._log.failure(error)
+        else:
+            self._log.warning(str(context.get("message")))

@@ -1,0 +1,55 @@
+"""How long a connection may take for each thing, and what happens when it takes longer.
+
+One look at all connections a second is cheaper than a timer for each, which every request
+would have to set and to cancel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpfn.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from gpfn.http.loop.connection import LoopConnection
+    from gpfn.http.loop.server import LoopSettings
+
+__all__ = ["BODY", "HEAD", "IDLE", "check"]
+
+IDLE, HEAD, BODY = range(3)
+"""What a connection waits for: a request, the rest of a head, the rest of a body."""
+
+_LINGER_SECONDS = 2.0
+"""How long the rest of a refused request is read and thrown away."""
+
+
+def check(connection: LoopConnection, now: float, settings: LoopSettings) -> None:
+    """End what takes too long; an answer that is being made has its own deadline."""
+    if connection.closing:
+        _check_progress(connection, now, _LINGER_SECONDS)
+    elif connection.blocked:
+        _check_progress(connection, now, settings.write_seconds)
+    elif connection.answering:
+        return
+    elif connection.phase == BODY:
+        _check_arrival(connection, now, settings.body_seconds, "body")
+    elif connection.phase == HEAD:
+        _check_arrival(connection, now, settings.head_seconds, "head")
+    elif now - connection.since > settings.idle_seconds:
+        connection.transport.close()
+
+
+def _check_progress(connection: LoopConnection, now: float, most: float) -> None:
+    """Give up on a client that has read nothing of its answer for that long."""
+    unsent = connection.transport.get_write_buffer_size()
+    if unsent and unsent != connection.unsent:
+        connection.unsent = unsent
+        connection.since = now
+    elif now - connection.since > most:
+        connection.transport.abort()
+
+
+def _check_arrival(connection: LoopConnection, now: float, most: float, part: str) -> None:
+    if now - connection.since > most:
+        detail = f"the {part} took over {most:g} s to come"
+        connection.refuse(InvalidRequest(detail, field=part, status=408))

@@ -1,0 +1,215 @@
+"""Several processes on one listening socket, and the one that looks after them.
+
+The parent opens the socket, forks the workers and answers nothing itself. It starts a
+worker again that died, later and later when that happens again and again, and at the end
+tells all of them to stop and waits. It has one thread and no event loop: both would not
+survive a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpfn.errors import SetupError
+
+if TYPE_CHECKING:
+    from gpfn.log import Log
+
+__all__ = ["Watch", "Workers"]
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_BROKEN = 78  # sysexits.h: a configuration error
+_LOOK_SECONDS = 0.5
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
+_MOST_WATCHED = 2000
+_STEADY_SECONDS = 30.0
+"""A worker that has run that long is started again at once."""
+
+
+class _Place:
+    """The place of one worker: the process in it, or when one is to be started."""
+
+    __slots__ = ("began", "delay", "due", "pid")
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.began = 0.0
+        self.delay = 0.0
+        self.due = 0.0
+
+
+class Watch:
+    """Whether a file in a folder has changed, was added or removed since the last look."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen = self._look()
+
+    def changed(self) -> bool:
+        """Look, and say whether anything is not as it was."""
+        now = self._look()
+        changed, self._seen = now != self._seen, now
+        return changed
+
+    def _look(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for folder, folders, files in os.walk(self._folder):
+            folders[:] = [name for name in folders if name[0] not in "._"]
+            for name in files:
+                path = os.path.join(folder, name)
+                with suppress(OSError):  # it is being replaced
+                    status = os.stat(path)
+                    found[path] = (status.st_mtime_ns, status.st_size)
+                if len(found) >= _MOST_WATCHED:
+                    return found
+        return found
+
+
+class Workers:
+    """``count`` processes that do the same work until SIGTERM."""
+
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[int], object],
+        log: Log,
+        grace: float,
+        watch: Watch | None = None,
+    ) -> None:
+        """``work`` is called in a worker with its number, and returns to end it.
+
+        ``grace`` are the seconds that workers have to end before they are killed. When a
+        file that ``watch`` looks at changes, all workers are replaced.
+        """
+        self._work = work
+        self._log = log
+        self._grace = grace
+        self._watch = watch
+        self._places = [_Place() for _ in range(count)]
+        self._waiting: set[int] = set()
+        self._proven = False  # whether any worker has run for a while
+
+    def run(self) -> int:
+        """Look after the workers until SIGTERM or SIGINT; returns the exit code.
+
+        It is 1 when a worker could not be set up the first time.
+        """
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            return self._run(previous)
+        finally:
+            self._end()
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+    def _run(self, mask: set[signal.Signals] | set[int]) -> int:
+        self._waiting = set(mask)
+        while True:
+            self._start_due()
+            received = signal.sigtimedwait(_SIGNALS, self._patience())
+            number = received.si_signo if received else 0
+            if number in (signal.SIGTERM, signal.SIGINT):
+                return 0
+            if number == signal.SIGHUP:
+                self._tell(signal.SIGHUP)
+            if not self._reap():
+                return 1
+            if self._watch is not None and self._watch.changed():
+                self._log.info("files have changed: starting again")
+                self._tell(signal.SIGTERM)
+                for place in self._places:
+                    place.due = 0.0
+
+    def _patience(self) -> float:
+        due = [place.due for place in self._places if not place.pid]
+        soonest = min(due, default=float("inf")) - time.monotonic()
+        return max(0.0, min(_LOOK_SECONDS, soonest))
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for number, place in enumerate(self._places):
+            if not place.pid and place.due <= now:
+                place.pid, place.began = self._fork(number), now
+
+    def _fork(self, number: int) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._waiting)
+            self._work(number)
+            code = 0
+        except SetupError as error:
+            self._log.failure(error)
+            code = _BROKEN
+        except BaseException as error:  # noqa: BLE001 - the parent's stack must not go on here
+            self._log.failure(error)
+        finally:
+            with suppress(Exception):  # nobody reads them any more
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> bool:
+        """Take note of workers that ended; False when there is no use in starting them again."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if not pid:
+                return True
+            code = os.waitstatus_to_exitcode(status)
+            for place in self._places:
+                if place.pid == pid:
+                    self._ended(place, code)
+            if code == _BROKEN and not self._proven and self._watch is None:
+                return False
+
+    def _ended(self, place: _Place, code: int) -> None:
+        now = time.monotonic()
+        steady = now - place.began > _STEADY_SECONDS
+        place.pid = 0
+        if code == 0:  # it was told to
+            place.delay = 0.0
+            self._proven = True
+        else:
+            self._proven = self._proven or steady or code != _BROKEN
+            place.delay = 0.0 if steady else min(_LONGEST_DELAY, place.delay * 2 or _FIRST_DELAY)
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            self._log.error(f"a worker ended {how}; another one starts")
+        place.due = now + place.delay
+        if code == _BROKEN and self._watch is not None:
+            place.due = float("inf")  # until somebody mends the file
+
+    def _tell(self, number: int) -> None:
+        for place in self._places:
+            if place.pid:
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(place.pid, number)
+
+    def _end(self) -> None:
+        """Stop all workers; kill what has not ended within the grace time."""
+        self._tell(signal.SIGTERM)
+        until = time.monotonic() + self._grace
+        while any(place.pid for place in self._places) and time.monotonic() < until:
+            signal.sigtimedwait({signal.SIGCHLD}, 0.1)
+            self._bury()
+        self._tell(signal.SIGKILL)
+        while any(place.pid for place in self._places):
+            self._bury()
+            time.sleep(0.01)
+
+    def _bury(self) -> None:
+        for place in self._places:
+            if place.pid and os.waitpid(place.pid, os.WNOHANG)[0]:
+                place.pid = 0
