@@ -25,17 +25,22 @@ __all__ = [
 ]
 
 SETTINGS: Mapping[str, str] = {
+    "GPFN_BODY_TIMEOUT": "duration",
     "GPFN_CACHE_DIR": "text",
     "GPFN_CATALOGUE": "text",
+    "GPFN_HEAD_TIMEOUT": "duration",
     "GPFN_HEALTH_URL": "text",
+    "GPFN_IDLE_TIMEOUT": "duration",
     "GPFN_IMAGE_URLS": "switch",
     "GPFN_LOG": "log",
     "GPFN_MAX_BATCH": "count",
     "GPFN_MAX_BODY_BYTES": "size",
     "GPFN_MAX_CODE_BYTES": "size",
+    "GPFN_MAX_CONNECTIONS": "count",
     "GPFN_MAX_ELEMENTS": "count",
     "GPFN_MAX_HEADERS": "count",
     "GPFN_MAX_HEADER_BYTES": "size",
+    "GPFN_MAX_INFLIGHT_BYTES": "size",
     "GPFN_MAX_MODEL_BYTES": "size",
     "GPFN_MAX_PIXELS": "count",
     "GPFN_MAX_RANK": "count",
@@ -49,7 +54,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_QUEUE": "places",
     "GPFN_REQUEST_TIMEOUT": "duration",
     "GPFN_START_WINDOW": "duration",
-    "GPFN_WORKERS": "places",
+    "GPFN_THREADS": "places",
 }
 """Every variable of ours and its kind; docs/settings.md says what each of them does."""
 

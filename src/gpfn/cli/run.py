@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import cast
 
-from gpfn.cli.options import port
+from gpfn.cli.options import port, whole
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -17,6 +17,7 @@ SUMMARY = "serve one function under the contract of Fn or OpenWhisk, or over HTT
 EXAMPLES = """\
 gpfn run fn functions/forecast/func.py
 gpfn run http functions/forecast/func.py --port 8080
+gpfn run http functions/forecast/func.py --workers 2
 gpfn run openwhisk functions/classify/func.py
 gpfn run openwhisk
 """
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         if row.address is not None:
             _add_address(added, *row.address)
+        if row.many_connections:
+            _add_server(added)
 
 
 def _add_address(parser: argparse.ArgumentParser, host: str, number: int | None) -> None:
@@ -50,11 +53,24 @@ def _add_address(parser: argparse.ArgumentParser, host: str, number: int | None)
     parser.add_argument("--port", type=port, default=number, help=f"0 takes a free one ({usual})")
 
 
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag("--unix", default="", metavar="PATH", help="listen on a unix socket instead")
+    flag("--tls-cert", default="", metavar="FILE", help="certificate chain; HTTPS with it")
+    flag("--tls-key", default="", metavar="FILE", help="its key, unless it is in the same file")
+    flag("--workers", type=whole(1, 256), default=1, help="processes (%(default)s)")
+    flag("--reload", action="store_true", help="start again when a file beside it changes")
+
+
+_SERVER = ("unix", "tls_cert", "tls_key", "workers", "reload")
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; returns the exit code."""
     from gpfn.platforms.table import find_platform, load_attribute
 
     row = find_platform(args.platform, "runner")
     serve = cast("Callable[..., int]", load_attribute(row.runner))
-    address = {} if row.address is None else {"host": args.host, "port": args.port}
-    return serve(args.file, args.name, **address)
+    options: tuple[str, ...] = ("host", "port") if row.address is not None else ()
+    options += _SERVER if row.many_connections else ()
+    return serve(args.file, args.name, **{name: getattr(args, name) for name in options})

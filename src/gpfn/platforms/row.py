@@ -91,6 +91,9 @@ class Platform(NamedTuple):
     """The class of hosts that starts a function as a process: Host(target)."""
     container: str = ""
     """The class that starts its image in the sandbox: Host(target, engine, image)."""
+    many_connections: bool = False
+    """Whether the runner is a loop server: main takes unix=, tls_cert=, tls_key=, workers= and
+    reload= as well."""
     triggers: bool = False
     """Whether requests may come by an HTTP trigger of Fn."""
     image: PlatformImage | None = None

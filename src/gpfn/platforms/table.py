@@ -98,6 +98,7 @@ _HTTP = Platform(
     runner_help="with CloudEvents over HTTP, and health checks (docs/http.md)",
     handler="app",
     address=("127.0.0.1", 8080),
+    many_connections=True,
     host="gpfn.hosts.http:HttpHost",
     container="gpfn.hosts.image:HttpImage",
     image=PlatformImage(
@@ -106,7 +107,6 @@ _HTTP = Platform(
         _SANDBOX_SERVER,
         port=8080,
         health="/health/ready",
-        extras=("http",),
         next_step="{engine} run --rm -p 8080:8080 {tag}",
     ),
 )

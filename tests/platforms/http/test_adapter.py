@@ -12,14 +12,14 @@ import pytest
 from gpfn.errors import ModelFailed, SetupError
 from gpfn.function import Function
 from gpfn.platforms.http.adapter import AsgiApp
-from gpfn.platforms.http.workers import HttpSettings
+from gpfn.platforms.http.settings import HttpSettings
 
 Sent = list[MutableMapping[str, Any]]
 
 
 def app(**settings: Any) -> AsgiApp:
     function = Function(lambda payload: payload.json(), takes="payload", name="same")
-    return AsgiApp(function, HttpSettings(**{"workers": 1, **settings}))
+    return AsgiApp(function, HttpSettings(**{"threads": 1, **settings}))
 
 
 def exchange(served: AsgiApp, scope: dict[str, Any], *received: dict[str, Any]) -> Sent:
@@ -119,7 +119,7 @@ def test_a_failure_of_our_own_is_answered_too(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_args: object) -> None:
         raise ModelFailed("from within")
 
-    monkeypatch.setattr(served.service, "_health", broken)
+    monkeypatch.setattr(served.service._service, "_page", broken)
     start, body = exchange(served, {**http("/health/live", "GET"), "headers": []})
     assert start["status"] == 502
     assert json.loads(body["body"])["error"]["type"] == "model-failed"
@@ -129,7 +129,7 @@ def test_a_view_goes_out_as_bytes() -> None:
     from gpfn.message import Message
 
     function = Function(lambda _: Message(memoryview(b"abc"), "text/x"), takes="payload", name="v")
-    _, body = exchange(AsgiApp(function, HttpSettings(workers=1)), http(), piece(b""))
+    _, body = exchange(AsgiApp(function, HttpSettings(threads=1)), http(), piece(b""))
     assert body["body"] == b"abc"
     assert type(body["body"]) is bytes
 

@@ -13,8 +13,7 @@ from gpfn import Function, TensorSpec
 
 app = Function(lambda x: x, inputs={{"x": TensorSpec("float32", (None,))}}).asgi
 """
-# asyncio and uvicorn take and give back a few bodies' worth of memory in pieces
-BOUND = 20_000_000
+BOUND = 12_000_000
 
 
 @pytest.fixture(scope="module")

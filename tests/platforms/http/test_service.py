@@ -223,7 +223,7 @@ def test_curl_sends_an_event_and_keeps_to_expect_100(forecast: Process, tmp_path
 def test_a_slow_body_is_given_up(tmp_path: Path) -> None:
     file = write_function(tmp_path, FORECAST)
     with (
-        served(file, tmp_path / "log", GPFN_REQUEST_TIMEOUT="0.5") as process,
+        served(file, tmp_path / "log", GPFN_BODY_TIMEOUT="0.5") as process,
         socket.create_connection(("127.0.0.1", process.port)) as client,
     ):
         client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n[")
@@ -235,7 +235,6 @@ def test_a_client_that_goes_away_costs_nothing(forecast: Process, expected: list
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", forecast.port)) as client:
             client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999\r\n\r\n[")
-    assert forecast.logged("the client went away")
     assert forecast.ask(body=[SERIES]).json() == expected
     assert "Traceback" not in forecast.log.read_text()
 
@@ -328,7 +327,7 @@ app = Function(wait, takes="payload").asgi
 
 def test_an_async_function_runs_on_the_loop(tmp_path: Path) -> None:
     file = write_function(tmp_path, ASYNC)
-    settings = {"GPFN_WORKERS": "1", "GPFN_REQUEST_TIMEOUT": "1"}
+    settings = {"GPFN_THREADS": "1", "GPFN_REQUEST_TIMEOUT": "1"}
     with served(file, tmp_path / "log", **settings) as process:
         connections = [process.connect() for _ in range(8)]
         began = time.monotonic()

@@ -26,9 +26,9 @@ RUNTIMES = {
 
 EXTRAS = {
     "cloudevents": ("cloudevents", "python-dateutil", "six"),
-    "http": ("click", "h11", "uvicorn"),
     "images": ("multipart", "pillow"),
     "onnx": RUNTIMES["onnx"],
+    "server": ("uvloop",),
     "tensorflow": RUNTIMES["tensorflow"],
 }
 """gpfn's extras, as a platform's row and a function's requirements.txt ask for them."""

@@ -10,12 +10,9 @@ from gpfn.call.contract import Answering
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gpfn.log import Log
-    from gpfn.platforms.http.asgi import Receive, Send
-    from gpfn.platforms.http.service import HttpService, Scope
-    from gpfn.platforms.http.workers import HttpSettings
+    from gpfn.platforms.http.asgi import AsgiService, Receive, Scope, Send
+    from gpfn.platforms.http.settings import HttpSettings
 
 __all__ = ["AsgiApp"]
 
@@ -24,8 +21,9 @@ class AsgiApp:
     """One function over HTTP, on any ASGI server.
 
     ``POST /`` and ``POST /<name>`` call it, ``GET /health/live`` and ``GET /health/ready``
-    tell how it is. An async function runs on the server's event loop, any other in a
-    bounded number of threads.
+    tell how it is, ``GET /metrics`` what it has done. An async function runs on the server's
+    event loop, any other in a bounded number of threads. ``gpfn run http`` serves the same
+    function without ASGI.
     """
 
     def __init__(
@@ -33,22 +31,23 @@ class AsgiApp:
         function: Answering,
         settings: "HttpSettings | None" = None,
         log: "Log | None" = None,
-        start: "Mapping[str, float] | None" = None,
     ) -> None:
-        """Without ``settings`` the environment has them; ``log`` and ``start`` are the runner's."""
+        """Without ``settings`` the environment has them."""
         self.function = function
         self._settings = settings
         self._log = log
-        self._start = start
 
     @cached_property
-    def service(self) -> "HttpService":
+    def service(self) -> "AsgiService":
         """What does the work; raises SetupError when the environment's settings are wrong."""
+        from gpfn.log import Log
+        from gpfn.platforms.http.asgi import AsgiService
         from gpfn.platforms.http.service import HttpService
-        from gpfn.platforms.http.workers import HttpSettings
+        from gpfn.platforms.http.settings import HttpSettings
 
         settings = self._settings or HttpSettings.from_env()
-        return HttpService(self.function, settings, self._log, self._start)
+        log = self._log or Log("http", self.function.name)
+        return AsgiService(HttpService(self.function, settings, log))
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Serve one connection's scope, as the ASGI specification 3.0 has it."""

@@ -1,41 +1,172 @@
-"""A request's body read from ASGI, within bounds of bytes and time; a reply sent by ASGI."""
+"""A function as an ASGI application: bodies bounded in bytes and time, replies by ASGI.
+
+What ``gpfn run http`` promises of connections, heads and memory is then the server's part.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import monotonic
 from typing import Any
 
-from gpfn.call.contract import Reply
-from gpfn.call.encode import error_message, status_of
-from gpfn.deadline import Deadline
-from gpfn.errors import GpfnError, InvalidRequest, TooLarge
-from gpfn.http.writer import check_header
+from gpfn.call.contract import Call, Reply
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import InvalidRequest, TooLarge
+from gpfn.http.inflate import inflate, is_identity
+from gpfn.http.loop.exchange import is_request_id
 from gpfn.limits import Limits
+from gpfn.log import trace_id
 from gpfn.message import Message
+from gpfn.platforms.http.service import (
+    HttpService,
+    bad_headers,
+    failed,
+    is_empty,
+    response_headers,
+)
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
+__all__ = ["AsgiService", "Receive", "Scope", "Send"]
 
-__all__ = ["ClientGone", "Receive", "RequestBody", "Send", "failed", "send_reply"]
-
-
+Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_OWN_HEADERS = ("content-type", "content-length")
 _DRAIN_SECONDS = 5.0
 
 
-class ClientGone(Exception):
+class AsgiService:
+    """The ASGI side of a function; :class:`gpfn.platforms.http.adapter.AsgiApp` calls it."""
+
+    def __init__(self, service: HttpService) -> None:
+        self._service = service
+        self._most = service.settings.most_threads + service.settings.queue
+        self._async_calls = 0
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's scope, as the ASGI specification 3.0 has it."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003, "reason": "not a WebSocket"})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "lifespan.startup":
+            continue
+        window = self._service.settings.start_window
+        if not await self._service.readiness.wait(window):
+            self._service.log.warning(f"still opening the model after {window:g} s")
+        await send({"type": "lifespan.startup.complete"})
+        while (await receive())["type"] != "lifespan.shutdown":
+            continue
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, service = monotonic(), self._service
+        headers = tuple(
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in scope["headers"]
+        )
+        fields = dict(reversed(headers))
+        given = fields.get("x-request-id", "")
+        call_id = given if is_request_id(given) else uuid.uuid4().hex
+        incoming = _RequestBody(receive, fields)
+        try:
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            reply = service.route(scope["method"], path)
+            if reply is None:
+                reply = await self._call(headers, fields, incoming, call_id)
+        except _ClientGone:
+            service.log.info("the client went away", call=call_id)
+            return
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            reply = failed(error)
+        reply = await self._send(send, incoming, reply, call_id)
+        if reply.error is not None or scope["method"] == "POST":
+            seconds, sent = monotonic() - began, memoryview(reply.message.body).nbytes
+            service.count(reply, seconds)
+            trace = trace_id(headers)
+            service.log.call(call_id, reply, seconds, incoming.size, sent, trace=trace)
+        reply.release()
+
+    async def _call(
+        self,
+        headers: tuple[tuple[str, str], ...],
+        fields: Mapping[str, str],
+        incoming: _RequestBody,
+        call_id: str,
+    ) -> Reply:
+        service, function = self._service, self._service.function
+        seconds = service.settings.request_timeout
+        deadline = Deadline.after(seconds) if seconds else NEVER
+        others = tuple(pair for pair in headers if pair[0] not in _OWN_HEADERS)
+        body = await incoming.body(function.limits, deadline)
+        message = Message(body, fields.get("content-type", ""), others)
+        if not await service.readiness.wait(deadline.remaining() if seconds else None):
+            service.readiness.check()
+        call = Call(call_id, deadline, "http")
+        coding = fields.get("content-encoding", "")
+        if function.is_async and function.is_open and is_identity(coding):
+            return await self._await(message, call)
+
+        def work() -> Reply:
+            if is_identity(coding):
+                return function.answer(message, call)
+            whole = inflate(body, coding, function.limits.body_bytes)
+            return function.answer(message._replace(body=whole), call)
+
+        reply: Reply = await service.pool.run(work, deadline)
+        return reply
+
+    async def _await(self, message: Message, call: Call) -> Reply:
+        if self._async_calls >= self._most:
+            self._service.pool.refuse(self._async_calls)
+        self._async_calls += 1
+        try:
+            return await self._service.function.answer_async(message, call)
+        finally:
+            self._async_calls -= 1
+
+    async def _send(self, send: Send, incoming: _RequestBody, reply: Reply, call_id: str) -> Reply:
+        """Send a reply; returns what was sent: another one if a header of it is not valid."""
+        try:
+            headers = response_headers(reply)
+        except ValueError as error:
+            reply = bad_headers(error)
+            headers = response_headers(reply)
+        head = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+        head.append((b"x-request-id", call_id.encode("ascii")))
+        body = bytes(reply.message.body)
+        if not is_empty(reply):
+            head.append((b"content-length", b"%d" % len(body)))
+        if not incoming.complete:
+            head.append((b"connection", b"close"))
+        status = 204 if is_empty(reply) else reply.status
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        more = not incoming.complete
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+        if more:
+            # The reply goes out before all of the body has come. Keep receiving for a while: a
+            # client that is cut off while it still writes would never see the reply.
+            await incoming.drain()
+            await send({"type": "http.response.body", "body": b""})
+        return reply
+
+
+class _ClientGone(Exception):
     """The connection ended before the body did."""
 
 
-class RequestBody:
+class _RequestBody:
     """The body of one request; ``complete`` once all of it has been received."""
 
-    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+    def __init__(self, receive: Receive, fields: Mapping[str, str]) -> None:
         self._receive = receive
-        self._length = _length(headers)
+        self._length = _length(fields)
         self.size = 0  # bytes received until now
         self.complete = self._length == 0
 
@@ -43,7 +174,7 @@ class RequestBody:
         """Return the whole body.
 
         Raises TooLarge as soon as it is known to be over the limit, InvalidRequest (408)
-        when it has not arrived before the deadline, ClientGone.
+        when it has not arrived before the deadline, _ClientGone.
         """
         if self._length is not None and self._length > limits.body_bytes:
             raise _too_large(limits)
@@ -61,7 +192,7 @@ class RequestBody:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while not self.complete:
                     await self._next()
-        except (TimeoutError, ClientGone):
+        except (TimeoutError, _ClientGone):
             self.complete = True
 
     async def _read(self, limits: Limits) -> bytes:
@@ -77,7 +208,7 @@ class RequestBody:
     async def _next(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise _ClientGone
         self.complete = not message.get("more_body", False)
         piece: bytes = message.get("body", b"")
         self.size += len(piece)
@@ -90,66 +221,9 @@ def _too_large(limits: Limits) -> TooLarge:
     )
 
 
-def _length(headers: Mapping[bytes, bytes]) -> int | None:
+def _length(fields: Mapping[str, str]) -> int | None:
     """Return the stated length of the body, None when it is not stated."""
-    if b"transfer-encoding" in headers:
+    if "transfer-encoding" in fields:
         return None
-    stated = headers.get(b"content-length", b"0")
-    return int(stated) if stated.isdigit() else None
-
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_OURS = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
-"""Headers that say how a reply is framed. The server writes them, whatever a function sets."""
-
-
-def failed(error: BaseException, *headers: tuple[str, str]) -> Reply:
-    """Return the reply with the error document of ``error`` and these headers besides."""
-    message = error_message(error)
-    return Reply(
-        message._replace(headers=(*message.headers, *headers)), status_of(error), error=error
-    )
-
-
-async def send_reply(send: Send, reply: Reply, *, close: bool = False, last: bool = True) -> Reply:
-    """Send a reply; returns what was sent: another one if a header of it is not valid.
-
-    ``last=False`` leaves the response open after its last byte, so that the caller can
-    still receive; :func:`finish` ends it.
-    """
-    try:
-        head = list(_head(reply))
-    except ValueError as error:
-        reply = failed(GpfnError(f"the function's reply has a bad header: {error}"))
-        head = list(_head(reply))
-    if close:
-        head.append((b"connection", b"close"))
-    status = 204 if _is_empty(reply) else reply.status
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    body = reply.message.body
-    data = body if isinstance(body, bytes) else bytes(body)
-    await send({"type": "http.response.body", "body": data, "more_body": not last})
-    return reply
-
-
-def _is_empty(reply: Reply) -> bool:
-    """Say whether a reply has neither data nor attributes of an event; it is sent as 204."""
-    message = reply.message
-    return reply.status == 200 and not (message.body or message.content_type or message.headers)
-
-
-def _head(reply: Reply) -> Iterable[tuple[bytes, bytes]]:
-    for name, value in _headers(reply.message):
-        check_header(name, value)
-        yield name.encode("ascii"), value.encode("latin-1")
-    if not _is_empty(reply):
-        yield b"content-length", b"%d" % memoryview(reply.message.body).nbytes
-
-
-def _headers(message: Message) -> Iterable[tuple[str, str]]:
-    if message.content_type:
-        yield "content-type", message.content_type
-    for name, value in message.headers:
-        if name.lower() not in _OURS:
-            yield name.lower(), value
+    stated = fields.get("content-length", "0")
+    return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 19 else None
