@@ -180,7 +180,10 @@ def status(port: int, path: str, *, until: int | None = None) -> int:
             ("-m", "forecast", "--threads", "0"),
             "--threads: expected a whole number above 0 or auto",
         ),
-        (("-m", "forecast", "--workers", "-1"), "--workers: expected a whole number above 0"),
+        (
+            ("-m", "forecast", "--workers", "-1"),
+            "--workers: expected a whole number from 1 to 4096",
+        ),
         (("-m", "forecast", "-o", "other", "-l", "127.0.0.1:0"), "other"),
         (("-m", "forecast", "-l", "0.0.0.0:0", "--allow-shutdown"), "loopback"),
     ],

@@ -38,7 +38,7 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(model: Model, **options: Any) -> Iterator[Served]:
-    settings = ServerSettings(port=0, workers=2)
+    settings = ServerSettings(port=0, threads=2)
     service = Service(settings, version="0")
     service.ready(model)
     server = Server(service, settings)
@@ -51,6 +51,7 @@ def serving(model: Model, **options: Any) -> Iterator[Served]:
     finally:
         server.stop()
         thread.join(10)
+        server.close()
         model.close()
 
 

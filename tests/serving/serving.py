@@ -17,7 +17,7 @@ from gpfn.serving import Server, ServerSettings, Service
 from gpfn.serving.rowcache import Store
 from gpfn.tensors.spec import TensorSpec
 
-SETTINGS = ServerSettings(port=0, workers=2, queue=2, request_seconds=5, idle_seconds=5)
+SETTINGS = ServerSettings(port=0, threads=2, queue=2, request_seconds=5, idle_seconds=5)
 
 
 class Doubler:
@@ -89,7 +89,9 @@ def running(
     model: object | None = None, store: Store | None = None, **changes: object
 ) -> Iterator[Running]:
     settings = replace(SETTINGS, **changes)
-    service = Service(settings, version="test", store=store)
+    service = Service(settings, version="test")
+    if store is not None:
+        service.keep_rows(store)
     server = Server(service, settings)
     if model is not None:
         service.ready(model)
@@ -101,3 +103,4 @@ def running(
     finally:
         if thread.is_alive():
             run.stop()
+        server.close()

@@ -72,7 +72,7 @@ def test_a_client_that_drips_is_cut_off() -> None:
     with running(Doubler(), request_seconds=0.5) as run:
         started = time.monotonic()
         with socket.create_connection(("127.0.0.1", run.port), timeout=10) as sock:
-            sock.sendall(b"POST / HTTP/1.1\r\ncontent-length: 100\r\n\r\n")
+            sock.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
             with contextlib.suppress(OSError):  # the server closes, as it should
                 for _ in range(100):
                     sock.sendall(b"x")
@@ -86,17 +86,38 @@ def test_a_silent_client_is_closed_without_a_word() -> None:
         assert raw(run.port, b"") == b""
 
 
-def test_too_many_connections_are_turned_away() -> None:
+def test_idle_connections_give_way_to_new_ones() -> None:
     with running(Doubler(), connections=2) as run:
         held = [run.connect() for _ in range(2)]
         for connection in held:
             connection.request("GET", "/control/is_alive")
             connection.getresponse().read()
-        reply = raw(run.port, b"")
-        assert b" 503 " in reply.split(b"\r\n")[0]
-        assert b"retry-after: 1" in reply.lower()
+        np.testing.assert_array_equal(run.infer(X), X * 2)
+        assert held[0].sock.recv(1) == b"", "the one that was idle for longest"
         for connection in held:
             connection.close()
+
+
+def test_a_full_house_answers_only_what_is_vital() -> None:
+    inside, release = threading.Semaphore(0), threading.Event()
+
+    def hold(_: np.ndarray) -> None:
+        inside.release()
+        release.wait(10)
+
+    with running(Doubler(hold), connections=2) as run:
+        busy = [threading.Thread(target=run.infer, args=(X,)) for _ in range(2)]
+        for thread in busy:
+            thread.start()
+            assert inside.acquire(timeout=5)
+        try:
+            assert run.ask("GET", "/control/is_alive")[0] == 200
+            status, headers, _ = run.ask("POST", body=message(X))
+            assert (status, headers["retry-after"]) == (503, "1")
+        finally:
+            release.set()
+            for thread in busy:
+                thread.join()
 
 
 def test_a_full_queue_is_503_with_retry_after() -> None:
@@ -106,7 +127,7 @@ def test_a_full_queue_is_503_with_retry_after() -> None:
         inside.release()
         release.wait(10)
 
-    with running(Doubler(hold), workers=1, queue=0) as run:
+    with running(Doubler(hold), threads=1, queue=0) as run:
         first = threading.Thread(target=run.infer, args=(X,))
         first.start()
         assert inside.acquire(timeout=5)

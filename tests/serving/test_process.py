@@ -15,7 +15,7 @@ from gpfn.models import Model, open_model
 from gpfn.serving import ServerSettings
 from gpfn.serving.process import CacheSettings, model_digest, serve
 
-SETTINGS = ServerSettings(port=0, workers=1)
+SETTINGS = ServerSettings(port=0, threads=1)
 WINDOW = np.linspace(20, 30, 20, dtype=np.float32).reshape(1, 20, 1)
 
 
@@ -28,14 +28,14 @@ class Visitor:
         self.model: Model | None = None
         self._thread: threading.Thread | None = None
 
-    def __call__(self, model: Model, address: tuple[str, int]) -> None:
+    def __call__(self, model: Model, url: str) -> None:
         self.model = model
-        self._thread = threading.Thread(target=self._visit, args=address)
+        self._thread = threading.Thread(target=self._visit, args=(url,))
         self._thread.start()
 
-    def _visit(self, host: str, port: int) -> None:
+    def _visit(self, url: str) -> None:
         try:
-            self.answer = remote(f"http://{host}:{port}", self.question)
+            self.answer = remote(url, self.question)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 

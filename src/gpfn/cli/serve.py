@@ -16,7 +16,7 @@ from gpfn.settings import check_settings, parse_size, parse_whole, read_switch
 
 if TYPE_CHECKING:
     from gpfn.serving.process import CacheSettings
-    from gpfn.serving.service import ServerSettings
+    from gpfn.serving.settings import ServerSettings
 
 __all__ = ["EXAMPLES", "SUMMARY", "ListenAddress", "add_arguments", "run"]
 
@@ -62,8 +62,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("extra", nargs="*", help=argparse.SUPPRESS)
     ours = parser.add_argument_group("not in graphpipe-tf")
     ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
-    ours.add_argument("--workers", help="inferences at once (default: cores)")
-    ours.add_argument("--queue", help="inferences that wait before 503 (default: 64)")
+    ours.add_argument("--workers", help="processes that share the address (default: 1)")
+    ours.add_argument("--parallel", help="inferences over a millisecond that run at once in a "
+                      "process (default: cores)")  # fmt: skip
+    ours.add_argument("--queue", help="inferences that wait before 503 (default: 512)")
+    ours.add_argument(
+        "--unix", default="", metavar="PATH", help="a unix socket instead of --listen"
+    )
+    ours.add_argument("--tls-cert", default="", metavar="FILE", help="certificate chain; HTTPS "
+                      "with it, read again at SIGHUP")  # fmt: skip
+    ours.add_argument("--tls-key", default="", metavar="FILE", help="its key, unless it is in the "
+                      "same file")  # fmt: skip
     ours.add_argument("--cache-bytes", default="1GiB", help="limit of the row cache (%(default)s)")
     ours.add_argument("--allow-shutdown", action="store_true", help="answer /control/shutdown")
     ours.add_argument("--json", action="store_true", help="errors as JSON")
@@ -91,7 +100,7 @@ def _serve(args: argparse.Namespace, name: str) -> int:
     check_settings()
     threads = parse_threads(args.threads)
     settings = _settings(args, ListenAddress.parse(args.listen))
-    serve(
+    return serve(
         _model_file(name),
         settings,
         threads=threads,
@@ -99,7 +108,6 @@ def _serve(args: argparse.Namespace, name: str) -> int:
         outputs=_names(args.outputs, "GP_OUTPUTS"),
         cache=_cache(args),
     )
-    return 0
 
 
 def _model_file(name: str) -> str:
@@ -109,20 +117,26 @@ def _model_file(name: str) -> str:
 
 
 def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettings":
-    from gpfn.serving.service import ServerSettings
+    from gpfn.serving.settings import ServerSettings
 
     chosen: dict[str, Any] = {
-        name: parse_whole(text, field=f"--{name}", least=1)
-        for name in ("workers", "queue")
-        if (text := getattr(args, name)) is not None
+        name: parse_whole(text, field=f"--{flag}", least=1, most=4096)
+        for flag, name in _COUNTS.items()
+        if (text := getattr(args, flag)) is not None
     }
     return ServerSettings(
         host=address.host,
         port=address.port,
+        unix=args.unix,
+        certificate=args.tls_cert,
+        key=args.tls_key,
         allow_shutdown=args.allow_shutdown,
         verbose=args.verbose,
         **chosen,
     )
+
+
+_COUNTS = {"workers": "processes", "parallel": "threads", "queue": "queue"}
 
 
 def _cache(args: argparse.Namespace) -> "CacheSettings | None":

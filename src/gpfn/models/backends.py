@@ -66,6 +66,11 @@ class Backend(NamedTuple):
     that it is this kind, to None (another kind), "" (this kind) or what is damaged in it."""
     spelling: Callable[[str], bool] | None = None
     """Says whether a URI that is neither an address nor a file is spelled for it."""
+    computes_here: bool = False
+    """Whether a call only computes, in this process: how long one took then tells how long
+    another will take."""
+    survives_fork: bool = False
+    """Whether a model that was opened with one thread answers in a process forked after that."""
     extra: str = ""
     """The extra of gpfn that installs it; nothing when it comes with gpfn."""
     packages: tuple[str, ...] = ()
@@ -89,6 +94,8 @@ BACKENDS = (
         options=("threads", "inputs", "outputs", "signature"),
         suffixes=(".tflite",),
         magic=(4, b"TFL3"),
+        computes_here=True,
+        survives_fork=True,
         packages=("ai-edge-litert",),
     ),
     Backend(
@@ -98,6 +105,7 @@ BACKENDS = (
         opens="gpfn.models.tensorflow:open_saved_model",
         options=("threads", "inputs", "outputs", "signature"),
         folder=("saved_model.pb", "saved_model.pbtxt"),
+        computes_here=True,
         extra="tensorflow",
         packages=("tensorflow-cpu",),
     ),
@@ -108,6 +116,7 @@ BACKENDS = (
         opens="gpfn.models.tensorflow:open_frozen_graph",
         suffixes=(".pb",),
         recogniser="gpfn.models.filekind:recognise_frozen_graph",
+        computes_here=True,
         extra="tensorflow",
         packages=("tensorflow-cpu",),
     ),
@@ -118,6 +127,7 @@ BACKENDS = (
         opens="gpfn.models.onnx:OnnxModel",
         suffixes=(".onnx",),
         recogniser="gpfn.models.filekind:recognise_onnx",
+        computes_here=True,
         extra="onnx",
         packages=("onnxruntime",),
     ),

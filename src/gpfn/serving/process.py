@@ -1,10 +1,7 @@
 """A model server as one call: listen, open and warm the model up, serve, drain."""
 
-import hashlib
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -14,8 +11,10 @@ from gpfn.call.contract import Opened
 from gpfn.call.opening import Opening
 from gpfn.errors import SetupError
 from gpfn.log import Log
+from gpfn.metrics import Metrics
 from gpfn.serving.server import Server
-from gpfn.serving.service import ServerSettings, Service
+from gpfn.serving.service import Pace, Service
+from gpfn.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from gpfn.models.model import Model
     from gpfn.serving.rowstore import RowStore
 
-__all__ = ["CacheSettings", "model_digest", "serve"]
+__all__ = ["CacheSettings", "model_digest", "pace_of", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ def serve(
     outputs: Sequence[str] = (),
     cache: CacheSettings | None = None,
     log: Log | None = None,
-    on_ready: "Callable[[Model, tuple[str, int]], None]" = lambda _model, _address: None,
-) -> None:
+    on_ready: "Callable[[Model, str], None]" = lambda _model, _url: None,
+) -> int:
     """Serve a model until SIGTERM or SIGINT, then let running requests finish.
 
     Args:
@@ -56,38 +55,155 @@ def serve(
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
         log: Where records go; standard error in the form that GPFN_LOG names when None.
-        on_ready: Called with the model and the address once requests are answered.
+        on_ready: Called with the model and the URL once requests are answered.
+
+    Returns the exit code: 1 when one of several processes could not be set up.
 
     Raises:
         SetupError: The address cannot be listened on, or the cache not be used.
         GpfnError: The model cannot be opened.
     """
     settings, log = settings or ServerSettings(), log or Log("serve", _name(target))
-    store = None if cache is None else _row_store(target, cache, log)
-    opened: list[Model] = []
+    opener = _Opener(target, threads, inputs, outputs, log)
+    return _Served(opener, settings, cache, log, on_ready).run()
 
-    def opener() -> Opened:
-        model, times = _open(target, threads, inputs, outputs, log)
-        opened.append(model)
-        service.ready(model)
-        on_ready(model, server.address)
-        return times
 
-    try:
-        service = Service(settings, version=__version__, store=store, log=log)
-        server = Server(service, settings)
-        opening = Opening(opener, log, log_failures=False)
-        with _stopped_by_signals(server):
-            log.listening(server.url, always=settings.port == 0)
-            opening.begin(lambda: server.stop() if opening.failure else None)
-            server.serve()
+class _Served:
+    """One model and how it is served; opened in the process that serves it."""
+
+    def __init__(
+        self,
+        opener: "_Opener",
+        settings: ServerSettings,
+        cache: CacheSettings | None,
+        log: Log,
+        on_ready: "Callable[[Model, str], None]",
+    ) -> None:
+        self._opener = opener
+        self._settings = settings
+        self._cache = cache
+        self._log = log
+        self._on_ready = on_ready
+
+    def run(self) -> int:
+        """Serve in this process or by several; returns the exit code."""
+        count = self._settings.processes
+        metrics = Metrics(count)
+        service = Service(self._settings, version=__version__, log=self._log, metrics=metrics)
+        server = Server(service, self._settings)
+        unknown = not (self._settings.unix or self._settings.port)
+        self._log.listening(server.url, always=unknown)
+        try:
+            if count == 1:
+                self._serve(service, server)
+                return 0
+            from gpfn.http.loop.workers import Workers
+
+            def work(number: int) -> None:
+                metrics.begin(number)
+                self._serve(service, server)
+
+            if self._opener.survives_fork:
+                self._opener.open()  # once, and shared by all of them
+            return Workers(count, work, self._log, self._settings.drain_seconds + 5).run()
+        finally:
+            server.close()
+
+    def _serve(self, service: Service, server: Server) -> None:
+        if self._cache is not None:
+            service.keep_rows(_row_store(self._opener.target, self._cache, self._log))
+        opening = Opening(lambda: self._get_ready(service, server), self._log, log_failures=False)
+
+        def stop_if_it_failed() -> None:
+            if opening.failure is not None:
+                server.stop()
+
+        try:
+            server.serve(lambda: opening.begin(stop_if_it_failed), signals=True)
+        finally:
+            service.close()
         if opening.failure is not None:
             raise opening.failure
-        if opened and isinstance(target, str):
-            opened[0].close()
-    finally:
-        if store is not None:
-            store.close()
+        self._opener.close()
+
+    def _get_ready(self, service: Service, server: Server) -> Opened:
+        """Open the model, in a thread: the server says meanwhile that it is not ready."""
+        model, opened = self._opener.open()
+        service.ready(model, pace_of(model))
+        self._on_ready(model, server.url)
+        return opened
+
+
+class _Opener:
+    """Opens the model once, and closes it if it was opened here."""
+
+    def __init__(
+        self,
+        target: "str | Model | Callable[[np.ndarray], np.ndarray]",
+        threads: int | Literal["auto"],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        log: Log,
+    ) -> None:
+        self.target = target
+        self._threads = threads
+        self._names = (inputs, outputs)
+        self._log = log
+        self._opened: tuple[Model, Opened] | None = None
+
+    @property
+    def survives_fork(self) -> bool:
+        """Whether a model of that kind may be opened before processes part."""
+        from gpfn.models.open import backend_of
+
+        target = self.target
+        return isinstance(target, str) and self._threads == 1 and backend_of(target).survives_fork
+
+    def open(self) -> "tuple[Model, Opened]":
+        """Return the model, and how long opening it took."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        if self._opened is not None and isinstance(self.target, str):
+            self._opened[0].close()
+
+    def _open(self) -> "tuple[Model, Opened]":
+        from gpfn.models.cache import warm_up
+        from gpfn.models.open import open_model
+        from gpfn.models.python import PythonModel
+
+        target = self.target
+        began = time.perf_counter()
+        if isinstance(target, str):
+            inputs, outputs = self._names
+            model = open_model(target, threads=self._threads, inputs=inputs, outputs=outputs)
+        elif hasattr(target, "inputs"):
+            return cast("Model", target), Opened()
+        else:
+            return PythonModel(target), Opened()
+        loaded = time.perf_counter()
+        warmth = warm_up(model)
+        if warmth.error is not None:
+            self._log.warning(f"not warmed up: {warmth.error}")
+        warm = time.perf_counter() - loaded
+        return model, Opened(loaded - began, warm, f"{model.name}, {model.backend}")
+
+
+def pace_of(model: "Model") -> Pace:
+    """Return how long a warm inference takes, for a backend that computes and does not wait."""
+    from gpfn.models.backends import BACKENDS
+    from gpfn.models.cache import warm_up, zeros
+
+    if model.backend not in [row.runtime for row in BACKENDS if row.computes_here]:
+        return Pace()
+    warmths = [warm_up(model) for _ in range(3)]
+    if any(warmth.error is not None for warmth in warmths):
+        return Pace()
+    elements = sum(zeros(spec).size for spec in model.inputs)
+    return Pace(min(warmth.seconds for warmth in warmths), max(1, elements))
 
 
 def _name(target: object) -> str:
@@ -95,46 +211,6 @@ def _name(target: object) -> str:
     if isinstance(target, str):
         return target.partition("#")[0].rstrip("/").rpartition("/")[2]
     return str(getattr(target, "name", getattr(target, "__name__", "")))
-
-
-@contextmanager
-def _stopped_by_signals(server: Server) -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    woken = signal.set_wakeup_fd(server.wakeup_fd, warn_on_full_buffer=False)
-    handlers = [signal.signal(number, lambda *_: server.stop()) for number in numbers]
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(woken)
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
-        server.close()
-
-
-def _open(
-    target: "str | Model | Callable[[np.ndarray], np.ndarray]",
-    threads: int | Literal["auto"],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    log: Log,
-) -> "tuple[Model, Opened]":
-    from gpfn.models.cache import warm_up
-    from gpfn.models.open import open_model
-    from gpfn.models.python import PythonModel
-
-    began = time.perf_counter()
-    if isinstance(target, str):
-        model = open_model(target, threads=threads, inputs=inputs, outputs=outputs)
-    elif hasattr(target, "inputs"):
-        return cast("Model", target), Opened()
-    else:
-        return PythonModel(target), Opened()
-    loaded = time.perf_counter()
-    warmth = warm_up(model)
-    if warmth.error is not None:
-        log.warning(f"not warmed up: {warmth.error}")
-    warm = time.perf_counter() - loaded
-    return model, Opened(loaded - began, warm, f"{model.name}, {model.backend}")
 
 
 def _row_store(target: object, cache: CacheSettings, log: Log) -> "RowStore":
@@ -151,6 +227,8 @@ def _row_store(target: object, cache: CacheSettings, log: Log) -> "RowStore":
 
 def model_digest(path: Path) -> str:
     """Return a SHA-256 over a model file, or over the names and contents of its folder."""
+    import hashlib
+
     if path.is_file():
         return _file_digest(path)
     whole = hashlib.sha256()
@@ -160,5 +238,7 @@ def model_digest(path: Path) -> str:
 
 
 def _file_digest(path: Path) -> str:
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -34,6 +34,9 @@ class Store(Protocol):
     def put(self, rows: dict[bytes, bytes]) -> None:
         """Keep the values."""
 
+    def close(self) -> None:
+        """Let go of the place where they are."""
+
 
 def cached(store: Store, request: InferRequest, compute: _Compute, limits: Limits) -> InferResponse:
     """Answer a request whose names are complete, computing only rows not in the store.

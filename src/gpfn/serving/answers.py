@@ -1,0 +1,53 @@
+"""The forms that a model server's answers have.
+
+A reply to an error has a status other than 200, always. Its body is an InferResponse with
+``errors`` when the caller's Accept names ``application/vnd.graphpipe`` (our client does), and
+plain text otherwise: the clients of graphpipe-go and of PyPI's graphpipe print the body of such
+a reply as it is.
+"""
+
+from collections.abc import Sequence
+
+from gpfn.errors import GpfnError, Overloaded
+from gpfn.graphpipe.encode import encode_response
+from gpfn.graphpipe.messages import Error, InferResponse
+from gpfn.http.loop.exchange import Response
+from gpfn.media import GRAPHPIPE, OCTETS, TEXT_UTF8
+
+__all__ = ["failure", "graphpipe", "health", "page", "text"]
+
+_OCTETS = (("content-type", OCTETS),)
+_NAMED = (("content-type", GRAPHPIPE),)
+_TEXT = (("content-type", TEXT_UTF8),)
+
+
+def failure(error: BaseException, accept: str | None) -> Response:
+    """Return the reply to a failed request: a message or text, as ``accept`` says."""
+    known = error if isinstance(error, GpfnError) else GpfnError("internal error; see the log")
+    retry = (("retry-after", str(known.retry_after)),) if isinstance(known, Overloaded) else ()
+    if GRAPHPIPE not in (accept or ""):
+        response = text(known.status, str(known))
+    else:
+        message = InferResponse(errors=(Error(code=known.status, message=str(known)),))
+        response = graphpipe(known.status, encode_response(message), accept)
+    return response._replace(headers=(*response.headers, *retry))
+
+
+def page(media_type: str, text: bytes) -> Response:
+    """Return a document of that media type."""
+    return Response(200, (("content-type", media_type),), (text,))
+
+
+def graphpipe(status: int, buffers: Sequence[bytes | memoryview], accept: str | None) -> Response:
+    """Return a GraphPipe message; its media type is named to who named it."""
+    return Response(status, _NAMED if GRAPHPIPE in (accept or "") else _OCTETS, buffers)
+
+
+def text(status: int, line: str) -> Response:
+    """Return a line of text."""
+    return Response(status, _TEXT, (f"{line}\n".encode(),))
+
+
+def health(well: bool) -> Response:
+    """Return the answer to a question about health."""
+    return text(200, "ok") if well else text(503, "not ready")

@@ -1,0 +1,69 @@
+"""Where a model server listens, and its bounds."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpfn.http.loop.process import Endpoint
+from gpfn.http.loop.server import LoopSettings
+from gpfn.limits import Limits
+from gpfn.settings import read_size, read_whole
+
+__all__ = ["SERVER_BODY_BYTES", "SERVER_ELEMENTS", "ServerSettings"]
+
+SERVER_BODY_BYTES = 512 << 20
+SERVER_ELEMENTS = 128 << 20
+"""A model server's defaults where they are larger than a function's."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _limits() -> Limits:
+    return Limits.from_env(body_bytes=SERVER_BODY_BYTES, elements=SERVER_ELEMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where a model server listens, and its bounds; times are in seconds.
+
+    ``processes`` share the address. In each of them ``threads`` inferences that take over a
+    millisecond run at once and ``queue`` more may wait; a request beyond that is answered
+    503. ``request_seconds`` is the time for a body to come, and again for the answer.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 9000
+    unix: str = ""
+    certificate: str = ""
+    key: str = ""
+    processes: int = 1
+    threads: int = field(default_factory=_cores)
+    queue: int = 512
+    connections: int = field(default_factory=lambda: read_whole("GPFN_MAX_CONNECTIONS", 4096))
+    head_seconds: float = 10.0
+    idle_seconds: float = 75.0
+    request_seconds: float = 60.0
+    drain_seconds: float = 30.0
+    allow_shutdown: bool = False
+    verbose: bool = False
+    limits: Limits = field(default_factory=_limits)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return Endpoint(self.host, self.port, self.unix, self.certificate, self.key)
+
+    def loop(self, environ: Mapping[str, str] = os.environ) -> LoopSettings:
+        """Return the loop server's bounds; raises SetupError."""
+        most = self.limits.body_bytes
+        return LoopSettings(
+            connections=self.connections,
+            head_seconds=self.head_seconds,
+            body_seconds=self.request_seconds,
+            idle_seconds=self.idle_seconds,
+            write_seconds=self.request_seconds,
+            drain_seconds=self.drain_seconds,
+            body_bytes=max(most, read_size("GPFN_MAX_INFLIGHT_BYTES", 2 * most, environ=environ)),
+        )
