@@ -28,6 +28,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_BODY_TIMEOUT": "duration",
     "GPFN_CACHE_DIR": "text",
     "GPFN_CATALOGUE": "text",
+    "GPFN_EXTENSIONS": "text",
     "GPFN_HEAD_TIMEOUT": "duration",
     "GPFN_HEALTH_URL": "text",
     "GPFN_IDLE_TIMEOUT": "duration",

@@ -4,7 +4,7 @@ The pipeline (:mod:`gpfn.call.pipeline`) works on a :class:`Contract` and knows 
 platforms work on whatever is :class:`Answering` and know no function either.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from gpfn.call.callback import Callback
@@ -22,11 +22,16 @@ __all__ = ["Answering", "Call", "Contract", "Opened", "Reply", "answering"]
 
 
 class Call(NamedTuple):
-    """The circumstances of one call, as the platform told them."""
+    """The circumstances of one call, as the platform told them.
+
+    ``parameters`` are OpenWhisk's, those of its action, package and trigger among them;
+    empty on other platforms. Do not change them.
+    """
 
     id: str = ""
     deadline: Deadline = NEVER
     platform: str = "call"
+    parameters: Mapping[str, object] = {}
 
 
 class Reply(NamedTuple):

@@ -58,15 +58,23 @@ class Parsed:
     """A request that its platform has parsed from JSON already; it is not written back to bytes.
 
     An object with ``specversion`` is an event, a list of such objects a batch; anything else
-    is a plain JSON body. Duplicate members cannot be told any more.
+    is a plain JSON body, or an event's data where headers hold the event. Duplicate members
+    cannot be told any more.
     """
 
-    __slots__ = ("headers", "value")
+    __slots__ = ("headers", "mixed", "value")
 
-    def __init__(self, value: object, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Take a JSON value, which is not changed, and the transport's headers."""
+    def __init__(
+        self, value: object, headers: tuple[tuple[str, str], ...] = (), *, mixed: bool = False
+    ) -> None:
+        """Take a JSON value, which is not changed, and the transport's headers.
+
+        ``mixed`` says that its object may hold members that the caller did not send:
+        those that are no input are then set aside, not refused.
+        """
         self.value = value
         self.headers = headers
+        self.mixed = mixed
 
 
 def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -> Received:
@@ -79,11 +87,7 @@ def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -
     body, content_type, headers = request
     if takes == "message":
         return (Payload(body, content_type, headers=headers),), "plain"
-    if len(body) > limits.body_bytes:
-        raise TooLarge(
-            f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)",
-            field="body",
-        )
+    _check_size(body, limits)
     if _may_be_event(body, content_type, headers):
         from gpfn.events.modes import read
 
@@ -102,6 +106,10 @@ def _receive_parsed(request: Parsed, limits: Limits, takes: str) -> Received:
     if takes == "message":
         media_type = _MODES[is_event - is_batch]
         return (Payload(json_bytes(value), media_type, headers=headers),), "plain"
+    if headers and _has_event(headers):
+        found = receive(Message(json_bytes(value), JSON, headers), limits, takes)
+        found[0][0].mixed = request.mixed
+        return found
     if is_event:
         from gpfn.events.json_format import read_value
 
@@ -111,7 +119,25 @@ def _receive_parsed(request: Parsed, limits: Limits, takes: str) -> Received:
 
         events = read_values([dict(item) for item in value], limits.batch)
         return tuple([Payload.from_event(event, headers) for event in events]), "batch"
-    return (Payload.from_json(value, headers=headers),), "plain"
+    payload = Payload.from_json(value, headers=headers)
+    payload.mixed = request.mixed
+    return (payload,), "plain"
+
+
+def _has_event(headers: tuple[tuple[str, str], ...]) -> bool:
+    """Say whether headers may hold an event's attributes."""
+    for name, _ in headers:  # noqa: SIM110 - a loop is twice as fast
+        if name[:3] == "ce-":
+            return True
+    return False
+
+
+def _check_size(body: bytes | memoryview, limits: Limits) -> None:
+    if len(body) > limits.body_bytes:
+        raise TooLarge(
+            f"{len(body)} bytes; at most {limits.body_bytes} (GPFN_MAX_BODY_BYTES)",
+            field="body",
+        )
 
 
 def _is_event(value: Any) -> bool:
@@ -145,9 +171,8 @@ def _may_be_event(
         sniffed = base in _SNIFFED or base.endswith("+json")
     else:
         sniffed = True
-    for name, _ in headers:
-        if name[:3] == "ce-":
-            return True
+    if _has_event(headers):
+        return True
     if not sniffed:
         return False
     data = body if isinstance(body, bytes) else bytes(body)
@@ -205,8 +230,10 @@ def _from_json(
         from gpfn.tensors.nested import decode_nested
 
         return {specs[0].name: decode_nested(value, specs[0], limits, path=path)}
-    from gpfn.tensors.json_forms import decode_json, form_of
+    from gpfn.tensors.json_forms import decode_json, form_of, without_others
 
+    if payload.mixed:
+        value = without_others(value, specs)
     payload.form = form_of(value, specs)
     return decode_json(value, specs, limits, path=path)
 

@@ -38,6 +38,7 @@ class Payload:
         "form",
         "headers",
         "media_type",
+        "mixed",
         "outputs",
     )
 
@@ -58,6 +59,8 @@ class Payload:
         self.event = event
         self.headers = headers
         self.attributes: Mapping[str, str] = attributes or _NO_ATTRIBUTES
+        self.mixed = False
+        """Whether members of its JSON object may be a platform's: parameters of an action."""
         self.form = "nested"
         """Which of the JSON forms of tensors it had; arrays are answered in the same."""
         self.outputs: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Payload:
         payload.event = event
         payload.headers = headers
         payload.attributes = _NO_ATTRIBUTES
+        payload.mixed = False
         payload.form = "nested"
         payload.outputs = ()
         return payload

@@ -19,6 +19,7 @@ from gpfn.timestamps import is_timestamp
 
 __all__ = [
     "CORE",
+    "DOCUMENTED",
     "FORBIDDEN_CHARACTER",
     "MEDIA_TYPE",
     "NAME",
@@ -107,6 +108,16 @@ _USUAL = _TEXTS | {
     *("sequence", "expirytime", "dtype", "shape", "destination"),
 }
 """Names of texts met often enough to spare them the pattern."""
+
+DOCUMENTED = _USUAL | {
+    *("authtype", "authid", "authclaims", "dataclassification", "dataregulation", "datacategory"),
+    *("bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus", "bamptxcompleted"),
+    *("dataref", "deprecated", "deprecationfrom", "deprecationsunset", "deprecationmigration"),
+    *("opcuametadatamajorversion", "opcuametadataminorversion", "opcuastatus"),
+    *("recordedtime", "sampledrate", "sequencetype", "severitytext", "severitynumber"),
+    *("eventtypeversion", "nonfinite"),
+}
+"""Extensions that somebody has written down: the documented ones of CloudEvents, and ours."""
 
 # What producers send again and again, found valid for the attribute beside it: looking it
 # up costs a fifth of matching it. A few, and short ones: memory is not for callers.

@@ -6,13 +6,13 @@ JSON parsed before us, or writes it after us.
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import orjson
 
 from gpfn.errors import InvalidEvent, TooLarge
 from gpfn.events import legacy
-from gpfn.events.attributes import Value, check, judge, kind
+from gpfn.events.attributes import DOCUMENTED, RESERVED, Value, check, judge, kind
 from gpfn.events.event import ABSENT, Event
 from gpfn.events.json_text import encode, refuse_duplicates, scan, unreadable
 from gpfn.media import JSON, charset, is_json, is_text
@@ -23,11 +23,14 @@ __all__ = [
     "read_event",
     "read_value",
     "read_values",
+    "without_others",
     "write_batch",
     "write_event",
 ]
 
 
+_KNOWN = RESERVED | DOCUMENTED | legacy.MEMBERS_0_3
+_KNOWN_0_1 = DOCUMENTED | legacy.MEMBERS_0_1
 _SHORT = 4096  # bytes in which counting one by one is the faster way
 _BACKSLASH, _DEL = 0x5C, 0x7F
 
@@ -35,6 +38,20 @@ _BACKSLASH, _DEL = 0x5C, 0x7F
 def is_envelope(value: object) -> bool:
     """Say whether a JSON value is an event, or is one that is broken: it states a version."""
     return isinstance(value, dict) and ("specversion" in value or "cloudEventsVersion" in value)
+
+
+def without_others(
+    document: Mapping[str, object], extensions: Container[str] = ()
+) -> Mapping[str, object]:
+    """Return an envelope without the members that are not known to be an event's.
+
+    For a platform that adds members of its own to what it was sent. Known are attributes,
+    data, documented extensions and those in ``extensions``.
+    """
+    known = _KNOWN if "specversion" in document else _KNOWN_0_1
+    if document.keys() <= known:
+        return document
+    return {name: value for name, value in document.items() if name in known or name in extensions}
 
 
 def read_event(text: bytes) -> Event:

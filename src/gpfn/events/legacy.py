@@ -20,7 +20,14 @@ from gpfn.errors import InvalidEvent
 from gpfn.events.attributes import URI, URI_REFERENCE, kind, quoted
 from gpfn.media import is_json, is_text
 
-__all__ = ["HEADERS_0_1", "Translated", "original_name", "translate"]
+__all__ = [
+    "HEADERS_0_1",
+    "MEMBERS_0_1",
+    "MEMBERS_0_3",
+    "Translated",
+    "original_name",
+    "translate",
+]
 
 _FROM_0_1 = MappingProxyType(
     {
@@ -35,6 +42,12 @@ _FROM_0_1 = MappingProxyType(
 )
 _TO_0_1 = {new: old for old, new in _FROM_0_1.items()}
 _TO_0_1["specversion"] = "cloudEventsVersion"
+
+MEMBERS_0_1 = frozenset({"cloudEventsVersion", "data", "extensions", *_FROM_0_1})
+"""What an envelope of 0.1 may hold; extensions have a place of their own there."""
+
+MEMBERS_0_3 = frozenset({"datacontentencoding", "schemaurl"})
+"""What an envelope of 0.3 may hold and one of 1.0 may not."""
 
 HEADERS_0_1 = MappingProxyType({name.lower(): name for name in _FROM_0_1})
 """The attributes' names in 0.1 by the lower-case names that headers have."""

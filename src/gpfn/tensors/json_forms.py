@@ -25,10 +25,11 @@ from gpfn.tensors.nested import decode_nested
 from gpfn.tensors.shapes import check_shape, checked_shape, over_limit, shown, what
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Form", "decode_json", "form_of"]
+__all__ = ["Form", "decode_json", "form_of", "without_others"]
 
 _Array = npt.NDArray[np.generic]
 Form = Literal["nested", "named", "flat", "open-inference"]
+_FLAT = {"shape", "data", "dtype"}
 
 
 def decode_json(
@@ -63,6 +64,24 @@ def form_of(value: object, specs: Sequence[TensorSpec]) -> Form:
     if "inputs" in value and "inputs" not in names:
         return "open-inference"
     return "flat" if _is_flat(value) and not {"shape", "data"} <= names else "named"
+
+
+def without_others(value: object, specs: Sequence[TensorSpec]) -> object:
+    """Return what an object says of the inputs, one in which other members may stand too.
+
+    All inputs by name come before any other form. What is missing stays missing.
+    """
+    if type(value) is not dict:
+        return value
+    names = {spec.name for spec in specs}
+    if names == value.keys():
+        return value
+    if not names or not names <= value.keys():
+        form = form_of(value, specs)
+        if form == "open-inference":
+            return value  # which has members of its own beside the inputs
+        names = _FLAT if form == "flat" else names
+    return {name: item for name, item in value.items() if name in names}
 
 
 def _check_together(arrays: Mapping[str, _Array], limits: Limits, path: str) -> None:
@@ -120,7 +139,7 @@ def _one(value: object, spec: TensorSpec | None, limits: Limits, path: str) -> _
 
 def _flat(value: dict[str, object], spec: TensorSpec | None, limits: Limits, path: str) -> _Array:
     for key in value:
-        if key not in {"shape", "data", "dtype"}:
+        if key not in _FLAT:
             raise InvalidTensor(
                 "unknown; known: shape, data, dtype", field=f"{path}.{_shown_name(key)}"
             )

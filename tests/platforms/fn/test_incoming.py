@@ -20,6 +20,7 @@ def test_by_invoke_headers_come_as_they_were_sent() -> None:
     assert not incoming.by_trigger
     assert incoming.call.id == "01X"
     assert incoming.call.platform == "fn"
+    assert incoming.call.parameters == {}
     assert incoming.message.body == b"body"
     assert incoming.message.content_type == "a/b; c=d"
     assert incoming.message.headers == (

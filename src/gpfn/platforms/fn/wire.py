@@ -14,7 +14,7 @@ docs/errors.md has the table.
 Fn-Deadline: when the agent stops waiting, in RFC 3339 and whole seconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gpfn import __version__
@@ -39,6 +39,7 @@ __all__ = [
 PREFIX = "fn-http-h-"
 """What an HTTP trigger puts before the names of the caller's headers."""
 
+_NO_PARAMETERS: Mapping[str, object] = {}
 _UNTYPED = ("", TEXT, JSON)
 
 _OF_THE_CONNECTION = frozenset(
@@ -97,7 +98,7 @@ def read_call(headers: Headers, body: bytes | memoryview) -> FnCall:
     if intent == "cloudevent":
         content_type = _as_event(content_type, given)
     message = _new(Message, (body, content_type, tuple(given)))
-    call = _new(Call, (call_id, deadline, "fn"))
+    call = _new(Call, (call_id, deadline, "fn", _NO_PARAMETERS))
     incoming: FnCall = _new(FnCall, (message, call, by_trigger, headers))
     return incoming
 

@@ -38,7 +38,7 @@ def answer_parameters(
     The text is an object, or an array where parameters were one and the answer is.
     """
     began = perf_counter()
-    call = _call(Call, (activation.id, activation.deadline, "openwhisk"))
+    call = _call(Call, (activation.id, activation.deadline, "openwhisk", _own(parameters)))
     replies: list[Reply] = []
 
     def answer(request: Message | Parsed) -> Reply:
@@ -48,8 +48,8 @@ def answer_parameters(
     text, trace = b"", ""
     if not isinstance(parameters, dict):
         text = _json(answer(Parsed(parameters)), b"[{")
-    elif not _is_special(parameters):
-        text = _json(answer(Parsed(parameters)), b"{")
+    elif call.parameters is parameters:
+        text = _json(answer(Parsed(_input(parameters), mixed=True)), b"{")
         trace = trace_of(parameters) if "traceparent" in parameters else ""
     else:
         text, trace = _answer_special(parameters, answer), trace_of(parameters)
@@ -60,6 +60,26 @@ def answer_parameters(
         for reply in replies:
             reply.release()
     return text
+
+
+def _own(parameters: object) -> Mapping[str, object]:
+    """Return what a function may ask for: the very parameters when they hold nothing else."""
+    if not isinstance(parameters, dict):
+        return {}
+    if not _is_special(parameters):
+        return parameters
+    from gpfn.platforms.openwhisk import web
+
+    return web.without_request(parameters)
+
+
+def _input(parameters: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what counts of plain parameters: all of them, unless they are an event."""
+    if "specversion" in parameters or "cloudEventsVersion" in parameters:
+        from gpfn.platforms.openwhisk import web
+
+        return web.only_event(parameters)
+    return parameters
 
 
 def _answer_special(

@@ -5,6 +5,10 @@ object's members, a form's fields and the query's as parameters of their own; an
 body, and every body of a raw action, as ``__ow_body``. Here it is put together again. A
 trigger that was fired over HTTP leaves only its headers; the Kafka feed sends ``messages``.
 
+The platform merges the parameters of the action, its package and the trigger into what the
+caller sent. Which came from where cannot be told: in an event only known members count, and
+of a function's inputs only their names; :class:`gpfn.call.contract.Call` has all of them.
+
 ``__ow_body`` and a reply's ``body`` are bytes in JSON. The platform looks a media type up in
 a table of its own: text goes as text, anything else as base64, both ways. JSON goes in as
 base64 too (raw actions) and out as a value. A type that it does not know is text when it
@@ -14,6 +18,7 @@ has a charset, and binary without.
 from __future__ import annotations
 
 import binascii
+import os
 from collections.abc import Iterator, Mapping
 
 from gpfn.call.decode import Parsed, json_bytes
@@ -29,8 +34,10 @@ __all__ = [
     "is_kafka",
     "is_web",
     "kafka_requests",
+    "only_event",
     "request_of",
     "web_reply",
+    "without_request",
 ]
 
 _UNREAL = frozenset(
@@ -78,13 +85,27 @@ def request_of(parameters: Mapping[str, object]) -> Message | Parsed:
         return Message(decode_body(body, content_type), content_type, headers)
     if body is not None:  # a JSON array or number, which has no members to spread
         return Message(json_bytes(body), content_type or "application/json", headers)
-    plain = {name: value for name, value in parameters.items() if not name.startswith("__ow_")}
+    # a form's fields have become parameters like a JSON object's members
+    plain: Mapping[str, object] = without_request(parameters)
     if not plain and is_web(parameters):
         return Message(b"", content_type, headers)
-    # a form's fields have become parameters like a JSON object's members
-    if any(name.startswith("ce-") for name, _ in headers):  # an event in binary mode
-        return Message(json_bytes(plain), "application/json", headers)
-    return Parsed(plain, headers)
+    binary = any(name.startswith("ce-") for name, _ in headers)  # then these are its data
+    if not binary and ("specversion" in plain or "cloudEventsVersion" in plain):
+        plain = only_event(plain)
+    return Parsed(plain, headers, mixed=True)
+
+
+def without_request(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters that are none of the platform's."""
+    return {name: value for name, value in parameters.items() if not name.startswith("__ow_")}
+
+
+def only_event(parameters: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the members that are an event's: of extensions the documented, or declared ones."""
+    from gpfn.events.json_format import without_others
+
+    declared = os.environ.get("GPFN_EXTENSIONS", "")
+    return without_others(parameters, [name.strip() for name in declared.split(",")])
 
 
 def kafka_requests(parameters: Mapping[str, object]) -> Iterator[Message | Parsed]:
