@@ -80,6 +80,14 @@ def test_a_plain_result(status: int, body: bytes, expected: int) -> None:
     assert answer.failed == (expected != 200)
 
 
+@pytest.mark.parametrize("body", [b"null", b"5", b'"text"'])
+def test_a_result_that_openwhisk_does_not_take(body: bytes) -> None:
+    answer = from_action(200, body, "i", web=False)
+    assert answer.status == 502
+    says = "The action did not produce a valid JSON or JSON Array response: "
+    assert json.loads(answer.body) == {"error": says + body.decode()}
+
+
 @pytest.mark.parametrize(
     ("result", "status", "body"),
     [

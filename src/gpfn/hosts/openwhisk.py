@@ -38,6 +38,7 @@ SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 
 _OBJECT_TYPES = ("", "application/json", "text/plain")
 _TEXT_TYPES = ("application/javascript", "application/x-www-form-urlencoded", "application/xml")
+_NO_RESULT = "The action did not produce a valid JSON or JSON Array response"
 _START_SECONDS = 60.0  # an action's default timeout, which bounds /init
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -106,14 +107,17 @@ def _context(name: str, identifier: str, timeout: float) -> dict[str, str]:
 def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> InvocationResult:
     """Return what the caller gets for an action's reply.
 
-    An object with ``error`` is an application error, any status but 200 the developer's:
-    502 from the REST API. Of a web action's error the value is unwrapped as a response.
+    An object with ``error`` is an application error, any status but 200 the developer's,
+    and so is a result that is neither object nor array: 502 from the REST API. Of a web
+    action's error the value is unwrapped as a response.
     Raises BrokenReply for a result that OpenWhisk does not take.
     """
     try:
         result = json.loads(body)
     except ValueError as error:
         raise BrokenReply(f"the action's reply is not JSON: {error}") from None
+    if not web and status == 200 and not isinstance(result, dict | list):
+        status, body = 502, json.dumps({"error": f"{_NO_RESULT}: {body.decode()}"}).encode()
     failed = status != 200 or (isinstance(result, dict) and "error" in result)
     if not web or (failed and status != 200):
         headers = (("content-type", "application/json"),)

@@ -97,6 +97,8 @@ def test_base64_with_line_breaks(tmp_path: Path) -> None:
         (tarred(FROM_ECHO)[:-20], "broken archive"),
         (b"\x7fELF\x02\x01", "The code is an executable for Linux; this runtime takes Python."),
         (b"\x00\x01\x02", "The code is no zip and no tar archive; this runtime takes Python."),
+        (zipped({"exec": "#!/bin/sh\necho\n"}), "The code is a program called exec;"),
+        (zipped({"exec": b"\x7fELF\x02"}), "The code is a program called exec;"),
         (zipped({"__main__.py": "", "virtualenv/invalid.md": ""}),
          "Invalid virtualenv. Zip file does not include /virtualenv/bin/activate_this.py."),
     ],
@@ -108,6 +110,26 @@ def test_code_without_a_binary(tmp_path: Path, code: bytes, says: str) -> None:
         out, err = action.text(sentinels=1)
         assert out == ""
         assert says in err
+
+
+SAYING = "def main(args):\n    return {'from': %r}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"exec": SAYING % "exec"}, "exec"),
+        ({"exec": "#!/usr/bin/env python3\n" + SAYING % "exec"}, "exec"),
+        ({"exec": SAYING % "exec", "__main__.py": SAYING % "main"}, "exec"),
+        ({"exec": "from other import main\n", "other.py": SAYING % "other"}, "other"),
+        ({"exec": "#!/bin/bash\n", "exec__.py": "", "main__.py": SAYING % "main"}, "main"),
+    ],
+    ids=["alone", "shebang", "before main", "with another", "as -compile makes it"],
+)
+def test_code_that_is_called_exec(tmp_path: Path, files: dict[str, str], found: str) -> None:
+    with served(tmp_path) as action:
+        assert action.init(zipped(files)).status == 200
+        assert action.run().json() == {"from": found}
 
 
 def test_ten_gigabytes_of_zeros(tmp_path: Path) -> None:

@@ -125,6 +125,18 @@ def test_the_context_is_in_the_environment(tmp_path: Path) -> None:
         assert later["api_key"] is None, "what the activation before had is taken back"
 
 
+def test_which_runtime_it_is(tmp_path: Path) -> None:
+    code = "import os\ndef main(args):\n    return {'is': os.environ.get('__OW_EXECUTION_ENV')}\n"
+    for environ, found in (
+        ({"OW_EXECUTION_ENV": "me/python:3"}, "me/python:3"),
+        ({"OW_EXECUTION_ENV": "me/python:3", "__OW_EXECUTION_ENV": "another"}, "another"),
+        ({}, None),
+    ):
+        with served(tmp_path, environ=environ) as action:
+            assert action.init(code).status == 200
+            assert action.run({}, activation_id="1").json() == {"is": found}
+
+
 @pytest.mark.parametrize(
     "deadline", [0, 1.5, "soon", "", None, True, "nan", "1e999", [1], {"a": 1}, 10**20, "-5"]
 )

@@ -42,11 +42,11 @@ def test_an_init_of_nothing(body: bytes) -> None:
     assert Init.from_body(body) == Init("", False, "main", {})
 
 
-def test_variables_are_text_as_the_controller_makes_them() -> None:
+def test_variables_are_text_as_the_proxy_makes_them() -> None:
     env = {"s": "x", "n": None, "b": True, "i": 5, "f": 1.5, "o": {"a": [1]}}
     assert init(env=env).env == {
         "s": "x",
-        "n": "",
+        "n": "null",
         "b": "true",
         "i": "5",
         "f": "1.5",
@@ -68,6 +68,15 @@ def test_a_body_that_is_no_object(body: bytes, status: int) -> None:
     with pytest.raises(Refusal) as caught:
         parse_body(body)
     assert caught.value.answer.status == status
+
+
+@pytest.mark.parametrize("body", [b"[1]", b'"a"', b"{", b"\xff"])
+def test_an_init_that_is_no_object(body: bytes) -> None:
+    with pytest.raises(Refusal) as caught:
+        Init.from_body(body)
+    status, text = caught.value.answer
+    assert status == 400
+    assert b"Error unmarshaling request: " in text
 
 
 def test_errors_as_replies() -> None:

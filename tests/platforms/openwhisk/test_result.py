@@ -34,12 +34,16 @@ def action(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Action]:
 
 
 @pytest.mark.parametrize(
-    "expression", ["'text'", "None", "5", "{1, 2}", "(x for x in [])", "b'x'", "numpy.zeros(2)"]
+    "expression", ["'text'", "5", "True", "{1, 2}", "(x for x in [])", "b'x'", "numpy.zeros(2)"]
 )
 def test_a_result_that_is_no_dictionary(action: Action, expression: str) -> None:
     reply = action.run({"expression": expression})
     assert reply.status == 502
     assert reply.error == "The action did not return a dictionary or array."
+
+
+def test_none_is_null_as_from_the_stock_runtime(action: Action) -> None:
+    assert action.run({"expression": "None"}) == (200, b"null")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ class Action:
 
 
 _MODULE = "main__"  # the stock runtime's name for it
-_ENTRIES = ("__main__.py", "main__.py")  # what wsk sends, and what `-compile` of the stock makes
+# What the stock runtime takes first, what wsk sends, and what `-compile` of the stock makes.
+_ENTRIES = ("exec", "__main__.py", "main__.py")
 _ACTIVATE = ("virtualenv/bin/activate_this.py", "virtualenv/Scripts/activate_this.py")
 _ELF = b"\x7fELF"
 
@@ -143,12 +144,15 @@ def _place(init: Init, folder: str) -> str:
         return _unpack(code, folder)
     is_elf = code.startswith(_ELF)
     if init.binary and (is_elf or not _is_text(code)):
-        kind = "an executable for Linux" if is_elf else "no zip and no tar archive"
-        raise Refusal(502, NO_BINARY, log=f"The code is {kind}; this runtime takes Python.")
-    file = os.path.join(folder, _ENTRIES[0])
+        raise _no_python("an executable for Linux" if is_elf else "no zip and no tar archive")
+    file = os.path.join(folder, "__main__.py")
     with open(file, "wb") as target:
         target.write(code)
     return file
+
+
+def _no_python(kind: str) -> Refusal:
+    return Refusal(502, NO_BINARY, log=f"The code is {kind}; this runtime takes Python.")
 
 
 def _is_text(code: bytes) -> bool:
@@ -165,11 +169,21 @@ def _unpack(code: bytes, folder: str) -> str:
         unpack(code, folder, max_unpacked())
     except GpfnError as error:
         raise Refusal(502, NO_BINARY, log=str(error)) from None
-    for name in _ENTRIES:
-        file = os.path.join(folder, name)
-        if os.path.isfile(file):
+    files = [os.path.join(folder, name) for name in _ENTRIES]
+    files = [file for file in files if os.path.isfile(file)]
+    for file in files:
+        if not _is_program(file):
             return file
+    if files:
+        raise _no_python("a program called exec")
     raise Refusal(502, NO_BINARY, log="Zip file does not include __main__.py at its top.")
+
+
+def _is_program(file: str) -> bool:
+    """Say whether a file is started rather than imported, as the ``exec`` that -compile makes."""
+    with open(file, "rb") as source:
+        first = source.readline(256)
+    return first.startswith(_ELF) or (first.startswith(b"#!") and b"python" not in first)
 
 
 def _activate_virtualenv(folder: str) -> None:

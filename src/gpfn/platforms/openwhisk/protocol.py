@@ -3,10 +3,11 @@
 What an action may return, and the error for what it may not.
 
 A dictionary or an array of JSON: what Python's own ``json`` writes, as the platform's
-Python runtime does. Anything else gets the platform's own message and status 502. A
-dictionary that holds what JSON cannot (NaN, bytes, arrays, sets, dates) or that is too
-large is told as an application error with status 200: it may be the data of one call, and
-any other status would cost the warm container and the model in it.
+Python runtime does; None is ``null`` with status 200, which the platform then calls a
+developer error. Anything else gets the platform's own message and status 502. A dictionary
+that holds what JSON cannot (NaN, bytes, arrays, sets, dates) or that is too large is told
+as an application error with status 200: it may be the data of one call, and any other
+status would cost the warm container and the model in it.
 """
 
 from __future__ import annotations
@@ -90,18 +91,24 @@ def application_error(error: BaseException) -> Answer:
 
 
 def parse_body(body: bytes | memoryview) -> Mapping[str, object]:
-    """Return a body as an object; empty and ``null`` count as ``{}``. Raises Refusal."""
+    """Return the body of /run as an object; empty and ``null`` count as ``{}``.
+
+    Raises Refusal.
+    """
+    document = _parsed(body)
+    if not isinstance(document, dict):
+        raise Refusal(404, BAD_ARGUMENT)
+    return document
+
+
+def _parsed(body: bytes | memoryview) -> object:
     if not len(body):
         return {}
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, f"Error unmarshaling request: {error}") from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise Refusal(404, BAD_ARGUMENT)
-    return document
+    return {} if document is None else document
 
 
 class Init(NamedTuple):
@@ -115,7 +122,10 @@ class Init(NamedTuple):
     @classmethod
     def from_body(cls, body: bytes | memoryview) -> Init:
         """Read an /init body; absent, null and empty members have their defaults."""
-        value = parse_body(body).get("value") or {}
+        document = _parsed(body)
+        if not isinstance(document, dict):
+            raise _wrong("the body is not an object")
+        value = document.get("value") or {}
         if not isinstance(value, dict):
             raise _wrong("value is not an object")
         env, code, main = (value.get(name) for name in ("env", "code", "main"))
@@ -139,13 +149,13 @@ class Init(NamedTuple):
 
 
 def _texts(env: Mapping[str, object]) -> dict[str, str]:
-    """Return the variables as the controller would send them: all values are text."""
+    """Return the variables as text, as the platform's proxy makes it: null is ``null``."""
     texts = {}
     for name, value in env.items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         if not name or "=" in name or "\0" in name + text:
             raise _wrong(f"env has an impossible name or value: {name!r:.80}")
-        texts[name] = "" if value is None else text
+        texts[name] = text
     return texts
 
 
@@ -157,7 +167,7 @@ MAX_RESULT = 1 << 20
 """The platform's own limit; a longer result arrives there cut and marked as an error."""
 
 _DEPTH = 200
-_RESULTS = (dict, list, tuple)
+_RESULTS = (dict, list, tuple, type(None))
 _STRICTLY = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 

@@ -38,6 +38,7 @@ def main(
     """
     check_settings()
     settings = Settings.from_env()
+    _tell_environment()
     listening = _listen(host, read_whole("PORT", _PORT, most=65535) if port is None else port)
     streams = Streams()
     streams.install()
@@ -54,6 +55,13 @@ def main(
     exchange.close()
     streams.flush()
     return 0
+
+
+def _tell_environment() -> None:
+    """Tell an action which runtime it is in by the variable that the platform's has for it."""
+    name = os.environ.get("OW_EXECUTION_ENV")
+    if name:
+        os.environ.setdefault("__OW_EXECUTION_ENV", name)
 
 
 def _listen(host: str, port: int) -> socket:
