@@ -12,7 +12,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["NO_COLLECTOR", "REFUSED", "chunked", "growth", "sized", "status_of"]
+__all__ = [
+    "NO_COLLECTOR",
+    "REFUSED",
+    "chunked",
+    "growth",
+    "processor_seconds",
+    "sized",
+    "status_of",
+]
 
 NO_COLLECTOR = "import gc\n\ngc.set_threshold(0)\n"
 _CHUNK = 1 << 16
@@ -56,6 +64,12 @@ def growth(pid: int, again: Callable[[], object], times: int = 10) -> int:
     for _ in range(times):
         again()
     return _resident(pid) - before
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has spent."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> int:

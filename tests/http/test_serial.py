@@ -1,5 +1,6 @@
 """The server of one thread, with a real socket and nothing of any platform."""
 
+import errno
 import os
 import socket
 import threading
@@ -24,6 +25,7 @@ class Echo:
         self.running = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
+        self.troubles: list[str] = []
 
     def answer(self, request: Request) -> list[bytes | memoryview]:
         self.running.set()
@@ -34,19 +36,51 @@ class Echo:
     def refuse(self, error: GpfnError) -> list[bytes | memoryview]:
         return [response_head(error.status, (), 0, close=True)]
 
+    def warn(self, trouble: str) -> None:
+        self.troubles.append(trouble)
+
+
+class Listening:
+    """A listening socket of which accepting fails for a while."""
+
+    def __init__(self, listening: RawSocket, failures: int) -> None:
+        self.failures = failures
+        self.tried = 0
+        self._listening = listening
+        self.family = listening.family
+        self.fileno, self.setblocking = listening.fileno, listening.setblocking
+        self.close = listening.close
+
+    def _accept(self) -> tuple[int, object]:
+        self.tried += 1
+        if self.tried <= self.failures:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self._listening._accept()  # type: ignore[attr-defined,no-any-return] # no stub
+
 
 class Served:
     """A server on a thread, and its address."""
 
-    def __init__(self) -> None:
+    def __init__(self, failures: int = 0) -> None:
         listening = RawSocket(AF_INET, SOCK_STREAM)
         listening.bind(("127.0.0.1", 0))
         listening.listen(100)
         self.address = listening.getsockname()
         self.echo = Echo()
-        self.server = SerialServer(listening, self.echo, Limits(body_bytes=1000))
+        self.listening = Listening(listening, failures)
+        self.server = SerialServer(
+            self.listening,  # type: ignore[arg-type] # as much of a socket as it needs
+            self.echo,
+            Limits(body_bytes=1000),
+        )
         self.thread = threading.Thread(target=self.server.serve)
         self.thread.start()
+
+    def stop(self) -> None:
+        self.echo.go_on.set()
+        self.server.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=20)
@@ -56,10 +90,7 @@ class Served:
 def served() -> Iterator[Served]:
     running = Served()
     yield running
-    running.echo.go_on.set()
-    running.server.stop()
-    running.thread.join(20)
-    assert not running.thread.is_alive()
+    running.stop()
 
 
 def call(body: bytes, *lines: str) -> bytes:
@@ -131,6 +162,67 @@ def test_idle_connections_make_room(served: Served) -> None:
     assert crowd[0].recv(1) == b""
     for connection in crowd:
         connection.close()
+
+
+def test_the_connection_that_is_idle_for_longest_gives_way(served: Served) -> None:
+    first, second = served.connect(), served.connect()
+    for connection in (second, first, first):
+        connection.sendall(call(b"x"))
+        assert connection.recv(65536).endswith(b"x")
+    crowd = [served.connect() for _ in range(63)]
+    assert second.recv(1) == b"", "the first was used after it"
+    first.sendall(call(b"y"))
+    assert first.recv(65536).endswith(b"y")
+    for connection in (first, second, *crowd):
+        connection.close()
+
+
+def test_a_request_that_waits_for_its_turn_is_answered_in_any_crowd(served: Served) -> None:
+    served.echo.go_on.clear()
+    with served.connect() as running, served.connect() as waiting:
+        running.sendall(call(b"r"))
+        assert served.echo.running.wait(20)
+        waiting.sendall(call(b"w"))
+        crowd = [served.connect() for _ in range(80)]
+        for connection in crowd[60:]:
+            connection.sendall(call(b"c"))
+        served.echo.go_on.set()
+        assert running.recv(65536).endswith(b"r")
+        assert waiting.recv(65536).endswith(b"w")
+        for connection in crowd[60:]:
+            assert connection.recv(65536).endswith(b"c")
+        for connection in crowd:
+            connection.close()
+
+
+def test_without_a_file_for_a_connection_it_waits_and_says_so_once() -> None:
+    served = Served(failures=4)
+    began, spent = time.monotonic(), time.process_time()
+    with served.connect() as connection:
+        connection.sendall(call(b"x"))
+        assert connection.recv(65536).endswith(b"x")
+    assert time.monotonic() - began > 0.3, "ten times a second, it does not spin"
+    assert time.process_time() - spent < 0.2
+    assert served.listening.tried == 5
+    assert served.echo.troubles == ["cannot accept a connection: Too many open files"]
+    served.stop()
+
+
+def test_idle_connections_give_way_where_files_are_few() -> None:
+    served = Served()
+    crowd = [served.connect() for _ in range(3)]
+    crowd[2].sendall(call(b"x"))
+    assert crowd[2].recv(65536).endswith(b"x"), "all three are accepted"
+    served.listening.failures = served.listening.tried + 1
+    with served.connect() as connection:
+        began = time.monotonic()
+        connection.sendall(call(b"x"))
+        assert connection.recv(65536).endswith(b"x")
+        assert time.monotonic() - began < 0.09, "there was no need to wait"
+    assert crowd[0].recv(1) == b""
+    for connection in crowd:
+        connection.close()
+    served.stop()
 
 
 def test_stopping_lets_the_running_request_end_and_those_that_have_come(served: Served) -> None:

@@ -3,7 +3,9 @@
 A platform that sends a process one request at a time may still open several connections,
 and a client may keep one open without sending anything. So a connection is read when it
 has something to read, a request is answered when it is complete, and no connection waits
-for another to close. There are no time-outs: the platform decides when to give up.
+for another to close. There are no time-outs: the platform decides when to give up. Where
+connections are too many, or files too few for another, the one that was idle for longest
+gives way; with nothing to give, none is accepted for a moment.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import os
 from _socket import SHUT_WR, SOCK_STREAM, socket  # the socket module costs 3 ms of a cold start
 from collections import deque
+from errno import EAGAIN, ECONNABORTED, EINTR
 from select import POLLIN, poll
+from time import monotonic
 
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.head import Request
@@ -35,12 +39,18 @@ if TYPE_CHECKING:
         def refuse(self, error: GpfnError) -> Buffers:
             """Answer a request that is not complete; the connection ends with it."""
 
+        def warn(self, trouble: str) -> None:
+            """Log what keeps the server from accepting connections."""
+
 
 __all__ = ["SerialServer"]
 
 _PIECE = 1 << 16
 _CONNECTIONS = 64  # of the 350 files that Fn lets a container have open
 _LAST_TURNS = 64
+_LEFT = (EAGAIN, ECONNABORTED, EINTR)  # the client went away before it was accepted
+_PAUSE_MILLISECONDS = 100  # without accepting, when nothing can give way
+_QUIET_SECONDS = 60.0  # between two warnings
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -59,6 +69,8 @@ class SerialServer:
         self._complete: deque[tuple[_OpenSocket, Request]] = deque()
         self.serving = False
         self.stopping = False
+        self._paused = False
+        self._warn_after = 0.0
         self._woken, self.wakeup_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = poll()
         self._poll.register(self._woken, POLLIN)
@@ -106,7 +118,13 @@ class SerialServer:
 
     def _take(self, milliseconds: int | None) -> bool:
         """Wait until something comes, and take it; returns whether anything came."""
+        if self._paused and milliseconds is None:
+            milliseconds = _PAUSE_MILLISECONDS
         ready = self._poll.poll(milliseconds)
+        if self._paused and self._listening is not None:
+            self._poll.register(self._listening, POLLIN)
+            self._paused = False
+        accepting = False
         for descriptor, _ in ready:
             connection = self._connections.get(descriptor)
             if connection is not None:
@@ -114,7 +132,9 @@ class SerialServer:
             elif descriptor == self._woken:
                 os.read(self._woken, 64)
             else:
-                self._accept()
+                accepting = True
+        if accepting:  # last: it may close a connection and give its number to another
+            self._accept()
         return bool(ready)
 
     def _accept(self) -> None:
@@ -122,17 +142,31 @@ class SerialServer:
         assert listening is not None, "it was registered"  # noqa: S101
         try:
             descriptor, _ = listening._accept()  # type: ignore[attr-defined] # no stub has it
-        except OSError:
-            return  # the client left before it was accepted
+        except OSError as error:
+            if error.errno not in _LEFT:
+                self._starve(listening, error)
+            return
         if len(self._connections) >= _CONNECTIONS:
             self._make_room()
         accepted = socket(listening.family, SOCK_STREAM, 0, descriptor)  # which blocks, on Linux
         self._connections[descriptor] = _OpenSocket(accepted, self._limits)
         self._poll.register(descriptor, POLLIN)
 
-    def _make_room(self) -> None:
-        idle = [connection for connection in self._connections.values() if connection.idle]
-        self._drop((idle or list(self._connections.values()))[0])
+    def _starve(self, listening: socket, error: OSError) -> None:
+        """Make room where no file is left for a connection; without any, ask again later."""
+        if monotonic() >= self._warn_after:
+            self._warn_after = monotonic() + _QUIET_SECONDS
+            self._responder.warn(f"cannot accept a connection: {error.strerror}")
+        if not self._make_room():
+            self._poll.unregister(listening)
+            self._paused = True
+
+    def _make_room(self) -> bool:
+        """Close the connection that is idle for longest, else the slowest; say whether one was."""
+        others = [found for found in self._connections.values() if not found.waiting]
+        if others:
+            self._drop(next((found for found in others if found.idle), others[0]))
+        return bool(others)
 
     def _read(self, connection: _OpenSocket) -> None:
         try:
@@ -144,11 +178,20 @@ class SerialServer:
             self._lose(connection, error)
         else:
             if request is not None:
-                self._complete.append((connection, request))
+                self._enqueue(connection, request)
             elif not open_still:
                 self._drop(connection)
 
+    def _enqueue(self, connection: _OpenSocket, request: Request) -> None:
+        """Let a request be answered, and its connection be the last to give way."""
+        connection.waiting = True
+        if self._connections.get(connection.descriptor) is connection:
+            del self._connections[connection.descriptor]
+            self._connections[connection.descriptor] = connection
+        self._complete.append((connection, request))
+
     def _answer(self, connection: _OpenSocket, request: Request) -> None:
+        connection.waiting = False
         buffers = self._responder.answer(request)
         try:
             if len(buffers) == 1:  # as nearly every reply
@@ -164,7 +207,7 @@ class SerialServer:
             self._lose(connection, error)
             return
         if following is not None:
-            self._complete.append((connection, following))
+            self._enqueue(connection, following)
         elif not request.keep_alive:
             self._drop(connection)
 
@@ -205,18 +248,20 @@ class _OpenSocket:
     tells what was wrong would be lost.
     """
 
-    __slots__ = ("_continued", "_refused", "descriptor", "reader", "socket")
+    __slots__ = ("_continued", "_refused", "descriptor", "reader", "socket", "waiting")
 
     def __init__(self, connected: socket, limits: Limits) -> None:
         self.socket = connected
         self.descriptor = connected.fileno()
         self.reader = RequestReader(limits)
+        self.waiting = False
+        """Whether a request of it waits for its turn."""
         self._refused = False
         self._continued = False
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being read or answered on it."""
+        """Whether no request is being read on it."""
         return self._refused or not self.reader.in_request
 
     def receive(self) -> bool:

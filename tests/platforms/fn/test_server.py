@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import time
@@ -21,6 +22,7 @@ from tests.platforms.fn.container import (
     read_reply,
     trigger,
 )
+from tests.residue import processor_seconds
 
 FILES = Path(__file__).parent / "files"
 MIRROR = FILES / "mirror.py"
@@ -285,3 +287,17 @@ def test_stock_fdk_fails_where_we_do_not() -> None:
             while part := connection.recv(65536):
                 data += part
         assert data.count(b"HTTP/1.1 200") < 5
+
+
+def test_a_crowd_that_says_nothing_where_files_are_few() -> None:
+    with container(MIRROR) as running:
+        resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE, (24, 24))
+        crowd = [running.connect() for _ in range(60)]
+        for _ in range(3):
+            assert running.call(call_bytes(b"abc")).body == b"abc"
+        before = processor_seconds(running.process.pid)
+        time.sleep(0.5)
+        assert processor_seconds(running.process.pid) - before < 0.1, "it does not spin"
+        assert running.log.count("cannot accept a connection: Too many open files") == 1
+        for connection in crowd:
+            connection.close()

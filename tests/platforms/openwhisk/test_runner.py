@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.platforms.openwhisk.served import GPFN, Action, served
+from tests.residue import processor_seconds
 
 ECHO = "def main(args):\n    return args\n"
 SLOW = """
@@ -205,3 +207,19 @@ def test_text_that_was_never_flushed_is_written_at_the_end(tmp_path: Path) -> No
         assert action.init(code).status == 200
         assert action.stop() == 0
         assert action.out.read_text() == "no end"
+
+
+def test_a_crowd_that_says_nothing_where_files_are_few(tmp_path: Path) -> None:
+    with served(tmp_path) as action:
+        assert action.init(ECHO).status == 200
+        resource.prlimit(action.popen.pid, resource.RLIMIT_NOFILE, (24, 24))
+        crowd = [socket.create_connection(("127.0.0.1", action.port)) for _ in range(60)]
+        for number in range(3):
+            assert action.run({"n": number}).json() == {"n": number}
+        before = processor_seconds(action.popen.pid)
+        time.sleep(0.5)
+        assert processor_seconds(action.popen.pid) - before < 0.1, "it does not spin"
+        told, _ = action.text()
+        assert told.count("cannot accept a connection: Too many open files") == 1
+        for connection in crowd:
+            connection.close()

@@ -61,6 +61,10 @@ class FnExchange:
         self._began = time.perf_counter()
         return self._bytes(read_call(headers, b""), error_reply(error), close=True)
 
+    def warn(self, trouble: str) -> None:
+        """Log what keeps the server from accepting connections."""
+        self._log.warning(trouble)
+
     def sent(self) -> None:
         """Log what was answered last, now that nobody waits for it."""
         if self._out is not None:

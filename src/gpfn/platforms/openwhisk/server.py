@@ -97,6 +97,11 @@ class ActionExchange:
         """Answer what is no complete request."""
         return _bytes(failure(error.status, str(error)), close=True)
 
+    def warn(self, trouble: str) -> None:
+        """Log what keeps the server from accepting connections, at once."""
+        self._log.warning(trouble)
+        self._streams.flush()
+
     def _route(self, request: Request) -> Answer:
         path = request.target.partition("?")[0]
         if path not in ("/init", "/run"):
