@@ -2,6 +2,7 @@
 
 import pytest
 
+from gpfn import __version__
 from gpfn.call.contract import Reply
 from gpfn.errors import (
     BackendTimeout,
@@ -52,13 +53,23 @@ MIXED = (
     ("Connection", "close"),
     ("Content-Length", "9"),
     ("Transfer-Encoding", "chunked"),
+    ("Fn-Fdk-Version", "fdk-python/0.1.110"),
+    ("content-type", "c/d"),
 )
 
 
 def test_by_invoke_headers_go_out_as_they_are() -> None:
     headers = reply_headers(Reply(Message(b"", "a/b", MIXED)), by_trigger=False)
+    assert headers[0] == ("Fn-Fdk-Version", f"gpfn/{__version__}"), "said once"
     assert headers[1:] == [("Content-Type", "a/b"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
     assert headers[0][0] == "Fn-Fdk-Version"
+
+
+def test_a_type_that_stands_among_the_headers_only() -> None:
+    reply = Reply(Message(b"", "", (("Content-type", "a/b"),)))
+    for by_trigger in (False, True):
+        headers = reply_headers(reply, by_trigger=by_trigger)
+        assert [line for line in headers if "ype" in line[0]] == [("Content-Type", "a/b")]
 
 
 def test_by_trigger_every_header_but_the_type_is_wrapped_once() -> None:

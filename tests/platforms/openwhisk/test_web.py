@@ -139,6 +139,17 @@ def test_a_reply() -> None:
     }
 
 
+@pytest.mark.parametrize("content_type", ["text/csv", ""])
+def test_a_reply_has_one_type(content_type: str) -> None:
+    stated = content_type or "text/csv"
+    reply = Reply(Message(b"a,b", content_type, (("Content-Type", "text/csv"),)))
+    assert json.loads(web_reply(reply)) == {
+        "statusCode": 200,
+        "headers": {"content-type": stated},
+        "body": "a,b",
+    }
+
+
 def test_an_empty_reply_has_no_content_type() -> None:
     reply = json.loads(web_reply(Reply(Message(b""), 204)))
     assert reply == {"statusCode": 204, "headers": {}, "body": ""}

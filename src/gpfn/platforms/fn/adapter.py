@@ -9,7 +9,7 @@ from __future__ import annotations
 from gpfn.call.contract import Reply
 from gpfn.log import Log, trace_id
 from gpfn.platforms.fn.server import error_reply
-from gpfn.platforms.fn.wire import FnCall, read_call, socket_status
+from gpfn.platforms.fn.wire import FnCall, read_call, socket_status, stated_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,8 +86,11 @@ def _response(ctx: InvokeContext, incoming: FnCall, reply: Reply) -> Response:
     reply.release()
     status = socket_status(reply, by_trigger=incoming.by_trigger)
     message = reply.message
-    headers = {"Content-Type": message.content_type} if message.content_type else {}
+    content_type = message.content_type or stated_type(message.headers)
+    headers = {"Content-Type": content_type} if content_type else {}
     for name, value in message.headers:  # the FDK can send a name once only
+        if name.lower() in ("content-type", "fn-fdk-version"):
+            continue
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     response = Response(ctx, response_data=bytes(message.body), headers=headers, status_code=status)
     if incoming.by_trigger:

@@ -33,6 +33,7 @@ __all__ = [
     "read_call",
     "reply_headers",
     "socket_status",
+    "stated_type",
     "unwrap",
 ]
 
@@ -121,9 +122,18 @@ def _as_event(content_type: str, headers: list[tuple[str, str]]) -> str:
 
 
 _DROPPED = frozenset(
-    ("connection", "content-length", "fn-call-id", "keep-alive", "transfer-encoding", "upgrade")
+    (
+        "connection",
+        "content-length",
+        "content-type",  # which stands in front already
+        "fn-call-id",  # which the agent adds itself
+        "fn-fdk-version",  # which the FDK's Response sets to its own
+        "keep-alive",
+        "transfer-encoding",
+        "upgrade",
+    )
 )
-"""Headers that are not a function's to set; the agent adds Fn-Call-Id itself."""
+"""Headers of a reply that are not a function's to set, or were set already."""
 
 _OURS = ("Fn-Fdk-Version", f"gpfn/{__version__}")
 
@@ -148,13 +158,19 @@ def reply_headers(reply: Reply, *, by_trigger: bool) -> list[tuple[str, str]]:
     """Return the header lines of a reply, without its Content-Length."""
     message = reply.message
     headers = [_OURS]
-    if message.content_type:
-        headers.append(("Content-Type", message.content_type))
+    content_type = message.content_type or stated_type(message.headers)
+    if content_type:
+        headers.append(("Content-Type", content_type))
     if by_trigger:
         headers.extend(_wrapped(message.headers, reply.status))
     else:
         headers.extend(h for h in message.headers if h[0].lower() not in _DROPPED)
     return headers
+
+
+def stated_type(headers: Iterable[tuple[str, str]]) -> str:
+    """Return the media type that a function has put among its headers, if it has."""
+    return next((value for name, value in headers if name.lower() == "content-type"), "")
 
 
 def _wrapped(headers: Iterable[tuple[str, str]], status: int) -> list[tuple[str, str]]:

@@ -129,10 +129,13 @@ def web_reply(reply: Reply) -> bytes:
     import orjson
 
     body, content_type = bytes(reply.message.body), reply.message.content_type
+    content_type = content_type or _content_type(dict(reply.message.headers))
     headers: dict[str, object] = {}
     if body:
         headers["content-type"] = _plain_json(content_type) or "application/octet-stream"
     for name, value in reply.message.headers:
+        if name.lower() == "content-type":
+            continue  # which is there already, and a reply has one
         earlier = headers.get(name)
         headers[name] = value if earlier is None else [*_listed(earlier), value]
     response = {
