@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["load_module"]
+__all__ = ["begin_in_file", "load_module"]
 
 
 def load_module(name: str, file: str) -> "ModuleType":
@@ -26,3 +26,18 @@ def load_module(name: str, file: str) -> "ModuleType":
     sys.modules[name] = module
     loader.exec_module(module)
     return module
+
+
+def begin_in_file(error: BaseException) -> None:
+    """Cut the frames of whoever loaded a file off the trace of what the file raised.
+
+    None is left of an error that is told by its text alone, such as a SyntaxError.
+    """
+    trace = error.__traceback__
+    while trace is not None and _is_loader(str(trace.tb_frame.f_globals.get("__name__"))):
+        trace = trace.tb_next
+    error.__traceback__ = trace
+
+
+def _is_loader(name: str) -> bool:
+    return name.startswith(("gpfn.", "importlib.", "_frozen_importlib")) or name == "importlib"

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from traceback import extract_tb
 
 import pytest
 
@@ -63,6 +64,9 @@ def test_a_single_function_needs_no_name(folder: Path) -> None:
         folder / "func.py", "from gpfn import Function\nmine = Function(len, takes='payload')\n"
     )
     assert load_function(file, ("handler",)).name == "len"
+    assert load_function(file, ("app",)).name == "len"
+    with pytest.raises(SetupError, match="defines no yours; it defines Function, mine"):
+        load_function(file, ("yours",))
 
 
 def test_no_such_file(folder: Path) -> None:
@@ -107,6 +111,8 @@ def test_a_failing_import_says_why_and_where(
         assert says in raised.value.detail
         assert raised.value.field == file
         assert isinstance(raised.value.__cause__, cause)
+        frames = extract_tb(raised.value.__cause__.__traceback__)
+        assert not frames or frames[0].filename == file, "it begins in the user's file"
     write(folder / "func.py", "handler = 'mended, and longer than before'\n")
     assert load_target(file, ("handler",))
 

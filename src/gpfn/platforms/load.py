@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gpfn.call.contract import Answering, answering
 from gpfn.errors import SetupError
 from gpfn.log import resident
-from gpfn.source_file import load_module
+from gpfn.source_file import begin_in_file, load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["load_function", "load_target", "open_function"]
 
 
-def load_function(path: str, names: Sequence[str] = ("handler", "main", "app")) -> Answering:
+_USUAL = ("handler", "main", "app")  # what a file's adapter is called where nobody says
+
+
+def load_function(path: str, names: Sequence[str] = _USUAL) -> Answering:
     """Return the Function that the file at ``path`` declares under one of ``names``.
 
     The value may be the Function or one of its adapters. Raises SetupError as
@@ -40,7 +43,8 @@ def load_target(path: str, names: Sequence[str]) -> object:
     """Return what the file at ``path`` defines under the first of ``names`` that it has.
 
     A folder stands for its ``func.py``. Modules beside the file can be imported from it.
-    When none of the names is there and the file declares one Function, that is it.
+    When only usual names are asked for, none is there, and the file declares one Function,
+    that is it.
 
     Raises SetupError: no such file, no such name, or the import failed (the failure is
     the error's ``__cause__``, whose trace a runner logs).
@@ -52,7 +56,7 @@ def load_target(path: str, names: Sequence[str]) -> object:
             return getattr(module, name)
     values = vars(module).values()
     functions = {id(v): v for v in values if v is not None and answering(v) is v}
-    if len(functions) == 1:
+    if len(functions) == 1 and set(names) <= set(_USUAL):
         return next(iter(functions.values()))
     defined = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
     raise SetupError(f"defines no {' or '.join(names)}; it defines {defined}", field=file)
@@ -103,6 +107,7 @@ def _import(file: str) -> ModuleType:
         return load_module(name, file)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
+        begin_in_file(error)
         line = _line_in(file, error)
         detail = f"cannot be imported: {type(error).__name__}: {error}{line}"
         raise SetupError(detail, field=file) from error

@@ -128,7 +128,19 @@ def test_a_file_that_cannot_be_imported(tmp_path: Path) -> None:
     log = failed(file=broken)
     assert "cannot be imported: ModuleNotFoundError" in log
     assert "(line 2)" in log
-    assert "import nobody_has_this" in log  # the trace
+    told = [line.partition("fn - ")[2] for line in log.splitlines() if " error fn - " in line]
+    assert told == [
+        "Traceback (most recent call last):",
+        f'  File "{broken}", line 2, in <module>',
+        "    import nobody_has_this",
+        "ModuleNotFoundError: No module named 'nobody_has_this'",
+    ]
+
+
+def test_a_name_that_is_not_there_is_not_replaced_by_another(tmp_path: Path) -> None:
+    file = tmp_path / "func.py"
+    file.write_text("from gpfn import Function\nmine = Function(len, takes='payload')\n")
+    assert "defines no yours; it defines Function, mine" in failed("yours", file=file)
 
 
 @pytest.mark.parametrize("window", ["x", "-1", "1e9", "nan"])

@@ -24,6 +24,7 @@ from gpfn.errors import DeadlineExceeded, GpfnError
 from gpfn.message import Message
 from gpfn.platforms.fn.server import error_reply
 from gpfn.platforms.fn.wire import PREFIX, FnCall, unwrap
+from gpfn.source_file import begin_in_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class FdkStyle:
         try:
             message, status = self._call(incoming)
         except BaseException as error:  # noqa: BLE001 - sys.exit too is only a failed call here
+            begin_in_file(error)
             failure = _timed_out(error) if isinstance(error, TimeoutError) else error
             message, status, *_ = error_reply(failure)
         return Reply(message, status, (("handler", time.perf_counter() - began),), failure)

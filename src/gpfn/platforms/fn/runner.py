@@ -57,7 +57,7 @@ def main(path: str, handler: str = "handler") -> int:
         server.serve()
     except SetupError as error:
         if error.__cause__ is not None:
-            log.failure(error)
+            log.failure(error.__cause__)
         raise
     finally:
         listener.close()

@@ -15,7 +15,7 @@ from gpfn.call.contract import answering
 from gpfn.errors import GpfnError
 from gpfn.platforms.openwhisk.activation import Activation
 from gpfn.platforms.openwhisk.protocol import CANNOT_START, NO_BINARY, Init, Refusal
-from gpfn.source_file import load_module
+from gpfn.source_file import begin_in_file, load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -212,20 +212,9 @@ def _blaming_the_code(step: Callable[[], ModuleType]) -> ModuleType:
     except BaseException as error:
         from traceback import format_exception
 
-        _begin_in_user_code(error)
+        begin_in_file(error)
         log = "".join(format_exception(error)) + _advice(error)
         raise Refusal(502, CANNOT_START, log=log) from error
-
-
-def _begin_in_user_code(error: BaseException) -> None:
-    """Cut our own frames and the import system's off the trace, if others come after them."""
-    trace = error.__traceback__
-    while trace is not None:
-        name = str(trace.tb_frame.f_globals.get("__name__"))
-        if not name.startswith(("gpfn.platforms.openwhisk", "importlib", "_frozen_importlib")):
-            error.__traceback__ = trace
-            return
-        trace = trace.tb_next
 
 
 def _advice(error: BaseException) -> str:

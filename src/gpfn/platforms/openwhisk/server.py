@@ -32,6 +32,7 @@ from gpfn.platforms.openwhisk.protocol import (
     text_answer,
 )
 from gpfn.platforms.openwhisk.streams import Streams
+from gpfn.source_file import begin_in_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ class ActionExchange:
         except GpfnError as error:
             return application_error(error)
         except BaseException as error:  # noqa: BLE001 - whatever main raises is its own
+            begin_in_file(error)
             self._streams.say(_trace(error))
             return failure(200, str(error) or type(error).__name__)
         return result_answer(result, self._settings.result_bytes)
