@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gpfn.call.decode import receive
-from gpfn.errors import InvalidEvent, TooLarge
+from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
 from gpfn.limits import Limits
 from gpfn.message import Message
 
@@ -31,6 +31,22 @@ def test_form(message: Message, form: str) -> None:
     received = receive(message, Limits())
     assert received[1] == form
     assert (received[0][0].event is None) == (form == "plain")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "gzip, identity", ""])
+def test_a_body_that_is_compressed_still_is_refused(coding: str) -> None:
+    for headers in ((("content-encoding", coding),), (*HEADERS, ("content-encoding", coding))):
+        message = Message(b"[1]", "application/json", headers)
+        with pytest.raises(UnsupportedMedia) as raised:
+            receive(message, Limits())
+        assert (raised.value.field, raised.value.status) == ("content-encoding", 415)
+        [payload], _ = receive(message, Limits(), "message")
+        assert payload.header("content-encoding") == coding, "who takes messages decodes them"
+
+
+def test_a_body_that_says_it_is_not_compressed() -> None:
+    message = Message(b"[1]", "application/json", (("content-encoding", " Identity "),))
+    assert receive(message, Limits())[0][0].json() == [1]
 
 
 def test_a_broken_event_is_refused() -> None:

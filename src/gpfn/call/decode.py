@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpfn.call.payload import Payload
-from gpfn.errors import InvalidEvent, InvalidTensor, TooLarge
+from gpfn.errors import InvalidEvent, InvalidTensor, TooLarge, UnsupportedMedia
 from gpfn.media import (
     EVENT,
     EVENT_BATCH,
@@ -80,7 +80,8 @@ class Parsed:
 def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -> Received:
     """Tell events from plain bodies; a function that takes messages wants neither.
 
-    Raises InvalidEvent for an event that is broken, TooLarge for a body over the limit.
+    Raises InvalidEvent for an event that is broken, TooLarge for a body over the limit,
+    UnsupportedMedia for a body that is compressed still.
     """
     if isinstance(request, Parsed):
         return _receive_parsed(request, limits, takes)
@@ -88,6 +89,8 @@ def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -
     if takes == "message":
         return (Payload(body, content_type, headers=headers),), "plain"
     _check_size(body, limits)
+    if headers:
+        _check_coding(headers)
     if _may_be_event(body, content_type, headers):
         from gpfn.events.modes import read
 
@@ -96,6 +99,13 @@ def receive(request: Message | Parsed, limits: Limits, takes: str = "payload") -
             events, mode = found
             return tuple([Payload.from_event(event, headers) for event in events]), mode
     return (Payload(body, content_type, headers=headers),), "plain"
+
+
+def _check_coding(headers: tuple[tuple[str, str], ...]) -> None:
+    """Refuse a body that no platform has decoded: what it is would be guessed wrong."""
+    for name, value in headers:
+        if name == "content-encoding" and value.strip().lower() != "identity":
+            raise UnsupportedMedia("send the body without it", field="content-encoding")
 
 
 def _receive_parsed(request: Parsed, limits: Limits, takes: str) -> Received:

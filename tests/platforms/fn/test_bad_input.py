@@ -1,5 +1,6 @@
 """Whatever is sent to a served forecast: the answer names the fault, the next call succeeds."""
 
+import gzip
 import os
 import signal
 import socket
@@ -87,6 +88,9 @@ BAD = {
     "a media type that nobody reads": Bad(b"x", status=415, content_type="image/svg+xml"),
     "a GraphPipe message that is none": Bad(
         b"\x08\0\0\0garbage!", content_type="application/vnd.graphpipe"
+    ),
+    "compressed": Bad(
+        gzip.compress(GOOD), "content-encoding", status=415, headers=("Content-Encoding: gzip",)
     ),
     "too late": Bad(GOOD, "deadline", status=504, deadline="2020-01-01T00:00:00Z"),
 }

@@ -1,6 +1,7 @@
 """A Function as main(args): events, web requests, batches, failures, and what is logged."""
 
 import base64
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -107,6 +108,17 @@ def test_a_raw_web_action_with_bytes(probe: Action) -> None:
     body = base64.b64encode(bytes(range(256))).decode()
     found = answer(probe, web("image/png", __ow_body=body))
     assert found == {"statusCode": 200, "headers": {"content-type": "image/png"}, "body": body}
+
+
+def test_a_compressed_body_is_refused_as_everywhere(probe: Action) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    body = base64.b64encode(gzip.compress(b"[1]")).decode()
+    sent = {"__ow_method": "post", "__ow_headers": headers, "__ow_body": body}
+    reply = answer(probe, sent)["error"]
+    assert isinstance(reply, dict)
+    assert reply["statusCode"] == 415
+    error = reply["body"]["error"]
+    assert (error["type"], error["field"]) == ("unsupported-media", "content-encoding")
 
 
 def test_a_binary_event_through_a_web_action(probe: Action) -> None:
