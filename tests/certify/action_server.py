@@ -117,7 +117,9 @@ class ActionServer(ThreadingMixIn, HTTPServer):
             raise Refusal(403, "Missing main/no code to execute.")
         folder = tempfile.mkdtemp()
         file = place(value["code"], bool(value.get("binary")), folder)
-        os.environ.update(value.get("env") or {})
+        for name, text in (value.get("env") or {}).items():
+            compact = json.dumps(text, separators=(",", ":"))
+            os.environ[name] = text if isinstance(text, str) else compact
         os.chdir(folder)
         sys.path.insert(0, folder)
         self.main = load(file, value.get("main") or "main", folder)
@@ -152,7 +154,7 @@ class ActionServer(ThreadingMixIn, HTTPServer):
             return {"error": str(error)}
 
     def check(self, result: object) -> object:
-        if not isinstance(result, dict | list):
+        if not isinstance(result, dict | list | None):
             raise Refusal(502, "The action did not return a dictionary or array.")
         try:
             json.dumps(result, allow_nan=False)
@@ -199,6 +201,8 @@ def place(code: str, binary: bool, folder: str) -> str:
     else:
         with open(file, "wb") as target:
             target.write(data)
+    if os.path.isfile(os.path.join(folder, "exec")):
+        os.rename(os.path.join(folder, "exec"), file)
     if not os.path.isfile(file):
         raise Refusal(502, NO_BINARY, "Zip file does not include __main__.py")
     return file

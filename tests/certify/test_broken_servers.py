@@ -23,7 +23,7 @@ def test_replies_without_a_length_are_red() -> None:
 
 @pytest.mark.slow
 def test_missing_sentinels_and_dying_of_a_result_are_red() -> None:
-    outcomes = list(certify_openwhisk(server("broken_results"), 10, jobs=4))
+    outcomes = list(certify_openwhisk(server("broken_results"), 10, jobs=4, strict=True))
     failed = of(outcomes, "fail")
     assert set(failed) == {"A3", "A6", "A11", "C4", "D7", "F4", "F6", "F7"}
     assert "0 sentinels on stdout, expected 4" in failed["A6"]

@@ -23,7 +23,7 @@ def test_the_command_prints_a_table_and_exits_by_the_result() -> None:
     assert lines[0].startswith("pass  A4   a second /init")
     assert lines[0].endswith("BasicActionRunnerTests:191")
     assert lines[2].strip() == "the server brings no code of its own"
-    assert lines[-1] == "1 pass, 0 fail, 1 not applicable"
+    assert lines[-1] == "1 pass, 0 fail, 0 stricter, 1 not applicable"
     run = gpfn(f"{sys.executable} {HERE / 'broken_framing.py'}", "--only", "F1")
     assert run.returncode == 1
     assert "FAIL  F1" in run.stdout
@@ -38,7 +38,24 @@ def test_the_command_prints_json() -> None:
     assert (told["suite"], told["passed"]) == ("fn", False)
     found = {check["id"]: check for check in told["checks"]}
     assert found["L4"]["result"] == "fail"
-    assert {"id", "title", "source", "result", "reason", "seconds"} == set(found["L1"])
+    keys = {"id", "title", "source", "result", "reason", "seconds", "stricter"}
+    assert keys == set(found["L1"])
+
+
+def test_what_is_stricter_than_the_platform_is_no_failure_unless_asked_for() -> None:
+    subject = f"{sys.executable} {HERE / 'as_stock.py'}"
+    run = gpfn(subject, "--only", "F3,F9")
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith("more  F3   a deadline that is a number")
+    assert lines[2].strip() == "stricter than the platform, whose own runtime ends over it"
+    assert lines[-1] == "1 pass, 0 fail, 1 stricter, 0 not applicable"
+    told = json.loads(gpfn(subject, "--only", "F3", "--json").stdout)
+    assert told["passed"] is True
+    assert told["checks"][0]["result"] == "stricter"
+    asked = gpfn(subject, "--only", "F3", "--strict")
+    assert asked.returncode == 1
+    assert "FAIL  F3" in asked.stdout
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ __all__ = [
     "summary",
 ]
 
-Result = Literal["pass", "fail", "not applicable"]
+Result = Literal["pass", "fail", "stricter", "not applicable"]
 _S = TypeVar("_S")
 
 
@@ -50,18 +50,23 @@ class Check(Generic[_S]):
     """One thing that a platform relies on.
 
     ``source`` says where that is written: a file and line of the platform's, or a section
-    of its documentation.
+    of its documentation. ``stricter`` is set where the platform's own runtime fails it,
+    and says what that does instead.
     """
 
     id: str
     title: str
     source: str
     run: Callable[[_S], None]
+    stricter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a check; ``reason`` is empty when it passed."""
+    """What came of a check; ``reason`` is empty when it passed.
+
+    The result is ``stricter`` instead of ``fail`` where the platform's own runtime fails too.
+    """
 
     id: str
     title: str
@@ -69,6 +74,7 @@ class Outcome:
     result: Result
     reason: str = ""
     seconds: float = 0.0
+    stricter: str = ""
 
 
 class Checklist(Generic[_S]):
@@ -78,12 +84,12 @@ class Checklist(Generic[_S]):
         self.checks: list[Check[_S]] = []
 
     def __call__(
-        self, identifier: str, title: str, source: str
+        self, identifier: str, title: str, source: str, *, stricter: str = ""
     ) -> Callable[[Callable[[_S], None]], Callable[[_S], None]]:
         """Add a function to the list; it raises through expect() and not_applicable()."""
 
         def add(function: Callable[[_S], None]) -> Callable[[_S], None]:
-            self.checks.append(Check(identifier, title, source, function))
+            self.checks.append(Check(identifier, title, source, function, stricter))
             return function
 
         return add
@@ -101,15 +107,24 @@ def not_applicable(reason: str) -> NoReturn:
 
 
 def certify(
-    platform: str, subject: Subject, timeout: float, only: Sequence[str] = (), jobs: int = 1
+    platform: str,
+    subject: Subject,
+    timeout: float,
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    *,
+    strict: bool = False,
 ) -> Iterator[Outcome]:
     """Run a platform's checks on a subject, or those that ``only`` names; see run_checks().
 
     ``timeout`` is the seconds for one answer. Raises SetupError for a platform without checks.
     """
     starter = cast("Callable[[Subject, float], Any]", load_attribute(_suite(platform).starter))
-    jobs = 1 if subject.kind == "url" else jobs  # they all talk to the one server
-    return run_checks(load_checks(platform), starter(subject, timeout), only, jobs)
+    checks = load_checks(platform)
+    if subject.kind == "url":  # they all talk to one server, which what is stricter may end
+        jobs = 1
+        checks.sort(key=lambda check: bool(check.stricter))
+    return run_checks(checks, starter(subject, timeout), only, jobs, strict=strict)
 
 
 def load_checks(platform: str) -> list[Check[Any]]:
@@ -125,15 +140,21 @@ def _suite(platform: str) -> PlatformSuite:
 
 
 def run_checks(
-    checks: Sequence[Check[_S]], subject: _S, only: Sequence[str] = (), jobs: int = 1
+    checks: Sequence[Check[_S]],
+    subject: _S,
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    *,
+    strict: bool = False,
 ) -> Iterator[Outcome]:
     """Run the checks, ``jobs`` at a time; outcomes come in order, as soon as they are known.
 
     ``only`` are ids, or letters with which ids begin; all checks when there are none.
+    With ``strict`` also those have to pass that the platform's own runtime fails.
     """
     chosen = [check for check in checks if not only or _is_among(check.id, only)]
     with ThreadPoolExecutor(jobs) as executor:
-        yield from executor.map(lambda check: _outcome(check, subject), chosen)
+        yield from executor.map(lambda check: _outcome(check, subject, strict), chosen)
 
 
 def _is_among(identifier: str, only: Sequence[str]) -> bool:
@@ -142,11 +163,14 @@ def _is_among(identifier: str, only: Sequence[str]) -> bool:
     )
 
 
-def _outcome(check: Check[_S], subject: _S) -> Outcome:
+def _outcome(check: Check[_S], subject: _S, strict: bool) -> Outcome:
     began = time.monotonic()
     result, reason = _run(check, subject)
+    if result == "fail" and check.stricter and not strict:
+        result = "stricter"
     seconds = time.monotonic() - began
-    return Outcome(check.id, check.title, check.source, result, reason, seconds)
+    named = (check.id, check.title, check.source)
+    return Outcome(*named, result, reason, seconds, check.stricter)
 
 
 def _run(check: Check[_S], subject: _S) -> tuple[Result, str]:
@@ -161,7 +185,8 @@ def _run(check: Check[_S], subject: _S) -> tuple[Result, str]:
     return "pass", ""
 
 
-_WORDS = {"pass": "pass", "fail": "FAIL", "not applicable": "n/a "}
+_WORDS = {"pass": "pass", "fail": "FAIL", "stricter": "more", "not applicable": "n/a "}
+_BELOW = "\n           "
 
 
 def line(outcome: Outcome) -> str:
@@ -169,11 +194,14 @@ def line(outcome: Outcome) -> str:
     text = f"{_WORDS[outcome.result]}  {outcome.id:4} {outcome.title:62}  {outcome.source}"
     if not outcome.reason:
         return text.rstrip()
-    return f"{text.rstrip()}\n           {outcome.reason}"
+    text = text.rstrip() + _BELOW + outcome.reason
+    if outcome.result == "stricter":
+        text += f"{_BELOW}stricter than the platform, whose own runtime {outcome.stricter}"
+    return text
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return how many passed, failed, and did not apply."""
+    """Return how many passed, failed, failed what is stricter, and did not apply."""
     counts = {word: sum(o.result == word for o in outcomes) for word in _WORDS}
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 

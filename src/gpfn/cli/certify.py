@@ -12,7 +12,7 @@ SUMMARY = "check any server or image against the contract of OpenWhisk or Fn"
 EXAMPLES = """\
 gpfn certify "gpfn run openwhisk"
 gpfn certify "gpfn run fn functions/forecast/func.py" --suite fn
-gpfn certify docker:me/classify:1 --json
+gpfn certify docker:me/classify:1 --strict --json
 gpfn certify http://127.0.0.1:8080
 """
 
@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="for an answer (%(default)s)",
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail as well over what the platform's own runtime does not do",
+    )
     parser.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
 
@@ -49,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     subject = parse_subject(args.subject)
     only = tuple(word.strip() for word in args.only.split(",") if word.strip())
     outcomes = []
-    for outcome in certify(args.suite, subject, args.timeout, only, args.jobs):
+    suite = certify(args.suite, subject, args.timeout, only, args.jobs, strict=args.strict)
+    for outcome in suite:
         outcomes.append(outcome)
         if not args.json:
             print_marked(line(outcome))

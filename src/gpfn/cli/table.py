@@ -25,6 +25,7 @@ STYLES: Mapping[str, str] = {
     "fails": "bold red",
     "FAIL": "bold red",
     "warns": "yellow",
+    "more": "yellow",
     "pass": "green",
     "n/a": "dim",
 }

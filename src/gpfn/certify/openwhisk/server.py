@@ -143,6 +143,35 @@ def _sentinels_after_failure(actions: ActionServers) -> None:
         action.expect_sentinels(1)
 
 
+@_check("D8", "a zip whose code is called exec", "python3Action/bin/compile:44")
+def _called_exec(actions: ActionServers) -> None:
+    with actions.fresh() as action:
+        code = zipped({"exec": "from echo import main\n", "echo.py": ECHO})
+        found = action.initialised(code, binary=True).result({"a": 1})
+        expect(found == {"a": 1}, f"got {found!r}")
+
+
+@_check("D9", "a result of None: null with 200, or refused; it lives on", "runHandler.go:84")
+def _none(actions: ActionServers) -> None:
+    with actions.fresh() as action:
+        action.initialised("def main(args):\n    return args.get('a')\n")
+        reply = action.run({})
+        told = reply.status == 502 or (reply.status == 200 and reply.json() is None)
+        expect(told, f"got {reply.shown()}")
+        found = action.result({"a": {"b": 1}})
+        expect(found == {"b": 1}, f"the next call gave {found!r}")
+
+
+@_check("D10", "variables of /init that are no text: as JSON", "actionProxy.go:95")
+def _odd_variables(actions: ActionServers) -> None:
+    code = "import os\ndef main(args):\n    return {name: os.environ[name] for name in 'ABCD'}\n"
+    with actions.fresh() as action:
+        env = {"A": None, "B": True, "C": 5, "D": {"e": [1]}}
+        found = action.initialised(code, env=env).result({})
+        texts = {"A": "null", "B": "true", "C": "5", "D": '{"e":[1]}'}
+        expect(found == texts, f"got {found!r}")
+
+
 def _all_at_once(
     action: ActionServer, values: Sequence[dict[str, object]]
 ) -> dict[object, ServerReply]:
@@ -171,8 +200,14 @@ def _expect_own_results(replies: dict[object, ServerReply], numbers: Sequence[in
         expect(own, f"call {number} got {reply.shown()}")
 
 
+_MIXES = "mixes calls at once up, and OpenWhisk sends it one at a time"
+
+
 @_check(
-    "E1", "calls at once: each gets its own result", "ConcurrencyTests:56; __OW_ALLOW_CONCURRENT"
+    "E1",
+    "calls at once: each gets its own result",
+    "ConcurrencyTests:56; __OW_ALLOW_CONCURRENT",
+    stricter=_MIXES,
 )
 def _concurrent(actions: ActionServers) -> None:
     with actions.fresh({"__OW_ALLOW_CONCURRENT": "true"}) as action:
@@ -181,7 +216,12 @@ def _concurrent(actions: ActionServers) -> None:
         _expect_own_results(replies, range(5))
 
 
-@_check("E2", "one that fails among them costs the others nothing", "ConcurrencyTests:96")
+@_check(
+    "E2",
+    "one that fails among them costs the others nothing",
+    "ConcurrencyTests:96",
+    stricter=_MIXES,
+)
 def _concurrent_failure(actions: ActionServers) -> None:
     with actions.fresh({"__OW_ALLOW_CONCURRENT": "true"}) as action:
         action.initialised(_PARALLEL)
