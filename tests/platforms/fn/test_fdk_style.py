@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from gpfn import __version__
 from tests.platforms.fn.container import (
     FDK,
     LATER,
@@ -62,8 +63,29 @@ def test_what_a_handler_may_return() -> None:
             reply = running.call(call_bytes(kind.encode()))
             assert (reply.status, reply.body) == (200, body), kind
             assert reply.header("content-type") == media_type, kind
-        for kind in ("object", "nan"):
-            assert running.call(call_bytes(kind.encode())).status == 502
+        for kind, says in (
+            ("object", b"returned a object, which is no reply"),
+            ("nan", b"returned what is not JSON: Out of range float values"),
+            ("bytes inside", b"returned what is not JSON: Object of type bytes"),
+        ):
+            reply = running.call(call_bytes(kind.encode()))
+            assert reply.status == 502
+            assert says in reply.body
+
+
+@pytest.mark.parametrize("by_trigger", [False, True])
+def test_a_response_of_the_fdks_own_says_one_version(tmp_path: Path, by_trigger: bool) -> None:
+    file = tmp_path / "func.py"
+    file.write_text(
+        "from fdk import response\n\n\ndef handler(ctx, data=None):\n"
+        "    return response.Response(ctx, response_data='x', headers={'Content-Type': 'a/b'})\n"
+    )
+    with container(file) as running:
+        reply = running.call(call_bytes(b"", *(trigger() if by_trigger else ())))
+    assert (reply.status, reply.body) == (200, b"x")
+    assert reply.all("fn-fdk-version") == [f"gpfn/{__version__}"]
+    assert reply.all("content-type") == ["a/b"]
+    assert not [name for name, _ in reply.headers if name.endswith("runtime")], "nobody's affair"
 
 
 def test_what_a_handler_may_return_is_what_the_fdk_sends() -> None:

@@ -54,6 +54,7 @@ MIXED = (
     ("Content-Length", "9"),
     ("Transfer-Encoding", "chunked"),
     ("Fn-Fdk-Version", "fdk-python/0.1.110"),
+    ("fn-fdk-runtime", "python/3.11.7 final"),
     ("content-type", "c/d"),
 )
 

@@ -226,5 +226,8 @@ def _body(result: object) -> tuple[bytes | memoryview, str]:
     if isinstance(result, dict | list | tuple | bool | int | float):
         import json  # unlike orjson it costs 2 ms of a cold start, not 13
 
-        return json.dumps(result, allow_nan=False).encode(), _JSON
+        try:
+            return json.dumps(result, allow_nan=False).encode(), _JSON
+        except (TypeError, ValueError, RecursionError) as error:
+            raise GpfnError(f"the handler returned what is not JSON: {error}") from None
     raise GpfnError(f"the handler returned a {type(result).__name__}, which is no reply")

@@ -127,7 +127,8 @@ _DROPPED = frozenset(
         "content-length",
         "content-type",  # which stands in front already
         "fn-call-id",  # which the agent adds itself
-        "fn-fdk-version",  # which the FDK's Response sets to its own
+        "fn-fdk-runtime",  # which the FDK's Response sets, this and the next
+        "fn-fdk-version",
         "keep-alive",
         "transfer-encoding",
         "upgrade",

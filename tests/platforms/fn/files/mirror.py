@@ -48,6 +48,7 @@ RESULTS = {
     "false": False,
     "object": object(),
     "nan": float("nan"),
+    "bytes inside": {"a": b"x"},
 }
 
 
