@@ -19,6 +19,7 @@ def main(args):
 """
 NO_CODE = "Missing main/no code to execute."
 MORE_THAN_ONCE = "Cannot initialize the action more than once."
+NO_BINARY = "The action failed to generate or locate a binary. See logs for details."
 CANNOT_START = "Cannot start action. Check logs for details."
 
 
@@ -181,7 +182,6 @@ def test_errors_of_the_actions_own_are_passed_on(tmp_path: Path) -> None:
     ("code", "says"),
     [
         ("import iamnotsupported", "No module named 'iamnotsupported'"),
-        ("10 PRINT 'Hello'", "SyntaxError"),
         ("raise ValueError('no')", "ValueError: no"),
         ("import sys\nsys.exit(1)", "Command exited abruptly during initialization."),
         ("def other(args):\n    return args", "main is not a function; there are: other"),
@@ -200,6 +200,22 @@ def test_code_that_cannot_be_started(tmp_path: Path, code: str, says: str) -> No
         assert action.run().error == "no action defined yet"
         assert action.init(ECHO).status == 200
         assert action.run({"a": 1}).json() == {"a": 1}
+
+
+def test_code_that_cannot_be_compiled(tmp_path: Path) -> None:
+    with served(tmp_path) as action:
+        reply = action.init("10 PRINT 'Hello'")
+        assert (reply.status, reply.error) == (502, NO_BINARY)
+        assert "SyntaxError: invalid syntax" in action.text(sentinels=1)[1]
+        reply = action.init(zipped({"__main__.py": "import other", "other.py": "10 PRINT"}))
+        assert (reply.status, reply.error) == (502, CANNOT_START), "it is not looked into"
+
+
+def test_an_action_has_no_arguments_of_a_command_line(tmp_path: Path) -> None:
+    code = "import sys\ndef main(args):\n    return {'more': sys.argv[1:]}\n"
+    with served(tmp_path) as action:
+        assert action.init(code).status == 200
+        assert action.run().json() == {"more": []}
 
 
 def test_exiting_in_a_call(tmp_path: Path) -> None:

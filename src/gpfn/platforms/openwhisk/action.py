@@ -214,7 +214,9 @@ def _blaming_the_code(step: Callable[[], ModuleType]) -> ModuleType:
 
         begin_in_file(error)
         log = "".join(format_exception(error)) + _advice(error)
-        raise Refusal(502, CANNOT_START, log=log) from error
+        # what cannot be compiled fails earlier in the platform's runtime, with another message
+        compiled = not isinstance(error, SyntaxError) or error.__traceback__ is not None
+        raise Refusal(502, CANNOT_START if compiled else NO_BINARY, log=log) from error
 
 
 def _advice(error: BaseException) -> str:

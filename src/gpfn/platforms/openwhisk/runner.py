@@ -39,6 +39,7 @@ def main(
     check_settings()
     settings = Settings.from_env()
     _tell_environment()
+    del sys.argv[1:]  # an action has none under the platform's own runtime, and may look
     listening = _listen(host, read_whole("PORT", _PORT, most=65535) if port is None else port)
     streams = Streams()
     streams.install()
