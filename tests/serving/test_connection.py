@@ -153,7 +153,7 @@ def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
         busy.start()
         assert inside.acquire(timeout=5)
         run.server.stop()
-        time.sleep(0.2)
+        time.sleep(0.6)  # a moment in which callers may still hear that there is an end
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", run.port), timeout=5)
         with pytest.raises((http.client.HTTPException, OSError)):

@@ -287,9 +287,3 @@ class LoopConnection(asyncio.BufferedProtocol):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-
-    def drain(self, *, unread: bool) -> None:
-        """Finish what has begun and take no further request; ``unread`` is in the socket."""
-        if self._closing or self.answering or self._reader.in_request or unread:
-            return
-        self.transport.close()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "Fields", "Response", "is_request_id"]
 
-_OF_THE_BODY = ("content-type", "content-length")
+_OF_THE_BODY = ("content-encoding", "content-length", "content-type")
 _LONGEST_ID = 128
 
 
@@ -29,9 +29,9 @@ class Response(NamedTuple):
 class Fields(NamedTuple):
     """What a request's headers say, looked up once for all requests with the same head.
 
-    ``by_name`` has the first of those that are repeated; ``others`` are all but Content-Type
-    and Content-Length; ``id`` is the caller's X-Request-Id if it can stand in a log, ``trace``
-    the W3C trace id if there is a valid one, otherwise "".
+    ``by_name`` has the first of those that are repeated; ``others`` are all that do not say
+    how the body is to be read; ``id`` is the caller's X-Request-Id if it can stand in a log,
+    ``trace`` the W3C trace id if there is a valid one, otherwise "".
     """
 
     by_name: Mapping[str, str] = {}

@@ -90,13 +90,21 @@ class WorkPool:
     def _submit(self, job: Job) -> None:
         if len(self._open) >= self._places:
             self.refuse(len(self._open))
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._team.finished = self._wake
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._begin(loop)
         self._open.add(job)
         if not self._coming:
-            self._loop.call_soon(self._hand_over)
+            loop.call_soon(self._hand_over)
         self._coming.append(job)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work for a loop; what another one that has ended waited for is forgotten."""
+        self._loop = loop
+        self._team.finished = self._wake
+        self._open.clear()
+        self._coming.clear()
+        self._watching = self._timing = False
 
     def _hand_over(self) -> None:
         """Give the jobs of this turn to the threads, and wait a moment for them."""

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -35,6 +36,8 @@ _RESERVE = 16
 _HANDSHAKE_SECONDS = 10.0
 _COMPLAINT_SECONDS = 60.0
 _DRAIN_LOOK_SECONDS = 0.02
+_LAST_CALL_SECONDS = 0.25
+_RECENT_SECONDS = 3.0
 DRAIN_SECONDS = 30.0
 
 
@@ -108,8 +111,9 @@ class LoopServer:
         self._log = log
         self._tls = tls
         self._connections: dict[LoopConnection, bool] = {}  # False: taken in a full house
+        self._connecting = 0  # accepted, and in TLS' handshake
         self._making: set[asyncio.Task[object]] = set()
-        self._yielding: list[tuple[LoopConnection, float]] = []
+        self._yielding: deque[tuple[LoopConnection, float]] = deque()
         self._ids = (os.urandom(6).hex(), count(1))
         self._complained = -_COMPLAINT_SECONDS
         self.stopped = asyncio.Event()
@@ -139,11 +143,12 @@ class LoopServer:
 
     def _admit(self, sock: socket.socket) -> None:
         """Take a new connection; another one may have to give way."""
-        if len(self._connections) + len(self._making) >= self.settings.connections:
+        if len(self._connections) + self._connecting >= self.settings.connections:
             self._make_room()
         if len(self._connections) >= self.settings.connections + _RESERVE:
             sock.close()
             return
+        self._connecting += 1
         task = self.loop.create_task(self._connect(sock))
         self._making.add(task)
         task.add_done_callback(self._making.discard)
@@ -158,6 +163,7 @@ class LoopServer:
                 ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
             )
             return
+        self._connecting -= 1
         sock.close()
 
     def _complain(self, text: str) -> None:
@@ -169,19 +175,20 @@ class LoopServer:
 
     def _make_room(self) -> None:
         """End the connection that has been idle for longest, else one that is slow to ask."""
+        if not self._yielding:
+            waiting = [one for one in self._connections if not one.answering]
+            waiting.sort(key=lambda one: (not one.idle, one.since))
+            self._yielding.extend((one, one.since) for one in waiting[:_RESERVE])
         while self._yielding:
-            connection, since = self._yielding.pop()
-            if connection in self._connections and connection.since == since:
+            connection, since = self._yielding.popleft()
+            unchanged = connection.since == since and not connection.answering
+            if unchanged and self._connections.pop(connection, None) is not None:
                 connection.transport.abort()
                 return
-        waiting = [one for one in self._connections if not one.answering]
-        waiting.sort(key=lambda one: (not one.idle, one.since), reverse=True)
-        self._yielding = [(one, one.since) for one in waiting[-_RESERVE:]]
-        if self._yielding:
-            self._yielding.pop()[0].transport.abort()
 
     def joined(self, connection: LoopConnection) -> None:
         """Count a connection."""
+        self._connecting -= 1
         self._connections[connection] = len(self._connections) < self.settings.connections
         self._open.set(len(self._connections))
 
@@ -241,9 +248,9 @@ class LoopServer:
         acceptor.close()
         if self._making:
             await asyncio.wait(self._making, timeout=1.0)
-        end = time.monotonic() + self.settings.drain_seconds
-        while self._connections and time.monotonic() < end:
-            self._close_idle()
+        began = time.monotonic()
+        while self._connections and time.monotonic() < began + self.settings.drain_seconds:
+            self._close_idle(everyone=time.monotonic() > began + _LAST_CALL_SECONDS)
             await asyncio.sleep(_DRAIN_LOOK_SECONDS)
         left = sum(one.answering for one in self._connections)
         if left:
@@ -251,8 +258,12 @@ class LoopServer:
         for connection in list(self._connections):
             connection.transport.abort()
 
-    def _close_idle(self) -> None:
-        """Close connections on which nothing was asked, also not in what lies in the socket."""
+    def _close_idle(self, *, everyone: bool) -> None:
+        """Close connections on which nothing is asked, also not in what lies in the socket.
+
+        Who has just been answered may ask again at once, and does not know yet that there
+        is an end; so not ``everyone`` at first.
+        """
         by_file = {
             one.transport.get_extra_info("socket").fileno(): one for one in self._connections
         }
@@ -261,7 +272,10 @@ class LoopServer:
             poll.register(descriptor, select.POLLIN)
         unread = {descriptor for descriptor, _ in poll.poll(0)}
         for descriptor, connection in by_file.items():
-            connection.drain(unread=descriptor in unread)
+            recent = self.clock - connection.since < _RECENT_SECONDS and not everyone
+            silent = connection.idle and not connection.closing and descriptor not in unread
+            if silent and not recent:
+                connection.transport.close()
 
     def _log_failure(self, _: object, context: dict[str, object]) -> None:
         """Log what asyncio could not tell anybody; asyncio's own logger has another form."""

@@ -33,7 +33,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_OWN_HEADERS = ("content-type", "content-length")
+_OWN_HEADERS = ("content-encoding", "content-length", "content-type")
 _DRAIN_SECONDS = 5.0
 
 

@@ -1,0 +1,187 @@
+"""The threads: bounded, woken when work waits, never begun too late, not in the way of an exit."""
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from typing import Any
+
+import pytest
+
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import DeadlineExceeded, Overloaded
+from gpfn.http.loop.pool import WorkPool
+
+
+def pool(threads: int, queue: int = 100) -> WorkPool:
+    return WorkPool(threads, queue)
+
+
+def test_what_it_returns_and_what_it_raises() -> None:
+    async def main() -> None:
+        work = pool(2)
+        assert await work.run(lambda: 7, NEVER) == 7
+        with pytest.raises(ZeroDivisionError):
+            await work.run(lambda: 1 // 0, NEVER)
+        with pytest.raises(TimeoutError, match="theirs"):
+            await work.run(raise_timeout, Deadline.after(5))
+        with pytest.raises(SystemExit):
+            await work.run(lambda: (_ for _ in ()).throw(SystemExit(3)), NEVER)
+
+    def raise_timeout() -> None:
+        raise TimeoutError("theirs")
+
+    asyncio.run(main())
+
+
+def test_short_work_keeps_one_thread_and_work_that_blocks_gets_more() -> None:
+    names: set[str] = set()
+
+    def work(seconds: float) -> None:
+        names.add(threading.current_thread().name)
+        if seconds:
+            time.sleep(seconds)
+
+    async def main() -> None:
+        team = pool(3)
+        for _ in range(20):
+            await asyncio.gather(*(team.run(lambda: work(0), NEVER) for _ in range(5)))
+        assert len(names) == 1
+        began = time.perf_counter()
+        await asyncio.gather(*(team.run(lambda: work(0.1), NEVER) for _ in range(9)))
+        assert len(names) == 3
+        assert time.perf_counter() - began < 0.8, "three at a time"
+
+    asyncio.run(main())
+
+
+def test_work_that_blocks_does_not_hold_up_the_loop() -> None:
+    async def main() -> None:
+        team = pool(2)
+        slow = [asyncio.create_task(team.run(lambda: time.sleep(0.5), NEVER)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        began = time.perf_counter()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert time.perf_counter() - began < 0.1
+        await asyncio.gather(*slow)
+
+    asyncio.run(main())
+
+
+def test_many_short_jobs_are_all_told() -> None:
+    async def main() -> None:
+        team = pool(2, queue=2000)
+        results = await asyncio.gather(*(team.run(lambda n=n: n, NEVER) for n in range(2000)))
+        assert results == list(range(2000))
+        assert team.load == 0
+
+    asyncio.run(main())
+
+
+def test_as_many_wait_as_may() -> None:
+    async def main() -> None:
+        team = pool(1, queue=2)
+        waiting = [asyncio.create_task(team.run(lambda: time.sleep(0.2), NEVER)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded, match="3 calls are running or waiting; GPFN_QUEUE"):
+            await team.run(lambda: None, NEVER)
+        await asyncio.gather(*waiting)
+        await team.run(lambda: None, NEVER)
+
+    asyncio.run(main())
+
+
+def test_what_waits_past_its_deadline_is_never_begun() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.3)
+
+    async def main() -> None:
+        team = pool(1)
+        began = time.perf_counter()
+        calls = [team.run(lambda n=n: work(n), Deadline.after(0.1)) for n in range(3)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(result) for result in results] == [DeadlineExceeded] * 3
+        assert time.perf_counter() - began < 0.29
+        await team.run(lambda: None, NEVER)
+        assert team.load == 0
+
+    asyncio.run(main())
+    assert begun == [0]
+
+
+def test_a_cancelled_call_is_never_begun() -> None:
+    begun: list[str] = []
+
+    async def main() -> None:
+        team = pool(1)
+        first = asyncio.create_task(team.run(lambda: time.sleep(0.2), NEVER))
+        second = asyncio.create_task(team.run(lambda: begun.append("second"), NEVER))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        await first
+        await team.run(lambda: None, NEVER)
+
+    asyncio.run(main())
+    assert begun == []
+
+
+def test_a_result_is_not_kept() -> None:
+    class Big:
+        pass
+
+    kept: list[weakref.ref[Any]] = []
+
+    def work() -> Big:
+        big = Big()
+        kept.append(weakref.ref(big))
+        return big
+
+    async def main() -> None:
+        await team.run(work, NEVER)
+        await asyncio.sleep(0.05)
+        gc.collect()
+        assert kept[0]() is None
+
+    team = pool(1)
+    asyncio.run(main())
+
+
+def test_a_thread_outlives_a_loop() -> None:
+    team = pool(1)
+
+    async def leave() -> None:
+        with pytest.raises(DeadlineExceeded):
+            await team.run(lambda: time.sleep(0.2), Deadline.after(0.05))
+
+    async def again() -> int:
+        done: int = await team.run(lambda: 1, NEVER)
+        return done
+
+    asyncio.run(leave())  # its loop is closed before the thread is done
+    assert asyncio.run(again()) == 1
+
+
+def test_without_a_thread_it_is_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        team = pool(2)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(Overloaded, match="no thread can be started"):
+                await team.run(lambda: 1, NEVER)
+        assert await team.run(lambda: 1, NEVER) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)  # one is enough
+            results = await asyncio.gather(
+                *(team.run(lambda: time.sleep(0.02), NEVER) for _ in range(4))
+            )
+            assert results == [None] * 4
+
+    asyncio.run(main())
