@@ -103,7 +103,8 @@ class Classifier:
         known = self._about(name, self._named(name, model), model)
         topk = _whole_number(options.get("topk"), self.topk, len(known.labels))
         data = _image_bytes(options, limits, call)
-        return Order(prepare(data, known.input, limits.pixels), topk, name)
+        tensor = prepare(data, known.input, limits.pixels, deadline=call.deadline)
+        return Order(tensor, topk, name)
 
     def predict(self, order: Order, model: "Model", call: Call) -> Scores:
         """Run the model; ``model`` is the default one, opened before the first call."""

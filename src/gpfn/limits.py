@@ -33,7 +33,7 @@ class Limits(NamedTuple):
     string_bytes: int = 4 * _MIB
     """Bytes in all strings of a call together."""
     pixels: int = 24_000_000
-    """Width times height of an image, before it is decoded."""
+    """Width times height of an image; decoding it takes at most 4 bytes for each."""
     batch: int = 1000
     """Events in one batch."""
 

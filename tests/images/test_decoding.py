@@ -73,11 +73,10 @@ def test_a_large_transparent_image_is_reduced_first() -> None:
     """Fails when white is laid under every pixel: that takes twice the picture's memory."""
     layers = Image.new("RGBA", (1000, 800), (10, 20, 30, 255))
     image = decode(encoded(layers, "PNG"), (96, 64), LIMIT)
-    assert image.size == (250, 200)
+    assert image.size == (200, 134)
     assert image.getpixel((9, 9)) == (10, 20, 30)
 
 
-@pytest.mark.filterwarnings(r"ignore:Corrupt EXIF")  # pytest undoes what a process does once
 def test_a_broken_orientation_leaves_the_picture() -> None:
     exif = b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(8)
     assert decoded(encoded(Image.fromarray(RED_LEFT), "JPEG", exif=exif)).shape == (64, 96, 3)
@@ -157,7 +156,8 @@ def test_only_the_plugin_that_is_needed_is_imported() -> None:
         "import io, sys\n"
         "from gpfn.images.decoding import decode\n"
         "from gpfn.errors import InvalidImage\n"
-        "for data in (b'GIF89a', b'no image', b'RIFF0000WEBP'):\n"
+        "webp = b'RIFF0000WEBPVP8L\\x08\\0\\0\\0\\x2f\\0\\0\\0\\0\\0\\0\\0'\n"
+        "for data in (b'GIF89a', b'no image', webp):\n"
         "    try: decode(data, (8, 8), 100)\n"
         "    except InvalidImage: pass\n"
         "print(*(name for name in sys.modules if name.endswith('Plugin')))\n"

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to upright RGB pixels, its size checked first."""
+"""From the bytes of an image file to upright RGB pixels, what that costs checked first."""
 
 import io
 import struct
@@ -7,92 +7,95 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidImage, MissingExtra, TooLarge
+from gpfn.images.kinds import Kind, kind_of
+from gpfn.images.outline import Outline, check
+from gpfn.images.pixels import Stored, upright_rgb
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
 __all__ = ["decode"]
 
-_READERS = (
-    (b"\xff\xd8\xff", b"", "JPEG", "JpegImagePlugin:JpegImageFile"),
-    (b"\x89PNG\r\n\x1a\n", b"", "PNG", "PngImagePlugin:PngImageFile"),
-    (b"RIFF", b"WEBP", "WebP", "WebPImagePlugin:WebPImageFile"),
-    (b"GIF87a", b"", "GIF", "GifImagePlugin:GifImageFile"),
-    (b"GIF89a", b"", "GIF", "GifImagePlugin:GifImageFile"),
-)
-"""How a file begins, what stands at byte 8, its format, and the class of Pillow that reads it.
-
-Pillow's own ``open`` imports its plugins first, all of them once a file is of none of the
-usual formats, which a cold start would wait for.
-"""
-
-_OTHERS = (
-    (b"%PDF", "a PDF document"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML document"),
-    (b"<!doctype html", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"BM", "a BMP image"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
-)
 _BROKEN = (
     *(OSError, ValueError, SyntaxError, EOFError, OverflowError),
     *(LookupError, TypeError, struct.error),
 )
 """What Pillow raises for damaged files; it documents only OSError."""
 
-_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-"""The Image.Transpose that undoes each EXIF orientation but the first, which is upright."""
+_BLOCK, _SMALL_BLOCK = 1 << 14, 1 << 8
+"""Bytes decoded at once, the deadline looked at between: of a PNG they are up to 16 MiB, and
+ten scans of a JPEG fit into the smaller one."""
+_READS = 100_000
+
+
+class _Feed(io.BytesIO):
+    """A file for Pillow that ends at the deadline, and one of endless small parts as well."""
+
+    def __init__(self, data: bytes, deadline: Deadline) -> None:
+        super().__init__(data)
+        self._deadline = deadline
+        self._reads_left = _READS + len(data) // _SMALL_BLOCK
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes. Raises DeadlineExceeded, ValueError after too many reads."""
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise ValueError("it has too many parts")
+        self._deadline.check("the image was decoded")
+        return super().read(size)
 
 
 def decode(
-    data: bytes | memoryview, size: tuple[int, int], max_pixels: int, *, field: str = "image"
+    data: bytes | memoryview,
+    size: tuple[int, int],
+    max_pixels: int,
+    *,
+    fit: str = "stretch",
+    deadline: Deadline = NEVER,
+    field: str = "image",
 ) -> "Image.Image":
-    """Return the image as RGB, upright by its EXIF orientation, at least ``size`` large.
+    """Return the image as RGB, upright as EXIF or XMP says, at least ``size`` large.
 
-    ``size`` is (width, height): a JPEG is decoded at the smallest of its reduced scales
-    that covers it, which is much faster; others come in full. The first frame of an
-    animation counts; what is transparent becomes white. Raises InvalidImage with the
-    reason, TooLarge by the header alone when it has more than ``max_pixels``.
+    ``size`` is (width, height). A larger image is reduced to less than four times that on
+    each side; with ``fit`` "crop" what stands out from the middle is cut off before. The
+    first frame of an animation counts; what is transparent becomes white.
+
+    Raises InvalidImage with the reason; TooLarge by the file's structure alone when it has
+    more than ``max_pixels`` or takes more than four bytes for each of these; DeadlineExceeded.
     """
     if not len(data):
         raise InvalidImage("empty file", field=field)
-    kind, reader = _reader(data, field)
+    data = bytes(data)
+    kind = kind_of(data, field)
     try:
-        image = _opened(reader, data, max_pixels, field)
-        with image:
-            _check_size(image, max_pixels, field)
-            return _upright_rgb(image, size)
+        outline = kind.examine(data)
+        if outline.orientation >= 5:  # 5 to 8 swap the sides
+            size = size[::-1]
+        check(outline, kind.name, size, max_pixels, field)
+        with _opened(kind, outline, deadline) as image:
+            actual = outline._replace(size=image.size)  # a frame may be larger than its GIF
+            check(actual, kind.name, size, max_pixels, field)
+            stored = _loaded(image, kind, outline, size, deadline)
+            return upright_rgb(stored, size, fit, outline.orientation)
     except _BROKEN as error:
-        raise InvalidImage(f"damaged {kind} file: {error}", field=field) from None
+        raise InvalidImage(f"damaged {kind.name} file: {error}", field=field) from None
 
 
-def _reader(data: bytes | memoryview, field: str) -> tuple[str, str]:
-    start = bytes(data[:512])
-    for beginning, inner, kind, reader in _READERS:
-        if start.startswith(beginning) and start[8:].startswith(inner):
-            return kind, reader
-    raise InvalidImage(_what_it_is(start), field=field)
-
-
-def _opened(
-    reader: str, data: bytes | memoryview, max_pixels: int, field: str
-) -> "ImageFile.ImageFile":
-    """Read a file's header; its size is known then."""
+def _opened(kind: Kind, outline: Outline, deadline: Deadline) -> "ImageFile.ImageFile":
+    """Let Pillow read the file's header."""
     try:
         from PIL.Image import DecompressionBombError
     except ImportError:
         raise MissingExtra("Pillow", "images") from None
     _keep_pillow_quiet()
-    module, _, name = reader.partition(":")
+    module, _, name = kind.reader.partition(":")
     try:
-        made = getattr(import_module(f"PIL.{module}"), name)(io.BytesIO(data))
-    except DecompressionBombError:
-        raise TooLarge(f"more than {max_pixels} pixels (GPFN_MAX_PIXELS)", field=field) from None
+        made = getattr(import_module(f"PIL.{module}"), name)(_Feed(outline.data, deadline))
+    except DecompressionBombError as error:  # a frame of a GIF may be larger than the GIF
+        raise TooLarge(str(error), field="image") from None
+    made.decodermaxblock = _SMALL_BLOCK if outline.scans > 1 else _BLOCK
     return cast("ImageFile.ImageFile", made)
 
 
@@ -102,68 +105,31 @@ def _keep_pillow_quiet() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def _check_size(image: "Image.Image", max_pixels: int, field: str) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise TooLarge(
-            f"{width} x {height} is more than {max_pixels} pixels (GPFN_MAX_PIXELS)", field=field
-        )
-
-
-def _what_it_is(start: bytes) -> str:
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for signature, name in _OTHERS:
-        if text.startswith(signature.lower()):
-            return f"this is {name}; send JPEG, PNG, WebP or GIF"
-    return "not an image that can be read; send JPEG, PNG, WebP or GIF"
-
-
-def _upright_rgb(image: "ImageFile.ImageFile", size: tuple[int, int]) -> "Image.Image":
-    from PIL import Image
-
-    orientation = _orientation(image)
-    if image.format == "JPEG":
-        sideways = orientation >= 5  # orientations 5 to 8 swap the sides
-        image.draft("RGB", (size[1], size[0]) if sideways else size)
+def _loaded(
+    image: "ImageFile.ImageFile",
+    kind: Kind,
+    outline: Outline,
+    size: tuple[int, int],
+    deadline: Deadline,
+) -> Stored:
+    if outline.scaled:
+        image.draft("RGB", size)
+    low = None
+    if outline.deep:  # Pillow keeps the upper bytes
+        low = _low_bytes(kind, outline, deadline)
+        image.info["transparency"] = tuple(value >> 8 for value in outline.clear)
+    elif outline.clear:
+        image.info["transparency"] = outline.clear if outline.clear[1:] else outline.clear[0]
+    drawn = image.tile[0][1] if image.tile and "transparency" not in image.info else None
     image.load()
-    pixels = _rgb(image, size)
-    turn = _TURNS.get(orientation)
-    return pixels if turn is None else pixels.transpose(Image.Transpose(turn))
+    return Stored(image, low, None if drawn == (0, 0, *image.size) else drawn)
 
 
-def _orientation(image: "Image.Image") -> int:
-    try:
-        found = image.getexif().get(0x0112, 1) if "exif" in image.info else 1
-    except _BROKEN:  # a picture without its orientation is still one
-        return 1
-    return found if isinstance(found, int) else 1
-
-
-def _rgb(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):
-        return _from_16_bits(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        return _on_white(image.convert("RGBA"), size)
-    return image.convert("RGB")
-
-
-def _on_white(layers: "Image.Image", size: tuple[int, int]) -> "Image.Image":
-    """Make what is transparent white; of a large image only as much as is needed is kept."""
-    from PIL import Image
-
-    surplus = min(layers.width // max(size), layers.height // max(size)) // 2
-    if surplus > 1:
-        layers = layers.reduce(surplus)
-    white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, layers).convert("RGB")
-
-
-def _from_16_bits(image: "Image.Image") -> "Image.Image":
-    """Keep the upper eight bits; Pillow's own conversion clips at 255."""
-    import numpy as np
-    from PIL import Image
-
-    grey = np.asarray(image) >> 8
-    return Image.fromarray(grey.clip(0, 255).astype(np.uint8), "L").convert("RGB")
+def _low_bytes(kind: Kind, outline: Outline, deadline: Deadline) -> "Image.Image":
+    """Return the lower bytes of a picture of 16 bits: Pillow can read them as its upper ones."""
+    image = _opened(kind, outline, deadline)
+    (tile,) = image.tile
+    image.tile = [tile._replace(args="RGB;16L")]
+    image.info["transparency"] = tuple(value & 255 for value in outline.clear)
+    image.load()
+    return image

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gpfn.deadline import NEVER, Deadline
 from gpfn.images.decoding import decode
+from gpfn.images.pixels import REDUCING_GAP, middle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,14 +43,20 @@ _GREY_DOT = bytes.fromhex(
 
 
 def prepare(
-    data: bytes | memoryview, spec: ImageInput, max_pixels: int, *, field: str = "image"
+    data: bytes | memoryview,
+    spec: ImageInput,
+    max_pixels: int,
+    *,
+    deadline: Deadline = NEVER,
+    field: str = "image",
 ) -> np.ndarray:
     """Return an image file as a model's input, one image in a batch.
 
     The shape is (1, height, width, channels), or (1, channels, height, width) for NCHW;
     uint8 when the model is quantised, else float32. Raises what :func:`decode` raises.
     """
-    image = decode(data, (spec.width, spec.height), max_pixels, field=field)
+    size = (spec.width, spec.height)
+    image = decode(data, size, max_pixels, fit=spec.fit, deadline=deadline, field=field)
     return to_tensor(resize(image, spec), spec)
 
 
@@ -64,15 +72,8 @@ def resize(image: Image.Image, spec: ImageInput) -> Image.Image:
     size = (spec.width, spec.height)
     if image.size == size:
         return image
-    box = _middle(image.size, size) if spec.fit == "crop" else None
-    return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
-
-
-def _middle(have: tuple[int, int], want: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the largest box of the proportions ``want`` in the middle of ``have``."""
-    scale = min(have[0] / want[0], have[1] / want[1])
-    left, top = (have[0] - want[0] * scale) / 2, (have[1] - want[1] * scale) / 2
-    return left, top, have[0] - left, have[1] - top
+    box = middle(image.size, size) if spec.fit == "crop" else None
+    return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP)
 
 
 def to_tensor(image: Image.Image, spec: ImageInput) -> np.ndarray:
