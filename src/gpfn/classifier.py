@@ -17,11 +17,10 @@ from gpfn.errors import (
     InvalidImage,
     InvalidRequest,
     ModelUnreadable,
-    TooLarge,
     UnsupportedMedia,
 )
 from gpfn.images.preparation import ImageInput, prepare, warm_up
-from gpfn.images.sources import from_text, multipart_fields
+from gpfn.images.sources import from_bytes, from_text, multipart_fields
 from gpfn.limits import Limits
 from gpfn.settings import read_switch
 
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Classifier", "Order", "Scores"]
 
 _URLS_SWITCH = "GPFN_IMAGE_URLS"
-_BASE64_STARTS = (b"/9j/", b"iVBORw0K", b"R0lGOD", b"UklGR", b"data:image/")
-"""How a JPEG, PNG, GIF or WebP file begins as base64, or as a data URL."""
-
 _RAW_TYPES = ("application/octet-stream", "text/plain", "", "application/x-www-form-urlencoded")
 
 
@@ -191,8 +187,7 @@ def _options(payload: Payload) -> Mapping[str, object]:
     if payload.base_type == "multipart/form-data":
         return multipart_fields(payload.data, payload.media_type)
     if _is_file(payload):
-        data = payload.data
-        return {"image": data.decode("latin-1") if data.startswith(_BASE64_STARTS) else data}
+        return {"image": payload.data}
     if not payload.is_json:
         raise UnsupportedMedia(
             f"{payload.base_type}: send image/…, application/json or multipart/form-data",
@@ -201,6 +196,8 @@ def _options(payload: Payload) -> Mapping[str, object]:
     options = payload.json()
     if isinstance(options, Mapping):
         return options
+    if isinstance(options, str):  # base64 in quotes is JSON
+        return {"image": options}
     kind = type(options).__name__
     raise InvalidRequest(f"expected an object with an image, got {kind}", field=payload.field)
 
@@ -220,9 +217,7 @@ def _is_file(payload: Payload) -> bool:
 def _image_bytes(options: Mapping[str, object], limits: Limits, call: Call) -> bytes:
     image = options.get("image")
     if isinstance(image, bytes):
-        if len(image) > limits.body_bytes:
-            raise TooLarge(f"more than {limits.body_bytes} bytes of image", field="image")
-        return image
+        return from_bytes(image, limits.body_bytes)
     if isinstance(image, str) and image[:8].lower().startswith(("http://", "https://")):
         return _fetched(image, limits, call)
     return from_text(image, limits.body_bytes)

@@ -97,6 +97,14 @@ def test_the_image_may_be_the_body_a_form_or_an_events_data(
         Message(data, "text/plain"),  # what `cat photo.jpg | fn invoke` says
         Message(text(data).encode(), "text/plain"),  # and `base64 photo.jpg | fn invoke`
         Message(f"data:image/jpeg;base64,{text(data)}".encode(), "text/plain"),
+        Message(base64.urlsafe_b64encode(data), "text/plain"),
+        Message(
+            f'"{text(data)}"\n'.encode(), "text/plain"
+        ),  # as JSON has it, whatever it is called
+        Message(f'"{text(data)}"'.encode(), "application/json"),
+        Message(base64.encodebytes(data), "application/octet-stream"),
+        Message(text(data).encode(), "image/jpeg"),
+        Message(form.replace(data, text(data).encode()), "multipart/form-data; boundary=x"),
         Message(form, "multipart/form-data; boundary=x"),
     ):
         reply = classify.answer(message)
@@ -105,6 +113,8 @@ def test_the_image_may_be_the_body_a_form_or_an_events_data(
     for content, media_type in (
         (data, "image/jpeg"),
         (text(data), "image/jpeg"),
+        (base64.urlsafe_b64encode(data).decode(), "text/plain"),
+        (text(data), "application/json"),
         (orjson.dumps({"image": text(data)}), "application/json"),
     ):
         event = Event(
@@ -211,7 +221,7 @@ def png(*size: int, mode: str = "RGB") -> bytes:
         ({"image": text(png(8, 8)), "model": "resnet"}, "invalid-request", "model", "digits"),
         ({"image": text(png(8, 8)), "model": "../../etc"}, "invalid-request", "model", "unknown"),
         ([1, 2], "invalid-request", "body", "expected an object"),
-        ("text", "invalid-request", "body", "expected an object"),
+        ("text", "invalid-image", "image", "not an image"),
     ],
 )
 def test_bad_input_is_named(

@@ -1,9 +1,11 @@
 """An image as base64 text, as a data URL, and as a field of a form."""
 
 import base64
+import json
 import sys
 import time
 import tracemalloc
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from gpfn.images.sources import (
     FORM_HEADER_BYTES,
     FORM_HEADERS,
     FORM_PARTS,
+    from_bytes,
     from_text,
     multipart_fields,
 )
@@ -32,10 +35,44 @@ TEXT = base64.b64encode(DATA).decode()
         "\r\n".join(TEXT[start : start + 76] for start in range(0, len(TEXT), 76)),
         f"data:image/jpeg;base64,{TEXT}",
         f"data:;BASE64,{TEXT}",
+        f" DATA:image/png;charset=x;base64, {TEXT}\n",
+        f"data:image/png;base64,{quote(TEXT, safe='')}",
+        base64.urlsafe_b64encode(DATA).decode().rstrip("="),
+        f'"{TEXT}"',
+        f"'{TEXT}'\n",
+        f'\ufeff"{TEXT}"',
+        json.dumps(base64.encodebytes(DATA).decode()),
+        json.dumps(TEXT).replace("/", "\\/"),
+        f'"data:image/png;base64,{TEXT}"',
     ],
 )
 def test_base64_in_every_form(text: str) -> None:
     assert from_text(text, 10_000) == DATA
+    assert from_bytes(text.encode(), 10_000) == DATA
+
+
+FILES = [
+    b"\xff\xd8\xff\xe0\0\x10JFIF",
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    b"GIF89aAAAA\0\0\0,",
+    b"GIF89aAAAA0AA;",
+    b"RIFFAAAAWEBPVP8 AAAA\x10",
+    b"<svg/>",
+    b"what is this?",
+    b"",
+]
+
+
+@pytest.mark.parametrize("data", FILES)
+def test_a_file_is_what_it_is(data: bytes) -> None:
+    assert from_bytes(data, 10_000) is data
+
+
+def test_a_file_has_its_limit() -> None:
+    with pytest.raises(TooLarge, match="more than 9 bytes of image"):
+        from_bytes(FILES[0] * 2, 9)
+    with pytest.raises(TooLarge, match="more than 9 bytes of image"):
+        from_bytes(base64.b64encode(FILES[0] * 2), 9)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +89,9 @@ def test_base64_in_every_form(text: str) -> None:
         ("QUJD=QUJD", "not base64"),
         ("data:image/png,plain", "data URL"),
         ("data:", "data URL"),
+        ('"', "not base64"),
+        ('""', "empty"),
+        ("'" + TEXT, "not base64"),
     ],
 )
 def test_anything_else_is_named(text: object, reason: str) -> None:

@@ -1,6 +1,7 @@
 """What callers send as an image, down to the bytes of the image file."""
 
 import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,14 @@ from gpfn.errors import InvalidImage, InvalidRequest, MissingExtra, TooLarge
 if TYPE_CHECKING:
     from multipart import MultipartSegment, PushMultipartParser
 
-__all__ = ["FORM_HEADERS", "FORM_HEADER_BYTES", "FORM_PARTS", "from_text", "multipart_fields"]
+__all__ = [
+    "FORM_HEADERS",
+    "FORM_HEADER_BYTES",
+    "FORM_PARTS",
+    "from_bytes",
+    "from_text",
+    "multipart_fields",
+]
 
 FORM_PARTS = 64
 """Parts of one form; as many as tensors of one call."""
@@ -29,13 +37,29 @@ _DECODERS: dict[str, Callable[[bytes], bytes]] = {
 
 _ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _SHOWN = 24
+_AROUND = "\ufeff \t\r\n"
+_LOOKED_AT = 256
+_AS_TEXT = re.compile(rb"data:.*|[\w+/=%\\\s-]+", re.I | re.S)
+"""How base64 or a data URL begins; no image file has such bytes alone at its start."""
+
+
+def from_bytes(data: bytes, max_bytes: int, *, field: str = "image") -> bytes:
+    """Return the bytes of an image sent as its file, or as what :func:`from_text` takes.
+
+    Raises what that raises.
+    """
+    if _AS_TEXT.fullmatch(data[:_LOOKED_AT].strip(_AROUND.encode() + b"\"'")):
+        return from_text(data.decode("utf-8", "replace"), max_bytes, field=field)
+    if len(data) > max_bytes:
+        raise TooLarge(f"more than {max_bytes} bytes of image (GPFN_MAX_BODY_BYTES)", field=field)
+    return data
 
 
 def from_text(text: object, max_bytes: int, *, field: str = "image") -> bytes:
     """Return the bytes of an image sent as base64 or as a base64 data URL.
 
-    Line breaks, missing padding and the URL-safe alphabet are accepted. Raises
-    InvalidImage naming ``field``, TooLarge before anything is decoded.
+    Line breaks, missing padding, quotes around it and the URL-safe alphabet are accepted.
+    Raises InvalidImage naming ``field``, TooLarge before anything is decoded.
     """
     if text is None:
         raise InvalidImage("missing; send the image file as base64 text", field=field)
@@ -43,7 +67,8 @@ def from_text(text: object, max_bytes: int, *, field: str = "image") -> bytes:
         raise InvalidImage(f"expected base64 text, got {type(text).__name__}", field=field)
     if len(text) > max_bytes * 3 // 2 + 1024:  # base64 is 4/3, line breaks a little more
         raise TooLarge(f"more than {max_bytes} bytes of image (GPFN_MAX_BODY_BYTES)", field=field)
-    if text.startswith("data:"):
+    text = _unquoted(text.strip(_AROUND))
+    if text[:5].lower() == "data:":
         text = _data_url_content(text, field)
     data = _decode(text, field)
     if not data:
@@ -53,11 +78,24 @@ def from_text(text: object, max_bytes: int, *, field: str = "image") -> bytes:
     return data
 
 
+def _unquoted(text: str) -> str:
+    """Take one pair of quotes off, as of a JSON string whose slashes may be escaped."""
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "\"'":
+        return text
+    for written, meant in (("\\/", "/"), ("\\n", ""), ("\\r", "")):
+        text = text.replace(written, meant)
+    return text[1:-1].strip(_AROUND)
+
+
 def _data_url_content(text: str, field: str) -> str:
     head, comma, content = text.partition(",")
     if not comma or not head.lower().endswith(";base64"):
         raise InvalidImage("a data URL must be data:<type>;base64,<content>", field=field)
-    return content
+    if "%" not in content:
+        return content
+    from urllib.parse import unquote
+
+    return unquote(content)
 
 
 def _decode(text: str, field: str) -> bytes:
