@@ -5,14 +5,18 @@ from collections.abc import Iterator
 
 from gpfn.images.orientation import orientation
 from gpfn.images.outline import Outline
+from gpfn.images.vp8l import table_bytes
 
 __all__ = ["examine"]
 
-_HEAD = 12
+_HEAD, _FRAME_HEAD = 12, 16
 _CHUNKS = 10_000
 _BYTES_A_PIXEL = 17
 """What Pillow takes, which reads all WebP as animations: two canvases, their copy, its own
 pixels, each of four bytes, and one for the alpha of a lossy picture."""
+_BYTES_BEFORE = 9
+"""What it takes as long as the tables of a lossless picture are there: one canvas, the
+decoder's own, and one for alpha."""
 _PICTURES = (b"VP8 ", b"VP8L", b"ANMF")
 _ALPHA = 0x10
 _KEPT = (b"VP8X", b"ANIM", b"ALPH", *_PICTURES)
@@ -39,13 +43,27 @@ def examine(data: bytes) -> Outline:
         kept[b"VP8X"] = memoryview(_with_alpha(bytes(kept.get(b"VP8X", b""))))
     length = 4 + sum(map(len, kept.values()))
     file = b"".join((struct.pack("<4sI4s", b"RIFF", length, b"WEBP"), *kept.values()))
-    memory = width * height * _BYTES_A_PIXEL
+    tables = sum(_table_bytes(kind, chunk[8:], (width, height)) for kind, chunk in kept.items())
+    pixels = width * height
+    memory = max(pixels * _BYTES_A_PIXEL, pixels * _BYTES_BEFORE + tables)
     return Outline((width, height), file, memory, orientation((exif,), (xmp,)))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _table_bytes(kind: bytes, content: memoryview, size: tuple[int, int]) -> int:
+    """Return what the tables of a chunk of pixels take: of its colours, or of its alpha."""
+    if kind == b"VP8L":
+        return table_bytes(content[5:], *_canvas(kind + bytes(4) + content[:5]))
+    if kind == b"ALPH" and content[0] & 3 == 1:
+        return table_bytes(content[1:], *size)
+    if kind != b"ANMF":
+        return 0
+    width, height = (int.from_bytes(content[at : at + 3], "little") + 1 for at in (6, 9))
+    parts = _chunks(content, _FRAME_HEAD)
+    return sum(_table_bytes(kind, content[at:end], (width, height)) for kind, at, end in parts)
+
+
+def _chunks(data: bytes | memoryview, at: int = _HEAD) -> Iterator[tuple[bytes, int, int]]:
     """Yield each chunk's type, where its content begins and where it ends."""
-    at = _HEAD
     for _ in range(_CHUNKS):
         if len(data) < at + 8:
             return
