@@ -77,6 +77,7 @@ def test_what_only_begins_as_an_image_is_an_error(start: bytes, pieces: list[byt
         decode(start + b"".join(pieces), (8, 8), 1_000_000)
 
 
+@pytest.mark.filterwarnings("ignore:Palette images")
 @pytest.mark.parametrize("data", MADE, ids=range(len(MADE)))
 def test_what_is_left_out_changes_no_pixel(data: bytes) -> None:
     """The file that the decoder gets is read by Pillow as the whole one is."""

@@ -129,7 +129,7 @@ def _low_bytes(kind: Kind, outline: Outline, deadline: Deadline) -> "Image.Image
     """Return the lower bytes of a picture of 16 bits: Pillow can read them as its upper ones."""
     image = _opened(kind, outline, deadline)
     (tile,) = image.tile
-    image.tile = [tile._replace(args="RGB;16L")]
+    image.tile = cast("list[ImageFile._Tile]", [(*tile[:3], "RGB;16L")])
     image.info["transparency"] = tuple(value & 255 for value in outline.clear)
     image.load()
     return image
