@@ -132,6 +132,16 @@ def test_a_few_bytes_of_webp_do_not_take_what_its_pixels_do_not_promise() -> Non
     assert "GPFN_MAX_PIXELS" in str(caught.value)
 
 
+@pytest.mark.parametrize("side", [6000, 65_535])
+def test_a_frame_larger_than_its_gif_counts(side: int) -> None:
+    data = bytearray(gif((8, 8)))
+    at = data.index(b"," + struct.pack("<4H", 0, 0, 8, 8))
+    data[at + 5 : at + 9] = struct.pack("<HH", side, side)
+    with pytest.raises(TooLarge, match="GPFN_MAX_PIXELS") as caught:
+        decode(bytes(data), WANTED, LIMIT, field="picture")
+    assert caught.value.field == "picture"
+
+
 def scans_of(data: bytes) -> list[int]:
     """Return where each scan of a JPEG begins, and where the last one ends."""
     starts = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]

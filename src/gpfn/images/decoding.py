@@ -74,16 +74,17 @@ def decode(
         if outline.orientation >= 5:  # 5 to 8 swap the sides
             size = size[::-1]
         check(outline, kind.name, size, max_pixels, field)
-        with _opened(kind, outline, deadline) as image:
+        with _opened(kind, outline, deadline, field) as image:
             actual = outline._replace(size=image.size)  # a frame may be larger than its GIF
             check(actual, kind.name, size, max_pixels, field)
-            stored = _loaded(image, kind, outline, size, deadline)
+            low = _low_bytes(kind, outline, deadline, field) if outline.deep else None
+            stored = _loaded(image, low, outline, size)
             return upright_rgb(stored, size, fit, outline.orientation)
     except _BROKEN as error:
         raise InvalidImage(f"damaged {kind.name} file: {error}", field=field) from None
 
 
-def _opened(kind: Kind, outline: Outline, deadline: Deadline) -> "ImageFile.ImageFile":
+def _opened(kind: Kind, outline: Outline, deadline: Deadline, field: str) -> "ImageFile.ImageFile":
     """Let Pillow read the file's header."""
     try:
         from PIL.Image import DecompressionBombError
@@ -93,8 +94,8 @@ def _opened(kind: Kind, outline: Outline, deadline: Deadline) -> "ImageFile.Imag
     module, _, name = kind.reader.partition(":")
     try:
         made = getattr(import_module(f"PIL.{module}"), name)(_Feed(outline.data, deadline))
-    except DecompressionBombError as error:  # a frame of a GIF may be larger than the GIF
-        raise TooLarge(str(error), field="image") from None
+    except DecompressionBombError:  # a frame may be larger than its GIF
+        raise TooLarge("a frame has far more pixels (GPFN_MAX_PIXELS)", field=field) from None
     made.decodermaxblock = _SMALL_BLOCK if outline.scans > 1 else _BLOCK
     return cast("ImageFile.ImageFile", made)
 
@@ -107,16 +108,13 @@ def _keep_pillow_quiet() -> None:
 
 def _loaded(
     image: "ImageFile.ImageFile",
-    kind: Kind,
+    low: "Image.Image | None",
     outline: Outline,
     size: tuple[int, int],
-    deadline: Deadline,
 ) -> Stored:
     if outline.scaled:
         image.draft("RGB", size)
-    low = None
     if outline.deep:  # Pillow keeps the upper bytes
-        low = _low_bytes(kind, outline, deadline)
         image.info["transparency"] = tuple(value >> 8 for value in outline.clear)
     elif outline.clear:
         image.info["transparency"] = outline.clear if outline.clear[1:] else outline.clear[0]
@@ -125,9 +123,9 @@ def _loaded(
     return Stored(image, low, None if drawn == (0, 0, *image.size) else drawn)
 
 
-def _low_bytes(kind: Kind, outline: Outline, deadline: Deadline) -> "Image.Image":
+def _low_bytes(kind: Kind, outline: Outline, deadline: Deadline, field: str) -> "Image.Image":
     """Return the lower bytes of a picture of 16 bits: Pillow can read them as its upper ones."""
-    image = _opened(kind, outline, deadline)
+    image = _opened(kind, outline, deadline, field)
     (tile,) = image.tile
     image.tile = cast("list[ImageFile._Tile]", [(*tile[:3], "RGB;16L")])
     image.info["transparency"] = tuple(value & 255 for value in outline.clear)
