@@ -22,7 +22,7 @@ FLOORS = (
         "media",
         "log",
         "log_json",
-        "metrics",
+        "json_exact",
         "source_file",
         "timestamps",
     ),
