@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn import timestamps
-from gpfn.timestamps import is_timestamp
+from gpfn.timestamps import is_timestamp, now
 
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
@@ -151,3 +151,13 @@ def test_it_loads_neither_datetime_nor_patterns() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert set(run.stdout.split()) == {"gpfn.timestamps", "_datetime"}
+
+
+def test_now_is_now_and_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    stated = datetime.fromisoformat(now())
+    assert before <= stated <= datetime.now(UTC)
+    assert is_timestamp(now())
+    for second in (5, 6, 5):  # the clock may be set back
+        monkeypatch.setattr(timestamps, "time", lambda second=second: second + 0.9)
+        assert now() == f"1970-01-01T00:00:0{second}Z"

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-__all__ = ["Message"]
+__all__ = ["Message", "has_escaped_letter"]
+
+_ESCAPED_LETTERS = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
 
 
 class Message(NamedTuple):
@@ -21,3 +23,8 @@ class Message(NamedTuple):
             if key == name:
                 return value
         return None
+
+
+def has_escaped_letter(body: bytes) -> bool:
+    r"""Say whether JSON text spells a letter as ``\u0073``, as nobody does but with intent."""
+    return b"\\u00" in body and any(letter in body for letter in _ESCAPED_LETTERS)

@@ -1,4 +1,4 @@
-"""RFC 3339 dates and times: told from other text, and turned into seconds.
+"""RFC 3339 dates and times: told from other text, turned into seconds, and the present one.
 
 ``datetime`` knows the calendar. Its form is looked at here first, because
 ``fromisoformat`` reads much that RFC 3339 does not have: weeks, blanks, hours alone.
@@ -9,13 +9,15 @@ before it, and the year 0 the year 400, whose days are the same.
 deadline with its first call, and has no 1.3 ms for importing the rest.
 """
 
+from time import gmtime, strftime, time
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 else:
     from _datetime import datetime
 
-__all__ = ["epoch_seconds", "is_timestamp"]
+__all__ = ["epoch_seconds", "is_timestamp", "now"]
 
 _EPOCH = datetime(1970, 1, 1)
 _400_YEARS = 146_097 * 86_400
@@ -87,3 +89,17 @@ def _rest(text: str) -> float:
         raise ValueError("no offset from UTC")
     ahead = int(hours) * 3600 + int(minutes) * 60
     return fraction - (ahead if zone[0] == "+" else -ahead)
+
+
+_formatted = (-1, "")
+
+
+def now() -> str:
+    """Return the present time in UTC to the second, such as 2026-11-20T17:31:00Z."""
+    global _formatted  # noqa: PLW0603  (formatting a second once is what makes it cheap)
+    second = int(time())
+    formatted, text = _formatted  # one tuple: another thread may replace it at any time
+    if second != formatted:
+        text = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(second))
+        _formatted = (second, text)
+    return text

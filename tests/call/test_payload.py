@@ -102,3 +102,35 @@ def test_text_in_an_event_is_not_json() -> None:
 def test_repr_names_the_event_and_hides_the_data() -> None:
     event = Event(type="t", source="/", id="7", data={"secret": 1})
     assert repr(Payload.from_event(event)) == "Payload(media_type='application/json', event='7')"
+
+
+LONG = 12345678901234567890123
+
+
+def test_whole_numbers_are_exact_when_they_are_asked_for() -> None:
+    payload = Payload(memoryview(b'{"a":[12345678901234567890123]}'), "application/json")
+    assert payload.json(exact=False) == {"a": [float(LONG)]}
+    assert payload.json() == {"a": [LONG]}
+    assert payload.json(exact=False) == {"a": [LONG]}
+    assert Payload.from_json({"a": LONG}).data == b'{"a":12345678901234567890123}'
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_place_of_a_number_without_a_value_is_named(exact: bool) -> None:
+    event = Event(type="t", source="/", data=b"[1e400]", datacontenttype="application/json")
+    for payload, field in (
+        (Payload(b'{"a":[0,1e400]}', "application/json"), "body.a[1]"),
+        (Payload(b"1e400", ""), "body"),
+        (Payload.from_event(event), "data[0]"),
+    ):
+        with pytest.raises((InvalidRequest, InvalidEvent)) as raised:
+            payload.json(exact=exact)
+        assert raised.value.field == field
+        assert raised.value.detail == "1e400 is beyond the range of a double"
+
+
+def test_a_byte_order_mark_is_skipped_and_another_encoding_is_told() -> None:
+    assert Payload(b"\xef\xbb\xbf[1]", "application/problem+json").json() == [1]
+    for name in ("utf-16", "utf-16-le", "utf-32-be"):
+        with pytest.raises(InvalidRequest, match=f"this is {name[:6].upper()}"):
+            Payload("[1]".encode(name), "application/json").json()

@@ -72,3 +72,22 @@ def test_a_plain_body_does_not_load_the_events_package() -> None:
         assert "gpfn.events.event" in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/json", "text/json"])
+def test_no_event_is_taken_for_a_plain_body(content_type: str) -> None:
+    escaped = EVENT.replace(b"spec", b"\\u0073pec")
+    for body in (b"\xef\xbb\xbf" + EVENT, escaped, b"\xef\xbb\xbf[" + escaped + b"]"):
+        assert receive(Message(body, content_type), Limits())[1] != "plain"
+    for text in (EVENT, escaped, b"[" + EVENT + b"]"):
+        for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"):
+            body = text.decode().encode(name)
+            with pytest.raises(InvalidEvent, match=f"this is {name[:6].upper()}, not UTF-8"):
+                receive(Message(body, content_type), Limits())
+            with pytest.raises(InvalidEvent):
+                receive(Message(body, "application/cloudevents+json"), Limits())
+
+
+@pytest.mark.parametrize("body", [b"\0\0\0", b"\xff\xfe", b"\xfe\xffab", b'{"a":"\\u00e9\\u0041"}'])
+def test_other_bytes_stay_a_plain_body(body: bytes) -> None:
+    assert receive(Message(body, "text/plain"), Limits())[1] == "plain"

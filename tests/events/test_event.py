@@ -3,7 +3,6 @@
 import copy
 import os
 import pickle
-from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -11,8 +10,7 @@ import pytest
 import gpfn.events
 from gpfn.errors import InvalidEvent, UnsupportedMedia
 from gpfn.events import Event, Message, read, write
-from gpfn.events import event as event_module
-from gpfn.events.event import new_id, now
+from gpfn.events.event import new_id
 from gpfn.timestamps import is_timestamp
 from tests.events.asking import MINIMAL, one, structured
 
@@ -304,16 +302,6 @@ def test_a_forked_process_makes_other_ids() -> None:
     assert os.read(reading, 64).decode() != new_id()
     os.close(reading)
     os.close(writing)
-
-
-def test_now_is_now_and_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = datetime.now(UTC).replace(microsecond=0)
-    stated = datetime.fromisoformat(now())
-    assert before <= stated <= datetime.now(UTC)
-    assert is_timestamp(now())
-    for second in (5, 6, 5):  # the clock may be set back
-        monkeypatch.setattr(event_module, "time", lambda second=second: second + 0.9)
-        assert now() == f"1970-01-01T00:00:0{second}Z"
 
 
 def test_the_package_shows_what_it_has() -> None:

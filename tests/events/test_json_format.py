@@ -19,6 +19,7 @@ from gpfn.events.json_format import (
     read_values,
     write_event,
 )
+from gpfn.json_exact import dumps, loads
 from gpfn.limits import Limits
 from tests.events.asking import MINIMAL, STRUCTURED, one, refused, structured
 from tests.events.events import EVENTS
@@ -122,10 +123,10 @@ def test_what_bytes_become_in_an_envelope() -> None:
         ({"data": 1, "data_base64": "AA=="}, "data_base64", "data and data_base64 are both"),
         ({"data": None, "data_base64": "AA=="}, "data_base64", "data and data_base64 are both"),
         ({"data_base64": "A"}, "data_base64", "not base64"),
-        ({"data_base64": "AA"}, "data_base64", "not base64"),
+        ({"data_base64": "AA="}, "data_base64", "not base64"),
         ({"data_base64": "AA==AA=="}, "data_base64", "not base64"),
         ({"data_base64": "A A="}, "data_base64", "not base64"),
-        ({"data_base64": "A-_="}, "data_base64", "not base64"),
+        ({"data_base64": "AA\n=="}, "data_base64", "not base64"),
         ({"data_base64": "é"}, "data_base64", "not base64"),
         ({"data_base64": 5}, "data_base64", "expected a string of base64, got a number"),
         ({"data_base64": []}, "data_base64", "expected a string of base64, got an array"),
@@ -172,7 +173,9 @@ def test_required_attributes(name: str) -> None:
         (b"null", "body", "expected an object, got null"),
         (b'{"id":"\xff"}', "body", "not UTF-8: byte 0xff at offset 7"),
         (b'{"id":"\\ud800"}', "body", "not JSON"),
-        (b"\xef\xbb\xbf{}", "body", "BOM"),
+        ("{}".encode("utf-16"), "body", "this is UTF-16, not UTF-8"),
+        ("{}".encode("utf-16-be"), "body", "this is UTF-16, not UTF-8"),
+        ("{}".encode("utf-32-le"), "body", "this is UTF-32, not UTF-8"),
         (b'{"data":NaN}', "body", "not JSON"),
         (b'{"a":1}}', "body", "not JSON"),
         (b'{"specversion":"1.0","data":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "data", "nested"),
@@ -304,8 +307,8 @@ def refusal_of(call: Callable[[], object]) -> str:
 @given(EVENTS)
 def test_a_document_is_the_value_of_the_text_that_is_written(event: Event) -> None:
     text = write_event(event)
-    assert event_document(event) == orjson.loads(text)
-    assert orjson.dumps(event_document(event, fragment=True)) == text
+    assert event_document(event) == loads(text)
+    assert dumps(event_document(event, fragment=True)) == text
 
 
 @pytest.mark.parametrize("data", [b"[1, 2]", b" {} ", b"[1", b"\xff", b"", b"NaN"])

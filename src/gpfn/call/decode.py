@@ -20,7 +20,7 @@ from gpfn.media import (
     UNTYPED,
     essence,
 )
-from gpfn.message import Message
+from gpfn.message import Message, has_escaped_letter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ __all__ = [
 _MARKS = (b"specversion", b"cloudEventsVersion")
 _SNIFFED = frozenset([JSON, TEXT_JSON, *UNTYPED])
 """What a body says of itself that may be an event all the same."""
+_FOREIGN = frozenset([b"\xfe", b"\xff", b"\0"])
+"""How JSON begins in another encoding than UTF-8, unless its second byte is zero."""
 _MODES = (JSON, EVENT, EVENT_BATCH)
 
 
@@ -160,11 +162,11 @@ def _holds_events(values: Any) -> bool:
 
 def json_bytes(value: object) -> bytes:
     """Return a parsed value as JSON text, also one that only Python's own reader lets through."""
-    import orjson
+    from gpfn.json_exact import dumps
 
     try:
-        return orjson.dumps(value)
-    except TypeError:  # an integer over 64 bits, half a character
+        return dumps(value)
+    except TypeError:  # half a character
         import json
 
         return json.dumps(value).encode()
@@ -186,7 +188,10 @@ def _may_be_event(
     if not sniffed:
         return False
     data = body if isinstance(body, bytes) else bytes(body)
-    return _MARKS[0] in data or _MARKS[1] in data
+    if _MARKS[0] in data or _MARKS[1] in data:
+        return True
+    # a name may be spelled with escapes, and all of it in UTF-16 or UTF-32
+    return has_escaped_letter(data) or data[:1] in _FOREIGN or data[1:2] == b"\0"
 
 
 def decode_subject(contract: Contract, payload: Payload) -> object:
@@ -234,7 +239,7 @@ def _from_json(
 ) -> dict[str, np.ndarray]:
     if payload.event is None and payload.is_empty:
         raise InvalidTensor("empty; expected numbers as JSON", field="body")
-    value = payload.json()
+    value = payload.json(exact=False)
     path = "body" if payload.event is None else "data"
     if value.__class__ is list and len(specs) == 1:  # the nested form, as nearly always
         from gpfn.tensors.nested import decode_nested

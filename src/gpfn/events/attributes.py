@@ -206,7 +206,8 @@ def _check_other(name: str, value: object) -> None:
             f"expected a string, a boolean or an integer, got {kind(value)}", field=name
         )
     if not -(1 << 31) <= value < 1 << 31:
-        raise InvalidEvent(f"the integer {str(value)[:40]} needs more than 32 bits", field=name)
+        shown = value if value.bit_length() <= 128 else f"of {value.bit_length()} bits"
+        raise InvalidEvent(f"the integer {shown} needs more than 32 bits", field=name)
 
 
 def _check_name(name: str) -> None:

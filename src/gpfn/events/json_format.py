@@ -4,9 +4,8 @@ Both ways there are two doors: JSON text, and a JSON value for a platform that h
 JSON parsed before us, or writes it after us.
 """
 
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
-from collections.abc import Container, Mapping, Sequence
+from binascii import b2a_base64
+from collections.abc import Sequence
 
 import orjson
 
@@ -14,7 +13,8 @@ from gpfn.errors import InvalidEvent, TooLarge
 from gpfn.events import legacy
 from gpfn.events.attributes import DOCUMENTED, RESERVED, Value, check, judge, kind
 from gpfn.events.event import ABSENT, Event
-from gpfn.events.json_text import encode, refuse_duplicates, scan, unreadable
+from gpfn.events.json_text import encode, parse_loosely, refuse_duplicates, scan, settled
+from gpfn.json_exact import decode_base64, loads, loads_loosely, without_mark
 from gpfn.media import JSON, charset, is_json, is_text
 
 __all__ = [
@@ -58,16 +58,17 @@ def read_event(text: bytes) -> Event:
     """Return the event of a body in the structured format; raises InvalidEvent."""
     try:
         document = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise unreadable(text, error) from None
+    except orjson.JSONDecodeError:
+        document = parse_loosely(text)  # it is read another way, or told what is wrong
     return read_value(document, text)
 
 
 def read_value(document: object, text: bytes | None = None) -> Event:
-    """Return the event of a JSON value, and of the text that it was parsed from.
+    """Return the event of a JSON value, and of the text that it was loosely parsed from.
 
-    Without the text a member that occurred twice in it cannot be seen. Takes the
-    value over: its members become the event's, JSON data are kept as they are.
+    Without the text a member that occurred twice in it cannot be seen, and the value counts
+    as exact. Takes the value over: its members become the event's, JSON data are kept as they
+    are.
     Raises InvalidEvent that names the attribute.
     """
     if not isinstance(document, dict):
@@ -75,7 +76,8 @@ def read_value(document: object, text: bytes | None = None) -> Event:
     if document.get("specversion") != "1.0":
         if text is not None:
             refuse_duplicates(text, [document])
-        return _older_event(document)
+            document = settled(document, text)
+        return _older_event(document)  # type: ignore[arg-type] # of the same text
     members = len(document)
     del document["specversion"]
     data = document.pop("data", ABSENT)
@@ -95,8 +97,8 @@ def read_value(document: object, text: bytes | None = None) -> Event:
         kept = [document] if data is ABSENT else [document, data]
         refuse_duplicates(text, kept, apart=members - len(document))
     if encoded is ABSENT and document.get("datacontenttype", JSON) == JSON:
-        return Event.received(document, None, data)
-    return _with_data(document, data, encoded, "1.0")
+        return Event.received(document, None, data, text=text if data is not ABSENT else None)
+    return _with_data(document, data, encoded, "1.0", text)
 
 
 def _quotes(text: bytes) -> int:
@@ -109,7 +111,7 @@ def _quotes(text: bytes) -> int:
 def read_values(documents: object, largest: int, text: bytes | None = None) -> tuple[Event, ...]:
     """Return the events of a batch of at most ``largest``, as :func:`read_value` does.
 
-    Raises InvalidEvent, whose field begins with ``[i]``, and TooLarge.
+    The values have to be exact. Raises InvalidEvent, whose field begins with ``[i]``, and TooLarge.
     """
     if not isinstance(documents, list):
         raise InvalidEvent(f"expected an array of events, got {kind(documents)}", field="body")
@@ -140,14 +142,22 @@ def _older_event(document: dict[str, object]) -> Event:
         raise
 
 
-def _with_data(attributes: dict[str, Value], data: object, encoded: object, version: str) -> Event:
+def _with_data(
+    attributes: dict[str, Value],
+    data: object,
+    encoded: object,
+    version: str,
+    text: bytes | None = None,
+) -> Event:
     if encoded is not None and encoded is not ABSENT:
         if data is not ABSENT:
             raise InvalidEvent("data and data_base64 are both present", field="data_base64")
         return Event.received(attributes, _decoded(encoded, version), ABSENT, version)
     media_type = str(attributes.get("datacontenttype", JSON))
-    if data is ABSENT or is_json(media_type):
+    if data is ABSENT:
         return Event.received(attributes, None, data, version)
+    if is_json(media_type):
+        return Event.received(attributes, None, data, version, text=text)
     return Event.received(attributes, _text_bytes(data, media_type), ABSENT, version)
 
 
@@ -156,8 +166,8 @@ def _decoded(encoded: object, version: str) -> bytes:
     if not isinstance(encoded, str):
         raise InvalidEvent(f"expected a string of base64, got {kind(encoded)}", field=field)
     try:
-        return a2b_base64(encoded, strict_mode=True)
-    except (Base64Error, ValueError) as error:
+        return decode_base64(encoded)
+    except ValueError as error:
         raise InvalidEvent(f"not base64: {error}", field=field) from None
 
 
@@ -197,7 +207,7 @@ def event_document(event: Event, *, fragment: bool = False) -> dict[str, object]
     """
     document = event.envelope()
     if event._value is not ABSENT:
-        document["data"] = event._value
+        document["data"] = event.exact_value
     elif event._data is not None:
         name, member = _member(bytes(event._data), event.datacontenttype, fragment)
         document[name] = member
@@ -209,10 +219,10 @@ def _member(data: bytes, media_type: str | None, fragment: bool) -> tuple[str, o
     if media_type is not None:
         if is_json(media_type):
             try:
-                value = orjson.loads(data)
+                value = loads_loosely(data) if fragment else loads(data)
             except orjson.JSONDecodeError:
                 return "data_base64", _base64(data)
-            return "data", orjson.Fragment(data) if fragment else value
+            return "data", orjson.Fragment(without_mark(data)) if fragment else value
         if is_text(media_type) and charset(media_type) == "utf-8":
             try:
                 return "data", data.decode()

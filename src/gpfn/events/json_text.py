@@ -1,10 +1,10 @@
 """JSON text to values and back, and members that occur twice in an event's text.
 
-orjson parses and writes. Of two members of one name it keeps the last and reports
-nothing, but the loss can be counted: each member has one colon, so that a text has as
-many as its value written again, unless a member was lost. When all data are numbers,
-counting quotes is enough. Counting takes a microsecond where parsing in Python would
-take hundreds; only a text whose count differs is scanned.
+orjson parses and writes (:mod:`gpfn.json_exact`). Of two members of one name it keeps the
+last and reports nothing, but the loss can be counted: each member has one colon, so that a
+text has as many as its value written again, unless a member was lost. When all data are
+numbers, counting quotes is enough. Counting takes a microsecond where parsing in Python
+would take hundreds; only a text whose count differs is scanned.
 
 Only an event's own members are checked, not those of objects inside its data: what two
 members of one name mean there is up to the application.
@@ -19,22 +19,57 @@ import orjson
 
 from gpfn.errors import InvalidEvent
 from gpfn.events.attributes import quoted
+from gpfn.json_exact import (
+    UnreadableNumber,
+    UnwritableNumber,
+    dumps,
+    encoding,
+    loads,
+    loads_loosely,
+    path_of,
+    settle,
+)
 
-__all__ = ["colons", "encode", "parse", "refuse_duplicates", "scan", "unreadable"]
+__all__ = ["colons", "encode", "parse", "parse_loosely", "refuse_duplicates", "scan", "settled"]
 
 
 def parse(text: bytes | memoryview, *, field: str = "body") -> object:
-    """Return the value of JSON text; raises InvalidEvent with ``field`` when it is none."""
+    """Return the exact value of JSON text; raises InvalidEvent within ``field`` when it is none."""
     try:
-        return orjson.loads(text)
+        return loads(text)
     except orjson.JSONDecodeError as error:
-        raise unreadable(bytes(text), error, field) from None
+        raise _unreadable(bytes(text), error, field) from None
 
 
-def unreadable(text: bytes, error: orjson.JSONDecodeError, field: str = "body") -> InvalidEvent:
+def parse_loosely(text: bytes | memoryview, *, field: str = "body") -> object:
+    """Return the value of JSON text, which :func:`settled` may have to read once more.
+
+    Raises as :func:`parse` does.
+    """
+    try:
+        return loads_loosely(text)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(bytes(text), error, field) from None
+
+
+def settled(value: object, text: bytes) -> object:
+    """Return the exact value of ``text``, of which ``value`` was parsed; raises InvalidEvent."""
+    try:
+        return settle(value, text)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(text, error, "body") from None
+
+
+def _unreadable(text: bytes, error: orjson.JSONDecodeError, field: str) -> InvalidEvent:
     """Return the error for text that is no JSON, which says what it is instead."""
+    if isinstance(error, UnreadableNumber):
+        # an event's own members have paths without the body before them
+        path = path_of("" if field == "body" else field, error.steps)
+        return InvalidEvent(error.detail, field=path or field)
     if not text:
         return InvalidEvent("empty; expected JSON", field=field)
+    if encoding(text) not in ("utf-8", "utf-8-sig"):
+        return InvalidEvent(error.msg, field=field)
     try:
         text.decode()
     except UnicodeDecodeError as bad:
@@ -46,14 +81,16 @@ def unreadable(text: bytes, error: orjson.JSONDecodeError, field: str = "body") 
     return InvalidEvent(f"not JSON: {error}", field=field)
 
 
-def encode(value: object) -> bytes:
-    """Return a JSON value as text.
+def encode(value: object, root: str = "") -> bytes:
+    """Return a JSON value as text; ``root`` begins the path of a number in it.
 
-    Raises InvalidEvent when it is nested too deeply to be written, TypeError when it is
-    not a JSON value.
+    Raises InvalidEvent when it is nested too deeply to be written, ValueError when it has a
+    number that is too long, TypeError when it is not a JSON value.
     """
     try:
-        return orjson.dumps(value)
+        return dumps(value)
+    except UnwritableNumber as error:
+        raise ValueError(f"{path_of(root, error.steps)}: {error}") from None
     except orjson.JSONEncodeError as error:
         if "ecursion" in str(error):
             raise InvalidEvent("nested deeper than 254 levels", field="data") from None

@@ -14,10 +14,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-import orjson
-
 from gpfn.errors import InvalidEvent
 from gpfn.events.attributes import URI, URI_REFERENCE, kind, quoted
+from gpfn.events.json_text import encode
 from gpfn.media import is_json, is_text
 
 __all__ = [
@@ -133,7 +132,7 @@ def _add(found: dict[str, object], members: Mapping[str, object], path: str) -> 
                 "this version has no such attribute, and no extension can have its name",
                 field=path + (name if name.isidentifier() and name.isascii() else quoted(name)),
             )
-        found[new] = orjson.dumps(value).decode() if isinstance(value, dict) else value
+        found[new] = encode(value).decode() if isinstance(value, dict) else value
 
 
 def _rename_schema(found: dict[str, object], field: str) -> None:

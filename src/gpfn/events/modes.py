@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-import orjson
-
 from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
 from gpfn.events import legacy
 from gpfn.events.attributes import Value, check, quoted
@@ -26,10 +24,11 @@ from gpfn.events.json_format import (
     write_batch,
     write_event,
 )
-from gpfn.events.json_text import parse
+from gpfn.events.json_text import parse, parse_loosely, settled
+from gpfn.json_exact import encoding
 from gpfn.limits import Limits
 from gpfn.media import EVENT, EVENT_BATCH, EVENT_FAMILY, JSON, TEXT_JSON, UNTYPED, essence
-from gpfn.message import Message
+from gpfn.message import Message, has_escaped_letter
 
 __all__ = [
     "Mode",
@@ -106,23 +105,45 @@ def _batch(message: Message, content_type: str, limits: Limits) -> Received:
 def _sniffed(message: Message, limits: Limits) -> Received | None:
     body = message[0]
     text = body if isinstance(body, bytes) else bytes(body)
+    name = encoding(text)
+    if name == "utf-8":
+        return _judged(text, limits)
+    if name == "utf-8-sig":
+        return _judged(text[3:], limits)
+    _refuse_foreign(text, name, limits)
+    return None
+
+
+def _refuse_foreign(text: bytes, name: str, limits: Limits) -> None:
+    """Raise InvalidEvent for an event in UTF-16 or UTF-32, which no JSON on a wire may be."""
+    try:
+        is_event = _judged(text.decode(name, "replace").encode(), limits) is not None
+    except InvalidEvent:
+        is_event = True
+    if is_event:
+        raise InvalidEvent(f"this is {name[:6].upper()}, not UTF-8", field="body")
+
+
+def _judged(text: bytes, limits: Limits) -> Received | None:
+    """Return the events of a body that says nothing of itself, or None when it holds none."""
     single = _OBJECT.match(text) is not None
     if not single and _OBJECTS.match(text) is None:
         return None
     marked = _MARKS[0] in text or _MARKS[1] in text
-    if not marked and b"\\u" not in text:  # a member's name may be spelled with escapes
+    if not marked and not has_escaped_letter(text):  # a member's name may be spelled so
         return None
     try:
-        document = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        document = parse_loosely(text)
+    except InvalidEvent:
         if marked:
-            parse(text)  # which says what is wrong with it
+            raise
         return None
     if single:
         if not is_envelope(document):
             return None
         return _received(Received, ((read_value(document, text),), "structured"))
     if isinstance(document, list) and all(map(is_envelope, document)):
+        document = settled(document, text)
         return Received(read_values(document, limits.batch, text), "batch")
     return None
 
