@@ -17,6 +17,7 @@ import numpy as np
 from gpfn.errors import CallerError, InvalidMessage, InvalidTensor, TooLarge
 from gpfn.graphpipe.messages import Type
 from gpfn.graphpipe.reader import MAX_MESSAGE, Flatbuffer, TableKind, inside
+from gpfn.tensors.shapes import check_rows
 
 __all__ = ["Buffer", "Spec", "contents", "decode_tensors", "memory", "utf8"]
 
@@ -91,12 +92,13 @@ def memory(data: bytes | memoryview) -> bytes | _Array:
 
 
 def _unusual_count(sizes: tuple[int, ...]) -> int:
-    """Return 0 for an array without elements that NumPy can hold; raise for all other shapes."""
+    """Return 0 for an array without elements, of few rows; raise for all other shapes."""
     span = 1
     for index, size in enumerate(sizes):
         span *= size or 1
         if size < 0 or span > MAX_MESSAGE:
             raise InvalidMessage(f"{size} of {sizes} is not a valid size", field=f"shape[{index}]")
+    check_rows(sizes, "shape")
     return 0
 
 

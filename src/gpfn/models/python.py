@@ -18,14 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
-
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, SetupError
 from gpfn.models.model import Model
 from gpfn.models.signature import Array, arguments, chosen
 from gpfn.source_file import load_module
-from gpfn.tensors.cast import cast_to, dtype_name
+from gpfn.tensors.cast import cast_to, dtype_name, plain_array
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 __all__ = ["PythonModel", "declare", "load_callable", "python_model"]
@@ -146,7 +144,7 @@ class PythonModel:
             arrays = arguments(inputs, self.inputs)
             inputs = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
         deadline.check("inference")
-        results = self._checked(self._by_name(self._call(self.name, inputs)))
+        results = self._checked(self._call(self.name, inputs))
         specs = [TensorSpec("string", None, name) for name in results]
         return {spec.name: results[spec.name] for spec in chosen(outputs, specs)}
 
@@ -155,18 +153,22 @@ class PythonModel:
 
     def _by_name(self, result: object) -> dict[str, Array]:
         if isinstance(result, Mapping):
-            return {str(name): np.asarray(value) for name, value in result.items()}
+            return {str(name): plain_array(value, str(name)) for name, value in result.items()}
         values = result if isinstance(result, tuple) else (result,)
         names = [spec.name for spec in self.outputs]
         if len(names) != len(values):
             names = [f"output_{index}" for index in range(len(values))]
         if not self.outputs and len(values) == 1:
             names = ["output"]
-        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+        return {name: plain_array(value, name) for name, value in zip(names, values, strict=True)}
 
-    def _checked(self, results: dict[str, Array]) -> dict[str, Array]:
-        """Check the outputs against the declaration. A wrong one is the function's fault."""
+    def _checked(self, result: object) -> dict[str, Array]:
+        """Return the outputs, checked by the declaration. A wrong one is the function's fault."""
         declared = {spec.name: spec for spec in self.outputs}
+        try:
+            results = self._by_name(result)
+        except InvalidTensor as error:
+            raise ModelFailed(f"{self.name} gave a wrong output: {error}") from error
         for name in declared.keys() - results.keys():
             raise ModelFailed(
                 f"{self.name} did not give the declared output {name}, but {', '.join(results)}"

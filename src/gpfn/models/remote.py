@@ -4,15 +4,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import BrokenReply, InvalidTensor, ModelFailed, RefusedByModel
 from gpfn.graphpipe.client import REPLY_LIMITS, Client
 from gpfn.graphpipe.messages import IOMetadata
 from gpfn.limits import Limits
 from gpfn.models.signature import Array, bare, shape_spec
-from gpfn.tensors.cast import cast_to
+from gpfn.tensors.cast import cast_to, plain_array
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["RemoteModel"]
@@ -161,7 +159,8 @@ def _fit_all(inputs: Mapping[str, Array], known: _Description) -> dict[str, Arra
         elif spec is None and known.inputs and len(inputs) > 1:
             takes = ", ".join(list(known.inputs)[:8])
             raise InvalidTensor(f"unknown input; the model server takes {takes}", field=name)
-        fitted[name] = cast_to(np.asarray(array), spec, path=name) if spec else np.asarray(array)
+        plain = plain_array(array, name)
+        fitted[name] = cast_to(plain, spec, path=name) if spec else plain
     return fitted
 
 

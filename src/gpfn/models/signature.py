@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor, SetupError
-from gpfn.tensors.cast import cast_to
+from gpfn.tensors.cast import cast_to, plain_array
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Array", "arguments", "bare", "chosen", "selected", "shape_spec"]
@@ -23,7 +23,7 @@ def arguments(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[
     """
     if len(inputs) != len(specs) or any(spec.name not in inputs for spec in specs):
         inputs = _renamed(inputs, specs)
-    fitted = [cast_to(np.asarray(inputs[spec.name]), spec, path=spec.name) for spec in specs]
+    fitted = [cast_to(plain_array(inputs[s.name], s.name), s, path=s.name) for s in specs]
     return [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in fitted]
 
 

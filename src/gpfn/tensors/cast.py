@@ -5,6 +5,7 @@ is made only where every value survives it. Booleans are not numbers, except tha
 uint8 zeros and ones are how GraphPipe spells booleans.
 """
 
+import sys
 from types import MappingProxyType
 from typing import cast
 
@@ -16,10 +17,13 @@ from gpfn.tensors.dtypes import DTYPE_TABLE, Dtype
 from gpfn.tensors.shapes import at, check_shape, shown
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["cast_to", "dtype_name", "nonfinite_index"]
+__all__ = ["MASKED", "cast_to", "dtype_name", "is_masked", "nonfinite_index", "plain_array"]
 
 _Array = npt.NDArray[np.generic]
 _Mask = npt.NDArray[np.bool_]
+
+MASKED = "a masked array: no tensor has a mask; fill it, or drop what is masked"
+"""Why a masked array is refused, also one that masks nothing: its mask would be lost unsaid."""
 
 
 def cast_to(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
@@ -27,8 +31,11 @@ def cast_to(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
 
     The array itself is returned when its dtype is the spec's already; arrays of
     ``string`` hold bytes objects. Raises InvalidTensor when the shape is not the spec's,
-    a value would change, or ``spec.finite`` is set and a value is not finite.
+    a value would change, it is a masked array, or ``spec.finite`` is set and a value is not
+    finite.
     """
+    if array.__class__ is not np.ndarray and is_masked(array):
+        raise InvalidTensor(MASKED, field=path)
     dtype = DTYPE_TABLE[spec.dtype]
     if spec.shape is not None:
         check_shape(array.shape, spec.shape, path)
@@ -42,6 +49,22 @@ def cast_to(array: _Array, spec: TensorSpec, *, path: str) -> _Array:
             detail = f"expected a finite number, got {array[index]}"
             raise InvalidTensor(detail, field=at(path, index))
     return array
+
+
+def is_masked(value: object) -> bool:
+    """Say whether a value is one of NumPy's masked arrays; NumPy loads them when they are used."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray)
+
+
+def plain_array(value: object, path: str) -> _Array:
+    """Return what a program gives as an array: ``numpy.asarray``, but for masked arrays.
+
+    Raises InvalidTensor for one, and for a list or tuple of them.
+    """
+    if is_masked(value) or (isinstance(value, list | tuple) and any(map(is_masked, value))):
+        raise InvalidTensor(MASKED, field=path)
+    return np.asarray(value)
 
 
 def dtype_name(array: _Array) -> str:

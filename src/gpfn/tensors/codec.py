@@ -15,9 +15,10 @@ import numpy.typing as npt
 import orjson
 
 from gpfn.errors import BackendError, InvalidTensor, TooLarge, UnsupportedMedia
+from gpfn.json_exact import UnreadableNumber, loads_loosely, path_of
 from gpfn.limits import Limits
 from gpfn.media import JSON, NPY, OCTETS, family
-from gpfn.tensors.cast import cast_to, dtype_name, nonfinite_index
+from gpfn.tensors.cast import MASKED, cast_to, dtype_name, is_masked, nonfinite_index
 from gpfn.tensors.dtypes import DTYPE_TABLE, OPEN_INFERENCE_NAMES
 from gpfn.tensors.json_forms import Form, decode_json
 from gpfn.tensors.npy import decode_npy, encode_npy
@@ -94,7 +95,9 @@ def _parsed(data: bytes | memoryview, path: str) -> object:
     if not memoryview(data).nbytes:
         raise InvalidTensor("empty", field=path)
     try:
-        return orjson.loads(data)
+        return loads_loosely(data)
+    except UnreadableNumber as error:
+        raise InvalidTensor(error.detail, field=path_of(path, error.steps)) from None
     except orjson.JSONDecodeError as error:
         raise InvalidTensor(f"not JSON: {error}", field=path) from None
 
@@ -111,25 +114,28 @@ def encode(
     *,
     form: Form = "nested",
     nonfinite: Nonfinite = "null",
+    named: bool = False,
 ) -> Encoded:
     """Return the arrays as data of a media type.
 
     JSON takes the ``form`` that `gpfn.tensors.form_of` found in the request; more than
-    one array in the ``nested`` form becomes an object by name. JSON has neither NaN nor
-    infinity: they become ``null`` and ``nonfinite`` is set, or with
-    ``nonfinite="refuse"`` BackendError says where. Binary forms carry them as they are.
-    Raises UnsupportedMedia without an encoder for the media type.
+    one array in the ``nested`` or ``flat`` form becomes an object by name, and with
+    ``named`` a single one does. JSON has neither NaN nor infinity: they become ``null``
+    and ``nonfinite`` is set, or with ``nonfinite="refuse"`` BackendError says where. Binary
+    forms carry them as they are. Raises UnsupportedMedia without an encoder for the media type.
     """
-    if media_type == JSON and form == "nested":
+    if media_type == JSON and form == "nested" and not named:
         body = _nested(arrays)
         # orjson writes null for NaN and infinity: in a short text that is found soonest.
         # Numbers and booleans have no other n in their text.
         if body is not None and len(body) <= _SHORT and _N not in body:
             return _encoded(Encoded, (body, JSON, False, _NONE))
         return _json(arrays, JSON, form, nonfinite, body)
+    if named and form == "nested":
+        form = "named"
     known = family(media_type)
     if known == JSON:
-        return _json(arrays, media_type, form, nonfinite, None)
+        return _json(arrays, media_type, form, nonfinite, None, named=named)
     if known is None:
         raise UnsupportedMedia(f"no encoder for {shown(media_type)}")
     _check_dtypes(arrays)
@@ -164,7 +170,7 @@ def _nested(arrays: Mapping[str, _Array]) -> bytes | None:
     [array] = arrays.values()
     try:
         return orjson.dumps(array, option=_NUMPY) if array.dtype.kind in "biuf" else None
-    except TypeError:  # float16, scalars, views that are not contiguous, foreign byte orders
+    except TypeError:  # float16, scalars, foreign byte orders, not contiguous, masked
         return None
 
 
@@ -174,10 +180,12 @@ def _json(
     form: Form,
     nonfinite: Nonfinite,
     body: bytes | None,
+    *,
+    named: bool = False,
 ) -> Encoded:
     if body is None:
         _check_dtypes(arrays)
-        body = orjson.dumps(_shaped(arrays, form), option=_NUMPY)
+        body = orjson.dumps(_shaped(arrays, form, named), option=_NUMPY)
     fault = _nonfinite(arrays)
     if fault and nonfinite == "refuse":
         raise fault
@@ -187,17 +195,19 @@ def _json(
 def _check_dtypes(arrays: Mapping[str, _Array]) -> None:
     """Raise BackendError for an array that is no tensor: complex numbers, times, objects."""
     for name, array in arrays.items():
+        if is_masked(array):
+            raise BackendError(MASKED, field=name)
         dtype = dtype_name(array)
         objects = array.ravel().tolist() if array.dtype.kind == "O" else ()
         if dtype not in DTYPE_TABLE or not {*map(type, objects)} <= {bytes, str}:
             raise BackendError(f"an array of {array.dtype} is no tensor", field=name)
 
 
-def _shaped(arrays: Mapping[str, _Array], form: Form) -> object:
+def _shaped(arrays: Mapping[str, _Array], form: Form, named: bool) -> object:
     if form == "open-inference":
         return {"outputs": open_inference_outputs(arrays)}
     one = _flat if form == "flat" else _plain
-    if form == "named" or len(arrays) != 1:
+    if named or form == "named" or len(arrays) != 1:
         return {name: one(array) for name, array in arrays.items()}
     [array] = arrays.values()
     return one(array)

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
 from gpfn.tensors.cast import cast_to
-from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES, Dtype, find_dtype
+from gpfn.tensors.dtypes import DTYPE_TABLE, OPEN_INFERENCE_NAMES, Dtype, find_dtype
 from gpfn.tensors.nested import decode_nested
 from gpfn.tensors.shapes import check_shape, checked_shape, over_limit, shown, what
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Form", "decode_json", "form_of", "without_others"]
+__all__ = ["Form", "asked_of", "decode_json", "form_of"]
 
 _Array = npt.NDArray[np.generic]
 Form = Literal["nested", "named", "flat", "open-inference"]
@@ -66,22 +66,29 @@ def form_of(value: object, specs: Sequence[TensorSpec]) -> Form:
     return "flat" if _is_flat(value) and not {"shape", "data"} <= names else "named"
 
 
-def without_others(value: object, specs: Sequence[TensorSpec]) -> object:
-    """Return what an object says of the inputs, one in which other members may stand too.
+def asked_of(
+    value: Mapping[str, object], limits: Limits, *, path: str = "data"
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return ``id`` of an open-inference request, and the names of the outputs it asks for.
 
-    All inputs by name come before any other form. What is missing stays missing.
+    The names are in its order; none stand for all outputs. Raises InvalidTensor, TooLarge.
     """
-    if type(value) is not dict:
-        return value
-    names = {spec.name for spec in specs}
-    if names == value.keys():
-        return value
-    if not names or not names <= value.keys():
-        form = form_of(value, specs)
-        if form == "open-inference":
-            return value  # which has members of its own beside the inputs
-        names = _FLAT if form == "flat" else names
-    return {name: item for name, item in value.items() if name in names}
+    request_id, outputs = value.get("id"), value.get("outputs", [])
+    if not isinstance(request_id, str | None):
+        raise InvalidTensor(f"expected a string, got {what(request_id)}", field=f"{path}.id")
+    if not isinstance(outputs, list):
+        raise InvalidTensor(f"expected a list, got {what(outputs)}", field=f"{path}.outputs")
+    if len(outputs) > limits.tensors:
+        raise over_limit("tensors", limits, f"{path}.outputs")
+    names = [_output_name(item, f"{path}.outputs[{at}]") for at, item in enumerate(outputs)]
+    return request_id, tuple(names)
+
+
+def _output_name(output: object, path: str) -> str:
+    name = output.get("name") if isinstance(output, dict) else None
+    if not isinstance(name, str):
+        raise InvalidTensor("expected an object with the output's name", field=path)
+    return name
 
 
 def _check_together(arrays: Mapping[str, _Array], limits: Limits, path: str) -> None:
@@ -161,6 +168,8 @@ def _stated(
         raise InvalidTensor("missing: nothing declares it", field=f"{path}.dtype")
     if spec and spec.shape is not None:
         check_shape(shape, spec.shape, path)
+    if dtype and spec and dtype.floating and DTYPE_TABLE[spec.dtype].whole:
+        name = spec.dtype  # the numbers as they are spelled: a double may not hold them
     data = value.get("data")
     nests = isinstance(data, list) and bool(data) and isinstance(data[0], list)
     layout = shape if nests else (math.prod(shape),)

@@ -12,8 +12,6 @@ numbers and ``None`` for NaN, and it is slower.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import struct
 from collections.abc import Callable
@@ -25,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor
+from gpfn.json_exact import decode_base64
 from gpfn.limits import Limits
 from gpfn.tensors.dtypes import DTYPE_TABLE, Dtype
-from gpfn.tensors.shapes import at, check_shape, counted, over_limit, what
+from gpfn.tensors.shapes import at, check_rows, check_shape, counted, over_limit, what
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["decode_nested", "flatten", "pack"]
@@ -88,6 +87,8 @@ def flatten(
         raise over_limit("rank", limits, path)
     if len(flat) > limits.elements:
         raise over_limit("elements", limits, path)
+    if not flat:
+        check_rows(sizes, path)
     return flat, tuple(sizes)
 
 
@@ -220,6 +221,9 @@ class _ValueReader:
             raise self._wrong(str(error), index) from None
 
     def _string(self, value: object, index: tuple[int, ...]) -> bytes:
+        encoded = value.get("b64") if isinstance(value, dict) else None
+        if isinstance(encoded, str) and len(encoded) * 3 // 4 - 2 > self.limits.string_bytes:
+            raise over_limit("string_bytes", self.limits, at(self.path, index))
         try:
             text = _bytes_of(value)
         except ValueError as error:
@@ -242,8 +246,8 @@ def _bytes_of(value: object) -> bytes:
             raise ValueError(f"expected Unicode text, got a lone surrogate ({error})") from None
     if isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str):
         try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError) as error:
+            return decode_base64(value["b64"])
+        except ValueError as error:
             raise ValueError(f"not base64: {error}") from None
     raise ValueError(f'expected a string or {{"b64": …}}, got {what(value)}')
 
@@ -253,14 +257,15 @@ def _boolean(value: float, _dtype: Dtype) -> object:
 
 
 def _whole(value: float, dtype: Dtype) -> int:
-    if isinstance(value, float) and not value.is_integer():
+    if isinstance(value, float) and not value.is_integer():  # infinity is none either
         raise ValueError(f"{value!r} is not a whole number ({dtype.name})")
     number = int(value)
     if not dtype.low <= number <= dtype.high:
-        spelled = what(value)
-        raise ValueError(
-            f"{spelled} is out of range for {dtype.name} ({dtype.low} to {dtype.high})"
-        )
+        bounds = f"{dtype.name} ({dtype.low} to {dtype.high})"
+        raise ValueError(f"{what(value)} is out of range for {bounds}")
+    if isinstance(value, float) and abs(value) >= _EXACT:
+        detail = "may be another number than was sent; from 2**53 on leave out point and exponent"
+        raise ValueError(f"{value!r} {detail} ({dtype.name})")
     return number
 
 
@@ -284,6 +289,7 @@ _BOUNDS = {
     "float64": math.inf,
 }
 
+_EXACT = 2.0**53  # from here on a double stands for several whole numbers
 _CHECKS: dict[str, Callable[[float, Dtype], object]] = {
     "b": _boolean,
     "u": _whole,

@@ -106,6 +106,8 @@ def _strings(data: memoryview, limits: Limits, path: str) -> _Array:
     if end > limits.string_bytes + 4 * limits.elements:
         raise over_limit("string_bytes", limits, path)
     while start < end:
+        if len(texts) >= limits.elements:
+            raise over_limit("elements", limits, path)
         head = data[start : start + 4]
         length = int.from_bytes(head, "little")
         if len(head) < 4 or length > end - start - 4:

@@ -19,6 +19,7 @@ __all__ = [
     "allows",
     "at",
     "bounded_shape",
+    "check_rows",
     "check_shape",
     "checked_shape",
     "complete_shape",
@@ -98,13 +99,26 @@ def complete_shape(spec: TensorSpec, count: int, *, path: str) -> tuple[int, ...
 def bounded_shape(sizes: Sequence[int], limits: Limits, *, path: str) -> tuple[int, ...]:
     """Return the sizes as a shape that NumPy can make; raise TooLarge over a limit.
 
-    An empty axis does not excuse the others: NumPy multiplies them all the same.
+    An empty axis does not excuse the others: NumPy multiplies them all the same, and rows
+    without values cost a list each wherever they are written (:func:`check_rows`).
     """
     if len(sizes) > limits.rank:
         raise over_limit("rank", limits, path)
     if math.prod(size or 1 for size in sizes) > limits.elements:
         raise over_limit("elements", limits, path)
+    if 0 in sizes:
+        check_rows(sizes, path)
     return tuple(sizes)
+
+
+def check_rows(sizes: Sequence[int], path: str) -> None:
+    """Raise TooLarge when a shape with an empty axis has too many rows before that."""
+    if math.prod(sizes[: sizes.index(0)]) > _EMPTY_ROWS:
+        raise TooLarge(f"more than {_EMPTY_ROWS} rows without a value", field=path)
+
+
+_EMPTY_ROWS = 4096
+"""Rows of an array without values: naming a million of them takes a sender seven bytes."""
 
 
 _SHOWN_CHARACTERS = 40
