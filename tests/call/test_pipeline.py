@@ -254,3 +254,30 @@ def test_a_slow_sync_function_does_not_hold_up_the_loop() -> None:
         return waited
 
     assert asyncio.run(both()) < 0.15
+
+
+def test_a_masked_array_is_refused_wherever_it_comes_from() -> None:
+    masked = np.ma.array([[1.0, 2.0, 3.0]], mask=[[0, 1, 0]])
+    x = {"x": TensorSpec("float32", (None, 3))}
+    for function in (
+        Function(lambda x: masked, inputs=x),
+        Function(lambda x: {"y": masked}, inputs=x),
+        Function(lambda x: x, after=lambda x: masked, inputs=x),
+        Function(lambda x: x, after=lambda x: {"deep": [masked]}, inputs=x),
+    ):
+        reply = function.answer(structured())
+        assert reply.status == 500
+        assert "masked array" in str(error_of(reply)["detail"])
+    with pytest.raises(InvalidTensor, match="masked array"):
+        Function(double, inputs=x)(masked)
+
+
+def test_the_wire_and_the_plain_call_agree_on_keys() -> None:
+    for result in ({"a": np.zeros(2)}, {"p": np.float32(0.5)}, {"a": np.zeros(2), "b": 1}):
+        function = Function(lambda payload, result=result: result, takes="payload")
+        wire = orjson.loads(function.answer(Message(b"{}", "application/json")).message.body)
+        plain = function({})
+        assert isinstance(plain, dict)
+        assert wire == {name: np.asarray(item).tolist() for name, item in plain.items()}
+        after = Function(lambda payload: 1, after=lambda _, result=result: result, takes="payload")
+        assert orjson.loads(after.answer(Message(b"{}", "application/json")).message.body) == wire

@@ -3,15 +3,17 @@
 import math
 import subprocess
 import sys
+from types import MappingProxyType
 
 import numpy as np
 import orjson
 import pytest
 
-from gpfn.call.encode import ResultBody, as_arrays, encode_result
 from gpfn.call.payload import Payload
+from gpfn.call.result import ResultBody, as_arrays, encode_result
 from gpfn.errors import BackendError, GpfnError, UnsupportedMedia
 from gpfn.events import Event
+from gpfn.media import GRAPHPIPE
 from gpfn.message import Message
 
 PLAIN = Payload(b"", "application/json")
@@ -128,7 +130,7 @@ def test_as_arrays() -> None:
 def test_a_result_that_is_no_array_does_not_load_numpy() -> None:
     code = """if True:
         import sys
-        from gpfn.call.encode import encode_result
+        from gpfn.call.result import encode_result
         from gpfn.call.payload import Payload
         encode_result(b"x", Payload(), nonfinite="null", output="y")
         assert "orjson" not in sys.modules
@@ -136,3 +138,93 @@ def test_a_result_that_is_no_array_does_not_load_numpy() -> None:
         assert "numpy" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"a": np.zeros(2)}, b'{"a":[0.0,0.0]}'),
+        ({"p": np.float32(0.9)}, b'{"p":0.9}'),
+        ({"p": np.float16(0.5)}, b'{"p":0.5}'),
+        ({"p": np.int64(3)}, b'{"p":3}'),
+        ({"s": np.array(["a", "b"])}, b'{"s":["a","b"]}'),
+        (MappingProxyType({"a": np.zeros((1, 1))}), b'{"a":[[0.0]]}'),
+        ({"a": np.array(2.5)}, b'{"a":2.5}'),
+        ({"a": [np.zeros(1)]}, b'{"a":[[0.0]]}'),
+    ],
+)
+def test_a_mapping_keeps_its_only_key(result: object, text: bytes) -> None:
+    assert encoded(result).data == text
+    for media_type in ("", "text/plain", "application/x+json", "image/png"):
+        assert encoded(result, Payload(b"", media_type)).data == text
+
+
+def test_the_key_stays_in_every_form_and_the_models_only_output_goes_bare() -> None:
+    result = {"a": np.ones((1, 2), np.float32)}
+    texts = {
+        "nested": (b'{"a":[[1.0,1.0]]}', b"[[1.0,1.0]]"),
+        "named": (b'{"a":[[1.0,1.0]]}',) * 2,
+        "flat": (
+            b'{"a":{"shape":[1,2],"data":[1.0,1.0]}}',
+            b'{"shape":[1,2],"data":[1.0,1.0]}',
+        ),
+    }
+    for form, (kept, bare) in texts.items():
+        asked = Payload(b"", "application/json")
+        asked.form = form
+        for text, from_model in ((kept, False), (bare, True)):
+            body = encode_result(result, asked, nonfinite="null", output="y", bare=from_model)
+            assert isinstance(body, ResultBody)
+            assert body.data == text
+
+
+def test_whole_numbers_of_any_size_are_written() -> None:
+    objects = np.array([2**70], object)
+    assert encoded({"a": [2**70, -(2**64)], "b": objects}).data == (
+        b'{"a":[1180591620717411303424,-18446744073709551616],"b":[1180591620717411303424]}'
+    )
+    assert encoded(2**64).data == b"18446744073709551616"
+    with pytest.raises(GpfnError, match="more than 4300 digits") as caught:
+        encoded({"a": [1, 1 << 20_000]})
+    assert caught.value.field == "result.a[1]"
+
+
+@pytest.mark.parametrize(
+    ("result", "field"),
+    [
+        ({"a": [1, {2}]}, "result.a[1]"),
+        ({"a": {"b c": b"x"}}, "result.a.'b c'"),
+        ({"a": [np.complex64(1)]}, "result.a[0]"),
+        ([2**70, object()], "result[1]"),
+        ({1: np.zeros(1)}, None),
+    ],
+)
+def test_what_is_not_json_is_named_by_its_place(result: object, field: str | None) -> None:
+    with pytest.raises(GpfnError, match="not JSON") as caught:
+        encoded(result)
+    assert caught.value.field == field
+
+
+MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
+
+
+@pytest.mark.parametrize(
+    ("result", "field"),
+    [
+        (MASKED, "result"),
+        (np.ma.array([1.0]), "result"),
+        (np.ma.masked, "result"),
+        ({"a": MASKED}, "result.a"),
+        ({"a": np.zeros(1), "b": MASKED}, "result.b"),
+        ({"a": MASKED, "text": "x"}, "result.a"),
+        ([1, {"c": [MASKED]}], "result[1].c[0]"),
+    ],
+)
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-npy", GRAPHPIPE])
+def test_a_masked_array_is_refused_by_its_place(
+    result: object, field: str, media_type: str
+) -> None:
+    with pytest.raises(GpfnError, match="a masked array") as caught:
+        encoded(result, Payload(b"", media_type))
+    assert caught.value.field == field
+    assert caught.value.status == 500

@@ -13,17 +13,15 @@ from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
 from gpfn.call.decode import Parsed, decode_subject, receive
 from gpfn.call.encode import (
-    ResultBody,
-    encode_result,
     error_event,
     error_message,
     event_message,
-    is_arrays,
     status_of,
     to_event,
     to_message,
 )
 from gpfn.call.payload import Payload
+from gpfn.call.result import ResultBody, encode_result, is_arrays, refuse_masked
 from gpfn.deadline import NEVER, Deadline
 from gpfn.message import Message
 
@@ -138,6 +136,8 @@ def compute_steps(
         deadline.check("the prediction was begun")
     stages.begin("predict")
     if contract.handler is None:
+        if contract.before is not None:
+            refuse_masked(value, contract.before.name)
         value = contract.predict(value, deadline)
     else:
         value = _apply(contract.handler, value, extras, arrays)
@@ -187,7 +187,13 @@ def _body_steps(
     }
     result = yield from compute_steps(contract, subject, extras, stages, deadline)
     stages.begin("encode")
-    return encode_result(result, payload, nonfinite=contract.nonfinite, output=contract.output)
+    return encode_result(
+        result,
+        payload,
+        nonfinite=contract.nonfinite,
+        output=contract.output,
+        bare=contract.handler is None and contract.after is None,
+    )
 
 
 def _batch_steps(

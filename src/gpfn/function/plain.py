@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from gpfn.call.callback import run_steps
 from gpfn.call.contract import Call, Contract
-from gpfn.call.encode import is_event
 from gpfn.call.payload import Payload
 from gpfn.call.pipeline import Stages, compute_steps, event_steps
+from gpfn.call.result import is_event
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor
 from gpfn.limits import Limits
@@ -78,11 +78,9 @@ def _arrays(
 
 def _array(value: object, spec: TensorSpec, limits: Limits) -> np.ndarray:
     """Return what fits ``spec``: Python's own numbers are read like JSON, arrays checked."""
-    from gpfn.tensors.cast import cast_to
+    from gpfn.tensors.cast import cast_to, plain_array
     from gpfn.tensors.json_forms import decode_json
 
     if isinstance(value, list | int | float | str):
         return decode_json(value, [spec], limits, path=spec.name)[spec.name]
-    import numpy as np
-
-    return cast_to(np.asarray(value), spec, path=spec.name)
+    return cast_to(plain_array(value, spec.name), spec, path=spec.name)
