@@ -461,3 +461,34 @@ ECHO = Function(lambda payload: payload, takes="payload", name="echo")
 def test_what_only_pythons_json_lets_through(parameters: dict[str, object]) -> None:
     """The stock runtime reads parameters with it."""
     json.dumps(ECHO.openwhisk(parameters))
+
+
+LONG = 12345678901234567890123
+
+
+def test_whole_numbers_of_any_size_go_through(probe: Action) -> None:
+    assert answer(probe, {"a": [LONG]})["asked"] == {"a": [LONG]}
+    assert answer(probe, {**EVENT, "data": {"a": LONG}})["data"] == {
+        "asked": {"a": LONG},
+        "event": True,
+    }
+    assert answer(probe, web("application/json", a=LONG))["body"] == {
+        "asked": {"a": LONG},
+        "event": False,
+    }
+    raw = base64.b64encode(json.dumps({"a": LONG}).encode()).decode()
+    assert answer(probe, web("application/json", __ow_body=raw))["body"] == {
+        "asked": {"a": LONG},
+        "event": False,
+    }
+
+
+def test_a_plain_call_of_main_keeps_them_too() -> None:
+    main = Function(lambda payload: payload.json(), takes="payload").openwhisk
+    assert main({"a": LONG, "b": [2**64]}) == {"a": LONG, "b": [2**64]}
+    many = Function(many_digits, takes="payload").openwhisk
+    assert many({}) == {"a": int("7" * 400)}
+
+
+def many_digits(_: Payload) -> Payload:
+    return Payload(b'{"a":' + b"7" * 400 + b"}", "application/json")

@@ -14,6 +14,7 @@ from gpfn.platforms.openwhisk.protocol import (
     application_error,
     failure,
     parse_body,
+    result_answer,
 )
 
 MEMBERS = st.sampled_from(["value", "code", "binary", "main", "env"])
@@ -93,3 +94,31 @@ def test_no_body_gets_anything_but_a_refusal_out_of_it(body: bytes) -> None:
         found = Init.from_body(body)
         assert all(isinstance(text, str) for text in found.env.values())
         found.decoded()
+
+
+def test_whole_numbers_of_any_size_are_exact() -> None:
+    long = 12345678901234567890123
+    text = f'{{"value":{{"a":[{long},-9223372036854775809]}}}}'.encode()
+    assert parse_body(text) == {"value": {"a": [long, -(2**63) - 1]}}
+    assert init(env={"LONG": long}).env == {"LONG": str(long)}
+    assert result_answer({"a": [long]}).body == f'{{"a":[{long}]}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (b"1e400", "value.a[1]: 1e400 is beyond the range of a double"),
+        (b"9" * 4301, "value.a[1]: a whole number of 4301 digits; at most 4300 are read"),
+    ],
+)
+def test_a_number_without_a_value_is_named_by_its_place(number: bytes, says: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        parse_body(b'{"value":{"a":[0,' + number + b"]}}")
+    assert caught.value.answer.status == 400
+    assert says in json.loads(caught.value.answer.body)["error"]
+
+
+def test_a_result_with_a_number_too_long_to_be_written_is_named() -> None:
+    status, body = result_answer({"a": [0, 1 << 20_000]})
+    assert status == 200
+    assert "result.a[1] is a number of more than 4300 digits" in json.loads(body)["error"]

@@ -38,14 +38,13 @@ class OpenWhiskMain:
 
     def __call__(self, args: Mapping[str, object] | list[object] | None = None) -> object:
         """Answer one activation with an object, or with an array for an array; never raises."""
-        import orjson
-
+        from gpfn.json_exact import loads
         from gpfn.platforms.openwhisk.activation import Activation
         from gpfn.platforms.openwhisk.answer import answer_parameters
 
         parameters = {} if args is None else args
         activation = Activation.from_environ()
-        return orjson.loads(answer_parameters(self.function, parameters, activation, self._calls()))
+        return loads(answer_parameters(self.function, parameters, activation, self._calls()))
 
     def _calls(self) -> CallLog:
         if self._log is None:

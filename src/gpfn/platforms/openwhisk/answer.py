@@ -123,13 +123,15 @@ def _other_json(body: bytes, content_type: str, kinds: bytes) -> bytes:
     """Return what a function answered with bytes of its own, as JSON text."""
     import orjson
 
+    from gpfn.json_exact import loads_loosely, without_mark
+
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
         try:
-            orjson.loads(body)
+            loads_loosely(body)
         except orjson.JSONDecodeError:
             return orjson.dumps({"result": body.decode("utf-8", "replace")})
-        text = body.strip(b" \t\r\n")
+        text = without_mark(body).strip(b" \t\r\n")
         return text if text[0] in kinds else b'{"result":%b}' % text
     if media_type.startswith("text/"):
         return orjson.dumps({"result": body.decode("utf-8", "replace")})

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import orjson
 
 from gpfn.errors import error_document
+from gpfn.json_exact import DIGITS, dumps, loads
 
 __all__ = [
     "ALREADY_INITIALIZED",
@@ -105,7 +106,7 @@ def _parsed(body: bytes | memoryview) -> object:
     if not len(body):
         return {}
     try:
-        document = orjson.loads(body)
+        document = loads(body)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, f"Error unmarshaling request: {error}") from None
     return {} if document is None else document
@@ -152,7 +153,7 @@ def _texts(env: Mapping[str, object]) -> dict[str, str]:
     """Return the variables as text, as the platform's proxy makes it: null is ``null``."""
     texts = {}
     for name, value in env.items():
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        text = value if isinstance(value, str) else dumps(value).decode()
         if not name or "=" in name or "\0" in name + text:
             raise _wrong(f"env has an impossible name or value: {name!r:.80}")
         texts[name] = text
@@ -238,7 +239,9 @@ def _problem(value: object) -> str:
         return "" if math.isfinite(value) else f"is {value}"
     if isinstance(value, str):
         return "" if _is_unicode(value) else "holds half a character (a lone surrogate)"
-    return "" if isinstance(value, int | None) else f"is of type {type(value).__name__}"
+    if isinstance(value, int):
+        return "" if abs(value) < 10**DIGITS else f"is a number of more than {DIGITS} digits"
+    return "" if value is None else f"is of type {type(value).__name__}"
 
 
 def _is_unicode(text: str) -> bool:

@@ -126,7 +126,7 @@ def web_reply(reply: Reply) -> bytes:
     A failure's stands under ``error``: the platform unwraps it for the caller and counts
     the activation among the failed.
     """
-    import orjson
+    from gpfn.json_exact import dumps
 
     body, content_type = bytes(reply.message.body), reply.message.content_type
     content_type = content_type or _content_type(dict(reply.message.headers))
@@ -143,7 +143,7 @@ def web_reply(reply: Reply) -> bytes:
         "headers": headers,
         "body": encode_body(body, content_type),
     }
-    return orjson.dumps(response if reply.error is None else {"error": response})
+    return dumps(response if reply.error is None else {"error": response})
 
 
 def _plain_json(content_type: str) -> str:
@@ -222,11 +222,13 @@ def _text(body: str) -> bytes:
 
 def _json_value(body: bytes | memoryview) -> object:
     """Return what a function's reply says is JSON; what is none after all as its text."""
-    import orjson
+    from orjson import JSONDecodeError
+
+    from gpfn.json_exact import loads
 
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return loads(body)
+    except JSONDecodeError:
         return bytes(body).decode("utf-8", "replace")
 
 
