@@ -41,6 +41,7 @@ class Payload:
         "media_type",
         "mixed",
         "outputs",
+        "request_id",
     )
 
     def __init__(
@@ -66,7 +67,9 @@ class Payload:
         self.form = "nested"
         """Which of the JSON forms of tensors it had; arrays are answered in the same."""
         self.outputs: tuple[str, ...] = ()
-        """The outputs that a GraphPipe request asked for by name."""
+        """The outputs that a GraphPipe or an open-inference request asked for by name."""
+        self.request_id: str | None = None
+        """The ``id`` of an open-inference request, which its answer repeats."""
 
     @classmethod
     def from_json(cls, value: object, *, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
@@ -93,6 +96,7 @@ class Payload:
         payload.mixed = False
         payload.form = "nested"
         payload.outputs = ()
+        payload.request_id = None
         return payload
 
     @property

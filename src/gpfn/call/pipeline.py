@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 
 from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
-from gpfn.call.decode import Parsed, decode_subject, receive
+from gpfn.call.decode import Parsed, decode_subject, disagreement, receive
 from gpfn.call.encode import (
     error_event,
     error_message,
@@ -23,6 +23,7 @@ from gpfn.call.encode import (
 from gpfn.call.payload import Payload
 from gpfn.call.result import ResultBody, encode_result, is_arrays, refuse_masked
 from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import ModelFailed, RefusedByModel
 from gpfn.message import Message
 
 TYPE_CHECKING = False
@@ -185,7 +186,14 @@ def _body_steps(
         "event": payload.event,
         "payload": payload,
     }
-    result = yield from compute_steps(contract, subject, extras, stages, deadline)
+    try:
+        result = yield from compute_steps(contract, subject, extras, stages, deadline)
+    except (ModelFailed, RefusedByModel) as error:
+        if contract.takes == "arrays" and contract.before is None:
+            found = disagreement(subject, contract.specs, payload.field)  # type: ignore[arg-type] # arrays
+            if found is not None:
+                raise found from error
+        raise
     stages.begin("encode")
     return encode_result(
         result,

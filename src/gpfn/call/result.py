@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.call.payload import Payload
-from gpfn.errors import BackendError, GpfnError, InvalidMessage
+from gpfn.errors import BackendError, GpfnError, InvalidMessage, InvalidTensor
 from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8, family
 from gpfn.media import is_json as is_json_type
 from gpfn.message import Message
@@ -133,16 +133,38 @@ def _encode_arrays(
 ) -> ResultBody:
     if asked.media_type != JSON and asked.base_type == GRAPHPIPE:
         return ResultBody(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
+    if asked.outputs:
+        arrays = _chosen(arrays, asked)
     from gpfn.tensors.codec import encode
 
     kind = JSON if asked.media_type == JSON else family(asked.base_type)
     media_type = JSON if kind in (JSON, None) else asked.base_type
     form: Any = asked.form
     done = encode(arrays, media_type, form=form, nonfinite=nonfinite, named=named)  # type: ignore[arg-type]
+    body = done.body
+    if asked.request_id is not None:
+        body = b'{"id":%b,%b' % (_id_text(asked.request_id), body[1:])
     attributes: dict[str, str | bool] = dict(done.attributes)
     if done.nonfinite:
         attributes["nonfinite"] = True
-    return _body(ResultBody, (done.body, done.media_type, attributes, media_type == JSON))
+    return _body(ResultBody, (body, done.media_type, attributes, media_type == JSON))
+
+
+def _chosen(arrays: "dict[str, np.ndarray]", asked: Payload) -> "dict[str, np.ndarray]":
+    """Return the outputs that an open-inference request asks for, in its order."""
+    for index, name in enumerate(asked.outputs):
+        if name not in arrays:
+            raise InvalidTensor(
+                f"no such output; there are {', '.join(arrays)}",
+                field=f"{asked.field}.outputs[{index}].name",
+            )
+    return {name: arrays[name] for name in asked.outputs}
+
+
+def _id_text(request_id: str) -> bytes:
+    from orjson import dumps
+
+    return dumps(request_id)
 
 
 def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
