@@ -256,6 +256,54 @@ def test_a_slow_sync_function_does_not_hold_up_the_loop() -> None:
     assert asyncio.run(both()) < 0.15
 
 
+BAD = Message(orjson.dumps(event([[1]])), "application/cloudevents+json")
+PREFER = (("prefer", 'respond-async, Error="event" ; x=y'),)
+
+
+@pytest.mark.parametrize("headers", [PREFER, (("prefer", "error=event"),)])
+def test_a_failed_event_is_answered_by_an_event_when_that_is_asked_for(
+    doubling: Function, headers: tuple[tuple[str, str], ...]
+) -> None:
+    reply = doubling.answer(BAD._replace(headers=headers))
+    assert reply.status == 400
+    assert isinstance(reply.error, InvalidTensor)
+    assert reply.is_json
+    [answer] = events_of(reply)
+    assert reply.message.content_type == "application/cloudevents+json"
+    assert (answer.type, answer.datacontenttype) == ("t.error", PROBLEM)
+    assert answer.attribute("causationid") == "1"
+    assert answer.json()["error"]["field"] == "data[0]"  # type: ignore[index]
+    binary = doubling.answer(Message(b"[[1]]", "application/json", (*HEADERS, *headers)))
+    assert binary.message.header("ce-type") == "t.error"
+    assert binary.message.content_type == PROBLEM
+    assert orjson.loads(binary.message.body)["error"]["status"] == binary.status == 400
+
+
+def test_a_failed_event_is_answered_by_an_event_when_the_setting_says_so(
+    doubling: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert error_of(doubling.answer(BAD))["type"] == "invalid-tensor"
+    assert error_of(doubling.answer(BAD._replace(headers=(("prefer", "error=x"),))))
+    monkeypatch.setenv("GPFN_ERROR_EVENTS", "on")
+    [answer] = events_of(doubling.answer(BAD))
+    assert answer.type == "t.error"
+    assert error_of(doubling.answer(Message(b"[[1]]", "application/json"))), "no event came in"
+    broken = Message(b'{"specversion":"1.0"}', "application/cloudevents+json")
+    assert error_of(doubling.answer(broken)), "there is no event to answer"
+    monkeypatch.setenv("GPFN_ERROR_EVENTS", "perhaps")
+    assert error_of(doubling.answer(BAD))["type"] == "setup-error"
+
+
+def test_an_error_event_says_when_to_come_back() -> None:
+    def busy(payload: Payload) -> object:
+        raise Overloaded("full", retry_after=7)
+
+    reply = Function(busy, takes="payload").answer(structured()._replace(headers=PREFER))
+    assert reply.status == 503
+    assert reply.message.header("retry-after") == "7"
+    assert [answer.type for answer in events_of(reply)] == ["t.error"]
+
+
 def test_a_masked_array_is_refused_wherever_it_comes_from() -> None:
     masked = np.ma.array([[1.0, 2.0, 3.0]], mask=[[0, 1, 0]])
     x = {"x": TensorSpec("float32", (None, 3))}

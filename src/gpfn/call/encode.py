@@ -11,14 +11,17 @@ from gpfn.call.result import ResultBody
 from gpfn.errors import GpfnError, Overloaded, error_document
 from gpfn.media import EVENT, PROBLEM
 from gpfn.message import Message
+from gpfn.settings import read_switch
 
 if TYPE_CHECKING:
     from gpfn.events.event import Event
 
 __all__ = [
     "Stamp",
+    "asks_for_event",
     "error_event",
     "error_message",
+    "error_reply",
     "event_message",
     "status_of",
     "to_event",
@@ -84,8 +87,24 @@ def error_message(error: BaseException) -> Message:
     return Message(_document(error), PROBLEM, headers)
 
 
+def asks_for_event(headers: Sequence[tuple[str, str]]) -> bool:
+    """Say whether an event that fails is to be answered by an event: Prefer, or the setting."""
+    for name, value in headers:
+        if name == "prefer":  # RFC 7240, section 2
+            preferences = [part.partition(";")[0].strip().lower() for part in value.split(",")]
+            if "error=event" in preferences or 'error="event"' in preferences:
+                return True
+    return read_switch("GPFN_ERROR_EVENTS")
+
+
+def error_reply(request: "Event", error: BaseException, form: str, stamp: Stamp) -> Message:
+    """Return the message with the event that tells the failure of ``request``."""
+    message = event_message([error_event(request, error, stamp)], form)
+    return message._replace(headers=(*message.headers, *error_message(error).headers))
+
+
 def error_event(request: "Event", error: BaseException, stamp: Stamp) -> "Event":
-    """Return the event that stands in a batch where ``request`` failed."""
+    """Return the event that tells the failure of ``request``."""
     return request.reply(
         _document(error),
         datacontenttype=PROBLEM,

@@ -13,8 +13,10 @@ from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
 from gpfn.call.decode import Parsed, decode_subject, disagreement, receive
 from gpfn.call.encode import (
+    asks_for_event,
     error_event,
     error_message,
+    error_reply,
     event_message,
     status_of,
     to_event,
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from gpfn.events.event import Event
 
 __all__ = ["Stages", "answer", "answer_steps", "compute_steps", "event_steps", "failed"]
+
+_Answered = tuple[Message, bool, tuple[BaseException, ...], BaseException | None]
+"""The reply, whether it is JSON, what failed in a batch, and what the reply is the error of."""
 
 # What a NamedTuple's own constructor does, without the Python function around it.
 _reply: Callable[..., Reply] = tuple.__new__
@@ -94,11 +99,14 @@ def answer_steps(
 ) -> Steps[Reply]:
     """Answer one request; what goes wrong is answered too, whoever is to blame."""
     stages = stages or Stages()
-    status, error = 200, None
+    error: BaseException | None = None
     failures: tuple[BaseException, ...] = ()
     is_json = True
     try:
-        message, is_json, failures = yield from _message_steps(contract, request, call, stages)
+        message, is_json, failures, error = yield from _message_steps(
+            contract, request, call, stages
+        )
+        status = 200 if error is None else status_of(error)
     except (Exception, SystemExit) as failure:  # noqa: BLE001 - no call takes the process along
         _begin_trace_in_user_code(failure)
         message, status, error = error_message(failure), status_of(failure), failure
@@ -154,7 +162,7 @@ def compute_steps(
 
 def _message_steps(
     contract: Contract, request: Message | Parsed, call: Call, stages: Stages
-) -> Steps[tuple[Message, bool, tuple[BaseException, ...]]]:
+) -> Steps[_Answered]:
     if monotonic() >= call.deadline.at:
         call.deadline.check("the message was decoded")
     stages.begin("decode")
@@ -162,11 +170,18 @@ def _message_steps(
     if form == "batch":
         return (yield from _batch_steps(contract, payloads, call, stages))
     payload = payloads[0]
-    body = yield from _body_steps(contract, payload, call, stages)
+    try:
+        body = yield from _body_steps(contract, payload, call, stages)
+    except (Exception, SystemExit) as error:
+        event = payload.event
+        if event is None or not asks_for_event(payload.headers):
+            raise
+        _begin_trace_in_user_code(error)
+        return error_reply(event, error, form, contract.stamp), form == "structured", (), error
     is_json = isinstance(body, ResultBody) and body.valid_json
     if payload.event is not None:
         is_json = form == "structured" and not isinstance(body, Message)
-    return to_message(body, payload.event, form, contract.stamp), is_json, ()
+    return to_message(body, payload.event, form, contract.stamp), is_json, (), None
 
 
 def _body_steps(
@@ -206,7 +221,7 @@ def _body_steps(
 
 def _batch_steps(
     contract: Contract, payloads: tuple[Payload, ...], call: Call, stages: Stages
-) -> Steps[tuple[Message, bool, tuple[BaseException, ...]]]:
+) -> Steps[_Answered]:
     """Answer each event of a batch; one that fails gets an error event in its place."""
     events: list[Event] = []
     failures: list[BaseException] = []
@@ -221,7 +236,7 @@ def _batch_steps(
             failures.append(error)
             events.append(error_event(event, error, contract.stamp))
     stages.begin("encode")
-    return event_message(events, "batch"), True, tuple(failures)
+    return event_message(events, "batch"), True, tuple(failures), None
 
 
 def _without_headers(body: ResultBody | Event | Message) -> ResultBody | Event:
