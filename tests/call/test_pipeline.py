@@ -4,6 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -329,3 +330,20 @@ def test_the_wire_and_the_plain_call_agree_on_keys() -> None:
         assert wire == {name: np.asarray(item).tolist() for name, item in plain.items()}
         after = Function(lambda payload: 1, after=lambda _, result=result: result, takes="payload")
         assert orjson.loads(after.answer(Message(b"{}", "application/json")).message.body) == wire
+
+
+def test_a_masked_array_from_before_does_not_reach_a_model(tmp_path: Path) -> None:
+    (tmp_path / "same.py").write_text("def same(x):\n    return x\n")
+    masked = np.ma.array([[1.0, 2.0, 3.0]], mask=[[0, 1, 0]])
+    x = {"x": TensorSpec("float32", (None, 3))}
+    for made, field in (
+        (masked, "spoiled"),
+        ({"x": masked}, "spoiled.x"),
+        ((masked,), "spoiled.0"),
+    ):
+        before = lambda x, made=made: made  # noqa: E731
+        before.__name__ = "spoiled"
+        function = Function(model=f"{tmp_path}/same.py:same", before=before, inputs=x)
+        error = error_of(function.answer(structured()))
+        assert (error["status"], error["field"]) == (500, field)
+        assert "masked array" in str(error["detail"])

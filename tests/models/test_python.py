@@ -184,3 +184,21 @@ def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         with pytest.raises(SetupError):
             open_model(f"{tmp_path}/{name}")
     assert {name for name in set(sys.modules) - before if name.endswith(("a_py", "b_py"))} == set()
+
+
+def test_masked_arrays_are_refused_in_and_out() -> None:
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    given = {"x": TensorSpec("float64", (None,))}
+
+    @declare(inputs=given)
+    def same(x: object) -> object:
+        return x
+
+    with pytest.raises(InvalidTensor, match="a masked array") as caught:
+        PythonModel(same, name="same")({"x": masked})
+    assert caught.value.field == "x"
+    results: list[object] = [masked, {"y": masked}, (masked, masked), [masked]]
+    for result in results:
+        model = PythonModel(lambda x, result=result: result, name="masking")
+        with pytest.raises(ModelFailed, match="a masked array"):
+            model({"x": np.ones(2)})
