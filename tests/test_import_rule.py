@@ -23,6 +23,7 @@ FLOORS = (
         "log",
         "log_json",
         "json_exact",
+        "metrics",
         "source_file",
         "timestamps",
     ),

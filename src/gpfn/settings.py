@@ -29,6 +29,8 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_CACHE_DIR": "text",
     "GPFN_CATALOGUE": "text",
     "GPFN_ERROR_EVENTS": "switch",
+    "GPFN_EXTENSIONS": "text",
+    "GPFN_HEAD_TIMEOUT": "duration",
     "GPFN_HEALTH_URL": "text",
     "GPFN_IDLE_TIMEOUT": "duration",
     "GPFN_IMAGE_URLS": "switch",

@@ -37,7 +37,6 @@ __all__ = [
     "Received",
     "decode_arrays",
     "decode_subject",
-    "disagreement",
     "json_bytes",
     "receive",
 ]
@@ -246,7 +245,7 @@ def _from_json(
         from gpfn.tensors.nested import decode_nested
 
         return {specs[0].name: decode_nested(value, specs[0], limits, path=path)}
-    from gpfn.tensors.json_forms import asked_of, decode_json, form_of
+    from gpfn.tensors.json_forms import asked_of, decode_json, form_of, without_others
 
     if payload.mixed:
         value = without_others(value, specs)
@@ -280,26 +279,6 @@ def _from_graphpipe(
         )
         for spec in specs
     }
-
-
-def disagreement(
-    arrays: Mapping[str, np.ndarray], specs: Sequence[TensorSpec], path: str
-) -> InvalidTensor | None:
-    """Return what is wrong with arrays that a model could not compute with together.
-
-    Sizes that are left open in two inputs, such as the number of rows, are mostly meant to
-    be one. Some models want them so and others not, which only the model can tell.
-    """
-    first: dict[int, tuple[str, int]] = {}
-    for spec in specs:
-        sizes = arrays[spec.name].shape
-        wanted = (None,) * len(sizes) if spec.shape is None else spec.shape
-        for axis, (want, size) in enumerate(zip(wanted, sizes, strict=True)):
-            name, other = first.setdefault(axis, (spec.name, size)) if want is None else ("", size)
-            if other != size:
-                detail = f"{size} along axis {axis}, but {name} has {other}: the model refuses it"
-                return InvalidTensor(detail, field=f"{path}.{spec.name}")
-    return None
 
 
 def _buffer(payload: Payload) -> bytes | memoryview:

@@ -11,7 +11,7 @@ from time import monotonic, perf_counter
 
 from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
-from gpfn.call.decode import Parsed, decode_subject, disagreement, receive
+from gpfn.call.decode import Parsed, decode_subject, receive
 from gpfn.call.encode import (
     asks_for_event,
     error_event,
@@ -205,6 +205,8 @@ def _body_steps(
         result = yield from compute_steps(contract, subject, extras, stages, deadline)
     except (ModelFailed, RefusedByModel) as error:
         if contract.takes == "arrays" and contract.before is None:
+            from gpfn.tensors.shapes import disagreement
+
             found = disagreement(subject, contract.specs, payload.field)  # type: ignore[arg-type] # arrays
             if found is not None:
                 raise found from error

@@ -5,7 +5,7 @@ JSON parsed before us, or writes it after us.
 """
 
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import orjson
 

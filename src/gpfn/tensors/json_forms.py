@@ -25,7 +25,7 @@ from gpfn.tensors.nested import decode_nested
 from gpfn.tensors.shapes import check_shape, checked_shape, over_limit, shown, what
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Form", "asked_of", "decode_json", "form_of"]
+__all__ = ["Form", "asked_of", "decode_json", "form_of", "without_others"]
 
 _Array = npt.NDArray[np.generic]
 Form = Literal["nested", "named", "flat", "open-inference"]
@@ -89,6 +89,24 @@ def _output_name(output: object, path: str) -> str:
     if not isinstance(name, str):
         raise InvalidTensor("expected an object with the output's name", field=path)
     return name
+
+
+def without_others(value: object, specs: Sequence[TensorSpec]) -> object:
+    """Return what an object says of the inputs, one in which other members may stand too.
+
+    All inputs by name come before any other form. What is missing stays missing.
+    """
+    if type(value) is not dict:
+        return value
+    names = {spec.name for spec in specs}
+    if names == value.keys():
+        return value
+    if not names or not names <= value.keys():
+        form = form_of(value, specs)
+        if form == "open-inference":
+            return value  # which has members of its own beside the inputs
+        names = _FLAT if form == "flat" else names
+    return {name: item for name, item in value.items() if name in names}
 
 
 def _check_together(arrays: Mapping[str, _Array], limits: Limits, path: str) -> None:

@@ -6,7 +6,7 @@ The words of errors are here as well: paths into the data, counts, shapes, value
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ __all__ = [
     "checked_shape",
     "complete_shape",
     "counted",
+    "disagreement",
     "over_limit",
     "shape_from_text",
     "shape_text",
@@ -48,6 +49,26 @@ def allows(wanted: Sequence[int | None], shape: Sequence[int]) -> bool:
         if want != size and want is not None:
             return False
     return True
+
+
+def disagreement(
+    arrays: Mapping[str, npt.NDArray[np.generic]], specs: Sequence[TensorSpec], path: str
+) -> InvalidTensor | None:
+    """Return what is wrong with arrays that a model could not compute with together.
+
+    Sizes that are left open in two inputs, such as the number of rows, are mostly meant to
+    be one. Some models want them so and others not, which only the model can tell.
+    """
+    first: dict[int, tuple[str, int]] = {}
+    for spec in specs:
+        sizes = arrays[spec.name].shape
+        wanted = (None,) * len(sizes) if spec.shape is None else spec.shape
+        for axis, (want, size) in enumerate(zip(wanted, sizes, strict=True)):
+            name, other = first.setdefault(axis, (spec.name, size)) if want is None else ("", size)
+            if other != size:
+                detail = f"{size} along axis {axis}, but {name} has {other}: the model refuses it"
+                return InvalidTensor(detail, field=f"{path}.{spec.name}")
+    return None
 
 
 def checked_shape(value: object, limits: Limits, *, path: str) -> tuple[int, ...]:
