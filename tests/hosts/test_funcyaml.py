@@ -84,6 +84,13 @@ def read(tmp_path: Path, text: str) -> FuncFile:
         ("one\n    two", "one two"),
         ("a#b # c", "a#b"),
         ("*shared", "of the anchor"),
+        ("!!str null", "null"),
+        ("!!str 0123", "0123"),
+        ("!!binary aGk=", "hi"),
+        ("0o17", "0o17"),
+        ("yes", "yes"),
+        (".inf", ".inf"),
+        ("1_000", "1_000"),
     ],
 )
 def test_a_scalar_is_the_text_that_fn_has(tmp_path: Path, text: str, value: str) -> None:
@@ -101,6 +108,11 @@ def test_a_scalar_is_the_text_that_fn_has(tmp_path: Path, text: str, value: str)
         ("a: &a {A: 1, B: 2}\nconfig:\n  <<: *a\n  B: 3", {"A": "1", "B": "3"}),
         ("a: &a {A: 1}\nb: &b {A: 2, B: 2}\nconfig:\n  <<: [*a, *b]", {"A": "1", "B": "2"}),
         ("{name: f, config: {A: x}}", {"A": "x"}),
+        (
+            "a: &a {A: 1}\nb: &b {<<: *a, B: 2}\nconfig: {<<: *b, C: 3}",
+            {"A": "1", "B": "2", "C": "3"},
+        ),
+        ("config: {'<<': x}", {"<<": "x"}),
         ("? config\n: A: x\n", {"A": "x"}),
     ],
 )
@@ -135,6 +147,13 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(
         ("name: f\nmemory: 1\nname: g\n", "line 3: name is there twice"),
         ("config:\n  A: 1\n  A: 1\n", "line 3: A is there twice"),
         ("name: f\n---\nname: g\n", "line 2: but found another document"),
+        ("a: &a {<<: *a}\nconfig: {<<: *a}\n", "line 1: merged into itself"),
+        ("config: {<<: x}\n", "line 1: expected a map to merge"),
+        ("config:\n  A=B: x\n", "line 2: config: expected a variable's name, got 'A=B'"),
+        ("config:\n  'A B': x\n", "line 2: config: expected a variable's name"),
+        ('config:\n  "A\\nB": x\n', "line 2: config: expected a variable's name"),
+        ('config:\n  A: "x\\0y"\n', "line 2: config: A has a NUL"),
+        ("config:\n  A: !!binary '#'\n", "line 2: expected text in base64"),
         ("a: *absent\n", "line 1: found undefined alias"),
         ("a: 'x\n", "line 2: found unexpected end of stream"),
         ("a:\n\t- b\n", "line 2: found character"),
@@ -151,12 +170,48 @@ def test_what_is_refused_is_refused_at_once(tmp_path: Path, text: str, says: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, codec: str) -> None:
+    (tmp_path / "func.yaml").write_bytes("name: f\nconfig: {A: ä}\n".encode(codec))
+    found = read_func_file(tmp_path / "func.yaml")
+    assert (found.texts, found.config) == ({"name": "f"}, {"A": "ä"})
+
+
+def test_maps_are_merged_once_however_often_they_are_named(tmp_path: Path) -> None:
+    merges = "".join(
+        f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 2)}]}}\n" for n in range(1, 15)
+    )
+    pairs = "".join(f"  k{n}: v\n" for n in range(15_000))
+    began = time.monotonic()
+    found = read(tmp_path, f"m0: &m0\n{pairs}{merges}config: {{<<: *m14}}\n")
+    assert len(found.config) == 15_000
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('name: "x\\"\\nRUN echo pwned"', "line 1: name: expected a name of letters"),
+        ("name: $(id)", "line 1: name: expected a name"),
+        ("name: -x", "line 1: name: expected a name"),
+        ("version: '1 2'", "line 1: version: expected a version"),
+        ('content_type: "a/b\\r\\nX: y"', "line 1: content_type: expected a media type"),
+    ],
+)
+def test_texts_that_go_into_other_files(tmp_path: Path, text: str, says: str) -> None:
+    found = read(tmp_path, f"{text}\n")
+    with pytest.raises(SetupError, match=says):
+        getattr(found, text.partition(":")[0])
+
+
 def test_numbers(tmp_path: Path) -> None:
     found = read(tmp_path, "name: f\nmemory: lots\ntimeout: 0\n")
     assert found.whole("timeout", 30) == 30
     assert found.whole("absent", 7) == 7
     with pytest.raises(SetupError, match=r"func\.yaml: line 2: memory: expected a whole number"):
         found.whole("memory", 128)
+    with pytest.raises(SetupError, match="line 1: memory: expected decimal digits, got '0200'"):
+        read(tmp_path, "memory: 0200\n").whole("memory", 128)
 
 
 def test_json(tmp_path: Path) -> None:
@@ -173,7 +228,9 @@ def test_json(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("func.yaml", b"name: f\nnonsense\n", "line 2: expected key: value"),
-        ("func.yaml", b"\xff\xfe", "cannot be read"),
+        ("func.yaml", b"\xff\xfe\x00", "cannot be read"),
+        ("func.yaml", b"\xe4\n", "cannot be read"),
+        ("func.json", b'{"config": {"A=B": 1}}', "expected a variable's name, got 'A=B'"),
         ("func.json", b"{", "not JSON"),
         ("func.json", b"[]", "expected an object"),
         ("func.json", b'{"a": 1, "a": 2}', "a is there twice"),

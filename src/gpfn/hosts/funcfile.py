@@ -11,7 +11,10 @@ The size, the depth and the aliases of a file are bounded, and an alias is never
 
 from __future__ import annotations
 
+import base64
+import codecs
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +33,15 @@ FUNC_FILES = ("func.yaml", "func.yml", "func.json")
 _MAX_BYTES = 256 << 10
 _MAX_DEPTH = 20
 _MAX_ALIASES = 32
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TAGGED = "!"
+_BINARY = "tag:yaml.org,2002:binary"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _CONFIG = "config"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~/-]{0,254}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_MEDIA_TYPE = re.compile(r"[\x20-\x7e]{1,255}")
+_VARIABLE = re.compile(r"[^=\s\x00-\x1f\x7f]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +60,45 @@ class FuncFile:
         """Return a scalar, empty when it is not there."""
         return self.texts.get(key, "")
 
+    @property
+    def name(self) -> str:
+        """What the function is called, empty when nobody says.
+
+        Raises SetupError for what Fn would not take for a name: it goes into logs, images
+        and command lines.
+        """
+        return self._matching("name", _NAME, "a name of letters, digits and . _ ~ - /")
+
+    @property
+    def version(self) -> str:
+        """Its version, empty when nobody says; raises SetupError as ``name`` does."""
+        return self._matching("version", _VERSION, "a version such as 0.0.1")
+
+    @property
+    def content_type(self) -> str:
+        """The media type of calls, empty when nobody says; raises SetupError as ``name`` does."""
+        return self._matching("content_type", _MEDIA_TYPE, "a media type in ASCII")
+
+    def _matching(self, key: str, pattern: re.Pattern[str], expected: str) -> str:
+        text = self.text(key)
+        if text and not pattern.fullmatch(text):
+            raise SetupError(f"expected {expected}, got {text[:60]!r}", field=self.place(key))
+        return text
+
+    def place(self, key: str) -> str:
+        """Return where a key is, for an error's field: the file, the line and the key."""
+        line = f"line {self.lines[key]}: " if key in self.lines else ""
+        return f"{self.path}: {line}{key}"
+
     def whole(self, key: str, default: int) -> int:
         """Return a whole number; ``default`` when it is not there or 0, as Fn has it.
 
         Raises SetupError for another text, with the file and the line.
         """
-        line = f"line {self.lines[key]}: " if key in self.lines else ""
         text = self.text(key) or "0"
-        return parse_whole(text, field=f"{self.path}: {line}{key}", most=2**31 - 1) or default
+        if len(text) > 1 and text[0] == "0" and text.isdigit():  # eight, in YAML 1.1
+            raise SetupError(f"expected decimal digits, got {text[:60]!r}", field=self.place(key))
+        return parse_whole(text, field=self.place(key), most=2**31 - 1) or default
 
 
 def find_func_file(folder: Path) -> Path | None:
@@ -73,7 +114,7 @@ def read_func_file(path: Path) -> FuncFile:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
-        text = data.decode()
+        text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"cannot be read: {error}", field=str(path)) from error
     if len(data) > _MAX_BYTES:
@@ -93,6 +134,13 @@ class _Loader(yaml.BaseLoader):
 
     _depth = 0
     _aliases = 0
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        """Remember a tag such as ``!!str``: behind one, ``null`` is a text like any other."""
+        tagged = self.peek_event().tag is not None  # type: ignore[no-untyped-call]
+        node = super().compose_scalar_node(anchor)
+        node.style = node.style or (_TAGGED if tagged else None)
+        return node
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         mark: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -133,39 +181,68 @@ def _from_node(root: yaml.Node, path: Path) -> FuncFile:
 def _config(node: yaml.Node) -> dict[str, str]:
     if isinstance(node, yaml.ScalarNode) and not _text(node):
         return {}
-    return {key: _text(value) for key, value in _pairs(node, "config to be a map").items()}
+    found = {}
+    for key, value in _pairs(node, "config to be a map").items():
+        found[key] = _text(value)
+        if problem := _unfit(key, found[key]):
+            raise _Refused(problem, value.start_mark)
+    return found
 
 
-def _pairs(node: yaml.Node, what: str) -> dict[str, yaml.Node]:
-    """Return a map's values by their keys; what ``<<`` merges in does not replace any."""
+def _unfit(key: str, value: str) -> str:
+    """Return why a process cannot have a variable; nothing when it can."""
+    if not _VARIABLE.fullmatch(key):
+        return f"config: expected a variable's name, got {key[:60]!r}"
+    return f"config: {key} has a NUL, which no variable can hold" if "\0" in value else ""
+
+
+_Pairs = dict[str, yaml.Node]
+
+
+def _pairs(node: yaml.Node, what: str, known: dict[int, _Pairs | None] | None = None) -> _Pairs:
+    """Return a map's values by their keys; what ``<<`` merges in does not replace any.
+
+    ``known`` are the maps that were read for this: one is read once, however often it is
+    merged; None stands for one that is being read.
+    """
     if not isinstance(node, yaml.MappingNode):
         raise _Refused(f"expected {what}", node.start_mark)
-    own: dict[str, yaml.Node] = {}
-    merged: dict[str, yaml.Node] = {}
+    known = {} if known is None else known
+    if id(node) in known:
+        if (found := known[id(node)]) is None:
+            raise _Refused("merged into itself", node.start_mark)
+        return found
+    known[id(node)] = None
+    own: _Pairs = {}
+    merged: _Pairs = {}
     for key_node, value in node.value:
         key = _text(key_node)
         if key == "<<" and key_node.style is None:
             for mapping in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                merged = {**_merged(mapping), **merged}
+                for name, inner in _pairs(mapping, "a map to merge", known).items():
+                    merged.setdefault(name, inner)
         elif key in own:
             raise _Refused(f"{key} is there twice", key_node.start_mark)
         else:
             own[key] = value
-    return {**merged, **own}
-
-
-def _merged(node: yaml.Node) -> dict[str, yaml.Node]:
-    """Return the pairs that a map without ``<<`` of its own gives to another."""
-    if not isinstance(node, yaml.MappingNode):
-        raise _Refused("expected a map to merge", node.start_mark)
-    return {_text(key): value for key, value in node.value}
+    known[id(node)] = pairs = {**merged, **own}
+    return pairs
 
 
 def _text(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
         raise _Refused("expected text", node.start_mark)
     value: str = node.value
+    if node.tag == _BINARY:
+        return _from_base64(value, node.start_mark)
     return "" if node.style is None and value in _NULLS else value
+
+
+def _from_base64(text: str, mark: yaml.Mark | None) -> str:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True).decode()
+    except ValueError:
+        raise _Refused("expected text in base64", mark) from None
 
 
 def _explained(error: yaml.YAMLError) -> str:
@@ -190,11 +267,10 @@ def _from_json(text: str, path: Path) -> FuncFile:
     if not isinstance(config, dict) or any(isinstance(v, dict | list) for v in config.values()):
         raise SetupError("expected config to be an object of texts", field=str(path))
     texts = {key: value for key, value in values.items() if not isinstance(value, dict | list)}
-    return FuncFile(
-        path,
-        {key: _json_text(value) for key, value in texts.items()},
-        {key: _json_text(value) for key, value in config.items()},
-    )
+    variables = {key: _json_text(value) for key, value in config.items()}
+    if problems := list(filter(None, map(_unfit, variables, variables.values()))):
+        raise SetupError(problems[0], field=str(path))
+    return FuncFile(path, {key: _json_text(value) for key, value in texts.items()}, variables)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

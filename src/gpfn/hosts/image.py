@@ -1,6 +1,7 @@
 """Hosts that start a function's image in its platform's sandbox, for the same calls."""
 
 import os
+import shlex
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,8 +131,8 @@ def make_image_host(platform: str, target: Target, engine: ContainerEngine, imag
     engine.check()
     if not engine.image_id(image):
         raise SetupError(
-            f"no image {image} here; build it with: gpfn build {os.path.relpath(target.folder)} "
-            f"--platform {platform}",
+            f"no image {image} here; build it with: gpfn build "
+            f"{shlex.quote(os.path.relpath(target.folder))} --platform {platform}",
             field="--container",
         )
     return cast("_ImageHost", load_attribute(row.container))(target, engine, image)

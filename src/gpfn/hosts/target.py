@@ -71,8 +71,8 @@ def _from_func_file(func_file: Path, file: Path | None) -> Target:
     return Target(
         file=file or _existing(func_file.parent / named),
         handler=handler if file is None or file.name == Path(named).name else "handler",
-        name=values.text("name"),
-        content_type=values.text("content_type"),
+        name=values.name,
+        content_type=values.content_type,
         timeout=float(values.whole("timeout", 30)),
         memory=values.whole("memory", 128),
         config=values.config,
@@ -85,5 +85,8 @@ def _entrypoint(values: FuncFile) -> tuple[str, str]:
     for index, word in enumerate(words):
         if word.endswith(".py"):
             handler = words[index + 1] if index + 1 < len(words) else "handler"
+            if not handler.isidentifier():
+                field = values.place("entrypoint" if values.text("entrypoint") else "cmd")
+                raise SetupError(f"expected the handler's name, got {handler!r:.60}", field=field)
             return word.removeprefix("/function/").lstrip("/"), handler
     return "func.py", "handler"
