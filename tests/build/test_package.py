@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -145,6 +146,8 @@ def test_a_large_model_beside_the_function_is_refused(tmp_path: Path) -> None:
     [
         ("func.py", "handler = 1", "defines no main"),
         ("my-func.py", "def main(a): pass", "a name that can be imported"),
+        ("class.py", "def main(a): pass", "a name that can be imported"),
+        ('func.p"""', "def main(a): pass", "a name that can be imported"),
     ],
 )
 def test_functions_that_cannot_be_packed(tmp_path: Path, name: str, source: str, says: str) -> None:
@@ -176,3 +179,94 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
     assert "no such folder" in run.stderr
     assert gpfn("lambda").returncode == 2
     assert json.dumps(gpfn("openwhisk").returncode) == "2"
+
+
+def packed_names(folder: Path, target: Path) -> dict[str, bytes]:
+    pack(folder / "func.py", target)
+    with zipfile.ZipFile(target) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if "gpfn/" not in name}
+
+
+def test_requirements_go_in_as_they_stand_with_what_they_lead_to(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    for name, text in {
+        "func.py": "def main(args):\n    return args\n",
+        "requirements.txt": "zzz\n-r more/base.txt\nidna \\\n  ; os_name > 'a'  # why\n./.local\n",
+        "more/base.txt": "gpfn\n-c ../pins.txt\n",
+        "pins.txt": "zzz==1\n",
+        ".local/setup.py": "",
+        ".local/README.md": "",
+        ".hidden": "",
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(text)
+    found = packed_names(folder, tmp_path / "f.zip")
+    text = (folder / "requirements.txt").read_bytes()
+    assert found["requirements.txt"].startswith(text)
+    assert found["requirements.txt"].removeprefix(text).split() == [
+        b"httptools>=0.6.4", b"numpy>=1.26", b"orjson>=3.10",
+    ]  # fmt: skip
+    assert found["more/base.txt"] == b"-c ../pins.txt\n"
+    assert found["pins.txt"] == b"zzz==1\n"
+    assert set(found) == {"__main__.py", "func.py", "requirements.txt", "more/base.txt", "pins.txt",
+                          ".local/setup.py", ".local/README.md"}  # fmt: skip
+    (folder / "requirements.txt").write_text("-r ../outside.txt\n")
+    with pytest.raises(SetupError, match=r"requirements\.txt:1: \.\./outside\.txt is outside"):
+        pack(folder / "func.py", tmp_path / "g.zip")
+    assert not (tmp_path / "g.zip").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "package"),
+    [("m.tflite", "ai-edge-litert"), ("m.onnx", "onnxruntime"), ("m.pb", "tensorflow-cpu")],
+)
+def test_the_backend_of_the_model_is_asked_for(tmp_path: Path, file: str, package: str) -> None:
+    code = f'from gpfn import Function\nmain = Function(model="{file}", name="f").openwhisk\n'
+    (tmp_path / "func.py").write_text(code)
+    (tmp_path / file).write_bytes(b"")
+    wanted = packed_names(tmp_path, tmp_path / "f.zip")["requirements.txt"].decode().split()
+    backends = ("ai-edge-litert", "onnxruntime", "tensorflow-cpu")
+    assert [line for line in wanted if line.startswith(backends)] == [
+        line for line in wanted if line.startswith(package)
+    ]
+    assert any(line.startswith(package) for line in wanted)
+
+
+def test_what_the_function_imports_has_to_be_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "func.py").write_text("import near\n\n\ndef main(args):\n    return near.f(args)\n")
+    (tmp_path / "near.py").write_text("import requests\n\nimport lightgbm\n")
+    with pytest.raises(SetupError, match=r"^near\.py:3: imports lightgbm.*requirements.txt: light"):
+        pack(tmp_path / "func.py", tmp_path / "f.zip")
+    assert not (tmp_path / "f.zip").exists()
+    (tmp_path / "requirements.txt").write_text("lightgbm==4.5.0\n")
+    wanted = packed_names(tmp_path, tmp_path / "f.zip")["requirements.txt"].decode().split()
+    assert wanted[0] == "lightgbm==4.5.0"
+    assert "requests>=2.32" in wanted, "gpfn's own, which no action has unless it is called"
+
+
+@pytest.mark.parametrize("name", ["a\nb.txt", "a\\b.txt", "a\x1b.txt"])
+def test_names_that_a_zip_cannot_hold_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "func.py").write_text("def main(args):\n    return args\n")
+    (tmp_path / name).write_text("")
+    with pytest.raises(SetupError, match="a file's name has characters"):
+        pack(tmp_path / "func.py", tmp_path / "f.zip")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    import os
+
+    (tmp_path / "func.py").write_text("def main(args):\n    return args\n")
+    Path(os.fsdecode(bytes(tmp_path) + b"/\xe4.txt")).write_text("")
+    with pytest.raises(SetupError, match="a file's name has characters"):
+        pack(tmp_path / "func.py", tmp_path / "f.zip")
+
+
+def test_what_is_to_be_typed_next_is_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / "it's $(id)"
+    folder.mkdir()
+    (folder / "func.py").write_text("def main(args):\n    return args\n")
+    run = gpfn("openwhisk", str(folder), "-o", str(tmp_path / "a b.zip"))
+    assert run.returncode == 0
+    words = shlex.split(run.stderr)
+    assert words[:4] == ["wsk", "action", "create", "it's $(id)"]
+    assert words[-1] == str(tmp_path / "a b.zip")

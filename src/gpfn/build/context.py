@@ -23,7 +23,7 @@ from gpfn.errors import DownloadFailed, SetupError
 if TYPE_CHECKING:
     from gpfn.models.download import Progress
 
-__all__ = ["LOCKS", "checkout", "folder_in_context", "repack", "staged"]
+__all__ = ["LOCKS", "checkout", "folder_in_context", "lock_text", "repack", "staged"]
 
 LOCKS = ("all.lock", "build.lock", "sbom.lock")
 _HERE = Path(__file__).parent
@@ -74,14 +74,19 @@ def _add_gpfn(context: Path) -> None:
     if top is None:
         shutil.copytree(_HERE / "stage", stage, ignore=_NOT_OURS)
         repack("gpfn", context / "dist")
-        locks = _HERE / "bundled"
     else:
         for entry in _SOURCES:
             _copy(top / entry, context / entry)
-        locks = top / "locks"
     (context / "locks").mkdir()
     for lock in LOCKS:
-        shutil.copyfile(locks / lock, context / "locks" / lock)
+        (context / "locks" / lock).write_text(lock_text(lock), encoding="utf-8")
+
+
+def lock_text(name: str) -> str:
+    """Return a lock file of gpfn: the checkout's, or that of the installed package."""
+    top = checkout()
+    folder = _HERE / "bundled" if top is None else top / "locks"
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,19 +1,28 @@
-"""Which packages a function needs, and getting them for another Python than this one."""
+"""Which packages an action's zip asks for, and getting them for another Python than this one.
+
+A function's requirements files stay as they are, without gpfn itself, which lies in the zip;
+what gpfn needs comes behind them.
+"""
 
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from gpfn.errors import DownloadFailed
+from gpfn.build.stage.layout import Failed
+from gpfn.build.stage.lock import constraints, select
+from gpfn.build.stage.requirements import NAME, Requirements, canonical, read_requirements
+from gpfn.errors import DownloadFailed, SetupError
 
-__all__ = ["install", "requirements"]
+__all__ = ["closure", "gpfn_needs", "install", "requirement_files", "requirements_of"]
 
-_OURS = re.compile(r"gpfn\s*(?:\[(?P<extras>[^]]*)\])?\s*(?:$|[<>=!~;])", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+_EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
+_OF_EXTRAS = re.compile(r"gpfn\[([^]]+)]")
 _NOT_CALLED = frozenset(("fdk", "pyyaml", "requests", "rich"))
 """For other platforms, tests, downloads and command lines, none of which an action has."""
 
@@ -22,60 +31,133 @@ _NEWEST_GLIBC = 36  # of Debian 12, which the stock images are made from
 _OLDEST_GLIBC = 17
 
 
-def requirements(file: Path | None, *, litert: bool) -> list[str]:
-    """Return what gpfn and a requirements.txt ask for, without gpfn itself, sorted.
+def requirements_of(folder: Path) -> Requirements:
+    """Read a function's requirements files.
 
-    ``litert`` says whether a LiteRT model is run by the function itself.
+    Raises SetupError, with the file and the line, for one that is not there, is no text, or
+    lies outside of the folder.
     """
-    lines = _lines(file) if file is not None and file.is_file() else []
-    extras = {extra for line in lines for extra in _extras(line)}
-    own = [line for line in lines if not _OURS.match(line)]
-    wanted = {*own, *_of_gpfn(extras)}
+    try:
+        return read_requirements(folder)
+    except Failed as error:
+        raise SetupError(str(error), field=str(folder)) from None
+
+
+def requirement_files(
+    read: Requirements,
+    *,
+    extras: Collection[str] = (),
+    litert: bool = True,
+    imports: Collection[str] = (),
+) -> dict[str, bytes]:
+    """Return the requirements files of a zip by their paths: the function's, with gpfn's needs.
+
+    The arguments are those of :func:`gpfn_needs`. Raises SetupError.
+    """
+    more = gpfn_needs(read, extras=extras, litert=litert, imports=imports).values()
+    unless = {"gpfn"} if "fdk" in imports else {"gpfn", "fdk"}
+    return read.without(unless, _hashed(more, read) if read.hashed else _lines(more))
+
+
+def gpfn_needs(
+    read: Requirements,
+    *,
+    extras: Collection[str] = (),
+    litert: bool = True,
+    imports: Collection[str] = (),
+) -> dict[str, str]:
+    """Return what gpfn needs in an action, by the packages' names.
+
+    ``extras`` are of gpfn, besides those that the files ask for; ``litert`` says whether a
+    LiteRT model is run by the function itself, and ``imports`` are packages that its own
+    modules import: of gpfn's needs, some are left out that no action calls otherwise.
+
+    Raises SetupError for an extra that gpfn does not have.
+    """
+    wanted = read.extras | set(extras)
+    known = {canonical(name) for name in metadata.metadata("gpfn").get_all("Provides-Extra") or ()}
+    if unknown := sorted(wanted - known):
+        raise SetupError(f"gpfn has no extra {', '.join(unknown)}", field=NAME)
     left_out = _NOT_CALLED if litert else _NOT_CALLED | {_LITERT}
-    return sorted(line for line in wanted if _name(line) not in left_out)
+    ours = {_name(line): line for line in _of_gpfn(wanted)}
+    return {name: ours[name] for name in sorted(ours) if name not in left_out or name in imports}
 
 
-def _lines(file: Path) -> list[str]:
-    stripped = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
-    return [line for line in stripped if line]
+def _lines(wanted: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in wanted)
 
 
-def _extras(line: str) -> list[str]:
-    found = _OURS.match(line)
-    names = (found["extras"] or "") if found else ""
-    return [name.strip().lower() for name in names.split(",") if name.strip()]
+def _hashed(wanted: Iterable[str], read: Requirements) -> str:
+    """Return gpfn's needs, and theirs, with hashes: pip then demands one of every package."""
+    from gpfn.build.context import lock_text
+
+    lock = lock_text("all.lock")
+    locked = set(map(_name, constraints(lock).splitlines()))
+    return select(lock, (closure(map(_name, wanted)) & locked) - read.names)
 
 
-def _of_gpfn(extras: set[str]) -> Iterator[str]:
+def closure(names: Iterable[str]) -> set[str]:
+    """Return packages with all that they depend on, as far as they are installed here."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += map(_name, _needs(name))
+    return found
+
+
+def _needs(name: str) -> list[str]:
+    try:
+        return [line for line in metadata.requires(name) or () if not _EXTRA.search(line)]
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _of_gpfn(extras: Collection[str], seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield what gpfn and some of its extras ask for; an extra may be made of others."""
     for line in metadata.requires("gpfn") or ():
         requirement, _, marker = line.partition(";")
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
-        if extra is None or extra[1].lower() in extras:
+        extra = _EXTRA.search(marker)
+        if extra is not None and canonical(extra[1]) not in extras:
+            continue
+        others = _OF_EXTRAS.match(requirement)
+        if others is None:
             yield requirement.strip()
+        elif new := frozenset(map(canonical, others[1].split(","))) - seen:
+            yield from _of_gpfn(new, seen | new)
 
 
 def _name(line: str) -> str:
     found = _NAME.match(line)
-    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else line
+    return canonical(found[0]) if found else line
 
 
-def install(wanted: Sequence[str], target: Path, python: str) -> None:
-    """Install packages into a folder, as wheels for Linux and a version of Python.
+def install(files: Mapping[str, bytes], folder: Path, target: Path, python: str) -> None:
+    """Install what requirements files ask for into ``target``, for Linux and a Python's version.
 
-    They are stripped of what no prediction reads. Raises DownloadFailed with what pip says.
+    Other paths in them are those of ``folder``. Packages come as wheels, and are stripped of
+    what no prediction reads. Raises DownloadFailed with what pip says.
     """
-    from gpfn.build.stage.installed import strip
+    from gpfn.build.stage.installed import forget_installation, strip
 
-    run = subprocess.run(
-        [*_pip(), *_for_linux(python), "--target", str(target), *wanted],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="gpfn-requirements-") as name:
+        for path, data in files.items():
+            (Path(name) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(name) / path).write_bytes(data)
+        run = subprocess.run(
+            [*_pip(), *_for_linux(python), "--target", str(target), "-r", str(Path(name) / NAME)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if run.returncode:
         said = [line for line in run.stderr.splitlines() if line.startswith("ERROR")]
         raise DownloadFailed("; ".join(said) or run.stderr.strip() or "pip failed")
     strip(target)
+    forget_installation(target)
 
 
 def _pip() -> list[str]:

@@ -34,14 +34,19 @@ def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str
     They are URIs for open_model, and ``catalogue:NAME``; the default is the first. Nothing
     for a function that cannot be loaded here: starting or building it says why.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "gpfn.build.models", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-        env=dict(environ),
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "gpfn.build.models", str(file)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=False,
+            env=dict(environ),
+        )
+    except subprocess.TimeoutExpired:
+        return ()
     answer = done.stdout.rpartition(_MARK)[2]
     return tuple(json.loads(answer)) if done.returncode == 0 else ()
 

@@ -8,18 +8,20 @@ and have one date.
 """
 
 import ast
+import keyword
 import os
+import shlex
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gpfn
-from gpfn.build.dependencies import install, requirements
+from gpfn.build.dependencies import gpfn_needs, install, requirement_files, requirements_of
+from gpfn.build.needs import check_imports, needs_of
 from gpfn.errors import SetupError, TooLarge
-from gpfn.models.backends import backend_by_suffix
 
 if TYPE_CHECKING:
     from gpfn.models.download import Progress
@@ -110,21 +112,46 @@ def pack(
     check_main(file, name)
     files = {**gpfn_files(), **own_files(file.parent), **model_files(file, progress)}
     files["__main__.py"] = _entry(file, name)
-    backends = map(backend_by_suffix, files)
-    litert = any(row is not None and row.runtime == "litert" for row in backends)
-    wanted = requirements(file.parent / "requirements.txt", litert=litert)
+    wanted = _requirements(file, files)
+    _check_names(files)
     with tempfile.TemporaryDirectory(prefix="gpfn-package-") as folder:
         if python:
-            install(wanted, Path(folder), python)
+            install(wanted, file.parent, Path(folder), python)
+            files = {path: files[path] for path in files if path not in wanted}
             files |= _packages(Path(folder))
         else:
-            files["requirements.txt"] = "".join(f"{line}\n" for line in wanted).encode()
+            files |= wanted
         return _written(files, target, file, max_bytes)
+
+
+def _requirements(file: Path, files: dict[str, Content]) -> dict[str, bytes]:
+    """Return the requirements files of the zip, and add to ``files`` what their lines lead to."""
+    folder = file.parent
+    read, needs = requirements_of(folder), needs_of(file)
+    litert = "litert" in needs.runtimes
+    ours = gpfn_needs(read, extras=needs.extras, litert=litert, imports=needs.packages)
+    check_imports(needs, read, frozenset(ours))
+    for path in read.local:
+        found = folder / path
+        inner = found.rglob("*") if found.is_dir() else [found]
+        hidden = [one for one in inner if one.is_file() and "__pycache__" not in one.parts]
+        for one in hidden if found.resolve() != folder.resolve() else []:
+            files.setdefault(one.resolve().relative_to(folder.resolve()).as_posix(), one)
+    return requirement_files(read, extras=needs.extras, litert=litert, imports=needs.packages)
+
+
+def _check_names(files: Iterable[str]) -> None:
+    """Refuse names that not every program which unpacks a zip takes for the same file."""
+    for name in files:
+        if not name.isprintable() or "\\" in name:
+            raise SetupError(
+                "a file's name has characters that a zip cannot hold", field=repr(name)
+            )
 
 
 def _entry(file: Path, name: str) -> bytes:
     module = file.stem
-    if not module.isidentifier():
+    if file.suffix != ".py" or not module.isidentifier() or keyword.iskeyword(module):
         raise SetupError("a function's file needs a name that can be imported", field=str(file))
     return _ENTRY.format(file=file.name, module=module, name=name).encode()
 
@@ -147,7 +174,7 @@ def _written(files: Mapping[str, Content], target: Path, file: Path, max_bytes: 
             raise TooLarge(
                 f"{target.name} would have {_mb(size)}; OpenWhisk takes {_mb(max_bytes)} of zip. "
                 f"Largest before packing: {largest}. Use an image instead: "
-                f"gpfn build {file.parent.name} --platform openwhisk"
+                f"gpfn build {shlex.quote(file.parent.name)} --platform openwhisk"
             )
         draft.replace(target)
     return Packed(target, size, len(files), parts)

@@ -1,6 +1,7 @@
 """``gpfn package``: a function as a zip, for platforms that take code instead of images."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -55,10 +56,7 @@ def run(args: argparse.Namespace) -> int:
         progress=DownloadProgress(),
     )
     print(f"{packed.path}: {packed.size} bytes, {packed.files} files")
-    action = target.folder.name
-    entry = "" if args.main == "main" else f" --main {args.main}"
-    print(
-        f"wsk action create {action} --kind python:{args.python}{entry} {packed.path}",
-        file=sys.stderr,
-    )
+    entry = [] if args.main == "main" else ["--main", args.main]
+    words = ["wsk", "action", "create", target.folder.name, "--kind", f"python:{args.python}"]
+    print(shlex.join([*words, *entry, str(packed.path)]), file=sys.stderr)
     return 0

@@ -10,7 +10,6 @@ from gpfn.build.stage.lock import (
     EXTRAS,
     RUNTIMES,
     constraints,
-    extras_of,
     select,
 )
 from tests.conftest import ROOT
@@ -60,18 +59,7 @@ def test_constraints_have_versions_and_no_hashes() -> None:
     assert re.search(r"^numpy==\d", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("line", "extras"),
-    [
-        ("gpfn", ()),
-        ("gpfn>=0.1", ()),
-        ("gpfn[images]>=0.1", ("images",)),
-        ("gpfn[images, http] >= 0.1 ; python_version > '3'", ("images", "http")),
-        ("GPFN", ()),
-        ("gpfn-more", None),
-        ("numpy", None),
-        ("", None),
-    ],
-)
-def test_requirements_on_gpfn(line: str, extras: tuple[str, ...] | None) -> None:
-    assert extras_of(line) == extras
+def test_constraints_leave_packages_out() -> None:
+    text = constraints(LOCK, {"numpy", "pillow"})
+    assert not re.search(r"^(numpy|pillow)==", text, re.MULTILINE)
+    assert re.search(r"^orjson==\d", text, re.MULTILINE)

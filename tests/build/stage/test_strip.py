@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpfn.build.stage.installed import strip
+from gpfn.build.stage.installed import forget_installation, strip
 
 
 def test_what_goes_and_what_stays(tmp_path: Path) -> None:
@@ -21,7 +21,6 @@ def test_what_goes_and_what_stays(tmp_path: Path) -> None:
         "numpy/random/lib/libnpyrandom.a",
         "numpy/f2py/__init__.py",
         "numpy/__pycache__/__init__.cpython-311.pyc",
-        "numpy-2.0.dist-info/RECORD",
         "ai_edge_litert/libLiteRtWebGpuAccelerator.so",
         "ai_edge_litert/aot/deep/inside.py",
         "tensorflow/__init__.py",
@@ -34,3 +33,15 @@ def test_what_goes_and_what_stays(tmp_path: Path) -> None:
     strip(tmp_path)
     assert [name for name in stays if not (tmp_path / name).is_file()] == []
     assert [name for name in goes if (tmp_path / name).exists()] == []
+
+
+def test_what_pip_knows_of_a_package_stays_until_the_end(tmp_path: Path) -> None:
+    """Without RECORD pip refuses to put another version in its place."""
+    folder = tmp_path / "numpy-2.0.dist-info"
+    folder.mkdir()
+    for name in ("RECORD", "INSTALLER", "METADATA"):
+        (folder / name).write_text("x")
+    strip(tmp_path)
+    assert (folder / "RECORD").is_file()
+    forget_installation(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["METADATA"]

@@ -14,7 +14,7 @@ import venv
 from collections.abc import Iterable
 from pathlib import Path
 
-from .installed import CACHE, compile_all, needs_cache, strip
+from .installed import CACHE, compile_all, forget_installation, needs_cache, strip
 from .layout import (
     CONTEXT,
     FUNCTION,
@@ -28,7 +28,8 @@ from .layout import (
     run,
     site_packages,
 )
-from .lock import CORE, EXTRAS, RUNTIMES, constraints, extras_of, select
+from .lock import CORE, EXTRAS, RUNTIMES, constraints, select
+from .requirements import NAME, Requirements, read_requirements
 
 __all__ = ["dependencies", "finish", "function", "main", "package"]
 
@@ -83,21 +84,19 @@ def function(needs: str, folder: str, extras: str) -> None:
     names, both with commas.
     """
     FUNCTION.mkdir(exist_ok=True)
-    wanted = set(filter(None, f"{needs},{extras}".split(",")))
-    others: list[str] = []
+    source = CONTEXT / folder
+    read = Requirements({})
     if folder:
-        source = CONTEXT / folder
         if not (source / "func.py").is_file():
             raise Failed(f"{folder} in the build context has no func.py")
         ignored = shutil.ignore_patterns(*_LEFT_OUT)
         shutil.copytree(source, FUNCTION, ignore=ignored, dirs_exist_ok=True)
-        asked, others = _requirements(source)
-        wanted |= asked
+        read = read_requirements(source)
+    wanted = {*filter(None, f"{needs},{extras}".split(",")), *read.extras} - {"fdk"}
     if unknown := wanted - set(EXTRAS):
         raise Failed(f"gpfn has no extra {', '.join(sorted(unknown))} that works in an image")
     _from_lock([name for extra in wanted for name in EXTRAS[extra]])
-    if others:
-        _unlocked(others, source)
+    _unlocked(read, source)
     strip(site_packages())
     if folder:
         bake = [str(HOME / "bin" / "python"), "-m", "gpfn.build.bake", str(FUNCTION)]
@@ -106,6 +105,7 @@ def function(needs: str, folder: str, extras: str) -> None:
 
 def finish(epoch: int) -> None:
     """Write the SBOM, compile, and give every file the same time and plain permissions."""
+    forget_installation(site_packages())
     _sbom()
     for script in (HOME / "bin").iterdir():  # what packages would put on a user's PATH
         if not script.name.startswith("python"):
@@ -128,30 +128,6 @@ def _lay_out(layer: Path, top: Path, epoch: int) -> None:
     shutil.copytree(top, layer / top.relative_to("/"), symlinks=True)
     for path in sorted(layer.rglob("*"), reverse=True):
         _normalise(path, epoch)
-
-
-def _requirements(source: Path) -> tuple[set[str], list[str]]:
-    """Return the extras of gpfn that requirements.txt asks for, and its other lines.
-
-    Fn's own FDK is left out unless the function imports it: gpfn takes its place.
-    """
-    file = source / "requirements.txt"
-    if not file.is_file():
-        return set(), []
-    extras: set[str] = set()
-    others = []
-    for raw in file.read_text(encoding="utf-8").splitlines():
-        line = raw.split(" #")[0].strip()
-        found = extras_of(line)
-        if found is not None:
-            extras.update(found)
-        elif line and not line.startswith("#") and not (_is_fdk(line) and not _uses_fdk(source)):
-            others.append(line)
-    return extras - {"fdk"}, others
-
-
-def _is_fdk(line: str) -> bool:
-    return line[:3].lower() == "fdk" and not line[3:4].isalnum() and line[3:4] not in "-_."
 
 
 def _uses_fdk(source: Path) -> bool:
@@ -180,13 +156,23 @@ def _locked(entries: str, *options: str, python: Path = HOME / "bin" / "python")
     pip(*arguments, python=python, doing="cannot install what the locks name")
 
 
-def _unlocked(lines: list[str], source: Path) -> None:
-    """Install a function's own requirements, in our versions where we have one."""
-    wanted, ours = Path("/build/wanted.txt"), Path("/build/ours.txt")
-    wanted.write_text("\n".join(lines))
-    ours.write_text(constraints((LOCKS / "all.lock").read_text()))
+def _unlocked(read: Requirements, source: Path) -> None:
+    """Install a function's own requirements, in our versions unless they pin another.
+
+    Fn's own FDK is left out unless the function imports it: gpfn takes its place. The files
+    lie to each other as they did; other paths in them are the function's.
+    """
+    left_out = {"gpfn"} if _uses_fdk(source) else {"gpfn", "fdk"}
+    if all(line.name in left_out for line in read.lines):
+        return
+    wanted, ours = Path("/build/wanted"), Path("/build/ours.txt")
+    for path, data in read.without(left_out).items():
+        (wanted / path).parent.mkdir(parents=True, exist_ok=True)
+        (wanted / path).write_bytes(data)
+    ours.write_text(constraints((LOCKS / "all.lock").read_text(), read.pinned))
     os.chdir(source)
-    pip("-c", str(ours), "-r", str(wanted), doing="cannot install requirements.txt")
+    doing = "cannot install requirements.txt"
+    pip("-c", str(ours), "-r", str(wanted / NAME), doing=doing)
 
 
 def _sbom() -> None:

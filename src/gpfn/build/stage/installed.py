@@ -32,6 +32,7 @@ __all__ = [
     "UNUSED_FOLDERS",
     "compile_all",
     "cut",
+    "forget_installation",
     "needs_cache",
     "strip",
 ]
@@ -103,9 +104,15 @@ def _unused_files(site: Path) -> list[Path]:
     """Return what else is to be removed, as far as no folder to be removed has it."""
     masks = [f"**/{mask}" for mask in ANYWHERE]
     masks += [f"{package}/{part}" for package, parts in OF_PACKAGES.items() for part in parts]
-    masks += [f"*.dist-info/{name}" for name in _DIST_INFO]
     found = {path for mask in masks for path in site.glob(mask)}
     return sorted(path for path in found if not found.intersection(path.parents))
+
+
+def forget_installation(site: Path) -> None:
+    """Remove what pip knows of each package; until then it can put another version in its place."""
+    for name in _DIST_INFO:
+        for path in site.glob(f"*.dist-info/{name}"):
+            path.unlink()
 
 
 def _only_c_library(package: Path) -> None:

@@ -1,9 +1,12 @@
-"""Taking packages, with their versions and hashes, out of a lock file."""
+"""Taking packages, with their versions and hashes, out of a lock file.
+
+An entry begins with the package's name at the start of a line; its hashes follow, indented.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-__all__ = ["CORE", "EXTRAS", "RUNTIMES", "constraints", "extras_of", "select"]
+__all__ = ["CORE", "EXTRAS", "RUNTIMES", "constraints", "select"]
 
 CORE = (
     "certifi",
@@ -35,7 +38,6 @@ EXTRAS = {
 
 _ENTRY = re.compile(r"^(?=[A-Za-z0-9])", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_OURS = re.compile(r"gpfn\s*(?:\[([^\]]*)\])?\s*(?:[<>=!~;@].*)?", re.IGNORECASE)
 
 
 def select(lock: str, names: Iterable[str]) -> str:
@@ -46,18 +48,13 @@ def select(lock: str, names: Iterable[str]) -> str:
     return "".join(entry for name in sorted(set(names)) for entry in entries[_canonical(name)])
 
 
-def constraints(lock: str) -> str:
-    """Return the lock's versions without their hashes, which pip refuses in constraints."""
-    entries = filter(None, _ENTRY.split(lock))
+def constraints(lock: str, without: Collection[str] = ()) -> str:
+    """Return the lock's versions without their hashes, which pip refuses in constraints.
+
+    ``without`` are canonical names of packages that may have any version.
+    """
+    entries = (entry for entry in _ENTRY.split(lock) if _canonical(entry) not in {"", *without})
     return "".join(f"{entry.splitlines()[0].rstrip(' ' + chr(92))}\n" for entry in entries)
-
-
-def extras_of(requirement: str) -> tuple[str, ...] | None:
-    """Return the extras of a requirement on gpfn; None when it is on something else."""
-    match = _OURS.fullmatch(requirement.strip())
-    if match is None:
-        return None
-    return tuple(extra.strip().lower() for extra in (match[1] or "").split(",") if extra.strip())
 
 
 def _canonical(text: str) -> str:

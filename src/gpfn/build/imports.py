@@ -1,0 +1,101 @@
+"""Which modules a Python file imports, itself and through its neighbours; nothing is executed.
+
+An import that may fail (in a ``try`` that catches it) or that only type checkers see does
+not count.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["imported_names"]
+
+_CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+
+
+def imported_names(file: Path, models: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the dotted names that a file and what it leads to beside it import, with the place.
+
+    Modules of the standard library and of the file's own folder are not among them.
+    ``models`` are modules that are imported when the function opens its model.
+    """
+    for path in _reachable(file, models):
+        for name, line in _imports(path, file.parent):
+            top = name.partition(".")[0]
+            if top not in sys.stdlib_module_names and not _beside(file.parent, top):
+                yield name, f"{path.relative_to(file.parent)}:{line}"
+
+
+def _reachable(file: Path, starts: list[str]) -> Iterator[Path]:
+    """Yield the file and every module beside it that it leads to, each once."""
+    folder = file.parent
+    waiting = [file, *(path for name in starts for path in _files_of(folder, name))]
+    seen: set[Path] = set()
+    while waiting:
+        path = waiting.pop(0)
+        if path not in seen:
+            seen.add(path)
+            yield path
+            for name, _ in _imports(path, folder):
+                waiting += _files_of(folder, name)
+
+
+def _files_of(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the files that importing a module from the folder executes."""
+    path = folder
+    for part in name.split("."):
+        path = path / part
+        for found in (path.with_suffix(".py"), path / "__init__.py"):
+            if found.is_file():
+                yield found
+
+
+def _beside(folder: Path, top: str) -> bool:
+    path = folder / top
+    return path.with_suffix(".py").is_file() or (path.is_dir() and any(path.rglob("*.py")))
+
+
+def _imports(path: Path, folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the dotted names that a file imports, with their lines."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return  # that it cannot be imported is told where it is started
+    package = ".".join(path.relative_to(folder).parent.parts)
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((name, node.lineno) for name in _from(node, package))
+        elif not _is_optional(node):
+            waiting += ast.iter_child_nodes(node)
+        elif isinstance(node, ast.If):
+            waiting += node.orelse
+
+
+def _from(node: ast.ImportFrom, package: str) -> list[str]:
+    base = node.module or ""
+    if node.level:
+        parts = package.split(".") if package else []
+        above = parts[: len(parts) - node.level + 1]
+        base = ".".join([*above, *filter(None, [base])])
+    return [".".join(filter(None, (base, alias.name))) for alias in node.names] if base else []
+
+
+def _is_optional(node: ast.AST) -> bool:
+    if isinstance(node, ast.If):
+        return getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING"
+    if not isinstance(node, ast.Try):
+        return False
+    kinds = [kind for handler in node.handlers for kind in _kinds(handler.type)]
+    return bool(_CATCHING.intersection(kinds))
+
+
+def _kinds(node: ast.expr | None) -> Iterator[str]:
+    if node is None:
+        yield "BaseException"
+    for part in node.elts if isinstance(node, ast.Tuple) else [node]:
+        yield str(getattr(part, "id", getattr(part, "attr", "")))

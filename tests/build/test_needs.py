@@ -1,0 +1,173 @@
+"""What a function needs is seen in its files: runtimes by its models, packages by its imports."""
+
+from pathlib import Path
+
+import pytest
+
+from gpfn.build.dependencies import requirements_of
+from gpfn.build.needs import check_imports, image_packages, image_parts, missing_imports, needs_of
+from gpfn.errors import SetupError
+
+FUNCTION = 'from gpfn import Function\nf = Function(model={model!r}, name="f")\nhandler = f.fn\n'
+
+
+def function(folder: Path, code: str, files: dict[str, str] | None = None) -> Path:
+    """Write a func.py and its neighbours."""
+    for name, text in {**(files or {}), "func.py": code}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder / "func.py"
+
+
+@pytest.fixture
+def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no function for its models: that starts a process."""
+    monkeypatch.setattr("gpfn.build.needs.ask_models", lambda file: ())
+
+
+@pytest.mark.parametrize(
+    ("model", "runtimes", "extras"),
+    [
+        ("m.onnx", {"onnx": "m.onnx"}, {"onnx"}),
+        ("m.tflite#sha256=00", {"litert": "m.tflite"}, set()),
+        ("frozen.pb", {"tensorflow": "frozen.pb"}, {"tensorflow"}),
+        ("saved", {"tensorflow": "saved"}, {"tensorflow"}),
+        ("catalogue:digits", {"litert": "digits.tflite"}, set()),
+        (("env:GP_SERVER_URL", "m.onnx"), {"onnx": "m.onnx"}, {"onnx"}),
+        ("https://models.example/m.onnx", {}, set()),
+        ("scoring:predict", {}, set()),
+    ],
+)
+def test_a_model_tells_its_runtime(
+    tmp_path: Path, model: str, runtimes: dict[str, str], extras: set[str]
+) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    needs = needs_of(function(tmp_path, FUNCTION.format(model=model)))
+    assert (needs.runtimes, needs.extras) == (runtimes, extras)
+
+
+def test_without_a_declaration_the_files_beside_it_tell(tmp_path: Path) -> None:
+    """So does a handler for the stock FDK, and a function that cannot be loaded here."""
+    (tmp_path / "m.onnx").write_bytes(b"")
+    for code in ("def handler(ctx, data): pass\n", "import only_there\n"):
+        assert needs_of(function(tmp_path, code)).runtimes == {"onnx": "m.onnx"}
+
+
+IMPORTS = [
+    ("import lightgbm.sklearn as x\n", {"lightgbm"}),
+    ("from xgboost import Booster\n", {"xgboost"}),
+    ("def f():\n    import pandas\n", {"pandas"}),
+    ("class A:\n    from polars import read_csv\n", {"polars"}),
+    ("import os, json\nfrom collections.abc import Iterator\nimport gpfn.errors\n", set()),
+    ("try:\n    import torch\nexcept ImportError:\n    torch = None\n", set()),
+    ("try:\n    import torch\nexcept (OSError, ModuleNotFoundError):\n    import jax\n", set()),
+    ("try:\n    import torch\nexcept OSError:\n    pass\n", {"torch"}),
+    ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas\n", set()),
+    ("import typing\nif typing.TYPE_CHECKING:\n    import a\nelse:\n    import b\n", {"b"}),
+    ("import near\n", {"lightgbm"}),
+    ("from package import part\n", {"catboost"}),
+    ("import package.part\n", {"catboost"}),
+    ("from package.other import x\n", {"catboost"}),
+    ("import package\n", set()),
+    ("from spaces import x\n", set()),
+]
+
+
+@pytest.mark.usefixtures("no_models")
+@pytest.mark.parametrize(("code", "modules"), IMPORTS)
+def test_imports_are_followed_through_neighbours(
+    tmp_path: Path, code: str, modules: set[str]
+) -> None:
+    files = {
+        "near.py": "import lightgbm\nimport near\n",
+        "package/__init__.py": "",
+        "package/part.py": "import catboost\n",
+        "package/other.py": "from . import part\n",
+        "spaces/inner.py": "",
+        "unused.py": "import never_reached\n",
+    }
+    assert set(needs_of(function(tmp_path, code, files)).modules) == modules
+
+
+def test_a_model_that_is_a_python_function_is_followed_too(tmp_path: Path) -> None:
+    for model in ("scoring:predict", "scoring.py:predict"):
+        file = function(tmp_path, FUNCTION.format(model=model), {"scoring.py": "import lightgbm\n"})
+        assert needs_of(file).modules == {"lightgbm": "scoring.py:1"}
+
+
+def test_gpfns_images_need_their_extra(tmp_path: Path) -> None:
+    code = "from gpfn.classifier import Classifier\n"
+    assert needs_of(function(tmp_path, code)).extras == {"images"}
+
+
+@pytest.mark.usefixtures("no_models")
+@pytest.mark.parametrize(
+    ("code", "requirements", "missing"),
+    [
+        ("import lightgbm", "gpfn\nfdk\n", [("lightgbm", "func.py:1", "lightgbm")]),
+        ("import lightgbm", "LightGBM>=4\n", []),
+        ("import lightgbm", "lightgbm @ https://x.example/l.whl\n", []),
+        ("import cv2", "", [("cv2", "func.py:1", "opencv-python-headless")]),
+        ("import PIL", "", [("PIL", "func.py:1", "pillow")]),
+        ("import sklearn", "scikit_learn\n", []),
+        ("import google.cloud.storage", "google-cloud-storage\n", []),
+        ("import tensorflow", "tensorflow-cpu==2.19\n", []),
+        ("import urllib3", "", []),  # gpfn's own
+        ("import dateutil", "pandas_or_so\n", []),  # may bring it: not installed here
+        ("import lightgbm, pandas", "pandas\n", [("lightgbm", "func.py:1", "lightgbm")]),
+        ("import lightgbm", "pillow\n", [("lightgbm", "func.py:1", "lightgbm")]),
+        ("import lightgbm", "git+https://x.example/y.git\n", []),
+        ("import fdk", "fdk\n", []),
+        ("import yaml", "gpfn\n", [("yaml", "func.py:1", "pyyaml")]),  # no image has it
+        ("import flatbuffers", "onnxruntime\n", []),  # installed here: what it brings is known
+    ],
+)
+def test_what_nothing_installs(
+    tmp_path: Path, code: str, requirements: str, missing: list[tuple[str, str, str]]
+) -> None:
+    file = function(tmp_path, code, {"requirements.txt": requirements})
+    provided = image_packages("litert", ())
+    found = missing_imports(needs_of(file), requirements_of(tmp_path), provided)
+    assert list(found) == missing
+
+
+def test_the_line_to_add_is_told_with_the_place(tmp_path: Path) -> None:
+    file = function(tmp_path, "import near\n", {"near.py": "\nimport sklearn.linear_model\n"})
+    with pytest.raises(SetupError) as caught:
+        check_imports(needs_of(file), requirements_of(tmp_path), frozenset())
+    assert caught.value.field == "near.py:2"
+    assert caught.value.detail.endswith("add this line to requirements.txt: scikit-learn")
+
+
+@pytest.mark.parametrize(
+    ("model", "requirements", "asked", "parts"),
+    [
+        ("m.onnx", "", ("", ()), ("onnx", ())),
+        ("m.tflite", "", ("", ()), ("litert", ())),
+        ("frozen.pb", "", ("", ()), ("tensorflow", ())),
+        (("m.tflite", "m.onnx"), "", ("", ()), ("litert", ("onnx",))),
+        (("m.tflite", "m.onnx"), "", ("onnx", ()), "--runtime litert"),
+        ("m.onnx", "", ("onnx", ()), ("onnx", ())),
+        ("m.onnx", "", ("litert", ()), "--extra onnx"),
+        ("m.onnx", "", ("litert", ("onnx",)), ("litert", ("onnx",))),
+        ("m.onnx", "gpfn[onnx]", ("litert", ()), ("litert", ())),
+        ("m.onnx", "onnxruntime==1.20", ("litert", ()), ("litert", ("onnx",))),
+        ("m.tflite", "", ("tensorflow", ()), "--runtime litert"),
+        ("env:GP_SERVER_URL", "", ("", ()), ("litert", ())),
+    ],
+)
+def test_an_image_has_what_the_model_needs(
+    tmp_path: Path,
+    model: object,
+    requirements: str,
+    asked: tuple[str, tuple[str, ...]],
+    parts: object,
+) -> None:
+    file = function(tmp_path, FUNCTION.format(model=model), {"requirements.txt": requirements})
+    needs, read = needs_of(file), requirements_of(tmp_path)
+    if isinstance(parts, str):
+        with pytest.raises(SetupError, match=f"add {parts}$"):
+            image_parts(needs, read, *asked)
+    else:
+        assert image_parts(needs, read, *asked) == parts
