@@ -85,3 +85,29 @@ def test_a_missing_function(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "functions/nowhere", "--print"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "no such function" in line
+
+
+class Engine:
+    """An engine that has one image, of one runtime."""
+
+    def __init__(self, runtime: str) -> None:
+        self.found = {"gpfn.platform": "fn", "gpfn.runtime": runtime}
+
+    def image_id(self, name: str) -> str:
+        return "sha256:0"
+
+    def labels(self, name: str) -> dict[str, str]:
+        return self.found
+
+
+def test_a_function_goes_on_an_image_that_has_its_runtime() -> None:
+    from typing import cast
+
+    from gpfn.build.image import check_runtime
+
+    litert = cast("ContainerEngine", Engine("litert"))
+    check_runtime(litert, "gpfn/fn:1")
+    check_runtime(litert, "gpfn/fn:1", {"onnx": "m.onnx", "litert": "m.tflite"})
+    with pytest.raises(SetupError, match=r"has litert, and m\.onnx needs onnx: gpfn build") as told:
+        check_runtime(litert, "gpfn/fn:1", {"onnx": "m.onnx"})
+    assert told.value.field == "--on"

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,103 @@ def test_an_unknown_word_is_named_with_the_known_ones(field: str) -> None:
     values = {"platform": "fn", "runtime": "litert", field: "fortran"}
     with pytest.raises(SetupError, match=f"{field}: expected one of .*, got 'fortran'"):
         Recipe(**values)
+
+
+HOSTILE = ('x"\nRUN echo pwned', "x\nUSER 0", "$(id)", "a b", "-x", "x\\", "x`id`", "ä", "x\0", "'")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [("function", "function"), ("model", "model"), ("name", "name"), ("version", "version"),
+     ("base", "--base"), ("on", "--on"), ("extras", "--extra"), ("runtime", "--runtime")],
+)  # fmt: skip
+def test_nothing_adds_a_line_to_a_dockerfile(field: str, told: str, text: str) -> None:
+    value = (text,) if field == "extras" else text
+    if text == "-x" and told == field:
+        return  # it stands behind = or a slash, where it is no option
+    with pytest.raises(SetupError) as caught:
+        Recipe(**{"platform": "fn", field: value})
+    assert caught.value.field == told
+
+
+def test_what_is_refused_is_cut() -> None:
+    with pytest.raises(SetupError) as caught:
+        Recipe("fn", base="x" * 1_000_000)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.fixture
+def odd_function(tmp_path: Path) -> Path:
+    folder = tmp_path / 'my "odd"\nRUN x $(id)'
+    folder.mkdir()
+    (folder / "func.py").write_text("def handler(ctx, data): pass\n")
+    return folder
+
+
+def test_a_folder_may_be_called_anything(
+    odd_function: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(odd_function), "--print"]) == 0
+    out = capsys.readouterr().out
+    assert "ARG FUNCTION=functions/my__odd__RUN_x___id_\n" in out
+    assert '.title="my__odd__RUN_x___id"' in out
+    assert "\nRUN x" not in out
+
+
+@pytest.mark.parametrize(
+    ("yaml", "says"),
+    [
+        ('name: "x\\"\\nRUN echo pwned"', "line 1: name: expected a name"),
+        ("version: '0.0.1\"'", "line 1: version: expected a version"),
+        ("config: {'A B': x}", "line 1: config: expected a variable's name, got 'A B'"),
+        ("memory: 128m", "line 1: memory: expected a whole number"),
+        ("timeout: -1", "line 1: timeout: expected a whole number"),
+        ("entrypoint: fdk func.py --x", "line 1: entrypoint: expected the handler's name"),
+    ],
+)
+def test_func_yaml_is_refused_with_its_line(
+    tmp_path: Path, yaml: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "func.py").write_text("def handler(ctx, data): pass\n")
+    (tmp_path / "func.yaml").write_text(f"{yaml}\n")
+    for command in (["build", str(tmp_path), "--print"], ["doctor", str(tmp_path), "--no-start"]):
+        assert main(command) == 1
+        told = capsys.readouterr()
+        assert f"func.yaml: {says}" in told.err
+        assert not told.out
+
+
+@pytest.mark.parametrize("name", ['x"\nRUN y.tflite', "my model.tflite", "$(id).tflite"])
+def test_a_models_file_is_refused_by_its_name(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "func.py").write_text("def handler(ctx, data): pass\n")
+    (tmp_path / name).write_bytes(b"")
+    assert main(["build", str(tmp_path), "--platform", "graphpipe", "--print"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gpfn: model: expected letters, digits")
+
+
+@pytest.mark.parametrize("option", ["--base", "--on", "--tag", "--network"])
+def test_options_are_refused_before_an_engine_is_asked(
+    option: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["build", f"{ROOT}/functions/forecast", f"{option}=a b"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"gpfn: {option}: expected")
+
+
+def test_a_function_brings_its_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = 'from gpfn import Function\nf = Function(model="m.onnx", name="f")\nhandler = f.fn\n'
+    (tmp_path / "func.py").write_text(code)
+    (tmp_path / "m.onnx").write_bytes(b"")
+    for platform in PLATFORMS:
+        assert main(["build", str(tmp_path), "--platform", platform, "--print"]) == 0
+        assert "\nARG RUNTIME=onnx\n" in capsys.readouterr().out
+    (tmp_path / "func.py").write_text("import lightgbm\n" + code)
+    assert main(["build", str(tmp_path), "--print"]) == 1
+    told = capsys.readouterr()
+    assert told.err.endswith("add this line to requirements.txt: lightgbm\n")
+    assert not told.out

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpfn.build.recipe import name_and_version
 from gpfn.errors import GpfnError, SetupError
 from gpfn.hosts.fn import FnHost
 from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
@@ -95,7 +96,11 @@ class Facts:
 
 
 def gather(target: Target, *, measured: Measured | None, image: ImageFacts | None) -> Facts:
-    """Read the function's folder. Raises SetupError when a file cannot be read."""
+    """Read the function's folder. Raises SetupError when a file cannot be read.
+
+    The name and the version are asked for, as an image would: what does not fit is told.
+    """
+    name_and_version(target)
     file = find_func_file(target.folder)
     return Facts(
         target=target,

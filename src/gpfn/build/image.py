@@ -7,7 +7,9 @@ has written it there.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gpfn.build.facts import ImageFacts
 from gpfn.errors import SetupError
@@ -50,16 +52,26 @@ def inspect_image(engine: ContainerEngine, name: str) -> ImageFacts:
     )
 
 
-def check_runtime(engine: ContainerEngine, image: str) -> None:
-    """Raise SetupError unless ``image`` is on this machine and has gpfn."""
+def check_runtime(
+    engine: ContainerEngine, image: str, needs: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise SetupError unless ``image`` is on this machine and has gpfn.
+
+    ``needs`` are runtimes with the models that need them: the image has to have the first.
+    """
     if not engine.image_id(image):
         raise SetupError(
             f"no such image here; build it with: gpfn build --tag {image}", field="--on"
         )
-    if "gpfn.platform" not in engine.labels(image):
+    labels = engine.labels(image)
+    if "gpfn.platform" not in labels:
         raise SetupError(
             f"{image} has no gpfn; build one with: gpfn build --tag NAME", field="--on"
         )
+    wanted, has = next(iter(needs), ""), labels.get("gpfn.runtime", "")
+    if wanted and has and has not in needs:
+        text = f"{image} has {has}, and {needs[wanted]} needs {wanted}"
+        raise SetupError(f"{text}: gpfn build --runtime {wanted} --tag NAME", field="--on")
 
 
 @dataclass(frozen=True, slots=True)

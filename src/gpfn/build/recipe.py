@@ -6,11 +6,13 @@ What differs from platform to platform is in the table of platforms.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpfn.build.stage.lock import EXTRAS
 from gpfn.errors import SetupError
 from gpfn.hosts.engine import STAGE_LABEL
 from gpfn.models.backends import BACKENDS, runtimes
@@ -24,6 +26,7 @@ __all__ = [
     "BASE",
     "RUNTIMES",
     "Recipe",
+    "check_image_name",
     "default_tag",
     "name_and_version",
     "next_command",
@@ -41,6 +44,9 @@ _GPFN = "/opt/gpfn/bin/gpfn"
 _FILE = "/function/func.py"
 _MODELS = tuple(suffix for row in BACKENDS for suffix in row.suffixes)
 _DEFAULT_MEMORY = 128
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,254}")
+_PLAIN = re.compile(r"[A-Za-z0-9._+/~-]{0,254}")
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,19 @@ class Recipe:
     on: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse what does not fit a Dockerfile: all of it stands between quotes or in a line."""
         find_platform(self.platform, "image")
-        if self.runtime not in RUNTIMES:
-            known = ", ".join(RUNTIMES)
-            raise SetupError(f"expected one of {known}, got {self.runtime!r}", field="runtime")
+        check_image_name(self.base, "--base")
+        if self.on:
+            check_image_name(self.on, "--on")
+        for text, field in ((self.function, "function"), (self.model, "model"),
+                            (self.name, "name"), (self.version, "version")):  # fmt: skip
+            if not _PLAIN.fullmatch(text):
+                expected = "expected letters, digits and . _ - + / ~ alone"
+                raise SetupError(f"{expected}, got {text[:_SHOWN]!r}", field=field)
+        _check_known(self.runtime, RUNTIMES, "--runtime")
+        for extra in self.extras:
+            _check_known(extra, tuple(EXTRAS), "--extra")
 
     @property
     def image(self) -> PlatformImage:
@@ -184,6 +199,18 @@ class Recipe:
         return " ".join(word for word in [*words, "--print"] if word)
 
 
+def check_image_name(text: str, field: str) -> None:
+    """Raise SetupError, naming ``field``, unless ``text`` can be an image's name."""
+    if not _IMAGE.fullmatch(text):
+        raise SetupError(f"expected an image's name, got {text[:_SHOWN]!r}", field=field)
+
+
+def _check_known(word: str, known: tuple[str, ...], field: str) -> None:
+    if word not in known:
+        text = f"expected one of {', '.join(known)}, got {word[:_SHOWN]!r}"
+        raise SetupError(text, field=field)
+
+
 def name_and_version(target: Target | None) -> tuple[str, str]:
     """Return what func.yaml calls a function, or its folder's name; both empty for None."""
     from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
@@ -192,8 +219,9 @@ def name_and_version(target: Target | None) -> tuple[str, str]:
         return "", ""
     file = find_func_file(target.folder)
     values = read_func_file(file) if file else FuncFile()
-    name = values.text("name") or target.folder.name
-    return name.replace("/", "-"), values.text("version")
+    # a folder may be called anything, what a function is called is the user's word
+    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", target.folder.name).strip("._-") or "function"
+    return (values.name or folder).replace("/", "-"), values.version
 
 
 def default_tag(target: Target | None, platform: str, runtime: str = "litert") -> str:
@@ -203,7 +231,8 @@ def default_tag(target: Target | None, platform: str, runtime: str = "litert") -
     if target is None:
         return f"gpfn/{platform}:{__version__}-{runtime}"
     name, version = name_and_version(target)
-    return f"{name}-{platform}:{version or __version__}".lower()
+    repository = re.sub(r"[^a-z0-9._-]", "-", name.lower())
+    return f"{repository}-{platform}:{(version or __version__).lower().replace('+', '-')}"
 
 
 def served_model(folder: Path) -> str:

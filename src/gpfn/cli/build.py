@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("function", nargs="?", help="a folder, a func.py or a func.yaml; a bare runtime without")
     add_platform(parser, "--platform", "image", "fn", "what runs it (default: fn)")
-    flag("--runtime", choices=RUNTIMES, default="litert", help="what computes (default: litert)")
+    flag("--runtime", choices=RUNTIMES, default="", help="what computes (default: what the "
+         "function's model needs, else litert)")  # fmt: skip
     flag("--extra", action="append", default=[], help="an extra of gpfn, as requirements.txt "
          "names them (repeatable)")  # fmt: skip
     flag("--tag", help="the image's name (default: NAME-PLATFORM:VERSION of func.yaml)")
@@ -59,13 +60,16 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         print(recipe.dockerfile(), end="")
         return 0
-    from gpfn.build.recipe import default_tag
+    from gpfn.build.recipe import check_image_name, default_tag
     from gpfn.hosts.engine import ContainerEngine
 
+    for option, word in (("--tag", args.tag), ("--network", args.network)):
+        if word:
+            check_image_name(word, option)
     engine = ContainerEngine(args.engine)
     _dockerfile(args.file, recipe)  # ends here when there is no such file
     engine.check()
-    tag = args.tag or default_tag(target, args.platform, args.runtime)
+    tag = args.tag or default_tag(target, args.platform, recipe.runtime)
     _build(engine, recipe, tag, target, args)
     if args.sbom:
         _save_sbom(engine, tag, Path(args.sbom))
@@ -89,17 +93,45 @@ def _recipe(args: argparse.Namespace, target: "Target | None") -> "Recipe":
     image = find_platform(args.platform, "image").image
     serves = target is not None and image is not None and not image.takes_file
     name, version = name_and_version(target)
+    model = served_model(target.folder) if target and serves else ""
+    runtime, extras = _parts(args, target, model)
     return Recipe(
         platform=args.platform,
         function=folder_in_context(target.folder if target else None),
-        runtime=args.runtime,
+        runtime=runtime,
         base=args.base,
-        extras=tuple(args.extra),
-        model=served_model(target.folder) if target and serves else "",
+        extras=extras,
+        model=model,
         name=name,
         version=version,
         on=args.on,
     )
+
+
+def _parts(
+    args: argparse.Namespace, target: "Target | None", model: str
+) -> tuple[str, tuple[str, ...]]:
+    """Return the image's runtime and extras; refuse a function that would lack something."""
+    from gpfn.build.dependencies import requirements_of
+    from gpfn.build.needs import (
+        check_imports,
+        image_packages,
+        image_parts,
+        needs_of,
+        needs_of_model,
+    )
+    from gpfn.platforms.table import find_platform
+
+    given = tuple(args.extra)
+    if target is None or args.on or args.file:  # --on has its packages, a Dockerfile says its own
+        return args.runtime or "litert", given
+    read = requirements_of(target.folder)
+    needs = needs_of_model(model) if model else needs_of(target.file)
+    runtime, extras = image_parts(needs, read, args.runtime, given)
+    image = find_platform(args.platform, "image").image
+    own = image.extras if image is not None else ()
+    check_imports(needs, read, image_packages(runtime, {*extras, *own, *read.extras}))
+    return runtime, extras
 
 
 def _dockerfile(file: str | None, recipe: "Recipe") -> str:
@@ -120,11 +152,12 @@ def _build(
 ) -> None:
     from gpfn.build.context import staged
     from gpfn.build.image import check_runtime
+    from gpfn.build.needs import needs_of
     from gpfn.cli.progress import DownloadProgress
     from gpfn.hosts.engine import Build
 
-    if recipe.on:
-        check_runtime(engine, recipe.on)
+    if recipe.on and target is not None:
+        check_runtime(engine, recipe.on, needs_of(target.file).runtimes)
     arguments = {} if recipe.on else {"BASE": recipe.base}
     if not args.file:
         arguments |= {"NAME": recipe.name, "VERSION": recipe.version}
