@@ -1,6 +1,8 @@
 """The doctor's rules: each finds its fault, and none in our own functions."""
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from gpfn.build.doctor import RULES, Finding, examine
 from gpfn.build.facts import Facts, ImageFacts, Measured, gather
+from gpfn.build.trial import try_out
 from gpfn.cli.main import main
 from gpfn.hosts.target import find_target
 from tests.conftest import ROOT
@@ -147,7 +150,7 @@ def test_a_missing_model_and_a_folder_too_large_for_a_zip(tmp_path: Path) -> Non
 
 def test_every_rule_is_seen_to_find_something() -> None:
     seen = {row[0] for row in FILES} | {row[0] for row in MEASURED} | {row[0] for row in IMAGES}
-    assert set(RULES) == seen | {"timeout", "models", "zip"}
+    assert set(RULES) == seen | {"timeout", "models", "zip", "model", "packages"}
 
 
 @pytest.mark.parametrize("name", ["forecast", "digits"])
@@ -176,3 +179,114 @@ def test_a_missing_image_is_one_line(
     assert main(["doctor", f"{ROOT}/functions/digits", "--image", "nowhere:1"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "docker is not installed" in line
+
+
+MODEL = ROOT / "models" / "forecast.tflite"
+DECLARED = """\
+from gpfn import Function, TensorSpec
+f = Function({rest}, name="f")
+handler = f.fn
+"""
+
+
+def tried(folder: Path, rest: str, **files: bytes) -> list[tuple[str, str]]:
+    """Return what trying a function finds, as the levels and texts of the doctor's rule."""
+    for name, data in files.items():
+        (folder / name.replace("_", ".")).write_bytes(data)
+    (folder / "func.py").write_text(DECLARED.format(rest=rest))
+    target = find_target(str(folder))
+    facts = gather(target, measured=GOOD, image=None, troubles=try_out(target))
+    return [(one.level, one.text) for one in examine(facts) if one.rule == "model"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "level", "says"),
+    [
+        ('model="gone.tflite"', "fails", "model: no model found: gone.tflite is neither in"),
+        ('model="junk.tflite"', "fails", "model: expected a LiteRT model"),
+        ('model="m.tflite", output="wrong"', "fails", "output: "),
+        ('model="m.tflite", inputs={"a": TensorSpec("float32"), "b": TensorSpec("float32")}',
+         "fails", "inputs: the function declares a, b, but"),
+        ('model="m.tflite", inputs={"series": TensorSpec("float32", (None, 7))}',
+         "fails", "inputs.series: (any, 7) is declared, and the model takes (any, 20, 1)"),
+        ('model="m.tflite", inputs={"series": TensorSpec("string", (None, 20, 1))}',
+         "fails", "inputs.series: string is declared, and the model takes float32"),
+        ('model="m.tflite", on_open=lambda model: 1 / 0',
+         "fails", "model: ZeroDivisionError: division by zero"),
+        ('model="gone:callable"', "fails", "model: "),
+        ('model="m.tflite", after=lambda value: 1 / 0',
+         "warns", "a call with zeros: ZeroDivisionError: division by zero"),
+        ('model="env:NO_SUCH_SERVER", inputs={"x": TensorSpec("float32", (None,))}',
+         "warns", "model: no model found: NO_SUCH_SERVER is not set"),
+        ('model="http://127.0.0.1:9", inputs={"x": TensorSpec("float32", (None,))}',
+         "warns", "a call with zeros: http://127.0.0.1:9: connection refused"),
+        ('lambda x: x, inputs={"x": TensorSpec("float32", (2,))}',
+         "fails", "body: sample.json: expected 2 numbers, got 3"),
+    ],
+)  # fmt: skip
+def test_a_function_that_could_not_answer(tmp_path: Path, rest: str, level: str, says: str) -> None:
+    more = {"sample_json": b"[1, 2, 3]"} if "lambda x" in rest else {}
+    found = tried(tmp_path, rest, junk_tflite=b"junk", m_tflite=MODEL.read_bytes(), **more)
+    assert [one[0] for one in found] == [level]
+    assert says in found[0][1]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        'model="m.tflite"',
+        'model="m.tflite", output="forecast", inputs={"s": TensorSpec("int64", (None, 20, 1))}',
+        'model="m.tflite", before=lambda x: 1 / 0, inputs={"x": TensorSpec("float32", (None,))}',
+        'model=("env:NO_SUCH_SERVER", "m.tflite")',
+        "lambda payload: 1 / 0, takes='payload'",
+    ],
+)
+def test_a_function_that_answers(tmp_path: Path, rest: str) -> None:
+    assert tried(tmp_path, rest, m_tflite=MODEL.read_bytes()) == []
+
+
+def test_a_missing_backend_is_told_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of its name that cannot be imported stands in the place of the library."""
+    (tmp_path / "path" / "onnxruntime").mkdir(parents=True)
+    (tmp_path / "path" / "onnxruntime" / "__init__.py").write_text("raise ImportError('none')\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "path"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    onnx = (ROOT / "models" / "forecast.onnx").read_bytes()
+    found = tried(tmp_path, 'model="m.onnx"', m_onnx=onnx)
+    text = "model: ONNX Runtime is not installed; run: pip install 'gpfn[onnx]'"
+    assert found == [("fails", text)]
+
+
+def test_the_command_fails_with_the_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "func.py").write_text(DECLARED.format(rest='model="gone.tflite"'))
+    assert main(["doctor", str(tmp_path), "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (found["level"], found["rule"]) == ("fails", "model")
+    assert found["text"].startswith("model: no model found: gone.tflite")
+
+
+PACKAGES = [
+    ("fails", "all", {"code": "import lightgbm\n" + CODE}, "needs the line lightgbm"),
+    ("fails", "fn", {"wants": "fdk\n", "yaml": "runtime: python\n"}, "add gpfn[onnx]"),
+    ("warns", "all", {"code": CODE}, "add gpfn[onnx], or let gpfn build"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "platform", "files", "text"), PACKAGES)
+def test_what_nothing_installs(
+    tmp_path: Path, level: str, platform: str, files: dict[str, str], text: str
+) -> None:
+    if "onnx" in text:
+        (tmp_path / "m.onnx").write_bytes(b"")
+    found = only(examine(function(tmp_path, **files)))
+    assert (found.rule, found.level, found.platform) == ("packages", level, platform)
+    assert text in found.text
+
+
+def test_the_functions_of_the_repository_can_answer() -> None:
+    for name in ("digits", "forecast"):
+        assert try_out(find_target(str(ROOT / "functions" / name))) == ()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gpfn.build.facts import Facts, requirement_names
+from gpfn.build.facts import Facts
+from gpfn.build.needs import image_packages, image_parts, missing_imports
 from gpfn.platforms.row import PlatformLimits
 from gpfn.platforms.table import platforms_with
 
@@ -174,17 +175,44 @@ def _dockerfile(facts: Facts) -> _Found:
         return
     if runtime == "docker":
         yield "fails", "fn", "runtime: docker, and there is no Dockerfile: gpfn build --print"
-    if runtime.startswith("python") and "fdk" not in requirement_names(facts):
+    if runtime.startswith("python") and "fdk" not in facts.requirements.names:
         yield "fails", "fn", "runtime: python needs fdk in requirements.txt to start"
 
 
 def _requirements(facts: Facts) -> _Found:
-    names = requirement_names(facts)
+    names = facts.requirements.names
     if "uvloop" in names:
         yield "fails", "fn", "requirements.txt: with uvloop the stock fdk dies at its start"
     if names & {"tensorflow", "tensorflow-cpu"}:
         text = "requirements.txt: TensorFlow has 1.3 GB; gpfn build --runtime tensorflow has 0.7"
         yield "warns", "all", text
+
+
+def _trouble(facts: Facts) -> _Found:
+    for trouble in facts.troubles:
+        yield "fails" if trouble.certain else "warns", "all", f"{trouble.field}: {trouble.text}"
+
+
+def _packages(facts: Facts) -> _Found:
+    """Look for what nothing installs; a backend comes with gpfn build and package by itself."""
+    needs, read = facts.needs, facts.requirements
+    if needs is None:
+        return
+    runtime, extras = image_parts(needs, read, "", ())
+    provided = image_packages(runtime, {*extras, *read.extras})
+    for module, place, package in missing_imports(needs, read, provided):
+        text = f"{place}: imports {module}, which nothing installs; requirements.txt needs the line"
+        yield "fails", "all", f"{text} {package}"
+    stock = facts.values.text("runtime").startswith("python") and not facts.dockerfile
+    for row, model in needs.backends.items():
+        if row.extra and row.extra not in read.extras and not read.names & set(row.packages):
+            text = (
+                f"requirements.txt: {model} needs {', '.join(row.packages)}; add gpfn[{row.extra}]"
+            )
+            if stock:
+                yield "fails", "fn", text
+            else:
+                yield "warns", "all", f"{text}, or let gpfn build or package do it"
 
 
 def _writes(facts: Facts) -> _Found:
@@ -213,6 +241,8 @@ RULES: dict[str, Callable[[Facts], _Found]] = {
     "threads": _threads,
     "timeout": _timeout,
     "models": _models,
+    "model": _trouble,
+    "packages": _packages,
     "writes": _writes,
     "payload": _payload,
     "zip": _zip,

@@ -6,17 +6,21 @@ process is looked at.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpfn.build.dependencies import requirements_of
+from gpfn.build.needs import Needs, needs_of
 from gpfn.build.recipe import name_and_version
+from gpfn.build.stage.requirements import Requirements
+from gpfn.build.trial import Trouble
 from gpfn.errors import GpfnError, SetupError
 from gpfn.hosts.fn import FnHost
 from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
 from gpfn.hosts.host import Invocation
+from gpfn.hosts.log import records
 from gpfn.hosts.target import Target
 
 __all__ = [
@@ -26,7 +30,6 @@ __all__ = [
     "Measured",
     "gather",
     "measure",
-    "requirement_names",
 ]
 
 DOCKERFILE = "Dockerfile"
@@ -60,10 +63,17 @@ def measure(target: Target, request: Invocation | None = None) -> Measured:
         time.sleep(_SETTLE_SECONDS)
         return Measured(seconds, platform.memory(), _threads(platform))
     except GpfnError as error:
-        last = next((line for line in reversed(platform.log().splitlines()) if line.strip()), "")
-        return Measured(problem=last.removeprefix("gpfn: ") or str(error))
+        return Measured(problem=_last_words(platform.log()) or str(error))
     finally:
         platform.stop()
+
+
+def _last_words(log: str) -> str:
+    """Return what a process said before it ended: its last record, or its last line."""
+    if found := [str(record["message"]) for record in records(log) if "message" in record]:
+        return found[-1]
+    lines = [line for line in log.splitlines() if line.strip()]
+    return lines[-1].removeprefix("gpfn: ") if lines else ""
 
 
 def _threads(platform: FnHost) -> int:
@@ -88,14 +98,22 @@ class Facts:
     target: Target
     values: FuncFile
     dockerfile: str = ""
-    requirements: tuple[str, ...] = ()
+    requirements: Requirements = field(default_factory=lambda: Requirements({}))
     models: Mapping[str, int] = field(default_factory=dict)
     zip_bytes: int = 0
     measured: Measured | None = None
     image: ImageFacts | None = None
+    troubles: tuple[Trouble, ...] = ()
+    needs: Needs | None = None
 
 
-def gather(target: Target, *, measured: Measured | None, image: ImageFacts | None) -> Facts:
+def gather(
+    target: Target,
+    *,
+    measured: Measured | None,
+    image: ImageFacts | None,
+    troubles: tuple[Trouble, ...] = (),
+) -> Facts:
     """Read the function's folder. Raises SetupError when a file cannot be read.
 
     The name and the version are asked for, as an image would: what does not fit is told.
@@ -106,18 +124,14 @@ def gather(target: Target, *, measured: Measured | None, image: ImageFacts | Non
         target=target,
         values=read_func_file(file) if file else FuncFile(),
         dockerfile=_read(target.folder / DOCKERFILE),
-        requirements=tuple(_read(target.folder / "requirements.txt").splitlines()),
+        requirements=requirements_of(target.folder),
         models=_models(target.folder),
         zip_bytes=_zip_bytes(target.folder),
         measured=measured,
         image=image,
+        troubles=troubles,
+        needs=needs_of(target.file),
     )
-
-
-def requirement_names(facts: Facts) -> frozenset[str]:
-    """Return the packages that requirements.txt names, in lower case."""
-    found = (re.match(r"[A-Za-z0-9._-]+", line.strip()) for line in facts.requirements)
-    return frozenset(match[0].lower() for match in found if match)
 
 
 def _read(path: Path) -> str:

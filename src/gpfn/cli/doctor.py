@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="look at this image of it as well")
     parser.add_argument("--engine", choices=ENGINES, default="docker", help="(default: docker)")
     parser.add_argument(
-        "--no-start", action="store_true", help="do not start the function to measure it"
+        "--no-start", action="store_true", help="do not start the function to measure and to try it"
     )
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
 
@@ -37,13 +37,15 @@ def run(args: argparse.Namespace) -> int:
     """Examine the function; 0 when nothing fails, 1 when something does."""
     from gpfn.build.doctor import examine
     from gpfn.build.facts import gather, measure
+    from gpfn.build.trial import try_out
     from gpfn.cli.table import print_table
     from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
     image = _image(args.engine, args.image) if args.image else None
     measured = None if args.no_start else measure(target)
-    facts = gather(target, measured=measured, image=image)
+    troubles = try_out(target) if measured and not measured.problem else ()
+    facts = gather(target, measured=measured, image=image, troubles=troubles)
     findings = examine(facts)
     if args.json:
         shown = {

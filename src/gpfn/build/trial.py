@@ -1,0 +1,199 @@
+"""Whether a function can do its work: its model is opened and asked, in a process of its own.
+
+``python -m gpfn.build.trial FILE HANDLER`` loads the file as a runner does, opens the model,
+compares what the function declares with what the model says, and makes one call: with the
+sample.json beside the file, or with zeros when they go to the model as they are. It writes what
+is wrong. A runner tells the same at its first call; that is after the deployment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gpfn.errors import GpfnError, SetupError
+
+if TYPE_CHECKING:
+    from gpfn.function import Function
+    from gpfn.hosts.target import Target
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["Trouble", "main", "try_out"]
+
+_MARK = "\x1e"  # before the answer: the file may print on its own
+_SECONDS = 120
+_SAMPLE = "sample.json"
+_MOST_ZEROS = 1 << 20
+_SHOWN = 500
+
+
+class Trouble(NamedTuple):
+    """What is wrong with which field; ``certain`` is false for what only a deployment settles."""
+
+    field: str
+    text: str
+    certain: bool = True
+
+
+def try_out(target: Target) -> tuple[Trouble, ...]:
+    """Return what keeps a function from answering, as far as it shows here.
+
+    Nothing for a handler that is no Function, and for a file that cannot be loaded: starting
+    it tells why.
+    """
+    command = [sys.executable, "-m", "gpfn.build.trial", str(target.file), target.handler]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=target.folder,
+            env=target.environ(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return (Trouble("model", f"neither open nor asked after {_SECONDS} s"),)
+    if done.returncode < 0:
+        return (Trouble("model", f"opening or asking it ended the process: {-done.returncode}"),)
+    answer = done.stdout.rpartition(_MARK)[2]
+    return tuple(Trouble(*row) for row in json.loads(answer)) if done.returncode == 0 else ()
+
+
+def _troubles(function: Function, folder: str) -> Iterator[Trouble]:
+    later = bool(function.candidates) and all(uri.startswith("env:") for uri in function.candidates)
+    try:
+        function.open()
+    except Exception as error:  # noqa: BLE001 - a model may be anybody's code
+        yield _told(error, "model", certain=not later)
+        return
+    declared = [*_other_models(function), *_outputs(function), *_inputs(function)]
+    yield from declared
+    if not declared:
+        yield from _call(function, folder)
+
+
+def _told(error: BaseException, field: str, *, certain: bool = True) -> Trouble:
+    if isinstance(error, GpfnError):
+        return Trouble(error.field or field, error.detail[:_SHOWN], certain)
+    return Trouble(field, f"{type(error).__name__}: {error}"[:_SHOWN], certain)
+
+
+def _other_models(function: Function) -> Iterator[Trouble]:
+    """Open the models of a handler object that are not open yet; the catalogue's are checked."""
+    from gpfn.function.opening import find_model
+    from gpfn.models.open import open_model
+
+    for uri in function.models:
+        if uri not in function.candidates and not uri.startswith(("env:", "catalogue:")):
+            try:
+                open_model(find_model([uri], function.folder)).close()
+            except Exception as error:  # noqa: BLE001 - as above
+                yield _told(error, "models")
+
+
+def _outputs(function: Function) -> Iterator[Trouble]:
+    model = function.model
+    if model is None or function.output is None or model.backend in ("graphpipe", "python"):
+        return
+    names = [spec.name for spec in model.outputs]
+    if names and function.output not in names:
+        yield Trouble("output", f"{function.output!r} is none of the model's: {', '.join(names)}")
+
+
+def _inputs(function: Function) -> Iterator[Trouble]:
+    """Compare shapes where nothing stands between the caller and the model."""
+    from gpfn.function.opening import match_inputs
+    from gpfn.tensors.shapes import shape_text
+
+    model = function.model
+    if model is None or function.handler or function.before or model.backend == "graphpipe":
+        return
+    theirs = {spec.name: spec for spec in model.inputs}
+    fed_by = match_inputs([spec.name for spec in function.declared], model)
+    for spec in function.declared:
+        wanted = theirs.get(fed_by.get(spec.name, ""))
+        if wanted is not None and "string" in {spec.dtype, wanted.dtype} != {"string"}:
+            text = f"{spec.dtype} is declared, and the model takes {wanted.dtype}"
+            yield Trouble(f"inputs.{spec.name}", text)
+        elif wanted is not None and not _can_be(spec, wanted):
+            text = f"{shape_text(spec.shape or ())} is declared, and the model takes"
+            yield Trouble(f"inputs.{spec.name}", f"{text} {shape_text(wanted.shape or ())}")
+
+
+def _can_be(spec: TensorSpec, wanted: TensorSpec) -> bool:
+    if spec.shape is None or wanted.shape is None:
+        return True
+    pairs = zip(spec.shape, wanted.shape, strict=False)
+    return len(spec.shape) == len(wanted.shape) and all(
+        None in pair or pair[0] == pair[1] for pair in pairs
+    )
+
+
+def _call(function: Function, folder: str) -> Iterator[Trouble]:
+    """Call it once; what it says of a sample counts, what ``after`` makes of zeros may not."""
+    from gpfn.message import Message
+
+    sample = os.path.join(folder, _SAMPLE)
+    if os.path.isfile(sample):
+        with open(sample, "rb") as file:
+            body, field = file.read(), _SAMPLE
+    elif (
+        not (function.handler or function.before) and (zeros := _zeros(function.specs)) is not None
+    ):
+        body, field = json.dumps(zeros).encode(), "a call with zeros"
+    else:
+        return
+    reply = function.answer(Message(body, "application/json"))
+    remote = function.model is not None and function.model.backend == "graphpipe"
+    if reply.error is not None:
+        told = _told(reply.error, field)
+        text = told.text if told.field == field else f"{field}: {told.text}"
+        sure = field == _SAMPLE or function.after is None
+        yield Trouble(told.field, text, certain=sure and not remote)
+
+
+def _zeros(specs: Sequence[TensorSpec]) -> object:
+    """Return JSON of zeros for the inputs, None where they are not known well enough."""
+    found: dict[str, Any] = {}
+    for spec in specs:
+        if spec.shape is None or spec.dtype == "string":
+            return None
+        sizes = [1 if size is None else size for size in spec.shape]
+        value: Any = False if spec.dtype == "bool" else 0
+        count = 1
+        for size in reversed(sizes):
+            value, count = [value] * size, count * size
+        if count > _MOST_ZEROS:
+            return None
+        found[spec.name] = value
+    return next(iter(found.values())) if len(found) == 1 else (found or None)
+
+
+def main() -> int:
+    """Try the function that the command line names, and write its troubles."""
+    from gpfn.call.contract import answering
+    from gpfn.function import Function
+    from gpfn.platforms.load import load_target
+
+    file, handler = sys.argv[1:3]
+    try:
+        function = answering(load_target(file, (handler,)))
+    except SetupError:
+        return 1
+    if not isinstance(function, Function):
+        return 1
+    found = list(_troubles(function, os.path.dirname(file)))
+    sys.stdout.write(_MARK + json.dumps(found))
+    sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
