@@ -1,8 +1,13 @@
 """What a user gets who installs the package instead of cloning the repository."""
 
+import json
+import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +57,86 @@ def test_an_installed_package_finds_its_models(wheel: Path, tmp_path: Path) -> N
     )
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) == (ROOT / "models" / "forecast.tflite").stat().st_size
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment into which pip has installed the wheel.
+
+    The packages that it needs are those of this environment, without the checkout.
+    """
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", f"{folder}/bin/python", "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", wheel], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "needs.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin"
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run gpfn in an empty folder and return what it prints."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def call(*words: str) -> str:
+        done = subprocess.run(
+            [installed / "gpfn", *words],
+            cwd=empty,
+            env={"PATH": f"{installed}:/usr/bin:/bin", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call
+
+
+def copied(dockerfile: str) -> list[str]:
+    """Return what a Dockerfile copies out of its context."""
+    lines = [line.split()[1:-1] for line in dockerfile.splitlines() if line.startswith("COPY ")]
+    return [source for line in lines for source in line if not line[0].startswith("--from")]
+
+
+def test_the_demonstration_needs_no_checkout(run: Callable[..., str], installed: Path) -> None:
+    assert json.loads(run("demo", "--repeat", "1"))["type"].endswith(".response")
+    command = [installed / "python", "-c", "import gpfn; print(gpfn.__file__)"]
+    where = subprocess.check_output(command, env={})
+    assert where.decode().startswith(str(installed.parent))
+
+
+@pytest.mark.parametrize("platform", ["fn", "graphpipe"])
+def test_an_image_is_built_from_a_folder_that_is_made(
+    run: Callable[..., str], tmp_path: Path, platform: str
+) -> None:
+    function = tmp_path / "empty" / "my f"
+    shutil.copytree(ROOT / "functions" / "forecast", function)
+    shown = run("build", "my f", "--platform", platform, "--print")
+    heads = shown.splitlines()[:2]
+    command = f"gpfn build 'my f' --platform {platform}"
+    assert heads[0] == f"# Made by: {command} --print"
+    assert heads[1] == f"# Its context is made by: {command} --context FOLDER"
+    assert "docker build --tag forecast" in run(*shlex.split(command)[1:], "--context", "here")
+    context = tmp_path / "empty" / "here"
+    assert (context / "Dockerfile").read_text() == shown
+    assert len(copied(shown)) == 5
+    assert not [path for path in copied(shown) if not (context / path).exists()]
+    assert (context / "functions" / "my_f" / "func.py").is_file()
+    (wheel,) = (context / "dist").glob("gpfn-*.whl")
+    assert "gpfn/build/bundled/all.lock" in zipfile.ZipFile(wheel).namelist()
+
+
+def test_a_function_is_packed_and_examined(run: Callable[..., str], tmp_path: Path) -> None:
+    function = tmp_path / "empty" / "f"
+    shutil.copytree(ROOT / "functions" / "forecast", function)
+    assert run("package", "openwhisk", "f", "-o", "f.zip").startswith("f.zip: ")
+    with zipfile.ZipFile(tmp_path / "empty" / "f.zip") as archive:
+        assert {"func.py", "forecast.tflite", "gpfn/__init__.py"} <= set(archive.namelist())
+    assert run("doctor", "f") == "no findings\n"
 
 
 def test_a_wheel_can_be_made_from_the_source_distribution(tmp_path: Path, wheel: Path) -> None:

@@ -45,12 +45,18 @@ def test_a_server_of_the_user_does_not_get_in_the_way() -> None:
     assert shown.returncode == 0, shown.stderr
 
 
-def test_elsewhere_it_says_where_to_go(tmp_path: Path) -> None:
-    shown = demo(folder=tmp_path)
-    assert shown.returncode == 1
-    assert shown.stderr == (
-        "gpfn: functions/forecast: not here; run this at the top of a checkout of gpfn\n"
-    )
+def test_elsewhere_it_has_a_function_an_event_and_a_model_of_its_own(tmp_path: Path) -> None:
+    shown = demo("--repeat", "1", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert np.asarray(json.loads(shown.stdout)["data"]).shape == (1, 20, 1)
+    assert not list(tmp_path.iterdir())
+    usual = demo("--repeat", "1")
+    assert json.loads(shown.stdout)["data"] == json.loads(usual.stdout)["data"], "the same event"
+
+
+def test_what_is_named_has_to_be_there(tmp_path: Path) -> None:
+    shown = demo("--event", "gone.json", folder=tmp_path)
+    assert (shown.returncode, shown.stderr) == (1, "gpfn: gone.json: no such file or folder\n")
 
 
 def test_a_model_that_cannot_be_served_is_told(tmp_path: Path) -> None:

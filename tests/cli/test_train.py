@@ -1,4 +1,6 @@
 import argparse
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -63,6 +65,30 @@ def test_the_script_is_found_in_the_checkout_and_first_below_the_working_directo
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "forecast.py").touch()
     assert train.locate("forecast") == tmp_path / "training" / "forecast.py"
+
+
+def test_an_installed_package_has_a_copy_and_writes_to_where_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "site" / "training"
+    copy.mkdir(parents=True)
+    (copy / "weather.py").write_text(
+        "import dataclasses, pathlib, types\n"
+        "@dataclasses.dataclass\n"
+        "class Settings:\n    out: pathlib.Path\n    seed: int = 1\n"
+        "def train(settings):\n"
+        "    made = [settings.out / 'weather.tflite']\n"
+        "    return types.SimpleNamespace(summary='done', files=made, plots=[])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "_COPY", copy)
+    monkeypatch.setattr(train, "_NEEDED", ())
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        assert (
+            train.run(argparse.Namespace(script=None, model="weather", out=None, json=False)) == 0
+        )
+    assert shown.getvalue() == f"done\nwrote\n  {tmp_path}/models/weather.tflite\n"
 
 
 def test_a_script_that_is_absent_is_told_with_the_places_looked_at(

@@ -23,7 +23,7 @@ from gpfn.errors import DownloadFailed, SetupError
 if TYPE_CHECKING:
     from gpfn.models.download import Progress
 
-__all__ = ["LOCKS", "checkout", "folder_in_context", "lock_text", "repack", "staged"]
+__all__ = ["LOCKS", "checkout", "folder_in_context", "is_context", "lock_text", "repack", "staged"]
 
 LOCKS = ("all.lock", "build.lock", "sbom.lock")
 _HERE = Path(__file__).parent
@@ -46,6 +46,14 @@ def folder_in_context(folder: Path | None) -> str:
     if folder is None:
         return ""
     return f"functions/{re.sub(r'[^A-Za-z0-9_.-]', '_', folder.name) or 'function'}"
+
+
+def is_context(folder: Path, function: Path | None) -> bool:
+    """Say whether a folder is what ``staged`` makes: a checkout's top that has the function."""
+    top = checkout()
+    place = folder / folder_in_context(function)
+    here = top is not None and folder.resolve() == top
+    return here and (function is None or place.resolve() == function.resolve())
 
 
 @contextmanager

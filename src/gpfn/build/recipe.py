@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ class Recipe:
     ``model`` is the file beside the function that a GraphPipe server serves; ``on`` names
     an image of gpfn to put the function on, instead of a base to build everything from.
     The function's version is a build argument: ``fn deploy`` counts it up each time.
+    ``given`` is what a command line calls the function, and ``elsewhere`` says that the
+    build context has to be made first.
     """
 
     platform: str
@@ -67,6 +70,8 @@ class Recipe:
     name: str = ""
     version: str = ""
     on: str = ""
+    given: str = ""
+    elsewhere: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what does not fit a Dockerfile: all of it stands between quotes or in a line."""
@@ -96,7 +101,9 @@ class Recipe:
         return "\n".join(parts) + "\n"
 
     def _both_stages(self) -> Iterator[str]:
-        yield f"# Made by: {self.command()}"
+        yield f"# Made by: {self.command()} --print"
+        if self.elsewhere:
+            yield f"# Its context is made by: {self.command()} --context FOLDER"
         yield f"ARG BASE={self.base}"
         yield from self._first_stage()
         yield ""
@@ -132,7 +139,7 @@ class Recipe:
         yield 'RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"'
 
     def _function_on_image(self) -> Iterator[str]:
-        yield f"# Made by: {self.command()}"
+        yield f"# Made by: {self.command()} --print"
         yield f"ARG RUNTIME_IMAGE={self.on}"
         yield "FROM ${RUNTIME_IMAGE}"
         yield "USER 0:0"
@@ -187,8 +194,10 @@ class Recipe:
         return f"ENTRYPOINT {json.dumps([_GPFN, *self.image.command, *file])}"
 
     def command(self) -> str:
-        """Return the command line that prints this recipe's Dockerfile."""
-        words = ["gpfn build", self.function, f"--platform {self.platform}"]
+        """Return the command line of this recipe, to which what it is to do is added."""
+        # a path that no line can hold is left for the reader to put in
+        given = self.given if self.given.isprintable() else self.function
+        words = ["gpfn build", shlex.quote(given) if given else "", f"--platform {self.platform}"]
         if self.runtime != "litert":
             words.append(f"--runtime {self.runtime}")
         words += [f"--extra {extra}" for extra in self.extras]
@@ -196,7 +205,7 @@ class Recipe:
             words.append(f"--base {self.base}")
         if self.on:
             words.append(f"--on {self.on}")
-        return " ".join(word for word in [*words, "--print"] if word)
+        return " ".join(word for word in words if word)
 
 
 def check_image_name(text: str, field: str) -> None:

@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--on", metavar="IMAGE", default="", help="put the function on this image of gpfn")
     flag("--file", metavar="DOCKERFILE", help="build by this file instead of the generated one")
     flag("--print", action="store_true", dest="show", help="print the Dockerfile and end")
+    flag("--context", metavar="FOLDER", help="make the folder to build in, with the Dockerfile, "
+         "and end")  # fmt: skip
     flag("--engine", choices=ENGINES, default="docker", help="(default: docker)")
     flag("--network", default="", help="the build's network, for instance host")
     flag("--no-cache", action="store_true", help="do every step again")
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         print(recipe.dockerfile(), end="")
         return 0
+    if args.context:
+        return _save_context(args, recipe, target)
     from gpfn.build.recipe import check_image_name, default_tag
     from gpfn.hosts.engine import ContainerEngine
 
@@ -84,7 +88,7 @@ def _target(function: str | None) -> "Target | None":
 
 
 def _recipe(args: argparse.Namespace, target: "Target | None") -> "Recipe":
-    from gpfn.build.context import folder_in_context
+    from gpfn.build.context import folder_in_context, is_context
     from gpfn.build.recipe import Recipe, name_and_version, served_model
     from gpfn.platforms.table import find_platform
 
@@ -105,6 +109,8 @@ def _recipe(args: argparse.Namespace, target: "Target | None") -> "Recipe":
         name=name,
         version=version,
         on=args.on,
+        given=args.function or "",
+        elsewhere=not is_context(Path.cwd(), target.folder if target else None),
     )
 
 
@@ -169,6 +175,33 @@ def _build(
         cache = "" if recipe.on or args.file else f"gpfn/cache:{recipe.platform}-{recipe.runtime}"
         text = _dockerfile(args.file, recipe)
         engine.build(Build(text, place, tag, arguments, args.network, not args.no_cache, cache))
+
+
+def _save_context(args: argparse.Namespace, recipe: "Recipe", target: "Target | None") -> int:
+    """Write what an engine builds from, wherever gpfn was installed from."""
+    import shlex
+    import shutil
+
+    from gpfn.build.context import staged
+    from gpfn.build.recipe import default_tag
+    from gpfn.cli.progress import DownloadProgress
+
+    folder = Path(args.context)
+    with staged(target.folder if target else None, DownloadProgress()) as context:
+        place = context / recipe.function if recipe.on else context
+        (place / "Dockerfile").write_text(_dockerfile(args.file, recipe), encoding="utf-8")
+        try:
+            shutil.copytree(place, folder)
+        except OSError as error:
+            raise SetupError(
+                f"cannot be made: {error.strerror or error}", field=str(folder)
+            ) from None
+    tag = args.tag or default_tag(target, args.platform, recipe.runtime)
+    named = [("NAME", recipe.name), ("VERSION", recipe.version)]
+    words = [args.engine, "build", "--tag", tag]
+    words += [f"--build-arg={name}={value}" for name, value in named if value]
+    print(f"made {folder}; next: {shlex.join([*words, str(folder)])}")
+    return 0
 
 
 def _save_sbom(engine: "ContainerEngine", tag: str, file: Path) -> None:

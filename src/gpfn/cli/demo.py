@@ -2,7 +2,8 @@
 
 A GraphPipe server in a process of its own serves the model; the function, started under
 Fn's contract in another, asks it. Then the function is started again without the server,
-with the model in its own process.
+with the model in its own process. Outside of a checkout the function and the event are made
+here, and the model is the one that comes with gpfn.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gpfn.cli.options import whole
@@ -32,35 +34,66 @@ gpfn demo --repeat 200
 _SERVER = "GP_SERVER_URL"
 _START_SECONDS = 60.0
 _CLOSE = 1e-5
+_FUNCTION = """\
+from gpfn import Function
+
+handler = Function(
+    model=("env:GP_SERVER_URL", "catalogue:forecast"), output="forecast", name="forecast"
+).fn
+"""
+_EVENT = """\
+{
+  "specversion": "1.0", "id": "series-2024-12", "type": "com.example.forecast",
+  "source": "https://example.com/series/monthly", "datacontenttype": "application/json",
+  "data": [[
+    [34.34], [33.9], [33.48], [31.16], [28.12], [25.48], [26.01], [30.04], [33.76], [36.46],
+    [36.24], [36.21], [35.32], [35.22], [34.48], [31.97], [28.55], [26.02], [26.67], [30.32]
+  ]]
+}
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what is shown; the defaults are those of a checkout."""
-    parser.add_argument("--function", default="functions/forecast", metavar="FOLDER")
-    parser.add_argument("--model", default="models/forecast.tflite", metavar="FILE")
-    parser.add_argument("--event", default="ce_samples/forecast.json", metavar="FILE")
-    parser.add_argument(
-        "--repeat", type=whole(1), default=20, metavar="N", help="calls of each kind"
-    )
+    """Declare what is shown; in a checkout the defaults are its own files."""
+    usual = "(default: the checkout's %s, elsewhere one that comes with gpfn)"
+    flag = parser.add_argument
+    flag("--function", metavar="FOLDER", help=usual % "functions/forecast")
+    flag("--model", metavar="FILE", help=usual % "models/forecast.tflite")
+    flag("--event", metavar="FILE", help=usual % "ce_samples/forecast.json")
+    flag("--repeat", type=whole(1), default=20, metavar="N", help="calls of each kind")
 
 
 def run(args: argparse.Namespace) -> int:
     """Call the function both ways, print the event and where the time went."""
+    with TemporaryDirectory(prefix="gpfn-demo-") as folder:
+        made = Path(folder)
+        (made / "func.py").write_text(_FUNCTION, encoding="utf-8")
+        (made / "event.json").write_text(_EVENT, encoding="utf-8")
+        function = _chosen(args.function, "functions/forecast", folder)
+        event = _chosen(args.event, "ce_samples/forecast.json", str(made / "event.json"))
+        model = _chosen(args.model, "models/forecast.tflite", "forecast")
+        _show(function, model, Path(event).read_bytes(), args.repeat)
+    return 0
+
+
+def _chosen(given: str | None, ours: str, otherwise: str) -> str:
+    """Return what was given, else the checkout's file when this is its top, else another."""
+    if given is not None and not Path(given).exists():
+        raise SetupError("no such file or folder", field=given)
+    return given or (ours if Path(ours).exists() else otherwise)
+
+
+def _show(function: str, model: str, body: bytes, repeat: int) -> None:
     from gpfn.cli.table import print_table
 
-    for path in (args.function, args.model, args.event):
-        if not Path(path).exists():
-            raise SetupError("not here; run this at the top of a checkout of gpfn", field=path)
-    body = Path(args.event).read_bytes()
-    with _model_server(args.model) as (url, seconds):
-        remote, remote_times = _invoke(args, body, url)
-    local, local_times = _invoke(args, body, "")
+    with _model_server(model) as (url, seconds):
+        remote, remote_times = _invoke(function, body, url, repeat)
+    local, local_times = _invoke(function, body, "", repeat)
     _compare(remote, local)
     print(_pretty(local))
     sys.stdout.flush()
     rows = _side_by_side(seconds, remote_times, local_times)
     print_table(rows[1:], rows[0], right=(1, 2), stream=sys.stderr)
-    return 0
 
 
 @contextmanager
@@ -89,17 +122,17 @@ def _wait(child: "Child") -> float:
 
 
 def _invoke(
-    args: argparse.Namespace, body: bytes, url: str
+    function: str, body: bytes, url: str, repeat: int
 ) -> tuple["InvocationResult", "Timings"]:
     """Start the function under Fn's contract and call it; its model is at ``url``, or its own."""
     from gpfn.hosts.host import Invocation, StartedFunction, make_host
     from gpfn.hosts.target import find_target
 
     os.environ[_SERVER] = url
-    session = StartedFunction(make_host("fn", find_target(args.function)))
+    session = StartedFunction(make_host("fn", find_target(function)))
     try:
         with session:
-            answer = session.call(Invocation(body=body, content_type="text/plain"), args.repeat)
+            answer = session.call(Invocation(body=body, content_type="text/plain"), repeat)
             if answer.failed:
                 raise BrokenReply(f"the function failed: {answer.body.decode(errors='replace')}")
     except GpfnError:

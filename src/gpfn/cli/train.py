@@ -1,7 +1,7 @@
 """``gpfn train``: train one of the models that gpfn brings along, and export it.
 
-The training code is not in the installed package but in the checkout's ``training``
-folder, where it can be read, changed and run by itself; this command finds it and calls it.
+The training code is in the checkout's ``training`` folder, where it can be read, changed and
+run by itself, and an installed package has a copy; this command finds it and calls it.
 """
 
 import argparse
@@ -26,6 +26,7 @@ gpfn train digits
 """
 
 _QUICK_EPOCHS = 20
+_COPY = Path(__file__).parent / "training"
 _NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich", "sklearn")
 
 
@@ -49,7 +50,7 @@ def _add_common(
     _add(parser, "--epochs", whole(1), epochs, "passes over the training data")
     _add(parser, "--seed", whole(), seed, "of the data and of the first weights")
     parser.add_argument(
-        "--out", type=Path, help="folder to write to (default: models/ in the checkout)"
+        "--out", type=Path, help="folder to write to (default: models/ in the checkout, else here)"
     )
     parser.add_argument(
         "--quick",
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, "train")
     training = _load(script)
+    if args.out is None and script.parent == _COPY:  # not beside the installed package
+        args.out = Path.cwd() / "models"
     chosen = {name: value for name, value in vars(args).items() if value is not None}
     fields = training.Settings.__dataclass_fields__
     outcome = training.train(
@@ -92,18 +95,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def locate(model: str) -> Path:
-    """Return the training script: below the working directory, else in gpfn's checkout.
+    """Return the training script: below the working directory, in gpfn's checkout, or its copy.
 
-    Raises SetupError when there is none, as with an installed package.
+    Raises SetupError when there is none.
     """
     name = f"{model}.py"
-    places = [Path.cwd() / "training", Path(__file__).resolve().parents[3] / "training"]
+    places = (Path.cwd() / "training", Path(__file__).resolve().parents[3] / "training", _COPY)
     for place in places:
         if (place / name).is_file():
             return place / name
     raise SetupError(
-        f"no {name} in {' or '.join(map(str, places))}: the installed package does not hold "
-        f"the training code; run this in a checkout of gpfn"
+        f"no {name} in {' or '.join(map(str, places))}: run this in a checkout of gpfn"
     )
 
 
