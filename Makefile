@@ -20,17 +20,21 @@ QUICK := tests/test_*.py $(addprefix tests/,events tensors images http graphpipe
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help install install-all peers run check test lint pytest images bench train docs lock clean
+.PHONY: help install install-all peers light run check test lint pytest images bench train docs lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 install: $(VENV)/.default ## Make .venv with the light default: no TensorFlow
+	@echo 'next: source $(VENV)/bin/activate' >&2
 
 install-all: $(VENV)/.all ## Add every extra and the tools that the tests need
 
 peers: $(PEERS)/.graphpipe ## Make the environments of the programs we compare ourselves with
+
+light: ## Make a second environment like that of make install, for the README's examples
+	@$(MAKE) --silent --no-print-directory VENV=$(PEERS)/light install
 
 run: install ## See an event go in and a forecast come out, remote and in the process
 	@$(COMPILE)
@@ -47,7 +51,7 @@ lint: install-all ## Style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-pytest: install-all peers ## All tests, with every example in README.md and docs/
+pytest: install-all peers light ## All tests, with every example in README.md and docs/
 	@$(COMPILE)
 	$(BIN)/python -m pytest $(PARALLEL) -m "not timing" --ignore tests/images_engine
 	$(BIN)/python -m pytest -m timing --ignore tests/docs --ignore tests/images_engine
@@ -56,7 +60,7 @@ images: install-all ## Build the images on a running engine and test them in the
 	$(BIN)/python -m pytest tests/images_engine
 	$(BIN)/python benchmarks/engine/images.py --quick
 
-docs: install-all ## Run every example in README.md and docs/
+docs: install-all light ## Run every example in README.md and docs/
 	@$(COMPILE)
 	$(BIN)/python -m pytest tests/docs
 

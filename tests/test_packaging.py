@@ -84,7 +84,10 @@ def run(installed: Path, tmp_path: Path) -> Callable[..., str]:
         done = subprocess.run(
             [installed / "gpfn", *words],
             cwd=empty,
-            env={"PATH": f"{installed}:/usr/bin:/bin", "HOME": str(tmp_path)},
+            env={
+                "PATH": f"{installed}:/usr/bin:/bin",
+                **dict.fromkeys(("HOME", "TMPDIR"), str(tmp_path)),
+            },
             capture_output=True,
             text=True,
             timeout=120,

@@ -1,4 +1,8 @@
-"""Runs the examples as a reader would: in the top folder, with the environment's commands."""
+"""Runs the examples as a reader would: in a fresh shell, at the top of a checkout.
+
+A reader's shell has a path, a home and a language, and none of our variables. What stands in
+for the network are model files that ``gpfn models pull`` has fetched before.
+"""
 
 import json
 import os
@@ -16,6 +20,7 @@ __all__ = ["of_a_reader", "run_console", "run_python", "unmatched"]
 
 _MARK = "\x1e"
 _SECONDS = 240
+_SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 
 _DRIVER = """
 import json, sys
@@ -26,23 +31,35 @@ for page, line, code in blocks:
 """
 
 
-def of_a_reader(folder: Path, shared: Path) -> dict[str, str]:
-    """Return a reader's environment: our commands first, models from the mirror, no settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GP_", "GPFN_", "FN_"))}
-    return {
-        **kept,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "GPFN_MODEL_MIRROR": str(shared / "data" / "models"),
-        "GPFN_CACHE_DIR": str(folder / "cache"),
-        "TMPDIR": str(folder),
-    }
+def of_a_reader(folder: Path, cache: Path, programs: Path | None = None) -> dict[str, str]:
+    """Return the environment of a shell whose home is ``folder``.
+
+    ``programs`` are first on its path, as after ``source .venv/bin/activate``. ``mktemp``
+    makes its folders in the home, so that they go with the test.
+    """
+    (folder / "bin").mkdir()
+    mktemp = folder / "bin" / "mktemp"
+    mktemp.write_text(f"#!/bin/sh\nTMPDIR='{folder}' exec /usr/bin/mktemp \"$@\"\n")
+    mktemp.chmod(0o755)
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "gpfn").symlink_to(cache)
+    path = (folder / "bin", *([programs] if programs else []), *_SYSTEM)
+    environ = {"PATH": ":".join(map(str, path)), "HOME": str(folder), "LANG": "C.UTF-8"}
+    if programs is not None and "PYTHONPATH" in os.environ:  # a work tree beside its environment
+        environ["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    return environ
 
 
-def run_python(blocks: Sequence[Block], folder: Path, environ: Mapping[str, str]) -> None:
+def run_python(
+    blocks: Sequence[Block],
+    folder: Path,
+    environ: Mapping[str, str],
+    python: str = sys.executable,
+) -> None:
     """Run the blocks of one page in one namespace; fail with their traceback."""
     work = json.dumps([(str(block.page), block.line, block.code) for block in blocks])
     run = subprocess.run(
-        [sys.executable, "-c", _DRIVER],
+        [python, "-c", _DRIVER],
         input=work,
         cwd=folder,
         env=dict(environ),

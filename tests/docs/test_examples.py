@@ -1,5 +1,15 @@
-"""Every example in README.md, in docs/ and beside functions and samples runs as it stands."""
+"""Every example in README.md, in docs/ and beside functions and samples runs as it stands.
 
+The README's run in one shell at the top of a fresh checkout, with what ``make install``
+installs and nothing else; those of the other pages with all extras, each block in a shell of
+its own.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,12 +17,15 @@ import pytest
 from tests.conftest import ROOT
 from tests.docs.blocks import DOCS, PAGES, QUIET, RUN, Block, read_blocks
 from tests.docs.session import of_a_reader, run_console, run_python
+from tests.sources import files
 
+README = ROOT / "README.md"
+ENVIRONMENTS = ROOT / os.environ.get("PEERS", ".venvs")
 CONSOLE = [
     block
     for page in PAGES
     for block in read_blocks(page)
-    if block.language == "console" and not block.needs
+    if block.language == "console" and not block.needs and page != README
 ]
 
 
@@ -23,10 +36,47 @@ def name_of(item: Path | Block) -> str:
     return str(item.relative_to(ROOT))
 
 
+@pytest.fixture(scope="session")
+def cache(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of models into which those of the catalogue were pulled: no network is needed."""
+    folder = tmp_path_factory.mktemp("cache")
+    mirror = str(shared / "data" / "models")
+    environ = {**os.environ, "GPFN_CACHE_DIR": str(folder), "GPFN_MODEL_MIRROR": mirror}
+    for name in ("mobilenet_v1", "mobilenet_v2"):
+        command = [sys.executable, "-m", "gpfn", "models", "pull", name]
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+    return folder
+
+
 @pytest.fixture
-def environ(tmp_path: Path, shared: Path) -> dict[str, str]:
-    """A reader's environment."""
-    return of_a_reader(tmp_path, shared)
+def environ(tmp_path: Path, cache: Path) -> dict[str, str]:
+    """The environment of a reader who has installed everything."""
+    return of_a_reader(tmp_path, cache, Path(sys.executable).parent)
+
+
+@pytest.fixture(scope="session")
+def light() -> Path:
+    """The environment that ``make install`` makes."""
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with (ENVIRONMENTS / ".lock").open("w") as lock:  # tests may run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(
+            ["make", "--silent", "light"], cwd=ROOT, capture_output=True, check=False
+        )
+    assert made.returncode == 0, made.stderr.decode()
+    return ENVIRONMENTS / "light"
+
+
+@pytest.fixture
+def fresh(light: Path, tmp_path: Path) -> Path:
+    """The top of a checkout, after ``make install``."""
+    top = tmp_path / "gpfn"
+    for path in files():
+        place = top / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, place)  # with its time, or make would install again
+    (top / ".venv").symlink_to(light.resolve())
+    return top
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -56,10 +106,47 @@ def test_the_readme_leads_to_every_page(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_examples_run(page: Path, environ: dict[str, str]) -> None:
     blocks = [block for block in read_blocks(page) if block.language == "python"]
-    if blocks:
+    if blocks and page != README:
         run_python(blocks, ROOT, environ)
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=name_of)
 def test_console_examples_run(block: Block, environ: dict[str, str]) -> None:
     run_console(block, ROOT, environ)
+
+
+def test_the_readme_runs_after_make_install_alone(fresh: Path, tmp_path: Path, cache: Path) -> None:
+    environ = of_a_reader(tmp_path, cache)
+    blocks = read_blocks(README)
+    run_console(one_session(blocks), fresh, environ)
+    python = [block for block in blocks if block.language == "python"]
+    run_python(python, fresh, environ, str(fresh / ".venv" / "bin" / "python"))
+
+
+def one_session(blocks: list[Block]) -> Block:
+    """Return the console blocks of a page as one, each line where it is in the page."""
+    console = [block for block in blocks if block.language == "console"]
+    first = console[0].line
+    lines: list[str] = []
+    for block in console:
+        lines += [""] * (block.line - first - len(lines))
+        lines += block.code.splitlines()
+    return Block(console[0].page, first, "console", "\n".join(lines))
+
+
+def test_that_environment_has_no_extra(light: Path) -> None:
+    packages = {path.name.lower() for path in light.glob("lib/python*/site-packages/*")}
+    assert {"numpy", "ai_edge_litert"} <= packages
+    assert not {"pil", "uvicorn", "tensorflow", "onnxruntime", "pytest"} & packages
+
+
+def test_no_example_leans_on_a_variable_that_only_the_tests_have() -> None:
+    names = ("TMPDIR", "GPFN_SHARED", "$GPFN_MODEL_MIRROR", "PEERS")
+    leaning = [
+        f"{block.page}:{block.line}: {name}"
+        for page in PAGES
+        for block in read_blocks(page)
+        for name in names
+        if block.language in RUN and name in block.code
+    ]
+    assert not leaning
