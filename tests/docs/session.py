@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.docs.blocks import Block, Command, commands
 
-__all__ = ["of_a_reader", "run_console", "run_python", "unmatched"]
+__all__ = ["of_a_reader", "pulled", "run_console", "run_python", "unmatched"]
 
 _MARK = "\x1e"
 _SECONDS = 240
@@ -48,6 +48,16 @@ def of_a_reader(folder: Path, cache: Path, programs: Path | None = None) -> dict
     if programs is not None and "PYTHONPATH" in os.environ:  # a work tree beside its environment
         environ["PYTHONPATH"] = os.environ["PYTHONPATH"]
     return environ
+
+
+def pulled(cache: Path, shared: Path) -> Path:
+    """Fetch the catalogue's models into a cache, from the folder of test data; returns it."""
+    mirror = str(shared / "data" / "models")
+    environ = {**os.environ, "GPFN_CACHE_DIR": str(cache), "GPFN_MODEL_MIRROR": mirror}
+    for name in ("mobilenet_v1", "mobilenet_v2"):
+        command = [sys.executable, "-m", "gpfn", "models", "pull", name]
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+    return cache
 
 
 def run_python(

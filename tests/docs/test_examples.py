@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.docs.blocks import DOCS, PAGES, QUIET, RUN, Block, read_blocks
-from tests.docs.session import of_a_reader, run_console, run_python
+from tests.docs.session import of_a_reader, pulled, run_console, run_python
 from tests.sources import files
 
 README = ROOT / "README.md"
@@ -39,13 +39,7 @@ def name_of(item: Path | Block) -> str:
 @pytest.fixture(scope="session")
 def cache(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of models into which those of the catalogue were pulled: no network is needed."""
-    folder = tmp_path_factory.mktemp("cache")
-    mirror = str(shared / "data" / "models")
-    environ = {**os.environ, "GPFN_CACHE_DIR": str(folder), "GPFN_MODEL_MIRROR": mirror}
-    for name in ("mobilenet_v1", "mobilenet_v2"):
-        command = [sys.executable, "-m", "gpfn", "models", "pull", name]
-        subprocess.run(command, env=environ, check=True, capture_output=True)
-    return folder
+    return pulled(tmp_path_factory.mktemp("cache"), shared)
 
 
 @pytest.fixture

@@ -61,10 +61,18 @@ def test_a_base_without_python(engine: ContainerEngine, base: str, tmp_path: Pat
         ({"requirements": "gpfn\nrequests<2\n"}, "the requirements conflict: "),
         ({"requirements": "no-such-package-of-gpfn==1\n"}, "no-such-package-of-gpfn"),
         ({"requirements": "gpfn[nothing]\n"}, "gpfn has no extra nothing"),
-        ({"func": "import not_in_requirements\n"}, "No module named 'not_in_requirements'"),
+        ({"func": "import not_in_requirements\n"}, "func.py:1: imports not_in_requirements"),
+        ({"func": "__import__('not_seen')\n"}, "No module named 'not_seen'"),
         ({"func": FUNC.replace('takes="message"', 'model="absent.tflite"')}, "absent.tflite"),
     ],
-    ids=["conflict", "unknown package", "unknown extra", "missing import", "missing model"],
+    ids=[
+        "conflict",
+        "unknown package",
+        "unknown extra",
+        "missing import",
+        "hidden import",
+        "missing model",
+    ],
 )
 def test_functions_that_cannot_be_built(
     engine: ContainerEngine,

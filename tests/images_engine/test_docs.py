@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from gpfn.build.recipe import BASE
 from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
 from tests.docs.blocks import PAGES, Block, read_blocks
-from tests.docs.session import of_a_reader, run_console
+from tests.docs.session import of_a_reader, pulled, run_console
 from tests.images_engine.conftest import NETWORK
 
 BLOCKS = [block for page in PAGES for block in read_blocks(page) if block.needs == "engine"]
@@ -26,6 +27,8 @@ fi
 exec {docker} "$@"
 """
 
+_ENGINE = ("DOCKER_", "CONTAINERS_", "XDG_")  # where it runs: .ci/images starts its own
+
 
 @pytest.fixture
 def environ(
@@ -37,8 +40,11 @@ def environ(
     command.chmod(0o755)
     if base != BASE:
         engine.run("tag", base, BASE)
-    reader = of_a_reader(tmp_path, shared)
-    yield {**reader, "PATH": f"{tmp_path}{os.pathsep}{reader['PATH']}"}
+    (tmp_path / "models").mkdir()
+    cache = pulled(tmp_path / "models", shared)
+    reader = of_a_reader(tmp_path, cache, Path(sys.executable).parent)
+    engines = {name: text for name, text in os.environ.items() if name.startswith(_ENGINE)}
+    yield {**reader, **engines, "PATH": f"{tmp_path}{os.pathsep}{reader['PATH']}"}
     if base != BASE:
         engine.run("image", "rm", BASE)
 
