@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SLOW = (
     "tests/docs/test_examples.py",
+    "tests/build/test_doctor.py",
+    "tests/test_packaging.py",
     "tests/e2e/test_leaks.py",
     "tests/training/test_forecast_run.py",
     "tests/models/test_backends.py",
@@ -45,6 +47,8 @@ SLOW = (
     "tests/graphpipe/test_fuzz.py",
     "tests/graphpipe/test_client.py",
     "tests/images/test_decoding.py",
+    "tests/build/test_needs.py",
+    "tests/build/test_recipe.py",
     "tests/functions/test_classify.py",
     "tests/test_no_skips.py",
 )

@@ -211,6 +211,8 @@ def tried(folder: Path, rest: str, **files: bytes) -> list[tuple[str, str]]:
          "fails", "inputs.series: (any, 7) is declared, and the model takes (any, 20, 1)"),
         ('model="m.tflite", inputs={"series": TensorSpec("string", (None, 20, 1))}',
          "fails", "inputs.series: string is declared, and the model takes float32"),
+        ('model="d.tflite", inputs={"image": TensorSpec("float32", (None, 8, 8, 1))}',
+         "fails", "inputs.image: float32 is declared, and the model takes uint8"),
         ('model="m.tflite", on_open=lambda model: 1 / 0',
          "fails", "model: ZeroDivisionError: division by zero"),
         ('model="gone:callable"', "fails", "model: "),
@@ -226,6 +228,7 @@ def tried(folder: Path, rest: str, **files: bytes) -> list[tuple[str, str]]:
 )  # fmt: skip
 def test_a_function_that_could_not_answer(tmp_path: Path, rest: str, level: str, says: str) -> None:
     more = {"sample_json": b"[1, 2, 3]"} if "lambda x" in rest else {}
+    more["d_tflite"] = (ROOT / "models" / "digits.tflite").read_bytes()
     found = tried(tmp_path, rest, junk_tflite=b"junk", m_tflite=MODEL.read_bytes(), **more)
     assert [one[0] for one in found] == [level]
     assert says in found[0][1]
@@ -237,6 +240,7 @@ def test_a_function_that_could_not_answer(tmp_path: Path, rest: str, level: str,
         'model="m.tflite"',
         'model="m.tflite", output="forecast", inputs={"s": TensorSpec("int64", (None, 20, 1))}',
         'model="m.tflite", before=lambda x: 1 / 0, inputs={"x": TensorSpec("float32", (None,))}',
+        'model="m.tflite", inputs={"s": TensorSpec("float64", (None, None, 1))}',
         'model=("env:NO_SUCH_SERVER", "m.tflite")',
         "lambda payload: 1 / 0, takes='payload'",
     ],

@@ -107,24 +107,38 @@ def _outputs(function: Function) -> Iterator[Trouble]:
         yield Trouble("output", f"{function.output!r} is none of the model's: {', '.join(names)}")
 
 
-def _inputs(function: Function) -> Iterator[Trouble]:
-    """Compare shapes where nothing stands between the caller and the model."""
+def _fed(function: Function) -> list[tuple[TensorSpec, TensorSpec | None]]:
+    """Return the inputs, each with the model's that it feeds as it is; None where it does not."""
     from gpfn.function.opening import match_inputs
-    from gpfn.tensors.shapes import shape_text
 
     model = function.model
     if model is None or function.handler or function.before or model.backend == "graphpipe":
-        return
+        return [(spec, None) for spec in function.specs]
     theirs = {spec.name: spec for spec in model.inputs}
-    fed_by = match_inputs([spec.name for spec in function.declared], model)
-    for spec in function.declared:
-        wanted = theirs.get(fed_by.get(spec.name, ""))
-        if wanted is not None and "string" in {spec.dtype, wanted.dtype} != {"string"}:
+    fed_by = match_inputs([spec.name for spec in function.specs], model)
+    return [(spec, theirs.get(fed_by.get(spec.name, ""))) for spec in function.specs]
+
+
+def _inputs(function: Function) -> Iterator[Trouble]:
+    """Compare dtypes and shapes where nothing stands between the caller and the model."""
+    from gpfn.tensors.shapes import shape_text
+
+    for spec, wanted in _fed(function):
+        if wanted is not None and not _can_become(spec.dtype, wanted.dtype):
             text = f"{spec.dtype} is declared, and the model takes {wanted.dtype}"
             yield Trouble(f"inputs.{spec.name}", text)
         elif wanted is not None and not _can_be(spec, wanted):
             text = f"{shape_text(spec.shape or ())} is declared, and the model takes"
             yield Trouble(f"inputs.{spec.name}", f"{text} {shape_text(wanted.shape or ())}")
+
+
+def _can_become(dtype: str, wanted: str) -> bool:
+    """Say whether values of a dtype are of the other's kind: fractions are no whole numbers."""
+    import numpy as np
+
+    if "string" in (dtype, wanted):
+        return dtype == wanted
+    return np.can_cast(dtype, wanted, "same_kind")
 
 
 def _can_be(spec: TensorSpec, wanted: TensorSpec) -> bool:
@@ -145,7 +159,7 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
         with open(sample, "rb") as file:
             body, field = file.read(), _SAMPLE
     elif (
-        not (function.handler or function.before) and (zeros := _zeros(function.specs)) is not None
+        not (function.handler or function.before) and (zeros := _zeros(_fed(function))) is not None
     ):
         body, field = json.dumps(zeros).encode(), "a call with zeros"
     else:
@@ -159,13 +173,16 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
         yield Trouble(told.field, text, certain=sure and not remote)
 
 
-def _zeros(specs: Sequence[TensorSpec]) -> object:
+def _zeros(inputs: Sequence[tuple[TensorSpec, TensorSpec | None]]) -> object:
     """Return JSON of zeros for the inputs, None where they are not known well enough."""
     found: dict[str, Any] = {}
-    for spec in specs:
-        if spec.shape is None or spec.dtype == "string":
+    for spec, wanted in inputs:
+        theirs = spec.shape if wanted is None or wanted.shape is None else wanted.shape
+        ours = theirs if spec.shape is None else spec.shape
+        if ours is None or theirs is None or spec.dtype == "string":
             return None
-        sizes = [1 if size is None else size for size in spec.shape]
+        pairs = zip(ours, theirs, strict=True)  # as many: that has been looked at before
+        sizes = [next((size for size in pair if size is not None), 1) for pair in pairs]
         value: Any = False if spec.dtype == "bool" else 0
         count = 1
         for size in reversed(sizes):
