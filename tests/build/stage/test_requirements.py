@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpfn.build.stage.layout import Failed
-from gpfn.build.stage.requirements import NAME, Requirements, read_requirements
+from gpfn.build.stage.requirements import NAME, Requirements, read_requirements, split_lines
 
 TEXT = """\
 # -*- coding: utf-8 -*-
@@ -133,6 +135,9 @@ def test_files_that_lead_to_files(folder: Path) -> None:
         ("-r ../base.txt\n", r"requirements\.txt:1: \.\./base\.txt is outside of the function's"),
         ("-c /etc/passwd\n", "requirements.txt:1: /etc/passwd is outside"),
         ("-e ../..\n", "requirements.txt:1: .* is outside"),
+        ("./" + "x" * 1500, "is not in the function's folder"),
+        ("-r " + "x" * 1500, "cannot be read"),
+        ("./a\0b", "a path cannot have a NUL"),
         ("./gone.whl\n", r"requirements\.txt:1: \./gone\.whl is not in the function's folder"),
         (b"\xff\xfe\x00", "requirements.txt: is no text"),
         (b"\xe4\n", "requirements.txt: is no text"),
@@ -165,3 +170,36 @@ def test_a_chain_of_files_ends(folder: Path) -> None:
 def test_none_is_no_requirement(tmp_path: Path) -> None:
     found = read_requirements(tmp_path)
     assert (found.lines, found.without((), "")) == ([], {NAME: b""})
+
+
+PIECES = [
+    *("numpy", "-r x.txt", "--hash=sha256:0", " ", "  ", "#", " # why", "\\", "\\\n", "\n", "\r\n"),
+    *("\f", "\x85", "\u2028", ";", "[a]", "==1", "gpfn", "@", "./x", "ü", "\t", "'", '"'),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+@settings(max_examples=400)
+def test_any_text_has_the_lines_that_pip_sees(text: str) -> None:
+    from pip._internal.req.req_file import preprocess
+
+    found = list(split_lines(text))
+    ours = [(line.number, line.text) for line in found if line.text]
+    assert ours == [(number, line.strip()) for number, line in preprocess(text)]
+    assert "".join(line.raw for line in found) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 900_000 + "x", "a-1" * 300_000, "a[" + " " * 900_000, "-r " + "x " * 400_000,
+     "#" * 900_000, "\\\n" * 400_000, "./" + " ;" * 400_000, "x" * 900_000, "a.b-" * 200_000],
+    ids=lambda text: text[:6].encode().hex(),
+)  # fmt: skip
+def test_long_lines_are_read_at_once(folder: Path, text: str) -> None:
+    import contextlib
+    import time
+
+    began = time.monotonic()
+    with contextlib.suppress(Failed):
+        read(folder, text).without({"gpfn"}, "x\n")
+    assert time.monotonic() - began < 10

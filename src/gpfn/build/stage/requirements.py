@@ -7,19 +7,22 @@ pip judges the rest.
 """
 
 import codecs
+import os
 import re
 import shlex
+from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from .layout import Failed
 
-__all__ = ["NAME", "Line", "Requirements", "canonical", "read_requirements"]
+__all__ = ["NAME", "Line", "Requirements", "canonical", "read_requirements", "split_lines"]
 
 NAME = "requirements.txt"
 
-_MAX_BYTES = 4 << 20
+_MAX_BYTES = 1 << 20
+_HEAD = 2000  # characters of a line that say what it names and where it leads
 _MAX_FILES = 50
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -29,7 +32,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")  # PEP 263, in the first two lines
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 _NESTED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?:\s+|=|(?<=-[rc]))(.+)")
 _LOCAL = re.compile(r"(?:-e|--editable|-f|--find-links)(?:\s+|=|(?<=-[ef]))(.+)")
 _HASHED = re.compile(r"(^|\s)--(hash[= ]|require-hashes)")
@@ -76,7 +79,7 @@ class Line(NamedTuple):
             return ""
         path = _value(_LOCAL, self.text)
         if not path and not self.text.startswith("-"):
-            path = re.split(r"\s+[;-]", self.text)[0]
+            path = re.split(r"\s[;-]", self.text[:_HEAD])[0].strip()
             if not (
                 path.startswith(".") or _ARCHIVE.fullmatch(path) or re.match(r"[^\s@]+/", path)
             ):
@@ -155,9 +158,9 @@ def read_requirements(folder: Path) -> Requirements:
     lies outside of the folder: neither an image nor a zip would have it.
     """
     files: dict[str, _File] = {}
-    waiting = [(NAME, NAME, False)] if (folder / NAME).is_file() else []
+    waiting = deque([(NAME, NAME, False)] if (folder / NAME).is_file() else [])
     while waiting:
-        path, asked_by, constrains = waiting.pop(0)
+        path, asked_by, constrains = waiting.popleft()
         if path in files and (constrains or not files[path].constrains):
             continue
         if len(files) == _MAX_FILES:
@@ -168,7 +171,9 @@ def read_requirements(folder: Path) -> Requirements:
             if line.nested:
                 inner = _inside(folder, (Path(path).parent / line.nested), place)
                 waiting.append((inner, place, constrains or line.constrains))
-            elif line.local and not (folder / _inside(folder, Path(line.local), place)).exists():
+            elif line.local and not os.path.exists(
+                folder / _inside(folder, Path(line.local), place)
+            ):
                 raise Failed(f"{place}: {line.local} is not in the function's folder")
     return Requirements(files)
 
@@ -184,6 +189,8 @@ def _is_address(path: str) -> bool:
 
 def _inside(folder: Path, path: Path, place: str) -> str:
     """Return a path relative to the folder that has to have it."""
+    if "\0" in str(path):
+        raise Failed(f"{place}: a path cannot have a NUL")
     top = folder.resolve()
     whole = (top / path).resolve()
     if path.is_absolute() or not whole.is_relative_to(top):
@@ -193,6 +200,8 @@ def _inside(folder: Path, path: Path, place: str) -> str:
 
 def _read(folder: Path, path: str, asked_by: str, *, constrains: bool) -> _File:
     try:
+        if not (folder / path).is_file():  # what is none may never end
+            raise Failed(f"{asked_by}: {path} cannot be read: no such file")
         with (folder / path).open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
@@ -205,7 +214,7 @@ def _read(folder: Path, path: str, asked_by: str, *, constrains: bool) -> _File:
         text = data[len(bom) :].decode(codec)
     except (LookupError, ValueError) as error:
         raise Failed(f"{path}: is no text: {error}") from None
-    return _File(bom, codec, tuple(_lines(text)), constrains)
+    return _File(bom, codec, tuple(split_lines(text)), constrains)
 
 
 def _declared(data: bytes) -> str:
@@ -216,14 +225,14 @@ def _declared(data: bytes) -> str:
     return "utf-8"
 
 
-def _lines(text: str) -> Iterator[Line]:
-    """Join continuations as pip does: a comment ends one, and an odd last one is a line."""
+def split_lines(text: str) -> Iterator[Line]:
+    """Yield logical lines, joined as pip does: a comment ends a continuation, and the end too."""
     raws: list[str] = []
     joined = ""
     first = 1
     for number, raw in enumerate(text.splitlines(keepends=True), 1):
         line = "".join(raw.splitlines())
-        comment = _COMMENT.match(line)
+        comment = line.lstrip().startswith("#")
         raws.append(raw)
         if line.endswith("\\") and not comment:
             joined += line.strip("\\")
@@ -236,7 +245,7 @@ def _lines(text: str) -> Iterator[Line]:
 
 def _line(number: int, raw: str, joined: str) -> Line:
     text = _COMMENT.sub("", joined).strip()
-    wanted = _EDITABLE.sub("", text, count=1)
+    wanted = _EDITABLE.sub("", text[:_HEAD], count=1)
     if wanted.startswith("-"):
         return Line(number, raw, text)
     plain = _PLAIN.match(wanted)
@@ -253,7 +262,7 @@ def _extras(text: str | None) -> tuple[str, ...]:
 
 
 def _value(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.match(text)
+    found = pattern.match(text[:_HEAD])
     if found is None:
         return ""
     try:
