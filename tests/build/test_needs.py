@@ -99,6 +99,9 @@ def test_a_model_that_is_a_python_function_is_followed_too(tmp_path: Path) -> No
 def test_gpfns_images_need_their_extra(tmp_path: Path) -> None:
     code = "from gpfn.classifier import Classifier\n"
     assert needs_of(function(tmp_path, code)).extras == {"images"}
+    code = "def f():\n    from gpfn.events.sdk import to_sdk\n"
+    assert needs_of(function(tmp_path, code)).extras == {"cloudevents"}
+    assert needs_of(function(tmp_path, "from gpfn import events\n")).extras == set()
 
 
 @pytest.mark.usefixtures("no_models")

@@ -6,6 +6,7 @@ not count.
 
 import ast
 import sys
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,9 +64,9 @@ def _imports(path: Path, folder: Path) -> Iterator[tuple[str, int]]:
     except (OSError, SyntaxError, ValueError, RecursionError):
         return  # that it cannot be imported is told where it is started
     package = ".".join(path.relative_to(folder).parent.parts)
-    waiting: list[ast.AST] = [tree]
+    waiting: deque[ast.AST] = deque([tree])
     while waiting:
-        node = waiting.pop(0)
+        node = waiting.popleft()
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -50,7 +50,12 @@ _SUGGESTED = {
 }
 """Packages that are not called what is imported of them."""
 
-_IMAGES = ("gpfn.classifier", "gpfn.images")
+_NEEDING = {
+    "gpfn.classifier": "images",
+    "gpfn.events.sdk": "cloudevents",
+    "gpfn.images": "images",
+}
+"""Modules of gpfn that need an extra of it."""
 
 
 class Needs(NamedTuple):
@@ -79,14 +84,15 @@ def needs_of(file: Path) -> Needs:
     """Return what the function in ``file`` needs."""
     models = ask_models(file)
     backends = _backends(file, models)
+    extras = {row.extra for row in backends if row.extra}
     found: dict[str, str] = {}
-    images = False
     for name, place in imported_names(file, [path for path in map(_module_path, models) if path]):
-        images |= name.startswith(_IMAGES)
+        extras |= {
+            extra for module, extra in _NEEDING.items() if f"{name}.".startswith(f"{module}.")
+        }
         found.setdefault(name.partition(".")[0], place)
     found.pop("gpfn", None)
-    extras = {row.extra for row in backends if row.extra}
-    return Needs(found, backends, frozenset(extras | ({"images"} if images else set())))
+    return Needs(found, backends, frozenset(extras))
 
 
 def needs_of_model(name: str) -> Needs:
