@@ -157,3 +157,9 @@ def test_the_version_is_told_once(wheel: Path) -> None:
     import gpfn
 
     assert wheel.name.startswith(f"gpfn-{gpfn.__version__}-")
+
+
+@pytest.mark.slow
+def test_training_needs_no_checkout(run: Callable[..., str], tmp_path: Path) -> None:
+    run("train", "forecast", "--epochs", "1")
+    assert (tmp_path / "empty" / "models" / "forecast.tflite").is_file()
