@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,8 @@ class HttpHandler:
     def __init__(self, service: HttpService, budget: Budget) -> None:
         """``budget`` is the server's, for what bodies inflate to."""
         self._service = service
-        self._function = service.function
+        self.function = service.function
+        self._is_async = service.function.is_async
         self._budget = budget
         self._tasks: set[asyncio.Task[None]] = set()
         self._async_calls = 0
@@ -53,7 +54,7 @@ class HttpHandler:
                 return
         except Exception as error:  # noqa: BLE001 - every request is answered
             reply = failed(error)
-        self._answer(exchange, reply)
+        self.answer(exchange, reply)
 
     def early(self, method: str, target: str) -> Response | None:
         """Return the answer to a request for what is not there, before its body has come."""
@@ -75,30 +76,15 @@ class HttpHandler:
     def _call(self, exchange: Exchange) -> None:
         seconds = self._service.settings.request_timeout
         deadline = Deadline(exchange.began + seconds) if seconds else NEVER
-        call = Call(exchange.id, deadline, "http")
-        fields = exchange.fields
-        message = Message(
-            exchange.request.body, fields.by_name.get("content-type", ""), fields.others
-        )
-        coding = fields.by_name.get("content-encoding", "")
-        if self._function.is_open and self._function.is_async and is_identity(coding):
-            self._call_on_loop(exchange, message, call)
-            return
-
-        def work() -> Reply:
-            if is_identity(coding):
-                return self._function.answer(message, call)
-            return self._inflated(message, coding, call)
-
-        def done(reply: Reply | None, error: BaseException | None) -> None:
-            self._answer(exchange, reply if reply is not None else failed(_known(error)))
-
-        if self._function.is_open:
-            self._service.pool.submit(work, deadline, done)
+        call = _HttpCall(self, exchange, deadline)
+        if not self.function.is_open:
+            self._spawn(self._open_and_call(call))
+        elif self._is_async and not call.coding:
+            self._call_on_loop(call)
         else:
-            self._spawn(self._open_and_call(exchange, work, deadline))
+            self._service.pool.submit(call.work, deadline, call.done)
 
-    def _inflated(self, message: Message, coding: str, call: Call) -> Reply:
+    def inflated(self, message: Message, coding: str, call: Call) -> Reply:
         """Answer a compressed message, in a thread: inflating takes time."""
         budget, held = self._budget, 0
 
@@ -107,50 +93,49 @@ class HttpHandler:
             budget.change(size)
             held += size
 
-        limit = self._function.limits.body_bytes
+        limit = self.function.limits.body_bytes
         try:
             body = inflate(message.body, coding, limit, hold)
-            return self._function.answer(message._replace(body=body), call)
+            return self.function.answer(message._replace(body=body), call)
         except GpfnError as error:
             return failed(error)
         finally:
             budget.free(held)
 
-    async def _open_and_call(
-        self, exchange: Exchange, work: Callable[[], Reply], deadline: Deadline
-    ) -> None:
+    async def _open_and_call(self, call: _HttpCall) -> None:
         """Answer a call that came before the function was open."""
+        deadline = call.call.deadline
         timed = deadline is not NEVER
         try:
             ready = self._service.readiness
             if not await ready.wait(deadline.remaining() if timed else None):
                 ready.check()
-            reply: Reply = await self._service.pool.run(work, deadline)
+            self._is_async = self.function.is_async
+            self._service.pool.submit(call.work, deadline, call.done)
         except Exception as error:  # noqa: BLE001 - every request is answered
-            reply = failed(error)
-        self._answer(exchange, reply)
+            self.answer(call.exchange, failed(error))
 
-    def _call_on_loop(self, exchange: Exchange, message: Message, call: Call) -> None:
+    def _call_on_loop(self, call: _HttpCall) -> None:
         if self._async_calls >= self._most:
             self._service.pool.refuse(self._async_calls)
         self._async_calls += 1
-        self._spawn(self._await(exchange, message, call))
+        self._spawn(self._await(call))
 
-    async def _await(self, exchange: Exchange, message: Message, call: Call) -> None:
+    async def _await(self, call: _HttpCall) -> None:
         try:
-            reply = await self._function.answer_async(message, call)
+            reply = await self.function.answer_async(call.message, call.call)
         except BaseException as error:  # noqa: BLE001 - every request is answered
             reply = failed(error)
         finally:
             self._async_calls -= 1
-        self._answer(exchange, reply)
+        self.answer(call.exchange, reply)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _answer(self, exchange: Exchange, reply: Reply) -> None:
+    def answer(self, exchange: Exchange, reply: Reply) -> None:
         """Send a reply, count it and write its line in the log."""
         try:
             response = _response(reply)
@@ -167,16 +152,42 @@ class HttpHandler:
             return  # a page that was asked for
         seconds = monotonic() - exchange.began
         service.count(reply, seconds)
-        if gone:
-            service.log.info("the client went away", call=exchange.id)
-        sent = 0 if gone or not response.buffers else len(response.buffers[0])
+        sent = 0 if gone else sum([memoryview(part).nbytes for part in response.buffers])
         received, trace = len(request.body), exchange.fields.trace
         service.log.call(exchange.id, reply, seconds, received, sent, trace=trace)
         reply.release()
 
 
-def _known(error: BaseException | None) -> BaseException:
-    return error if error is not None else GpfnError("the function gave no answer")
+class _HttpCall:
+    """One call of the function: what it is given, and what becomes of its reply."""
+
+    __slots__ = ("_handler", "call", "coding", "exchange", "message")
+
+    def __init__(self, handler: HttpHandler, exchange: Exchange, deadline: Deadline) -> None:
+        self._handler = handler
+        self.exchange = exchange
+        self.call = Call(exchange.id, deadline, "http")
+        by_name = exchange.fields.by_name
+        self.message = Message(
+            exchange.request.body, by_name.get("content-type", ""), exchange.fields.others
+        )
+        coding = by_name.get("content-encoding", "")
+        self.coding = "" if is_identity(coding) else coding
+
+    def work(self) -> Reply | None:
+        """Compute the reply, in a thread; None when nobody waits for it any more."""
+        if self.exchange.gone:
+            return None
+        if self.coding:
+            return self._handler.inflated(self.message, self.coding, self.call)
+        return self._handler.function.answer(self.message, self.call)
+
+    def done(self, reply: Reply | None, error: BaseException | None) -> None:
+        """Send the reply, on the loop."""
+        if reply is not None:
+            self._handler.answer(self.exchange, reply)
+        elif error is not None:
+            self._handler.answer(self.exchange, failed(error))
 
 
 def _response(reply: Reply) -> Response:

@@ -38,6 +38,7 @@ class HttpService:
         self.function = function
         self.settings = settings
         self.log = log
+        self._paths = ("/", f"/{function.name}")
         self.readiness = Readiness(function, log, start)
         self.pool = WorkPool(settings.most_threads, settings.queue)
         self.metrics = metrics or Metrics()
@@ -45,14 +46,14 @@ class HttpService:
 
     def route(self, method: str, path: str) -> Reply | None:
         """Return the answer to what is no call of the function; None for a call."""
-        if method == "POST" and path in ("/", f"/{self.function.name}"):
+        if method == "POST" and path in self._paths:
             return None  # as nearly every request
         route = path.rstrip("/")
         if route in _PAGES:
             if method not in ("GET", "HEAD"):
                 return _not_allowed("GET, HEAD")
             return self._page(route)
-        if route not in ("", f"/{self.function.name}"):
+        if route and route not in self._paths:
             where = f"POST to / or /{self.function.name}"
             return failed(InvalidRequest(f"no such path; {where}", field="path", status=404))
         return None if method == "POST" else _not_allowed("POST")
@@ -70,7 +71,9 @@ class HttpService:
 
     def count(self, reply: Reply, seconds: float) -> None:
         """Count an answered call."""
-        self._counted.calls[reply.status].add()
+        counter = self._counted.calls.get(reply.status)
+        if counter is not None:
+            counter.add()
         self._counted.seconds.observe(seconds)
 
 
@@ -108,7 +111,7 @@ def _not_allowed(methods: str) -> Reply:
 def is_empty(reply: Reply) -> bool:
     """Say whether a reply has neither data nor attributes of an event; it is sent as 204."""
     message = reply.message
-    return reply.status == 200 and not (message.body or message.content_type or message.headers)
+    return not (message.body or message.content_type or message.headers) and reply.status == 200
 
 
 def response_headers(reply: Reply) -> tuple[tuple[str, str], ...]:
