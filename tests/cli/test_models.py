@@ -1,5 +1,6 @@
 """``gpfn models``: the catalogue, fetching, and looking into models of every backend."""
 
+import hashlib
 import io
 import json
 import re
@@ -93,11 +94,26 @@ def test_show_is_the_same_for_every_backend(
     assert found["outputs"] == [{"name": "forecast", "dtype": "float32", "shape": [None, 20, 1]}]
 
 
+def test_what_show_prints_is_what_a_uri_takes(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = root / "models" / "forecast_savedmodel"
+    assert main(["models", "show", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "size     87.53 kB in 4 files"
+    digest = lines[3].removeprefix("sha256   ")
+    assert main(["models", "show", f"{folder}#sha256={digest}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["sha256"], found["files"]) == (digest, 4)
+
+
 def test_show_as_text(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "show", str(root / "models" / "forecast.tflite")]) == 0
+    path = root / "models" / "forecast.tflite"
+    assert main(["models", "show", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
         "backend  litert",
         "size     53.41 kB",
+        f"sha256   {hashlib.sha256(path.read_bytes()).hexdigest()}",
         "inputs:",
         "  series  float32  (n, 20, 1)",
         "outputs:",

@@ -19,7 +19,7 @@ from gpfn.cli.main import main
 from gpfn.cli.serve import ListenAddress
 from gpfn.errors import SetupError
 from gpfn.graphpipe import remote
-from gpfn.serving.process import model_digest
+from gpfn.models.parts import model_digest
 from tests.cli.serving import clean_environ, serve
 from tests.models.fileserver import file_server
 

@@ -95,7 +95,7 @@ def test_a_hash_is_checked(made: Path) -> None:
     assert open_model(f"{path}#sha256={digest.upper()}").name == str(path)
     with pytest.raises(ModelUnreadable, match=f"found {digest}"):
         open_model(f"{path}#sha256={'0' * 64}")
-    with pytest.raises(SetupError, match="folder has no sha256"):
+    with pytest.raises(ModelUnreadable, match=f"expected the SHA-256 {digest}, found"):
         open_model(f"{made / 'order'}#sha256={digest}")
 
 

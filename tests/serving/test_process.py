@@ -12,8 +12,9 @@ import pytest
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.graphpipe import remote
 from gpfn.models import Model, open_model
+from gpfn.models.parts import model_digest
 from gpfn.serving import ServerSettings
-from gpfn.serving.process import CacheSettings, model_digest, serve
+from gpfn.serving.process import CacheSettings, serve
 
 SETTINGS = ServerSettings(port=0, threads=1)
 WINDOW = np.linspace(20, 30, 20, dtype=np.float32).reshape(1, 20, 1)

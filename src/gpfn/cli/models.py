@@ -93,11 +93,12 @@ def _entry_row(entry: "Description") -> dict[str, Any]:
 
 def _pull(args: argparse.Namespace) -> list[dict[str, Any]]:
     from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.store import obtain
+    from gpfn.models.store import obtain, obtain_model
 
     progress = DownloadProgress()
     pulled = []
     for entry in [default_catalogue().get(name) for name in args.names]:
+        obtain_model(entry, progress=progress)
         for file in entry.files:
             path = obtain(file, progress=progress)
             pulled.append({"name": entry.name, "file": file.name, "path": str(path)})
@@ -148,7 +149,7 @@ def _facts(model: "Model", uri: str) -> dict[str, Any]:
     return {
         "name": model.name,
         "backend": model.backend,
-        "size": _size_on_disk(Path(uri)),
+        **_files_row(uri.partition("#")[0]),
         "inputs": [_spec_row(spec) for spec in model.inputs],
         "outputs": [_spec_row(spec) for spec in model.outputs],
     }
@@ -190,10 +191,17 @@ def _description_row(found: "Description") -> dict[str, Any]:
     }
 
 
-def _size_on_disk(path: Path) -> int | None:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if os.path.exists(path) else None
+def _files_row(path: str) -> dict[str, Any]:
+    """Return the bytes of a model's files, how many they are, and what ``#sha256=`` may name."""
+    from gpfn.models.parts import model_digest, model_parts, model_size
+
+    if not os.path.exists(path):
+        return {"size": None, "files": None, "sha256": None}
+    return {
+        "size": model_size(path),
+        "files": len(model_parts(path)),
+        "sha256": model_digest(path),
+    }
 
 
 def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
@@ -204,8 +212,12 @@ def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
 def _print_facts(found: dict[str, Any]) -> None:
     size = found["size"]
     facts = [("model", found["name"]), ("backend", found["backend"])]
-    facts += [("size", size_text(size))] if size is not None else []
-    print_table([*facts, *_description_facts(found["description"] or {})])
+    if size is not None:
+        more = f" in {found['files']} files" if found["files"] > 1 else ""
+        facts += [("size", size_text(size) + more)]
+    facts += _description_facts(found["description"] or {})
+    facts += [("sha256", found["sha256"])] if found["sha256"] else []
+    print_table(facts)
     for side in ("inputs", "outputs"):
         print(f"{side}:")
         rows: list[tuple[str, ...]] = [

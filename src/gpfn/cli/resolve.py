@@ -21,13 +21,13 @@ def model_uri(name: str) -> str:
     file. Any other address is a GraphPipe server's.
     """
     from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.store import obtain
+    from gpfn.models.store import obtain_model
 
     if is_address(name):
         return fetched(name) if _ends_like_a_model(name) else name
     if os.path.exists(name) or name not in default_catalogue():
         return name
-    return str(obtain(default_catalogue().get(name).model, progress=DownloadProgress()))
+    return str(obtain_model(default_catalogue().get(name), progress=DownloadProgress()))
 
 
 def is_address(name: str) -> bool:
@@ -62,13 +62,17 @@ def pull_models(target: "Target", request: bytes = b"") -> None:
     models that the function may use, and any other whose name is in the request. Raises
     DownloadFailed.
     """
-    from gpfn.build.models import ask_models, catalogue_files, catalogue_names
+    from gpfn.build.models import ask_models, catalogue_names
+    from gpfn.models.catalogue import default_catalogue
     from gpfn.models.files import cached_path
-    from gpfn.models.store import obtain
+    from gpfn.models.store import obtain, obtain_model
 
     models = ask_models(target.file, target.environ())
     names = catalogue_names(models)
     wanted = [name for name in names if name == names[0] or name.encode() in request]
-    for file in catalogue_files(f"catalogue:{name}" for name in wanted):
-        if cached_path(file) is None and not (target.folder / file.name).is_file():
-            obtain(file, progress=DownloadProgress())
+    for entry in map(default_catalogue().get, wanted):
+        for file in entry.files:
+            if cached_path(file) is None and not (target.folder / file.name).is_file():
+                obtain(file, progress=DownloadProgress())
+        if not (target.folder / entry.model.name).is_file():
+            obtain_model(entry)

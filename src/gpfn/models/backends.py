@@ -64,6 +64,9 @@ class Backend(NamedTuple):
     recogniser: str = ""
     """``module:callable`` from the file's bytes (a memoryview) and whether the suffix says
     that it is this kind, to None (another kind), "" (this kind) or what is damaged in it."""
+    parts: str = ""
+    """``module:callable`` from a file's path to the names of the other files that it needs, as
+    seen from its folder."""
     spelling: Callable[[str], bool] | None = None
     """Says whether a URI that is neither an address nor a file is spelled for it."""
     computes_here: bool = False
@@ -127,6 +130,7 @@ BACKENDS = (
         opens="gpfn.models.onnx:OnnxModel",
         suffixes=(".onnx",),
         recogniser="gpfn.models.filekind:recognise_onnx",
+        parts="gpfn.models.onnx_files:external_files",
         computes_here=True,
         extra="onnx",
         packages=("onnxruntime",),

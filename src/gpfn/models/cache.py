@@ -7,7 +7,6 @@ costs several times a later one.
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -90,7 +89,7 @@ class ModelCache:
         """Return the model ``name``, opened and warmed up. The cache never closes it.
 
         One caller opens it and the others wait, until their ``deadline``. With ``watch``,
-        a file or a SavedModel's folder, it is opened anew when that has changed. Raises
+        a model's file or folder, it is opened anew when any of its files has changed. Raises
         what ``opener`` raises, to all who waited; the next call tries again.
         """
         return self._model(name, self._enter(name, opener, deadline, watch))
@@ -223,17 +222,10 @@ def _close(entries: list[_Entry]) -> None:
             entry.model.close()
 
 
-def _stamp(path: str) -> tuple[object, ...]:
-    """Return what changes when a model file, or a SavedModel's folder, is written anew."""
-    found: list[object] = []
-    for part in ("", "saved_model.pb", os.path.join("variables", "variables.index")):
-        try:
-            status = os.stat(os.path.join(path, part) if part else path)
-        except OSError:
-            found.append(None)
-        else:
-            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(found)
+def _stamp(path: str) -> object:
+    from gpfn.models.parts import model_stamp  # few ask for it, and it loads the recognisers
+
+    return model_stamp(path)
 
 
 class WarmUp(NamedTuple):

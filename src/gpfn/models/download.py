@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,13 @@ from gpfn.settings import read_size
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Progress", "Terms", "download"]
+__all__ = ["Check", "Progress", "Terms", "download"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes that have come and the bytes in all, if known."""
+
+Check = Callable[[Path], str]
+"""Returns what is wrong with a file that has come as a whole, or nothing."""
 
 _PIECE = 1 << 17
 _TRY_AGAIN = {429, 500, 502, 503, 504}
@@ -65,11 +69,13 @@ def download(
     size: int | None = None,
     terms: Terms | None = None,
     progress: Progress | None = None,
+    check: Check | None = None,
 ) -> None:
     """Fetch ``url`` into ``target``, whose folder exists.
 
-    ``sha256`` (64 hex digits) and ``size`` (bytes) are checked when given. The caller
-    makes sure that no other process fetches into the same target.
+    ``sha256`` (64 hex digits) and ``size`` (bytes) are checked when given; ``check`` says
+    what is wrong with a file that has come, in place of that. The caller makes sure that
+    no other process fetches into the same target.
 
     Raises DownloadFailed, which says what went wrong; what has come so far is kept for
     the next call unless its content is wrong.
@@ -83,6 +89,7 @@ def download(
         size=size,
         terms=terms or Terms.from_env(),
         progress=progress,
+        check=check or partial(check_file, sha256=sha256, size=size),
     ).run()
 
 
@@ -98,9 +105,10 @@ class _Transfer:
         size: int | None,
         terms: Terms,
         progress: Progress | None,
+        check: Check,
     ) -> None:
         self.url, self.target, self.sha256, self.size = url, target, sha256, size
-        self.terms, self.progress = terms, progress
+        self.terms, self.progress, self.check = terms, progress, check
         self.resumed = False
         self.deadline = Deadline.after(terms.total)
         self.part = target.with_name(target.name + ".part")
@@ -120,7 +128,7 @@ class _Transfer:
 
     def _fetch_and_check(self) -> str:
         self._fetch()
-        wrong = check_file(self.part, sha256=self.sha256, size=self.size)
+        wrong = self.check(self.part)
         if wrong:
             self._forget()
         return wrong

@@ -1,6 +1,5 @@
 """ONNX models through ONNX Runtime, in this process (extra ``onnx``)."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, MissingExtra, ModelFailed, ModelUnreadable
+from gpfn.models.parts import model_size
 from gpfn.models.signature import Array, arguments, bare, chosen, selected, shape_spec
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
@@ -44,6 +44,7 @@ class OnnxModel:
         outputs: Sequence[str] = (),
     ) -> None:
         self.name = path
+        size = model_size(path)  # which also says what is wrong with files beside it
         self._session: onnxruntime.InferenceSession | None = _session(path, threads)
         self._names = {bare(end.name): end.name for end in self._session.get_inputs()}
         self._names |= {bare(end.name): end.name for end in self._session.get_outputs()}
@@ -51,7 +52,7 @@ class OnnxModel:
         gives = _specs(self._session.get_outputs(), path, needed=False)
         self.inputs: tuple[TensorSpec, ...] = selected(inputs, takes, "inputs")
         self.outputs: tuple[TensorSpec, ...] = selected(outputs, gives, "outputs")
-        self.resident_bytes: int = os.path.getsize(path)
+        self.resident_bytes = size
 
     def __call__(
         self,

@@ -37,8 +37,9 @@ def open_model(
     """Open the model that ``uri`` names, with the backend that its kind asks for.
 
     Args:
-        uri: What one of `gpfn.models.backends.BACKENDS` opens. A file may be followed by
-            ``#sha256=`` and the hash it has to have.
+        uri: What one of `gpfn.models.backends.BACKENDS` opens. A file or
+            a folder may be followed by ``#sha256=`` and the hash that all its files have to
+            have, as `gpfn.models.parts.model_digest` and ``gpfn models show`` tell it.
         threads: For one call; ``auto`` is what CPU affinity and the cgroup allow.
         inputs: Names of all inputs in the order wanted. For TensorFlow and remote
             models any tensors may be named.
@@ -122,12 +123,11 @@ def _without_hash(uri: str) -> tuple[str, str]:
 
 
 def _check_hash(path: str, wanted: str) -> None:
-    import hashlib  # only where it is used: loading OpenSSL costs 3 ms
+    """Raise unless the model's files, all of them, have the hash that its URI names."""
+    if not os.path.exists(path):
+        raise SetupError("a function has no sha256", field="model")
+    from gpfn.models.parts import model_digest
 
-    if not os.path.isfile(path):
-        what = "folder" if os.path.isdir(path) else "function"
-        raise SetupError(f"a {what} has no sha256", field="model")
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = model_digest(path)
     if found != wanted.lower():
         raise ModelUnreadable(f"expected the SHA-256 {wanted}, found {found}: {path}")

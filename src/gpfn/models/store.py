@@ -3,20 +3,26 @@
 A file is looked for in the cache folder, then in the mirror (``GPFN_MODEL_MIRROR``, a
 folder or a URL), and is then fetched from its own address. Only a file whose hash is right
 gets into the cache, under its hash, so a file that is there needs no further check.
+
+A model of several files is fetched whole: the others lie beside it where it comes from, and
+the hash after its address is that of all of them.
 """
 
 import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256 as sha256_of
 from pathlib import Path
-from urllib.parse import quote, unquote
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from gpfn.errors import DownloadFailed
 from gpfn.http.address import shown_url
-from gpfn.models.description import ModelFile
+from gpfn.models.description import Description, ModelFile
 from gpfn.models.download import Progress, Terms, download
 from gpfn.models.files import (
     CACHE_VARIABLE,
@@ -27,8 +33,9 @@ from gpfn.models.files import (
     lock_folder,
     publish,
 )
+from gpfn.models.parts import Part, digest_of, other_names
 
-__all__ = ["fetch_url", "obtain"]
+__all__ = ["fetch_url", "obtain", "obtain_model"]
 
 _MIRROR = "GPFN_MODEL_MIRROR"
 
@@ -49,6 +56,25 @@ def obtain(
     return _fetch(order, download_path(file), terms or Terms.from_env(), progress)
 
 
+def obtain_model(
+    entry: Description, *, terms: Terms | None = None, progress: Progress | None = None
+) -> Path:
+    """Return the path of a catalogue model on this machine, with what it needs beside it.
+
+    Each file is kept under its own hash, so those that the model's file names are linked to
+    where it lies. Raises DownloadFailed.
+    """
+    path = obtain(entry.model, terms=terms, progress=progress)
+    needed = other_names(path)
+    for file in entry.files:
+        if file.url and file.name in needed:
+            found, beside = obtain(file, terms=terms, progress=progress), path.parent / file.name
+            if not beside.exists():
+                with suppress(FileExistsError):  # another process was faster
+                    os.link(found, beside)
+    return path
+
+
 def fetch_url(
     reference: str, *, terms: Terms | None = None, progress: Progress | None = None
 ) -> Path:
@@ -56,12 +82,13 @@ def fetch_url(
 
     With a hash it is fetched once; without one it is fetched every time, and replaces
     what was there only when it has come as a whole. The last part of the URL's path is
-    its name, so that its suffix tells what kind of model it is.
+    its name, so that its suffix tells what kind of model it is. Files that the model needs
+    are fetched from beside it, and the hash is `gpfn.models.parts.model_digest`'s.
     """
     url, _, fragment = reference.partition("#")
     if fragment and not re.fullmatch(r"sha256=[0-9a-fA-F]{64}", fragment):
         raise DownloadFailed(f"expected #sha256= and 64 hex digits after {shown_url(url)}")
-    order = _Order(_name_in(url), url, fragment[len("sha256=") :].lower(), None)
+    order = _Order(_name_in(url), url, fragment[len("sha256=") :].lower(), None, whole=True)
     if order.sha256:
         place = cache_folder() / "models" / order.sha256 / order.name
         if place.is_file():
@@ -73,12 +100,13 @@ def fetch_url(
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """A file to fetch. Without a hash the mirror is not asked."""
+    """A file to fetch, or a ``whole`` model. Without a hash the mirror is not asked."""
 
     name: str
     url: str
     sha256: str
     size: int | None
+    whole: bool = False
 
 
 def _name_in(url: str) -> str:
@@ -122,34 +150,89 @@ def _sources(order: _Order) -> list[_Source]:
 
 
 def _from_origin(order: _Order, place: Path, terms: Terms, progress: Progress | None) -> None:
-    download(order.url, place, sha256=order.sha256, size=order.size, terms=terms, progress=progress)
+    _from_url(order.url, order, place, terms, progress)
 
 
 def _from_mirror_url(order: _Order, place: Path, terms: Terms, progress: Progress | None) -> None:
     url = f"{os.environ[_MIRROR].rstrip('/')}/{quote(order.name)}"
-    download(url, place, sha256=order.sha256, size=order.size, terms=terms, progress=progress)
+    _from_url(url, order, place, terms, progress)
+
+
+def _from_url(
+    url: str, order: _Order, place: Path, terms: Terms, progress: Progress | None
+) -> None:
+    def beside(name: str, target: Path) -> None:
+        download(_beside(url, name), target, terms=terms, progress=progress)
+
+    download(
+        url,
+        place,
+        sha256=order.sha256,
+        size=order.size,
+        terms=terms,
+        progress=progress,
+        check=partial(_check, order, place, beside),
+    )
+
+
+def _beside(url: str, name: str) -> str:
+    """Return the address of a file in the folder of ``url``'s, with the same query."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rpartition('/')[0]}/{quote(name)}"))
 
 
 def _from_mirror_folder(
     order: _Order, place: Path, terms: Terms, progress: Progress | None
 ) -> None:
-    source = Path(os.environ[_MIRROR]) / order.name
-    if not source.is_file():
-        raise DownloadFailed(f"the mirror {source.parent} has no {order.name}")
-    size = source.stat().st_size
-    if size > terms.max_bytes:
-        raise DownloadFailed(f"{source} has {size} bytes, over the limit of {terms.max_bytes}")
+    folder = Path(os.environ[_MIRROR])
+
+    def beside(name: str, target: Path) -> None:
+        source = folder / name
+        if not source.is_file():
+            raise DownloadFailed(f"the mirror {folder} has no {name}")
+        size = source.stat().st_size
+        if size > terms.max_bytes:
+            raise DownloadFailed(f"{source} has {size} bytes, over the limit of {terms.max_bytes}")
+        _copy(source, target)
+
     part = place.with_name(place.name + ".mirrored")
     try:
-        _copy(source, part)
-        wrong = check_file(part, sha256=order.sha256, size=order.size)
+        beside(order.name, part)
+        wrong = _check(order, place, beside, part)
         if wrong:
-            raise DownloadFailed(f"{source} {wrong}")
+            raise DownloadFailed(f"{folder / order.name} {wrong}")
         publish(part, place)
     finally:
         part.unlink(missing_ok=True)
     if progress:
+        size = place.stat().st_size
         progress(order.name, size, size)
+
+
+def _check(order: _Order, place: Path, beside: Callable[[str, Path], None], part: Path) -> str:
+    """Return what is wrong with a file that has come, or with the model that it begins.
+
+    ``beside`` fetches another file of the model. Those get their names only when all are
+    right, and before the first one does.
+    """
+    names = other_names(part) if order.whole else ()
+    if not names:
+        return check_file(part, sha256=order.sha256, size=order.size)
+    with TemporaryDirectory(dir=place.parent) as folder:
+        parts = [Part("", str(part))]
+        for name in names:
+            target = Path(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside(name, target)
+            parts.append(Part(name, str(target)))
+        digest = digest_of(parts) if order.sha256 else ""
+        if digest != order.sha256:
+            return f"and the files beside it have sha256 {digest}, expected {order.sha256}"
+        for name in names:
+            target = place.parent / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            publish(Path(folder, name), target)
+    return ""
 
 
 def _copy(source: Path, target: Path) -> None:

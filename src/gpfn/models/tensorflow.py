@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
+from gpfn.models.parts import model_size
 from gpfn.models.signature import Array, arguments, bare
 from gpfn.models.tf_library import TensorFlowError
 from gpfn.models.tf_session import Session, frozen_session, saved_session
@@ -126,8 +127,7 @@ def open_saved_model(
     except BaseException:
         session.close()
         raise
-    size = sum(os.path.getsize(os.path.join(at, f)) for at, _, fs in os.walk(folder) for f in fs)
-    return TensorFlowModel(session, takes, gives, size=size)
+    return TensorFlowModel(session, takes, gives, size=model_size(folder))
 
 
 def open_frozen_graph(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpfn.models.model import Model
     from gpfn.serving.rowstore import RowStore
 
-__all__ = ["CacheSettings", "model_digest", "pace_of", "serve"]
+__all__ = ["CacheSettings", "pace_of", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,31 +214,13 @@ def _name(target: object) -> str:
 
 
 def _row_store(target: object, cache: CacheSettings, log: Log) -> "RowStore":
+    from gpfn.models.parts import model_digest
     from gpfn.serving.rowstore import RowStore
 
     path = Path(target.partition("#")[0]) if isinstance(target, str) else None
     if path is None or not path.exists():
         raise SetupError("the row cache needs a model file to tell models apart", field="cache")
     try:
-        return RowStore(cache.folder / f"{model_digest(path)}.rows", cache.max_bytes, log)
+        return RowStore(cache.folder / f"{model_digest(str(path))}.rows", cache.max_bytes, log)
     except OSError as error:
         raise SetupError(f"cannot use {cache.folder}: {error.strerror}", field="cache") from error
-
-
-def model_digest(path: Path) -> str:
-    """Return a SHA-256 over a model file, or over the names and contents of its folder."""
-    import hashlib
-
-    if path.is_file():
-        return _file_digest(path)
-    whole = hashlib.sha256()
-    for file in sorted(item for item in path.rglob("*") if item.is_file()):
-        whole.update(f"{file.relative_to(path)}\0{_file_digest(file)}\n".encode())
-    return whole.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
