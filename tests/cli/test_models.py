@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, ValueInfoProto, helper
 
 from gpfn.cli.main import main
 from gpfn.cli.progress import DownloadProgress, size_text
@@ -119,6 +120,38 @@ def test_show_as_text(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "outputs:",
         "  forecast  float32  (n, 20, 1)",
     ]
+
+
+def test_show_names_what_is_left_out_and_the_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.onnx"
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
+    half = helper.make_tensor_value_info("b", TensorProto.BFLOAT16, ["n", 2])
+    maps = ValueInfoProto(name="p")
+    maps.type.sequence_type.elem_type.map_type.key_type = TensorProto.STRING
+    maps.type.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = TensorProto.FLOAT
+    labels = {"classlabels_strings": ["no", "yes"]}
+    nodes = [
+        helper.make_node("Cast", ["x"], ["b"], to=TensorProto.BFLOAT16),
+        helper.make_node("ZipMap", ["x"], ["p"], domain="ai.onnx.ml", **labels),
+    ]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = helper.make_graph(nodes, "g", [x], [half, maps])
+    whole = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    path.write_bytes(whole.SerializeToString())
+    assert main(["models", "show", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[6:] == [
+        "outputs:",
+        "  p  float32  (n, 2)",
+        "classes of p: no, yes",
+        "left out, because they cannot be used:",
+        "  b  tensor(bfloat16), which no array here holds; cast it to float32 in the model",
+    ]
+    assert main(["models", "show", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["labels"] == {"p": ["no", "yes"]}
+    assert list(found["left_out"]) == ["b"]
 
 
 DESCRIBED = """

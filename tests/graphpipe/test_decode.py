@@ -103,17 +103,27 @@ def test_names_are_checked(oracle: Oracle) -> None:
     tensor = oracle.new("Tensor", type=10, shape=[3], data=DATA)
     for fields, where in (
         ({"inputNames": [b"\xff"], "inputTensors": [tensor]}, "input_names[0]"),
-        ({"inputNames": ["x", "y"], "inputTensors": [tensor]}, "input_names"),
+        ({"inputNames": ["x"], "inputTensors": [tensor, tensor]}, "input_names"),
         ({"outputNames": ["x", b"\xc3"], "inputTensors": [tensor]}, "output_names[1]"),
         ({"config": b"\x80"}, "config"),
     ):
         inner = oracle.new("InferRequest", **{"config": "", **fields})
-        with pytest.raises(InvalidMessage, match=r"not UTF-8|2 names for 1 tensors") as caught:
+        with pytest.raises(InvalidMessage, match=r"not UTF-8|1 names for 2 tensors") as caught:
             decode_request(oracle.pack(oracle.new("Request", reqType=1, req=inner)))
         assert caught.value.field == f"infer_request.{where}"
     inner = oracle.new("InferRequest", config="", outputNames=["x"] * 65)
     with pytest.raises(TooLarge, match="65 elements; the limit is 64"):
         decode_request(oracle.pack(oracle.new("Request", reqType=1, req=inner)))
+
+
+def test_names_beyond_the_tensors_are_set_aside(oracle: Oracle) -> None:
+    """As graphpipe-batcher sends them."""
+    tensor = oracle.new("Tensor", type=10, shape=[3], data=DATA)
+    for names, tensors in ((["x", "x"], 1), (["x", "y", "x", "y"], 2), (["x"], 0)):
+        inner = oracle.new("InferRequest", inputNames=names, inputTensors=[tensor] * tensors)
+        found = decode_request(oracle.pack(oracle.new("Request", reqType=1, req=inner)))
+        assert isinstance(found, InferRequest)
+        assert found.input_names == tuple(names[:tensors])
 
 
 def test_the_kind_of_request_is_checked(oracle: Oracle) -> None:

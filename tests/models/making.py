@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import tensorflow as tf
 from onnx import TensorProto, helper
+from tensorflow.core.protobuf import saved_model_pb2
 
 __all__: list[str] = []
 
@@ -135,6 +136,34 @@ def looped(x: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"y": state}
 
 
+@tf.function(input_signature=[Spec([None, 4], tf.float32, "x")])
+def spectrum(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """A complex output, which no array here holds, beside one that can be used."""
+    bins = tf.signal.fft(tf.cast(x, tf.complex64))
+    return {"bins": bins, "strength": tf.abs(bins)}
+
+
+@tf.function(input_signature=[Spec([None], tf.float32, "x")])
+def bins(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """A complex output alone."""
+    return {"bins": tf.cast(x, tf.complex64)}
+
+
+@tf.function(input_signature=[Spec([None], tf.float32, "x")])
+def twins(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Outputs that are to be called ``y`` and ``y:0``, and one called as the input."""
+    return {"y": x + 1.0, "other": x + 2.0, "x": x + 3.0}
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    """Rename an output of a SavedModel's signature, also as Python would not let one name it."""
+    path = folder / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    outputs = model.meta_graphs[0].signature_def["serving_default"].outputs
+    outputs[new].CopyFrom(outputs.pop(old))
+    path.write_bytes(model.SerializeToString())
+
+
 class Affine(tf.Module):
     """With variables, so that a SavedModel has something to restore."""
 
@@ -228,6 +257,18 @@ def onnx_models(folder: Path) -> None:
         [value("words", TensorProto.STRING, [3]), value("which", TensorProto.INT32, ["n"])],
         [value("picked", TensorProto.STRING, ["n"])],
     )
+    onnx_file(
+        folder,
+        "twins",
+        [
+            node("Add", ["x:0", "x:0"], ["y"]),
+            node("Neg", ["x:0"], ["y:0"]),
+            node("Abs", ["x:0"], ["x"]),
+            node("Identity", ["x:0"], ["z:0"]),
+        ],
+        [value("x:0", TensorProto.FLOAT, ["n"])],
+        [value(name, TensorProto.FLOAT, ["n"]) for name in ("y", "y:0", "x", "z:0")],
+    )
     matrix = np.linspace(-1, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE) / SIDE
     nodes, last = [], "x"
     for index in range(40):
@@ -261,6 +302,12 @@ def main(folder: Path) -> None:
     both(folder, "slow", slow)
     both(folder, "mixing", mixing)
     both(folder, "unrolled", unrolled)
+    saved(folder, "spectrum", spectrum)
+    frozen(folder, "spectrum", spectrum)
+    saved(folder, "bins", bins)
+    frozen(folder, "bins", bins)
+    saved(folder, "twins", twins)
+    rename(folder / "twins", "other", "y:0")
     quantised(folder)
     affine = Affine()
     tf.saved_model.save(affine, str(folder / "affine"), signatures=affine.__call__)

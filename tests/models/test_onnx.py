@@ -3,14 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from gpfn.errors import InvalidTensor, ModelUnreadable, SetupError
+from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
 from gpfn.models import open_model
+from gpfn.models.onnx_values import class_labels, output_of
+from gpfn.tensors.spec import TensorSpec
 
 
 def write(path: Path, nodes: list[object], inputs: list[object], outputs: list[object]) -> Path:
@@ -29,24 +32,117 @@ def test_strings_have_to_be_utf8(made: Path) -> None:
     assert caught.value.field == "words"
 
 
-def test_outputs_that_are_no_tensors_are_left_out(tmp_path: Path) -> None:
-    zipped = helper.make_node(
-        "ZipMap", ["x"], ["z"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2]
+X = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
+Y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])
+ROWS = np.array([[0.5, 0.25, 0.125], [1.0, 2.0, 3.0]], np.float32)
+
+
+def classifier(path: Path, **labels: object) -> Path:
+    """A ZipMap, as converters of classifiers put it behind the probabilities."""
+    zipped = helper.make_node("ZipMap", ["x"], ["z:0"], domain="ai.onnx.ml", **labels)
+    text = "classlabels_strings" in labels
+    maps = onnx.ValueInfoProto(name="z:0")
+    kind = maps.type.sequence_type.elem_type.map_type
+    kind.key_type = TensorProto.STRING if text else TensorProto.INT64
+    kind.value_type.tensor_type.elem_type = TensorProto.FLOAT
+    return write(path, [zipped, helper.make_node("Identity", ["x"], ["y"])], [X], [maps, Y])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"classlabels_int64s": [0, 1, 2]},
+        {"classlabels_int64s": [7, -3, 1 << 40]},
+        {"classlabels_strings": ["setosa", "Versicolor", "\u00e4"]},
+    ],
+)
+def test_a_classifiers_mappings_are_probabilities_in_the_order_of_its_labels(
+    tmp_path: Path, labels: dict[str, list[object]]
+) -> None:
+    model = open_model(classifier(tmp_path / "m.onnx", **labels))
+    assert model.outputs == (
+        TensorSpec("float32", (None, 3), "z"),
+        TensorSpec("float32", (None, 3), "y"),
     )
-    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
-    maps = onnx.ValueInfoProto(name="z")
-    maps.type.sequence_type.elem_type.map_type.key_type = TensorProto.INT64
-    maps.type.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = TensorProto.FLOAT
-    copy = helper.make_node("Identity", ["x"], ["y"])
-    tensor = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])
-    model = open_model(write(tmp_path / "both.onnx", [zipped, copy], [value], [maps, tensor]))
+    assert model.labels == {"z": tuple(*labels.values())}
+    assert model.left_out == {}
+    for rows in (ROWS, ROWS[:1], ROWS[:0]):
+        given = model({"x": rows})
+        assert given["z"].dtype == np.float32
+        assert given["z"].tolist() == given["y"].tolist() == rows.tolist()
+    assert model({"x": ROWS}, outputs=["z:0"])["z"].tolist() == ROWS.tolist()
+
+
+def test_labels_that_stand_nowhere_at_the_top_are_those_of_the_rows(tmp_path: Path) -> None:
+    """The ZipMap stands in a branch: its labels are not looked for, the rows have them."""
+    path = classifier(tmp_path / "m.onnx", classlabels_strings=["b", "a", "c"])
+    whole = onnx.load(path)
+    whole.graph.node[0].op_type = "Other"
+    assert class_labels(str(path)) == {"z:0": ("b", "a", "c")}
+    path.write_bytes(whole.SerializeToString())
+    assert class_labels(str(path)) == {}
+    end = Mock(type="seq(map(string,tensor(float)))")
+    output = output_of(end, "z", ())
+    assert output.spec == TensorSpec("float32", (None, None), "z")
+    assert output.read([{"b": 1.0, "a": 2.0}, {"a": 3.0, "b": 4.0}]).tolist() == [[2, 1], [3, 4]]
+    assert output.read([]).shape == (0, 0)
+    with pytest.raises(ModelFailed, match="the rows of z have not the same classes"):
+        output.read([{"b": 1.0}, {"a": 3.0}])
+
+
+def sequence(name: str, kind: int) -> onnx.ValueInfoProto:
+    info = onnx.ValueInfoProto(name=name)
+    info.type.sequence_type.elem_type.tensor_type.elem_type = kind
+    return info
+
+
+def test_a_sequence_of_tensors_of_one_shape_is_an_array(tmp_path: Path) -> None:
+    split = helper.make_node("SplitToSequence", ["x"], ["s"], axis=1, keepdims=0)
+    model = open_model(write(tmp_path / "m.onnx", [split], [X], [sequence("s", TensorProto.FLOAT)]))
+    assert model.outputs == (TensorSpec("float32", None, "s"),)
+    assert model({"x": ROWS})["s"].tolist() == ROWS.T.tolist()
+    pieces = onnx.numpy_helper.from_array(np.array([1, 2], np.int64), "pieces")
+    split = helper.make_node("SplitToSequence", ["x", "pieces"], ["s"], axis=1)
+    path = write(tmp_path / "m.onnx", [split], [X], [sequence("s", TensorProto.FLOAT)])
+    whole = onnx.load(path)
+    whole.graph.initializer.append(pieces)
+    path.write_bytes(whole.SerializeToString())
+    with pytest.raises(ModelFailed, match=r"s is a sequence .* other shapes \(\(2, 1\), \(2, 2\)"):
+        open_model(path)({"x": ROWS})
+
+
+def test_a_sequence_of_strings_is_an_array_of_bytes(tmp_path: Path) -> None:
+    words = helper.make_tensor_value_info("w", TensorProto.STRING, ["n"])
+    made = helper.make_node("SequenceConstruct", ["w", "w"], ["s"])
+    path = write(tmp_path / "m.onnx", [made], [words], [sequence("s", TensorProto.STRING)])
+    given = open_model(path)({"w": np.array([b"a", "\u00e4".encode()], object)})["s"]
+    assert given.tolist() == [[b"a", "\u00e4".encode()]] * 2
+
+
+def half_precision(path: Path, *more: onnx.ValueInfoProto) -> Path:
+    """An output of bfloat16, and what else is wanted."""
+    brain = helper.make_tensor_value_info("b", TensorProto.BFLOAT16, ["n", 3])
+    cast = helper.make_node("Cast", ["x"], ["b"], to=TensorProto.BFLOAT16)
+    return write(path, [cast, helper.make_node("Identity", ["x"], ["y"])], [X], [brain, *more])
+
+
+def test_an_output_that_cannot_be_used_is_left_out_and_named(tmp_path: Path) -> None:
+    path = half_precision(tmp_path / "m.onnx", Y)
+    told = "tensor(bfloat16), which no array here holds; cast it to float32 in the model"
+    model = open_model(path)
     assert [spec.name for spec in model.outputs] == ["y"]
-    assert model({"x": np.ones((1, 3), np.float32)})["y"].tolist() == [[1, 1, 1]]
-    with pytest.raises(
-        ModelUnreadable, match="no output is a tensor of a supported type"
-    ) as caught:
-        open_model(write(tmp_path / "maps.onnx", [zipped], [value], [maps]))
-    assert "maps.onnx" in caught.value.detail
+    assert model.left_out == {"b": told}
+    assert model({"x": ROWS})["y"].tolist() == ROWS.tolist()
+    for name in ("b", "b:0"):
+        with pytest.raises(InvalidTensor) as caught:
+            model({"x": ROWS}, outputs=["y", name])
+        assert (caught.value.detail, caught.value.field) == (f"b is a {told}", name)
+    with pytest.raises(SetupError) as refused:
+        open_model(path, outputs=["b"])
+    assert (refused.value.detail, refused.value.field) == (f"b is a {told}", "outputs")
+    with pytest.raises(ModelUnreadable) as unreadable:
+        open_model(half_precision(path))
+    assert unreadable.value.detail == f"no output can be used: b is a {told}: {path}"
 
 
 def test_inputs_that_are_no_tensors_are_refused(tmp_path: Path) -> None:

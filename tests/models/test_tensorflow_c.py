@@ -278,3 +278,32 @@ def test_closing_frees(made: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) < 14 << 20
+
+
+COMPLEX = (
+    "TensorFlow complex64, which no array here holds; "
+    "let the model give its real and its imaginary part"
+)
+
+
+def test_a_complex_output_is_left_out_and_the_others_are_not(made: Path) -> None:
+    x = np.array([[1.0, 0.0, 0.0, 0.0]], np.float32)
+    for name in ("spectrum", "spectrum.pb"):
+        model = open_model(made / name)
+        assert model.left_out == {"bins": COMPLEX}
+        assert [spec.name for spec in model.outputs] == ["strength"]
+        assert model({"x": x})["strength"].tolist() == [[1.0, 1.0, 1.0, 1.0]]
+        for asked in ("bins", "bins:0"):
+            with pytest.raises(InvalidTensor) as caught:
+                model({"x": x}, outputs=["strength", asked])
+            assert caught.value.detail == f"bins is a {COMPLEX}"
+        with pytest.raises(SetupError) as refused:
+            open_model(made / name, outputs=["bins"])
+        assert (refused.value.detail, refused.value.field) == (f"bins is a {COMPLEX}", "outputs")
+
+
+@pytest.mark.parametrize("name", ["bins", "bins.pb"])
+def test_a_model_of_complex_outputs_alone_is_refused_with_the_cure(made: Path, name: str) -> None:
+    with pytest.raises(ModelUnreadable) as caught:
+        open_model(made / name)
+    assert caught.value.detail == f"no output can be used: bins is a {COMPLEX}: {made / name}"

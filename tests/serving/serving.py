@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.graphpipe import InferRequest, InferResponse
+from gpfn.graphpipe import InferRequest, InferResponse, encode
 from gpfn.graphpipe.decode import decode_response
 from gpfn.graphpipe.encode import encode_request
+from gpfn.graphpipe.tensors import contents
+from gpfn.graphpipe.writer import Writer
 from gpfn.limits import Limits
 from gpfn.serving import Server, ServerSettings, Service
 from gpfn.serving.rowcache import Store
@@ -78,6 +80,22 @@ class Running:
 
 def message(*tensors: np.ndarray, **names: tuple[str, ...]) -> bytes:
     return b"".join(encode_request(InferRequest(tensors=tensors, **names)))
+
+
+def unmatched(
+    tensors: Sequence[np.ndarray], names: Sequence[str], outputs: Sequence[str] = ()
+) -> bytes:
+    """Return a request whose input names need not be as many as its tensors."""
+    specs, buffers = contents(tensors, "input_tensors")
+    writer = Writer()
+    kind, request = writer.table(0, 1, 4)
+    writer.byte(kind, 1)
+    _, at_inputs, at_tensors, at_outputs = writer.table(request, 0, 4, 4, 4)
+    encode._names(writer, at_inputs, tuple(names), "")
+    encode._names(writer, at_outputs, tuple(outputs), "")
+    positions = encode._tensors(writer, at_tensors, specs)
+    pieces = encode._split(writer, positions, specs)
+    return b"".join(encode._interleave(pieces, buffers))
 
 
 def response(body: bytes) -> InferResponse:

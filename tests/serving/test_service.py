@@ -18,7 +18,7 @@ from gpfn.models import PythonModel, declare
 from gpfn.serving.rowstore import RowStore
 from gpfn.tensors.spec import TensorSpec
 
-from .serving import Doubler, message, response, running
+from .serving import Doubler, message, response, running, unmatched
 
 X = np.array([[1, 2], [3, 4]], np.float32)
 
@@ -49,6 +49,48 @@ def test_names_may_carry_tensorflows_output_index() -> None:
     with running(PythonModel(double)) as run:
         body = message(X, input_names=("x:0",), output_names=("y:0",))
         np.testing.assert_array_equal(response(run.ask("POST", body=body)[2]).tensors[0], X * 2)
+
+
+def test_names_beyond_the_tensors_are_set_aside() -> None:
+    """As graphpipe-batcher sends them: each name once, and then once more."""
+
+    def minus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return a - b
+
+    ends = {name: TensorSpec("float32") for name in ("a", "b", "y")}
+    told = declare({name: ends[name] for name in ("a", "b")}, {"y": ends["y"]})
+    for model in (PythonModel(minus), PythonModel(told(minus))):
+        with running(model) as run:
+            for names in (("b", "a", "b", "a"), ("b", "a", "b"), ("b", "a")):
+                status, _, reply = run.ask("POST", body=unmatched((X, 3 * X), names))
+                assert status == 200, reply
+                np.testing.assert_array_equal(response(reply).tensors[0], 2 * X)
+            status, _, reply = run.ask("POST", body=unmatched((X, X), ("a", "a", "b", "b")))
+            assert (status, b"an input is named twice" in reply) == (400, True)
+            assert run.ask("POST", body=unmatched((X, X), ("a",)))[0] == 400
+
+
+def test_inputs_without_names_go_by_position() -> None:
+    def minus(a: np.ndarray, b: np.ndarray, *, scale: float = 2.0) -> np.ndarray:
+        return (a - b) * scale
+
+    def minus_only(a: np.ndarray, b: np.ndarray, /) -> np.ndarray:
+        return (a - b) * 2
+
+    def all_of(*arrays: np.ndarray) -> np.ndarray:
+        return (arrays[0] - arrays[1]) * 2
+
+    def first_of(a: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        return (a - others[0]) * 2
+
+    for function in (minus, minus_only, all_of, first_of):
+        with running(PythonModel(function)) as run:
+            status, _, reply = run.ask("POST", body=message(3 * X, X))
+            assert status == 200, reply
+            np.testing.assert_array_equal(response(reply).tensors[0], 4 * X)
+    with running(PythonModel(minus)) as run:
+        status, _, reply = run.ask("POST", body=message(X, X, X))
+        assert (status, b"takes a, b" in reply) == (400, True)
 
 
 def test_metadata_as_message_and_as_json() -> None:

@@ -262,20 +262,24 @@ def _from_graphpipe(
     from gpfn.graphpipe.decode import decode_request
     from gpfn.graphpipe.messages import InferRequest
     from gpfn.tensors.cast import cast_to
+    from gpfn.tensors.spec import find_name
 
     request = decode_request(_buffer(payload), limits)
     if not isinstance(request, InferRequest):
         raise InvalidMessage("expected an InferRequest", field="request")
     payload.outputs = tuple(request.output_names)
-    names = request.input_names or tuple(spec.name for spec in specs)
-    given = dict(zip(names, request.tensors, strict=False))
-    if len(request.tensors) != len(specs) or set(given) != {spec.name for spec in specs}:
-        wanted = ", ".join(spec.name for spec in specs)
+    known = [spec.name for spec in specs]
+    names = request.input_names or tuple(known)
+    found = [find_name(name, known) for name in names]
+    if not len(request.tensors) == len(names) == len(known) or {*found} != {*known}:
+        wanted = ", ".join(known)
         raise InvalidMessage(f"expected the inputs {wanted}", field="infer_request.input_names")
-    position = {name: index for index, name in enumerate(names)}
+    position = {name: index for index, name in enumerate(found)}
     return {
         spec.name: cast_to(
-            given[spec.name], spec, path=f"infer_request.input_tensors[{position[spec.name]}]"
+            request.tensors[position[spec.name]],
+            spec,
+            path=f"infer_request.input_tensors[{position[spec.name]}]",
         )
         for spec in specs
     }

@@ -31,6 +31,144 @@ __all__ = [
 
 # What a NamedTuple's own constructor does, without the Python function around it.
 _message: Callable[..., Message] = tuple.__new__
+_body: Callable[..., "ResultBody"] = tuple.__new__
+
+
+class ResultBody(NamedTuple):
+    """Bytes ready for an event's data or a plain reply.
+
+    ``attributes`` describe them (``dtype``, ``shape``, ``nonfinite``) and travel as
+    extensions of an event or as headers; ``data`` is None when there is nothing to say.
+    ``valid_json`` tells that they need not be checked when they are embedded.
+    """
+
+    data: bytes | None
+    media_type: str = ""
+    attributes: Mapping[str, str | bool] = {}
+    valid_json: bool = False
+
+
+def encode_result(
+    result: object, asked: Payload, *, nonfinite: str, output: str
+) -> "ResultBody | Event | Message":
+    """Return the reply's body for what a function returned.
+
+    Arrays go back in the media type they came in; anything else by its own type. An
+    Event or a Message is what the function wants to answer with, and is kept.
+    """
+    if result is None:
+        return ResultBody(None)
+    if isinstance(result, bytes | bytearray | memoryview):
+        return ResultBody(bytes(result), OCTETS)
+    if isinstance(result, str):
+        return ResultBody(result.encode(), TEXT_UTF8)
+    if isinstance(result, Payload):
+        is_json = result.is_parsed and is_json_type(result.media_type)
+        return _body(ResultBody, (result.data, result.media_type, result.attributes, is_json))
+    if isinstance(result, Message) or is_event(result):
+        return result  # type: ignore[return-value] # is_event is no type guard: Event is not loaded
+    arrays = as_arrays(result, output)
+    if arrays is not None:
+        return _encode_arrays(arrays, asked, nonfinite)
+    return _encode_json(result, nonfinite)
+
+
+def is_event(value: object) -> bool:
+    """Say whether ``value`` is an Event, without loading the events package to ask."""
+    module = sys.modules.get("gpfn.events.event")
+    return module is not None and isinstance(value, module.Event)
+
+
+def is_arrays(value: object) -> bool:
+    """Say whether ``value`` is a mapping of arrays by name."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not (value.__class__ is dict or isinstance(value, Mapping)):
+        return False
+    kinds = (numpy.ndarray, numpy.generic)
+    for item in value.values():
+        if not isinstance(item, kinds):
+            return False
+    return bool(value)
+
+
+def as_arrays(result: object, output: str) -> "dict[str, np.ndarray] | None":
+    """Return ``result`` as named arrays when it is one array or a mapping of arrays."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if isinstance(result, numpy.ndarray | numpy.generic):
+        return {output: numpy.asarray(result)}
+    if not is_arrays(result):
+        return None
+    return {str(name): numpy.asarray(value) for name, value in result.items()}  # type: ignore[attr-defined]
+
+
+def _encode_arrays(arrays: "dict[str, np.ndarray]", asked: Payload, nonfinite: str) -> ResultBody:
+    if asked.media_type != JSON and asked.base_type == GRAPHPIPE:
+        return ResultBody(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
+    from gpfn.tensors.codec import encode
+
+    kind = JSON if asked.media_type == JSON else family(asked.base_type)
+    media_type = JSON if kind in (JSON, None) else asked.base_type
+    done = encode(arrays, media_type, form=asked.form, nonfinite=nonfinite)  # type: ignore[arg-type]
+    attributes: dict[str, str | bool] = dict(done.attributes)
+    if done.nonfinite:
+        attributes["nonfinite"] = True
+    return _body(ResultBody, (done.body, done.media_type, attributes, media_type == JSON))
+
+
+def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
+    from gpfn.graphpipe.encode import encode_response
+    from gpfn.graphpipe.messages import InferResponse
+    from gpfn.tensors.spec import find_name
+
+    found = [find_name(name, arrays) for name in outputs]
+    for index, known in enumerate(found):
+        if known is None:
+            field = f"infer_request.output_names[{index}]"
+            raise InvalidMessage(f"no such output; there are {', '.join(arrays)}", field=field)
+    names = [name for name in found if name is not None] or list(arrays)
+    return b"".join(encode_response(InferResponse(tuple(arrays[name] for name in names))))
+
+
+def _encode_json(value: object, nonfinite: str) -> ResultBody:
+    import orjson
+
+    try:
+        data = orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        kind = type(value).__name__
+        raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
+    place = _nonfinite_place(value) if b"null" in data else None
+    if place is None:
+        return ResultBody(data, JSON, valid_json=True)
+    if nonfinite == "refuse":
+        raise BackendError("the result is not finite, which JSON cannot hold", field=place)
+    return ResultBody(data, JSON, {"nonfinite": True}, valid_json=True)
+
+
+def _plain(value: object) -> object:
+    """Give orjson what it can write instead of an array it cannot: strided, of another order."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _nonfinite_place(value: object, place: str = "result") -> str | None:
+    """Return the path of the first number that is NaN or infinite."""
+    if isinstance(value, float):
+        return place if value - value != 0 else None  # only of NaN and infinities
+    if hasattr(value, "tolist"):
+        return _nonfinite_place(value.tolist(), place)
+    if isinstance(value, Mapping):
+        items = [(f"{place}.{name}", item) for name, item in value.items()]
+    elif isinstance(value, list | tuple):
+        items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return None
+    found = (_nonfinite_place(item, where) for where, item in items)
+    return next((where for where in found if where is not None), None)
+
 
 Stamp = tuple[str | None, str | None]
 """The type and source of the events a function answers with; None is the events' default."""

@@ -27,6 +27,9 @@ gpfn models show https://example.com/model.tflite
 gpfn models backends
 """
 
+_SHOWN = 20
+"""How many classes are printed."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare list, pull, show and backends."""
@@ -152,6 +155,8 @@ def _facts(model: "Model", uri: str) -> dict[str, Any]:
         **_files_row(uri.partition("#")[0]),
         "inputs": [_spec_row(spec) for spec in model.inputs],
         "outputs": [_spec_row(spec) for spec in model.outputs],
+        "labels": {name: list(labels) for name, labels in getattr(model, "labels", {}).items()},
+        "left_out": dict(getattr(model, "left_out", {})),
     }
 
 
@@ -224,6 +229,12 @@ def _print_facts(found: dict[str, Any]) -> None:
             (row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]
         ]
         print_table(rows or [("not told",)], indent=2)
+    for name, labels in found["labels"].items():
+        shown = ", ".join(map(str, labels[:_SHOWN])) + (", …" if len(labels) > _SHOWN else "")
+        print(f"classes of {name}: {shown}")
+    if found["left_out"]:
+        print("left out, because they cannot be used:")
+        print_table(list(found["left_out"].items()), indent=2)
 
 
 def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -69,18 +69,16 @@ def _request(message: Flatbuffer) -> InferRequest | MetadataRequest:
 
 def _infer_request(message: Flatbuffer, position: int) -> InferRequest:
     at, (_, config, input_names, tensors, output_names) = message.table(position, _INFER_REQUEST)
-    request = InferRequest(
-        decode_tensors(message, at + tensors, "input_tensors") if tensors else (),
-        _names(message, at + input_names, "input_names") if input_names else (),
+    arrays = decode_tensors(message, at + tensors, "input_tensors") if tensors else ()
+    names = _names(message, at + input_names, "input_names") if input_names else ()
+    if names and len(names) < len(arrays):
+        raise InvalidMessage(f"{len(names)} names for {len(arrays)} tensors", field="input_names")
+    return InferRequest(
+        arrays,
+        names[: len(arrays)],  # as graphpipe-go does: graphpipe-batcher sends each name twice
         _names(message, at + output_names, "output_names") if output_names else (),
         message.text(at + config, "config") if config else "",
     )
-    if request.input_names and len(request.input_names) != len(request.tensors):
-        raise InvalidMessage(
-            f"{len(request.input_names)} names for {len(request.tensors)} tensors",
-            field="input_names",
-        )
-    return request
 
 
 def decode_response(

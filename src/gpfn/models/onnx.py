@@ -1,36 +1,44 @@
 """ONNX models through ONNX Runtime, in this process (extra ``onnx``)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import InvalidTensor, MissingExtra, ModelFailed, ModelUnreadable
+from gpfn.errors import MissingExtra, ModelFailed, ModelUnreadable
+from gpfn.models.onnx_values import (
+    Labels,
+    OutputReader,
+    class_labels,
+    output_of,
+    tensor_spec,
+    to_text,
+)
 from gpfn.models.parts import model_size
-from gpfn.models.signature import Array, arguments, bare, chosen, selected, shape_spec
-from gpfn.tensors.spec import DTYPES, TensorSpec
+from gpfn.models.signature import (
+    Array,
+    arguments,
+    check_some_left,
+    chosen,
+    plain_names,
+    selected,
+)
+from gpfn.tensors.spec import TensorSpec
 
 if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = ["OnnxModel"]
 
-_DTYPES = MappingProxyType(
-    {f"tensor({name})": name for name in DTYPES - {"float32", "float64"}}
-    | {"tensor(float)": "float32", "tensor(double)": "float64"}
-)
-"""NumPy's names of the dtypes, by ONNX Runtime's names of the tensor types."""
-
 _FATAL = 4
+_MAPS = "map("
 
 
 class OnnxModel:
     """An .onnx file; see `gpfn.models.Model`.
 
-    Strings are UTF-8 in ONNX. Outputs that are no tensors, such as the maps of
-    scikit-learn's classifiers, are left out.
+    Strings are UTF-8 in ONNX. A sequence of tensors of one shape is one array, and so are the
+    mappings of a classifier, whose classes ``labels`` has by the output's name, as far as the
+    file tells them. ``left_out`` says of each output that cannot be used why, and what helps.
     """
 
     backend = "onnx"
@@ -46,12 +54,27 @@ class OnnxModel:
         self.name = path
         size = model_size(path)  # which also says what is wrong with files beside it
         self._session: onnxruntime.InferenceSession | None = _session(path, threads)
-        self._names = {bare(end.name): end.name for end in self._session.get_inputs()}
-        self._names |= {bare(end.name): end.name for end in self._session.get_outputs()}
-        takes = _specs(self._session.get_inputs(), path, needed=True)
-        gives = _specs(self._session.get_outputs(), path, needed=False)
-        self.inputs: tuple[TensorSpec, ...] = selected(inputs, takes, "inputs")
-        self.outputs: tuple[TensorSpec, ...] = selected(outputs, gives, "outputs")
+        takes, gives = self._session.get_inputs(), self._session.get_outputs()
+        self._input_names = _given_names(takes)
+        self._output_names = _given_names(gives)
+        labels = class_labels(path) if any(_MAPS in end.type for end in gives) else {}
+        self.labels: dict[str, Labels] = {}
+        self._outputs: dict[str, OutputReader] = {}
+        self.left_out: dict[str, str] = {}
+        for name, end in zip(self._output_names, gives, strict=True):
+            found = output_of(end, name, labels.get(end.name, ()))
+            if isinstance(found, str):
+                self.left_out[name] = found
+            else:
+                self._outputs[name] = found
+                self.labels |= {name: labels[end.name]} if end.name in labels else {}
+        check_some_left(self._outputs, self.left_out, path)
+        self.inputs: tuple[TensorSpec, ...] = selected(
+            inputs, _input_specs(self._input_names, takes, path), "inputs"
+        )
+        self.outputs: tuple[TensorSpec, ...] = selected(
+            outputs, [each.spec for each in self._outputs.values()], "outputs", self.left_out
+        )
         self.resident_bytes = size
 
     def __call__(
@@ -66,19 +89,18 @@ class OnnxModel:
         if session is None:
             raise ModelFailed(f"{self.name} is closed")
         arrays = arguments(inputs, self.inputs)
-        specs = chosen(outputs, self.outputs)
+        names = [spec.name for spec in chosen(outputs, self.outputs, self.left_out)]
         feed = {
-            self._names[spec.name]: _text(array, spec) if spec.dtype == "string" else array
+            self._input_names[spec.name]: to_text(array, spec) if spec.dtype == "string" else array
             for spec, array in zip(self.inputs, arrays, strict=True)
         }
         deadline.check("inference")
         try:
-            given = session.run([self._names[spec.name] for spec in specs], feed)
+            given = session.run([self._output_names[name] for name in names], feed)
         except Exception as error:
             raise ModelFailed(f"{self.name}: {error}") from error
         return {
-            spec.name: _bytes(array) if spec.dtype == "string" else array
-            for spec, array in zip(specs, given, strict=True)
+            name: self._outputs[name].read(value) for name, value in zip(names, given, strict=True)
         }
 
     def close(self) -> None:
@@ -101,28 +123,16 @@ def _session(path: str, threads: int) -> "onnxruntime.InferenceSession":
         raise ModelUnreadable(f"ONNX Runtime cannot open it ({error}): {path}") from error
 
 
-def _specs(ends: Iterable[Any], path: str, *, needed: bool) -> list[TensorSpec]:
+def _given_names(ends: Iterable[Any]) -> dict[str, str]:
+    """Return the names that ONNX Runtime has, by those that they have here."""
+    return {plain: given for given, plain in plain_names(end.name for end in ends).items()}
+
+
+def _input_specs(names: Iterable[str], ends: Iterable[Any], path: str) -> list[TensorSpec]:
     specs = []
-    for end in ends:
-        if end.type in _DTYPES:
-            # A size is a number, a name of its own when it may vary, or None.
-            sizes = (size if isinstance(size, int) else None for size in end.shape)
-            specs.append(TensorSpec(_DTYPES[end.type], shape_spec(sizes), bare(end.name)))
-        elif needed:
-            raise ModelUnreadable(f"input {end.name} has the unsupported type {end.type}: {path}")
-    if not specs and not needed:
-        raise ModelUnreadable(f"no output is a tensor of a supported type: {path}")
+    for name, end in zip(names, ends, strict=True):
+        spec = tensor_spec(end, name)
+        if spec is None:
+            raise ModelUnreadable(f"input {name} has the unsupported type {end.type}: {path}")
+        specs.append(spec)
     return specs
-
-
-def _text(array: Array, spec: TensorSpec) -> Array:
-    try:
-        texts = [value.decode() for value in array.ravel().tolist()]
-    except UnicodeDecodeError as error:
-        raise InvalidTensor(f"ONNX strings are UTF-8: {error}", field=spec.name) from None
-    return np.array([*texts, None], object)[:-1].reshape(array.shape)
-
-
-def _bytes(array: Array) -> Array:
-    encoded = [value.encode() for value in array.ravel().tolist()]
-    return np.array([*encoded, None], object)[:-1].reshape(array.shape)

@@ -1,8 +1,9 @@
 """Plain Python functions as models: ``module:callable`` or ``file.py:callable``.
 
 ``def apply(x)`` takes one array and returns one, a tuple of them, or a mapping of names
-to arrays; several parameters are several inputs, and a parameter annotated as ``dict``
-or ``Mapping`` takes all inputs by name. What it takes and gives may be declared::
+to arrays; several parameters are several inputs, which go by position when they come without
+names, and a parameter annotated as ``dict`` or ``Mapping`` takes all inputs by name. What it
+takes and gives may be declared::
 
     @declare(inputs={"x": TensorSpec("float32", (None, 3))}, outputs={"y": ...})
     def double(x): ...
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, SetupError
 from gpfn.models.model import Model
-from gpfn.models.signature import Array, arguments, chosen
+from gpfn.models.signature import Array, arguments, chosen, unusable
 from gpfn.source_file import load_module
 from gpfn.tensors.cast import cast_to, dtype_name, plain_array
 from gpfn.tensors.spec import DTYPES, TensorSpec
@@ -29,6 +30,7 @@ from gpfn.tensors.spec import DTYPES, TensorSpec
 __all__ = ["PythonModel", "declare", "load_callable", "python_model"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_STAR = inspect.Parameter.VAR_POSITIONAL
 
 
 def declare(
@@ -94,13 +96,22 @@ class _Call:
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):  # written in C, without a signature
-            parameters = [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]
-        self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        self._any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
-        needed = [p for p in parameters if p.default is p.empty]
-        self.needed = [p.name for p in needed if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-        self.known = {p.name for p in parameters}
+            x = inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)
+            parameters = [x, inspect.Parameter("more", _STAR)]
+        kinds = {p.kind for p in parameters}
+        self._star, self._any = (k in kinds for k in (_STAR, inspect.Parameter.VAR_KEYWORD))
+        named = [p for p in parameters if p.kind not in (_STAR, inspect.Parameter.VAR_KEYWORD)]
+        needed = [p for p in named if p.default is p.empty]
+        self._only_positional = {p.name for p in named if p.kind is p.POSITIONAL_ONLY}
+        self.needed = [p.name for p in needed]
+        self.known = {p.name for p in named}
+        self.positional = [p.name for p in named if p.kind is not p.KEYWORD_ONLY]
         self._mapping = len(needed) == 1 and _is_mapping(needed[0].annotation)
+
+    def names_for(self, count: int) -> tuple[str, ...]:
+        """Return names for inputs that come without: parameters in their order, then numbers."""
+        named = [] if self._mapping else self.positional[:count]
+        return (*named, *(f"input_{index}" for index in range(len(named), count)))
 
     def __call__(self, name: str, inputs: Mapping[str, Array]) -> object:
         """Call it. Raises InvalidTensor when the inputs are not the parameters."""
@@ -109,11 +120,14 @@ class _Call:
         if len(inputs) == 1 == len(self.needed):  # the only input needs no name
             inputs = {self.needed[0]: next(iter(inputs.values()))}
         for each in (*inputs, *self.needed):
-            if each not in inputs or (each not in self.known and not self._any):
+            if each not in inputs or not (each in self.known or self._any or self._star):
                 takes, got = ", ".join(self.needed), ", ".join(inputs)
                 raise InvalidTensor(f"{name} takes {takes}; got {got}", field=each)
-        rest = {key: value for key, value in inputs.items() if key not in self._positional}
-        return self._function(*(inputs[p] for p in self._positional if p in inputs), **rest)
+        more = [] if self._any else [each for each in inputs if each not in self.known]
+        ahead = [p for p in self.positional if more or p in self._only_positional]
+        ordered = [*(p for p in ahead if p in inputs), *more]  # what *args takes has no name
+        rest = {key: value for key, value in inputs.items() if key not in ordered}
+        return self._function(*(inputs[each] for each in ordered), **rest)
 
 
 def _is_mapping(annotation: object) -> bool:
@@ -144,9 +158,15 @@ class PythonModel:
             arrays = arguments(inputs, self.inputs)
             inputs = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
         deadline.check("inference")
-        results = self._checked(self._call(self.name, inputs))
-        specs = [TensorSpec("string", None, name) for name in results]
-        return {spec.name: results[spec.name] for spec in chosen(outputs, specs)}
+        results = self._by_name(self._call(self.name, inputs))
+        wanted = chosen(outputs, [TensorSpec("string", None, name) for name in results])
+        return self._checked(results, [spec.name for spec in wanted])
+
+    def names_for(self, count: int) -> tuple[str, ...]:
+        """Return the names of ``count`` inputs that come without, which go by their position."""
+        if self.inputs:
+            return tuple(spec.name for spec in self.inputs)
+        return self._call.names_for(count)
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
@@ -162,8 +182,8 @@ class PythonModel:
             names = ["output"]
         return {name: plain_array(value, name) for name, value in zip(names, values, strict=True)}
 
-    def _checked(self, result: object) -> dict[str, Array]:
-        """Return the outputs, checked by the declaration. A wrong one is the function's fault."""
+    def _checked(self, results: dict[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return what is wanted, as it is declared. A wrong one is the function's fault."""
         declared = {spec.name: spec for spec in self.outputs}
         try:
             results = self._by_name(result)
@@ -174,9 +194,7 @@ class PythonModel:
                 f"{self.name} did not give the declared output {name}, but {', '.join(results)}"
             )
         try:
-            return {
-                name: _fitting(array, declared.get(name), name) for name, array in results.items()
-            }
+            return {name: _fitting(results[name], declared.get(name), name) for name in wanted}
         except InvalidTensor as error:
             raise ModelFailed(f"{self.name} gave a wrong output: {error}") from error
 
@@ -185,6 +203,6 @@ def _fitting(array: Array, spec: TensorSpec | None, name: str) -> Array:
     if spec is None:
         dtype = dtype_name(array)
         if dtype not in DTYPES:
-            raise InvalidTensor(f"the dtype {dtype} is not known", field=name)
+            raise InvalidTensor(f"the dtype {dtype} is not known: a {unusable(dtype)}", field=name)
         spec = TensorSpec(dtype, None, name)
     return cast_to(array, spec, path=name)

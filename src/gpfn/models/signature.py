@@ -1,18 +1,35 @@
 """Names, dtypes and shapes of a call, checked against the model before native code sees them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpfn.errors import InvalidTensor, SetupError
-from gpfn.tensors.cast import cast_to, plain_array
-from gpfn.tensors.spec import TensorSpec
+from gpfn.errors import InvalidTensor, ModelUnreadable, SetupError
+from gpfn.tensors.cast import cast_to
+from gpfn.tensors.spec import TensorSpec, bare, find_name, plain_names
 
-__all__ = ["Array", "arguments", "bare", "chosen", "selected", "shape_spec"]
+__all__ = [
+    "Array",
+    "arguments",
+    "bare",
+    "check_some_left",
+    "chosen",
+    "find_name",
+    "plain_names",
+    "reason",
+    "selected",
+    "shape_spec",
+    "unusable",
+]
 
 Array = npt.NDArray[Any]
+
+_SHOWN = 8
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def arguments(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[Array]:
@@ -27,39 +44,44 @@ def arguments(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[
     return [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in fitted]
 
 
-def chosen(outputs: Sequence[str], specs: Sequence[TensorSpec]) -> Sequence[TensorSpec]:
+def chosen(
+    outputs: Sequence[str], specs: Sequence[TensorSpec], left_out: Mapping[str, str] = _NOTHING
+) -> Sequence[TensorSpec]:
     """Return the specs of the outputs that a call asks for; all of them when it names none.
 
-    Raises InvalidTensor for a name that is no output of the model.
+    Raises InvalidTensor for a name that is no output of the model, or one that it has and
+    that cannot be used: ``left_out`` says why.
     """
     if not outputs:
         return specs
     known = {spec.name: spec for spec in specs}
-    for name in outputs:
-        if bare(name) not in known:
-            raise InvalidTensor(f"unknown output; the model gives {_listed(known)}", field=name)
-    return [known[bare(name)] for name in outputs]
+    found = [find_name(name, known) for name in outputs]
+    for name, match in zip(outputs, found, strict=True):
+        if match is None:
+            told = f"unknown output; the model gives {_listed(known)}"
+            raise InvalidTensor(reason(name, left_out) or told, field=name)
+    return [known[match] for match in found if match is not None]
 
 
 def selected(
-    names: Sequence[str], specs: Sequence[TensorSpec], field: str
+    names: Sequence[str],
+    specs: Sequence[TensorSpec],
+    field: str,
+    left_out: Mapping[str, str] = _NOTHING,
 ) -> tuple[TensorSpec, ...]:
     """Return the specs that a configuration names, in its order; all when it names none.
 
     Raises SetupError for a name that the model does not have, and for inputs left out.
     """
     known = {spec.name: spec for spec in specs}
-    for name in names:
-        if bare(name) not in known:
-            raise SetupError(f"the model has {_listed(known)}, not {name!r}", field=field)
-    if names and field == "inputs" and len({*map(bare, names)}) != len(known):
+    found = {name: find_name(name, known) for name in names}
+    for name, match in found.items():
+        if match is None:
+            told = f"the model has {_listed(known)}, not {name!r}"
+            raise SetupError(reason(name, left_out) or told, field=field)
+    if names and field == "inputs" and len({*found.values()}) != len(known):
         raise SetupError(f"the model needs all of {_listed(known)}", field=field)
-    return tuple(known[bare(name)] for name in names) or tuple(specs)
-
-
-def bare(name: str) -> str:
-    """Return a tensor's name without ``:0``, which TensorFlow users may write or leave out."""
-    return name.removesuffix(":0")
+    return tuple(known[match] for match in found.values() if match) or tuple(specs)
 
 
 def shape_spec(sizes: Iterable[int | None]) -> tuple[int | None, ...]:
@@ -68,18 +90,55 @@ def shape_spec(sizes: Iterable[int | None]) -> tuple[int | None, ...]:
 
 
 def _renamed(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[str, Array]:
-    renamed = {bare(name): array for name, array in inputs.items()}
+    renamed: dict[str, Array] = {}
     known = [spec.name for spec in specs]
-    for name in inputs:
-        if bare(name) not in known:
+    for name, array in inputs.items():
+        match = find_name(name, known)
+        if match is None:
             raise InvalidTensor(f"unknown input; the model takes {_listed(known)}", field=name)
+        if match in renamed:
+            raise InvalidTensor(f"the input {match!r} is given twice", field=name)
+        renamed[match] = array
     for name in known:
         if name not in renamed:
             raise InvalidTensor(f"missing input; the model takes {_listed(known)}", field=name)
     return renamed
 
 
-def _listed(names: Iterable[str], most: int = 8) -> str:
+def unusable(kind: str) -> str:
+    """Return why an output of a type cannot be used, and what helps."""
+    for word, words in (*_CURES, ("", "let the model give a tensor instead")):
+        if word in kind:
+            return f"{kind}, which no array here holds; {words}"
+    return kind
+
+
+_CURES = (
+    ("seq(", "let the model join it to one tensor (ConcatFromSequence)"),
+    ("map(", "let the model give its values as a tensor"),
+    ("complex", "let the model give its real and its imaginary part"),
+    ("sparse", "make it dense in the model"),
+    ("optional", "let the model give its element (OptionalGetElement)"),
+    ("float", "cast it to float32 in the model"),
+    ("half", "cast it to float32 in the model"),
+    ("int", "cast it to int32 in the model"),
+)
+
+
+def reason(name: str, left_out: Mapping[str, str]) -> str:
+    """Return why an output cannot be used; nothing when it is not among those left out."""
+    match = find_name(name, left_out)
+    return f"{match} is a {left_out[match]}" if match else ""
+
+
+def check_some_left(usable: Collection[object], left_out: Mapping[str, str], path: str) -> None:
+    """Raise ModelUnreadable when outputs are left out and nothing is left."""
+    if left_out and not usable:
+        told = "; ".join(reason(name, left_out) for name in list(left_out)[:_SHOWN])
+        raise ModelUnreadable(f"no output can be used: {told}: {path}")
+
+
+def _listed(names: Iterable[str], most: int = _SHOWN) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + rest if names else "nothing"

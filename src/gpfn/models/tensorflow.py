@@ -8,11 +8,19 @@ side. With more, calls share TensorFlow's pool, whose size the first model sets.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
 from gpfn.models.parts import model_size
-from gpfn.models.signature import Array, arguments, bare
+from gpfn.models.signature import (
+    Array,
+    arguments,
+    bare,
+    check_some_left,
+    find_name,
+    reason,
+)
 from gpfn.models.tf_library import TensorFlowError
 from gpfn.models.tf_session import Session, frozen_session, saved_session
 from gpfn.models.tf_signature import Port, choose_signature, default_ports, operation_types
@@ -30,13 +38,20 @@ class TensorFlowModel:
     """A graph with a session; see `gpfn.models.Model`.
 
     Besides its inputs and outputs, any tensor of the graph may be fed and fetched by its
-    own name, as with graphpipe-tf.
+    own name, as with graphpipe-tf. ``left_out`` says of each output that cannot be used why,
+    and what helps.
     """
 
     backend = "tensorflow"
 
     def __init__(
-        self, session: Session, inputs: Sequence[Port], outputs: Sequence[Port], *, size: int = 0
+        self,
+        session: Session,
+        inputs: Sequence[Port],
+        outputs: Sequence[Port],
+        *,
+        size: int = 0,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         self.name = session.name
         self._session = session
@@ -46,6 +61,7 @@ class TensorFlowModel:
         self.outputs: tuple[TensorSpec, ...] = tuple(port.spec for port in outputs)
         self._selections: set[tuple[str, ...]] = set()
         self.resident_bytes = size
+        self.left_out = dict(left_out or {})
 
     def __call__(
         self,
@@ -65,35 +81,47 @@ class TensorFlowModel:
             except TensorFlowError as error:
                 raise ModelFailed(f"{self.name}: {error}") from error
         results = {port.spec.name: array for port, array in zip(fetches, given, strict=True)}
-        return {bare(name): results[bare(name)] for name in outputs or self._gives}
+        return {name: results[name] for name in map(self._shown, outputs or self._gives)}
 
     def close(self) -> None:
         """Free the session and the graph, when the calls at work have ended."""
         self._session.close()
 
+    def gives(self, name: str) -> bool:
+        """Say whether a call may ask for an output: a tensor of the graph by its own name too."""
+        return self._gives_port(self._shown(name)) is not None
+
+    def _shown(self, name: str) -> str:
+        return find_name(name, self._gives) or bare(name)
+
+    def _gives_port(self, name: str) -> Port | None:
+        if name not in self._gives and name in self.left_out:
+            return None  # a signature's output comes before a tensor of that name
+        return self._gives.get(name) or self._session.find(name)
+
     def _feeds(self, inputs: Mapping[str, Array]) -> list[Port]:
-        others = [name for name in inputs if bare(name) not in self._takes]
-        if not others:
-            return list(self._takes.values())
-        found = {name: self._session.find(bare(name)) for name in others}
-        for name, port in found.items():
+        feeds: list[Port] = []
+        for name in inputs:
+            match = find_name(name, self._takes)
+            port = self._takes[match] if match else self._session.find(bare(name))
             if port is None:
                 takes = ", ".join(self._takes)
                 raise InvalidTensor(
                     f"unknown input: no tensor of the graph; the model takes {takes}", field=name
                 )
-        return [self._takes.get(bare(name)) or found[name] for name in inputs]  # type: ignore[misc]
+            feeds.append(port)
+        declared = all(port.spec.name in self._takes for port in feeds)
+        return list(self._takes.values()) if declared else feeds
 
     def _fetches(self, feeds: Sequence[Port], outputs: Sequence[str]) -> list[Port]:
         """Return what to fetch, in one order whatever the caller's."""
         fetches = {}
-        for name in map(bare, outputs or self._gives):
-            port = self._gives.get(name) or self._session.find(name)
+        for name in map(self._shown, outputs or self._gives):
+            port = self._gives_port(name)
             if port is None:
                 gives = ", ".join(self._gives)
-                raise InvalidTensor(
-                    f"unknown output: no tensor of the graph; the model gives {gives}", field=name
-                )
+                told = f"unknown output: no tensor of the graph; the model gives {gives}"
+                raise InvalidTensor(reason(name, self.left_out) or told, field=name)
             fetches[name] = Port(replace(port.spec, name=name), port.output)
         selection = (*sorted(fetches), "", *sorted(port.spec.name for port in feeds))
         if selection not in self._selections and len(self._selections) >= _SELECTIONS:
@@ -123,11 +151,17 @@ def open_saved_model(
         found = choose_signature(session.meta_graph, signature, folder)
         session.meta_graph = b""
         takes = _named(session, inputs, _signature_ports(session, found.inputs), "inputs")
-        gives = _named(session, outputs, _signature_ports(session, found.outputs), "outputs")
+        gives = _named(
+            session,
+            outputs,
+            _signature_ports(session, found.outputs),
+            "outputs",
+            left_out=found.left_out,
+        )
     except BaseException:
         session.close()
         raise
-    return TensorFlowModel(session, takes, gives, size=model_size(folder))
+    return TensorFlowModel(session, takes, gives, size=model_size(folder), left_out=found.left_out)
 
 
 def open_frozen_graph(
@@ -141,13 +175,14 @@ def open_frozen_graph(
         content = file.read()
     session = frozen_session(path, content, threads)
     try:
-        takes, gives = default_ports(session.library, session.graph)
+        takes, gives, left_out = default_ports(session.library, session.graph)
+        check_some_left(gives or outputs, left_out, path)
         takes = _named(session, inputs, takes, "inputs")
-        gives = _named(session, outputs, gives, "outputs")
+        gives = _named(session, outputs, gives, "outputs", left_out=left_out)
     except BaseException:
         session.close()
         raise
-    return TensorFlowModel(session, takes, gives, size=len(content))
+    return TensorFlowModel(session, takes, gives, size=len(content), left_out=left_out)
 
 
 def _check_variables(session: Session, folder: str) -> None:
@@ -169,15 +204,22 @@ def _signature_ports(session: Session, ends: Sequence[tuple[TensorSpec, str]]) -
 
 
 def _named(
-    session: Session, names: Sequence[str], defaults: Sequence[Port], field: str
+    session: Session,
+    names: Sequence[str],
+    defaults: Sequence[Port],
+    field: str,
+    *,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Port]:
     """Return the ports that a configuration names, all the defaults when it names none."""
     known = {port.spec.name: port for port in defaults}
     ports = []
     for name in names:
-        port = known.get(bare(name)) or session.find(name)
+        match = find_name(name, known)
+        why = "" if match else reason(name, left_out)
+        port = known[match] if match else None if why else session.find(bare(name))
         if port is None:
-            has = ", ".join(known)
-            raise SetupError(f"the graph has no tensor {name!r}; by default: {has}", field=field)
+            told = f"the graph has no tensor {name!r}; by default: {', '.join(known)}"
+            raise SetupError(why or told, field=field)
         ports.append(port)
     return ports or list(defaults)

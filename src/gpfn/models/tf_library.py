@@ -18,7 +18,7 @@ from typing import Any
 
 from gpfn.errors import MissingExtra
 
-__all__ = ["DTYPES", "Buffer", "Library", "Output", "TensorFlowError", "library"]
+__all__ = ["DTYPES", "Buffer", "Library", "Output", "TensorFlowError", "library", "type_name"]
 
 _P, _INT, _SIZE, _I64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_int64
 _TEXT = ctypes.c_char_p
@@ -42,6 +42,32 @@ DTYPES = MappingProxyType(
     }
 )
 """NumPy's names of the dtypes that gpfn knows, by TF_DataType's numbers."""
+
+
+_OTHER_TYPES = MappingProxyType(
+    {
+        8: "complex64",
+        11: "qint8",
+        12: "quint8",
+        13: "qint32",
+        14: "bfloat16",
+        15: "qint16",
+        16: "quint16",
+        18: "complex128",
+        20: "resource",
+        21: "variant",
+        24: "float8_e5m2",
+        25: "float8_e4m3fn",
+        29: "int4",
+        30: "uint4",
+    }
+)
+
+
+def type_name(number: int) -> str:
+    """Return what a TF_DataType is called, also one that gpfn has no dtype for."""
+    known = DTYPES.get(number) or _OTHER_TYPES.get(number)
+    return f"TensorFlow {known}" if known else f"TensorFlow type {number}"
 
 
 class Output(ctypes.Structure):

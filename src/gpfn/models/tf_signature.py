@@ -11,12 +11,13 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models.protobuf import Field, fields, signed
-from gpfn.models.signature import bare, shape_spec
-from gpfn.models.tf_library import DTYPES, Library, Output
+from gpfn.models.signature import bare, check_some_left, shape_spec, unusable
+from gpfn.models.tf_library import DTYPES, Library, Output, type_name
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
@@ -39,43 +40,56 @@ _SHAPE_DIM, _SHAPE_UNKNOWN_RANK, _DIM_SIZE = 2, 3, 1
 
 
 class SavedSignature(NamedTuple):
-    """A signature's inputs and outputs: the spec under its name, and the tensor in the graph."""
+    """A signature's inputs and outputs: the spec under its name, and the tensor in the graph.
+
+    ``left_out`` says of each output that cannot be used why, and what helps.
+    """
 
     inputs: tuple[tuple[TensorSpec, str], ...]
     outputs: tuple[tuple[TensorSpec, str], ...]
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
 def choose_signature(meta_graph: bytes | memoryview, wanted: str, path: str) -> SavedSignature:
     """Return the signature ``wanted``; without that serving_default, or the only one.
 
-    Raises SetupError when it is not there, ModelUnreadable when an input or output is of a
-    type that gpfn has no dtype for.
+    Raises SetupError when it is not there, ModelUnreadable when an input, or every output, is
+    of a type that gpfn has no dtype for.
     """
     found = _map(meta_graph, _META_SIGNATURES)
     public = {key: value for key, value in found.items() if not key.startswith("__")}
     for key in (wanted,) if wanted else ("serving_default", *list(public)[: len(public) == 1]):
         if key in public:
-            return SavedSignature(
-                _ends(public[key], _SIGNATURE_INPUTS, path),
-                _ends(public[key], _SIGNATURE_OUTPUTS, path),
-            )
+            inputs, others = _ends(public[key], _SIGNATURE_INPUTS)
+            for name, kind in others.items():
+                raise ModelUnreadable(f"input {name} has the unsupported type {kind}: {path}")
+            outputs, others = _ends(public[key], _SIGNATURE_OUTPUTS)
+            left_out = {name: unusable(kind) for name, kind in others.items()}
+            check_some_left(outputs, left_out, path)
+            return SavedSignature(inputs, outputs, left_out)
     has = ", ".join(sorted(public)) or "no signatures"
     raise SetupError(f"the model has {has}; name one of them: {path}", field="signature")
 
 
-def _ends(signature: memoryview, number: int, path: str) -> tuple[tuple[TensorSpec, str], ...]:
-    """Return inputs or outputs sorted by name, because a protobuf map has no order."""
-    ends = []
+def _ends(
+    signature: memoryview, number: int
+) -> tuple[tuple[tuple[TensorSpec, str], ...], dict[str, str]]:
+    """Return inputs or outputs, and the types of those that cannot be used.
+
+    They are sorted by name, because a protobuf map has no order.
+    """
+    ends, others = [], {}
     for name, info in sorted(_map(signature, number).items()):
         given = {field.number: field for field in fields(info)}
         dtype = (given[_INFO_DTYPE].integer or 0) if _INFO_DTYPE in given else 0
-        if _INFO_NAME not in given or dtype not in DTYPES:
-            raise ModelUnreadable(
-                f"{name} is no tensor, or has the unsupported TensorFlow type {dtype}: {path}"
-            )
-        spec = TensorSpec(DTYPES[dtype], _shape_of_field(given.get(_INFO_SHAPE)), name)
-        ends.append((spec, given[_INFO_NAME].text()))
-    return tuple(ends)
+        if _INFO_NAME not in given:
+            others[name] = "sparse or composite tensor"
+        elif dtype not in DTYPES:
+            others[name] = type_name(dtype)
+        else:
+            spec = TensorSpec(DTYPES[dtype], _shape_of_field(given.get(_INFO_SHAPE)), name)
+            ends.append((spec, given[_INFO_NAME].text()))
+    return tuple(ends), others
 
 
 def _shape_of_field(field: Field | None) -> tuple[int | None, ...] | None:
@@ -110,23 +124,36 @@ class Port(NamedTuple):
     output: Output
 
 
-def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port]]:
+def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port], dict[str, str]]:
     """Return a frozen graph's inputs and outputs by graphpipe-tf's rules.
 
     Inputs are the operations that have no inputs and are no constants; outputs are the
-    tensors that no operation consumes; both only of types that gpfn has a dtype for.
+    tensors that no operation consumes; both only of types that gpfn has a dtype for. The
+    third value says of each output that is left out for its type why, and what helps.
     """
-    inputs, outputs = [], []
+    inputs: list[Port] = []
+    outputs: list[Port] = []
+    left_out: dict[str, str] = {}
     for operation in _operations(library, graph):
         kind = library.TF_OperationOpType(operation).decode()
-        given = [
-            Output(operation, index) for index in range(library.TF_OperationNumOutputs(operation))
-        ]
-        ports = [port for port in (_port(library, graph, each) for each in given) if port]
-        if not library.TF_OperationNumInputs(operation) and kind not in _NEVER_INPUTS:
-            inputs += ports
-        outputs += [p for p in ports if not library.TF_OperationOutputNumConsumers(p.output)]
-    return inputs, outputs
+        for index in range(library.TF_OperationNumOutputs(operation)):
+            output = Output(operation, index)
+            port = _port(library, graph, output)
+            consumed = bool(library.TF_OperationOutputNumConsumers(output))
+            if port is None:
+                if not consumed:
+                    number = library.TF_OperationOutputType(output)
+                    left_out[_name_of(library, output)] = unusable(type_name(number))
+                continue
+            if not library.TF_OperationNumInputs(operation) and kind not in _NEVER_INPUTS:
+                inputs.append(port)
+            if not consumed:
+                outputs.append(port)
+    return inputs, outputs, left_out
+
+
+def _name_of(library: Library, output: Output) -> str:
+    return bare(f"{library.TF_OperationName(output.oper).decode()}:{output.index}")
 
 
 def operation_types(library: Library, graph: int) -> Iterator[str]:
@@ -163,9 +190,8 @@ def _port(library: Library, graph: int, output: Output) -> Port | None:
     number = library.TF_OperationOutputType(output)
     if number not in DTYPES:
         return None
-    name = library.TF_OperationName(output.oper).decode()
     shape = _shape(library, graph, output)
-    return Port(TensorSpec(DTYPES[number], shape, bare(f"{name}:{output.index}")), output)
+    return Port(TensorSpec(DTYPES[number], shape, _name_of(library, output)), output)
 
 
 def _shape(library: Library, graph: int, output: Output) -> tuple[int | None, ...] | None:

@@ -5,7 +5,7 @@ The same for a model's metadata, as a GraphPipe message and as graphpipe-go's JS
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from gpfn.deadline import Deadline
@@ -17,7 +17,7 @@ from gpfn.graphpipe.messages import (
     MetadataResponse,
     type_number,
 )
-from gpfn.tensors.spec import TensorSpec
+from gpfn.tensors.spec import TensorSpec, find_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,12 +57,12 @@ def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
 
     Raises InvalidMessage when the tensors and the names do not match the model.
     """
-    input_names = request.input_names or _default_inputs(model, len(request.tensors))
+    sent = len(request.tensors)
+    input_names = request.input_names or _default_inputs(model, sent)
     output_names = request.output_names or tuple(spec.name for spec in model.outputs)
-    sent, required = len(request.tensors), len(input_names)
-    if sent != required:
+    if sent != len(input_names):
         raise InvalidMessage(
-            f"{sent} inputs sent but {required} are required: {', '.join(input_names)}",
+            f"{sent} inputs sent but {len(input_names)} are required: {', '.join(input_names)}",
             field="infer_request.input_tensors",
         )
     if len(set(input_names)) != len(input_names):
@@ -79,14 +79,15 @@ def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
     """Return the model's names; a plain function that declares none takes what is sent."""
     if model.inputs:
         return tuple(spec.name for spec in model.inputs)
-    return tuple(f"input_{index}" for index in range(sent))
+    names_for: Callable[[int], tuple[str, ...]] | None = getattr(model, "names_for", None)
+    return names_for(sent) if names_for else tuple(f"input_{index}" for index in range(sent))
 
 
 def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> InferResponse:
     """Run the model for a request whose names are complete."""
-    specs = {spec.name: spec for spec in model.inputs}
+    dtypes = {spec.name: spec.dtype for spec in model.inputs}
     arrays = {
-        name: _as_bool(array) if name in specs and specs[name].dtype == "bool" else array
+        name: _as_bool(array) if dtypes.get(find_name(name, dtypes) or "") == "bool" else array
         for name, array in zip(request.input_names, request.tensors, strict=True)
     }
     results = model(arrays, outputs=request.output_names, deadline=deadline)
@@ -96,10 +97,10 @@ def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> Infe
 
 def _output(results: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """Return an output by its name, which TensorFlow's clients write with ``:0``."""
-    for known in (name, name.removesuffix(":0")):
-        if known in results:
-            return results[known]
-    raise BackendError(f"the model gave no output named {name!r}")
+    known = find_name(name, results)
+    if known is None:
+        raise BackendError(f"the model gave no output named {name!r:.99}")
+    return results[known]
 
 
 def _as_bool(array: np.ndarray) -> np.ndarray:

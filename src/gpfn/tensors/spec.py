@@ -1,8 +1,13 @@
-"""What a model or a handler accepts: a name, a dtype, a shape with unknown dimensions."""
+"""What a model or a handler accepts: a name, a dtype, a shape with unknown dimensions.
 
+A name may end in TensorFlow's ``:0``, which its users write or leave out. It is left out where
+that leaves every tensor a name of its own; two tensors never share one.
+"""
+
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["DTYPES", "TensorSpec"]
+__all__ = ["DTYPES", "TensorSpec", "bare", "find_name", "plain_names"]
 
 DTYPES = frozenset(
     [
@@ -47,3 +52,29 @@ class TensorSpec:
         for size in self.shape or ():
             if size is not None and size < 0:
                 raise ValueError(f"negative dimension in {self.shape}; use None for unknown")
+
+
+def bare(name: str) -> str:
+    """Return a tensor's name without ``:0``."""
+    return name.removesuffix(":0")
+
+
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each name without ``:0``, or as it is where another tensor is called so.
+
+    >>> plain_names(["x:0", "y:0", "y"])
+    {'x:0': 'x', 'y:0': 'y:0', 'y': 'y'}
+    """
+    taken = set(names := list(names))
+    return {name: name if bare(name) in taken else bare(name) for name in names}
+
+
+def find_name(name: str, known: Collection[str]) -> str | None:
+    """Return which of the known names is meant: the same one, or else the one without ``:0``.
+
+    >>> find_name("y:0", ["y"]), find_name("y:0", ["y", "y:0"]), find_name("z", ["y"])
+    ('y', 'y:0', None)
+    """
+    if name in known:
+        return name
+    return bare(name) if bare(name) in known else None
