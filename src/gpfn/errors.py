@@ -168,10 +168,17 @@ class BackendTimeout(BackendError):
 
 
 class RefusedByModel(BackendError):
-    """The model server answered with an error; ``detail`` is its message."""
+    """The model server answered with an error; ``detail`` is its message.
+
+    ``code`` is its HTTP status, 0 when it answered 200 with an error inside.
+    """
 
     type = "backend-refused"
     title = "Refused by the model server"
+
+    def __init__(self, detail: str, *, field: str | None = None, code: int = 0) -> None:
+        super().__init__(detail, field=field)
+        self.code = code
 
 
 class BrokenReply(BackendError):

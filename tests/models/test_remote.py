@@ -21,7 +21,11 @@ from gpfn.errors import (
     ModelFailed,
     RefusedByModel,
 )
+from gpfn.function import Function
 from gpfn.graphpipe import InferResponse, encode_response
+from gpfn.graphpipe.encode import encode_metadata
+from gpfn.graphpipe.messages import IOMetadata, MetadataResponse
+from gpfn.message import Message
 from gpfn.models import Model, open_model, remote, warm_up
 from gpfn.serving import Server, ServerSettings, Service
 from gpfn.tensors.spec import TensorSpec
@@ -209,11 +213,154 @@ class Liar:
 
 
 def test_another_shape_than_promised() -> None:
-    with (
-        serving(Liar()) as (_, model, _),
-        pytest.raises(BrokenReply, match="differs from its metadata: y: exp"),
-    ):
-        model({"x": np.zeros((1, 2), np.float32)})
+    with serving(Liar()) as (_, model, _):
+        with pytest.raises(BrokenReply, match="differs from its metadata: y: exp"):
+            model({"x": np.zeros((1, 2), np.float32)})
+        # it takes what its metadata rule out: then they say nothing of its outputs either
+        assert model({"x": np.zeros((1, 2, 3), np.float32)})["y"].shape == (3, 3)
+
+
+class GoServe:
+    """As graphpipe-go's Serve: each end is told as the tensor of its shape, names are its own.
+
+    It takes names of its own or none, and gives all outputs whatever is asked for.
+    """
+
+    name, backend = "SimpleModel", "python"
+
+    def __init__(self, takes: int = 1, gives: int = 1) -> None:
+        self.inputs = tuple(TensorSpec("int64", (3,), f"input{i}") for i in range(takes))
+        self.outputs = tuple(TensorSpec("int64", (2,), f"output{i}") for i in range(gives))
+        self.seen: list[np.ndarray] = []
+
+    def __call__(self, inputs: dict[str, np.ndarray], **_: object) -> dict[str, np.ndarray]:
+        for name, array in inputs.items():
+            if not name.startswith("input"):
+                raise InvalidTensor(f"Unexpected input for '{name}' was sent")
+            if array.ndim != 3 or array.dtype != np.float32:
+                raise InvalidTensor(f"{name} doesn't have shape [-1 20 1]")
+        self.seen = [inputs[spec.name] for spec in self.inputs]
+        given = {spec.name: self.seen[0] + index for index, spec in enumerate(self.outputs)}
+        return given | {"forecast": self.seen[0] * 2}
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_server_that_tells_wrong_shapes_and_types_gets_what_was_given(zeros: bool) -> None:
+    windows = np.zeros((1, 20, 1), np.float32) if zeros else np.full((3, 1, 2), 0.5, np.float32)
+    there = GoServe()
+    with serving(there) as (_, model, _):
+        assert (model.inputs, model.outputs) == ((), ())
+        for name in ("input0", "series", "input0:0"):
+            given = model({name: windows})
+            assert_array_equal(given["output0"], windows)
+            assert given["output0"].dtype == np.float32
+            assert there.seen[0].dtype == np.float32
+        assert_array_equal(model({"x": windows}, outputs=["forecast"])["forecast"], windows * 2)
+        with pytest.raises(RefusedByModel, match="doesn't have shape"):
+            model({"input0": np.zeros(3, np.int64)})
+
+
+def test_a_function_in_front_of_such_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(GoServe()) as (url, _, _):
+        monkeypatch.setenv("GP_SERVER_URL", url)
+        forecast = Function(
+            model=("env:GP_SERVER_URL", "forecast.tflite"),
+            inputs={"series": TensorSpec("float32", (None, None, 1))},
+            output="forecast",
+        )
+        reply = forecast.answer(Message(b"[[[1.5],[2.5]]]", "application/json"))
+        assert (reply.status, reply.message.body) == (200, b"[[[3.0],[5.0]]]")
+
+
+def test_several_arrays_of_unknown_names_go_by_their_order() -> None:
+    a, b = np.zeros((1, 1, 1), np.float32), np.ones((1, 1, 1), np.float32)
+    there = GoServe(takes=2, gives=2)
+    with serving(there) as (_, model, _):
+        assert list(model({"a": a, "b": b})) == ["output0", "output1"]
+        assert [float(array.item()) for array in there.seen] == [0.0, 1.0]
+        model({"input1": b, "input0": a})
+        assert [float(array.item()) for array in there.seen] == [0.0, 1.0]
+        with pytest.raises(InvalidTensor, match="unknown input; the model server takes") as caught:
+            model({"input0": a, "b": b})
+        assert caught.value.field == "b"
+
+
+def test_a_server_that_gives_all_outputs_is_asked_for_one() -> None:
+    both = InferResponse((np.zeros(1, np.float32), np.ones(1, np.float32)))
+    ends = (IOMetadata("output0", shape=(1,)), IOMetadata("y", shape=(1,)))
+    told = MetadataResponse(inputs=(IOMetadata("input"), IOMetadata("other")), outputs=ends)
+
+    def script(connection: socket.socket) -> None:
+        while asked := connection.recv(65536):
+            reply = encode_response(both) if b"input" in asked else encode_metadata(told)
+            body = b"".join(reply)
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+
+    with answering(script) as url, closing(open_model(url)) as model:
+        assert model({"input": np.zeros(1)}, outputs=["y"])["y"].tolist() == [1.0]
+        with pytest.raises(BrokenReply, match="2 outputs came, 1 were asked for"):
+            model({"input": np.zeros(1)}, outputs=["z"])
+
+
+def test_a_hint_gives_a_number_its_width_and_nothing_else() -> None:
+    seen: list[np.ndarray] = []
+
+    class Told:
+        name, backend = "told", "python"
+        inputs = (TensorSpec("float32", (None,), "x"), TensorSpec("int32", (2,), "n"))
+        outputs = (TensorSpec("float32", None, "y"),)
+
+        def __call__(self, inputs: dict[str, np.ndarray], **_: object) -> dict[str, np.ndarray]:
+            seen[:] = inputs["x"], inputs["n"]
+            return {"y": np.zeros(1, np.float32)}
+
+        def close(self) -> None:
+            pass
+
+    with serving(Told()) as (_, model, _):
+        for x, n, dtypes in (
+            (np.zeros(2), np.zeros(2, np.int64), ["float32", "int32"]),
+            (np.zeros(2, np.int64), np.zeros(3, np.int64), ["float32", "int64"]),
+            (np.array([0.1]), np.zeros(2), ["float64", "float64"]),
+            (np.zeros((2, 2)), np.array([0, 1 << 40]), ["float64", "int64"]),
+        ):
+            model({"x": x, "n": n})
+            assert [array.dtype.name for array in seen] == dtypes
+            assert_array_equal(seen[0], x)
+            assert_array_equal(seen[1], n)
+
+
+class Twins:
+    """Names that differ by ``:0`` alone, and an input called as an output."""
+
+    name, backend = "twins", "python"
+    inputs = (TensorSpec("float32", (1,), "x:0"), TensorSpec("float32", (1,), "x"))
+    outputs = (TensorSpec("float32", (1,), "y:0"), TensorSpec("float32", (1,), "y"))
+    outputs += (TensorSpec("float32", (1,), "z:0"),)
+
+    def __call__(self, inputs: dict[str, np.ndarray], **_: object) -> dict[str, np.ndarray]:
+        return {"y:0": inputs["x:0"], "y": inputs["x"], "z:0": inputs["x"] * 10}
+
+    def close(self) -> None:
+        pass
+
+
+def test_names_that_differ_by_their_ending_alone_are_two() -> None:
+    with serving(Twins()) as (_, model, _):
+        given = model({"x": np.array([1], np.float32), "x:0": np.array([2], np.float32)})
+        assert {name: array.tolist() for name, array in given.items()} == {
+            "y:0": [2.0], "y": [1.0], "z": [10.0]
+        }  # fmt: skip
+        assert [spec.name for spec in model.inputs] == ["x:0", "x"]
+        asked = {"x": np.array([1], np.float32), "x:0": np.array([2], np.float32)}
+        given = model(asked, outputs=["y", "z:0", "y:0"])
+        assert [(name, array.item()) for name, array in given.items()] == [
+            ("y", 1.0), ("z", 10.0), ("y:0", 2.0)
+        ]  # fmt: skip
 
 
 def test_credentials_are_never_shown() -> None:

@@ -124,6 +124,7 @@ class Client:
         output_names: Sequence[str] = (),
         config: str = "",
         deadline: Deadline = NEVER,
+        exact: bool = True,
     ) -> tuple[_Array, ...]:
         """Return the model's outputs, in the order of ``output_names``.
 
@@ -134,6 +135,7 @@ class Client:
             output_names: The server's default outputs when empty.
             config: A text for the model; most ignore it.
             deadline: After it the answer is of no use.
+            exact: Whether another number of outputs than asked for is a broken reply.
 
         The arrays that come back are read-only views into the reply.
 
@@ -150,7 +152,7 @@ class Client:
         response = self._response(self._ask(request, deadline))
         if response.errors:
             raise RefusedByModel(f"{self._url}: {_words(response.errors)}")
-        if output_names and len(response.tensors) != len(output_names):
+        if exact and output_names and len(response.tensors) != len(output_names):
             raise BrokenReply(
                 f"{self._url}: {len(response.tensors)} outputs came,"
                 f" {len(output_names)} were asked for"
@@ -216,7 +218,8 @@ class Client:
             errors = ()
         words = _words(errors) or _printable(bytes(reply.body[:4000]).decode(errors="replace"))
         return RefusedByModel(
-            f"{self._url}: {words} ({status})" if words else f"{self._url}: {status}"
+            f"{self._url}: {words} ({status})" if words else f"{self._url}: {status}",
+            code=reply.status,
         )
 
 

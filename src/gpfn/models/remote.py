@@ -1,16 +1,24 @@
 """A model behind a GraphPipe server, called like one in this process."""
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import BrokenReply, InvalidTensor, ModelFailed, RefusedByModel
+from gpfn.errors import (
+    BackendError,
+    BrokenReply,
+    DeadlineExceeded,
+    InvalidTensor,
+    ModelFailed,
+    RefusedByModel,
+)
 from gpfn.graphpipe.client import REPLY_LIMITS, Client
 from gpfn.graphpipe.messages import IOMetadata
 from gpfn.limits import Limits
-from gpfn.models.signature import Array, bare, shape_spec
-from gpfn.tensors.cast import cast_to, plain_array
+from gpfn.models.signature import Array, bare, find_name, plain_names, shape_spec
+from gpfn.tensors.cast import cast_to
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["RemoteModel"]
@@ -19,27 +27,35 @@ _METADATA_SECONDS = 5.0
 """How long the server may take to send its metadata."""
 _METADATA_KEPT_SECONDS = 60.0
 """How long its metadata are used before they are asked for again: the model may change."""
+_SERVER_ERROR = 500
+_GO_NAME = re.compile(r"(input|output)\d+")
 
 
 class _Description(NamedTuple):
-    """The server's metadata: specs by name without ``:0``, and the names as the server has them."""
+    """The server's metadata, by name without ``:0``: specs, and the names as the server has them.
+
+    An input or output whose type is not told has a name only.
+    """
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
-    spelled: dict[str, str]
+    input_names: dict[str, str]
+    output_names: dict[str, str]
 
 
-_UNKNOWN = _Description({}, {}, {})
+_UNKNOWN = _Description({}, {}, {}, {})
 
 
 class RemoteModel:
     """A GraphPipe server; see `gpfn.models.Model`. Outputs are read-only.
 
     The server's metadata are asked for when they are first needed, not when this is made:
-    a function may start before its model server. Without metadata nothing is checked here,
-    and names are sent as they come. A server may list every tensor of its graph, as
-    graphpipe-tf does: so the server decides whether inputs are missing, and a single array
-    under an unknown name is sent as its default input.
+    a function may start before its model server. They are a hint: graphpipe-go's Serve tells
+    a wrong shape and type, graphpipe-tf lists every tensor of its graph, and others say
+    nothing. So arrays are sent as they are given, but that a number gets the width that the
+    hint has when it fits in all else, and the server judges them. Where it refuses, and the
+    hint says why, that is the error. Arrays of which no name is known to the server are sent
+    without names, in their order.
     """
 
     backend = "graphpipe"
@@ -81,38 +97,74 @@ class RemoteModel:
         if self._closed:
             raise ModelFailed(f"{self.name} is closed")
         deadline.check("inference")
-        known, fitted = self._fitted(inputs, deadline)
+        known = self._described(deadline)
+        try:
+            return self._infer(inputs, outputs, known, deadline)
+        except RefusedByModel as error:
+            fresh = self._asked_again(known, deadline)
+            if fresh == known:
+                _blame_caller(error, inputs, known)
+                raise
+        try:
+            return self._infer(inputs, outputs, fresh, deadline)
+        except RefusedByModel as error:
+            _blame_caller(error, inputs, fresh)
+            raise
+
+    def _infer(
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        known: _Description,
+        deadline: Deadline,
+    ) -> dict[str, Array]:
         wanted = tuple(outputs) or self._output_names
+        shown = [find_name(name, known.output_names) or bare(name) for name in wanted]
+        arrays, as_told = _hinted(inputs, known)
         tensors = self._client.infer(
-            self._spelled(fitted, known),
-            output_names=[known.spelled.get(bare(name), name) for name in wanted],
+            self._named(arrays, known),
+            output_names=[
+                known.output_names.get(name, given)
+                for name, given in zip(shown, wanted, strict=True)
+            ],
             deadline=deadline,
+            exact=False,
         )
-        names = [bare(name) for name in wanted] or _default_names(known, len(tensors))
-        return {
-            name: self._checked(name, array, known)
-            for name, array in zip(names, tensors, strict=True)
-        }
+        came = self._by_name(shown, tensors, known)
+        # what takes inputs that its metadata rule out is not held to them in its outputs
+        return self._checked(came, known) if as_told else came
+
+    def _by_name(
+        self, shown: Sequence[str], tensors: Sequence[Array], known: _Description
+    ) -> dict[str, Array]:
+        if not shown:
+            return dict(zip(_default_names(known, len(tensors)), tensors, strict=True))
+        came = dict(zip(shown, tensors, strict=False))
+        if len(tensors) != len(shown):  # graphpipe-go's Serve gives all, whatever is asked for
+            if len(tensors) != len(known.output_names) or not {*shown} <= {*known.output_names}:
+                raise BrokenReply(
+                    f"{self.name}: {len(tensors)} outputs came, {len(shown)} were asked for"
+                )
+            came = dict(zip(known.output_names, tensors, strict=True))
+        return {name: came[name] for name in shown}
+
+    def _checked(self, came: dict[str, Array], known: _Description) -> dict[str, Array]:
+        try:
+            return {
+                name: cast_to(array, known.outputs[name], path=name)
+                if name in known.outputs
+                else array
+                for name, array in came.items()
+            }
+        except InvalidTensor as error:
+            raise BrokenReply(
+                f"{self.name} gave an output that differs from its metadata: {error}"
+            ) from error
 
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
         self._client.close()
-
-    def _fitted(
-        self, inputs: Mapping[str, Array], deadline: Deadline
-    ) -> tuple[_Description, dict[str, Array]]:
-        """Check inputs against the metadata, which are fetched again before a refusal."""
-        asked_now = self._expires.expired()
-        known = self._described(deadline)
-        try:
-            return known, _fit_all(inputs, known)
-        except InvalidTensor:
-            if asked_now:
-                raise
-            self._expires = Deadline(0.0)
-            known = self._described(deadline)
-            return known, _fit_all(inputs, known)
 
     def _described(self, deadline: Deadline) -> _Description:
         with self._lock:
@@ -121,65 +173,117 @@ class RemoteModel:
                 self._expires = Deadline.after(_METADATA_KEPT_SECONDS)
             return self._description
 
+    def _asked_again(self, known: _Description, deadline: Deadline) -> _Description:
+        """Return the metadata of now, after a refusal: it may be another model."""
+        self._expires = Deadline(0.0)
+        try:
+            return self._described(deadline)
+        except (BackendError, DeadlineExceeded):
+            return known
+
     def _ask(self, deadline: Deadline) -> _Description:
         try:
             metadata = self._client.metadata(deadline=deadline)
         except (RefusedByModel, BrokenReply):
             return _UNKNOWN  # a server without metadata may infer all the same
-        spelled = {bare(end.name): end.name for end in (*metadata.inputs, *metadata.outputs)}
-        return _Description(_specs(metadata.inputs), _specs(metadata.outputs), spelled)
+        takes, gives = metadata.inputs, metadata.outputs
+        return _Description(_specs(takes), _specs(gives), _given_names(takes), _given_names(gives))
 
-    def _spelled(
-        self, fitted: dict[str, Array], known: _Description
+    def _named(
+        self, arrays: dict[str, Array], known: _Description
     ) -> dict[str, Array] | tuple[Array, ...]:
-        if len(fitted) == 1 == len(self._input_names):
-            return {self._input_names[0]: next(iter(fitted.values()))}
-        if len(fitted) == 1 and bare(next(iter(fitted))) not in known.inputs:
-            return tuple(fitted.values())
-        return {known.spelled.get(bare(name), name): array for name, array in fitted.items()}
-
-    def _checked(self, name: str, array: Array, known: _Description) -> Array:
-        spec = known.outputs.get(name)
-        if spec is None:
-            return array
-        try:
-            return cast_to(array, spec, path=name)
-        except InvalidTensor as error:
-            raise BrokenReply(
-                f"{self.name} gave an output that differs from its metadata: {error}"
-            ) from error
+        """Return the arrays under the server's names, or without names when it knows none."""
+        found = {name: find_name(name, known.input_names) for name in arrays}
+        if not any(found.values()):
+            if len(arrays) == len(self._input_names):
+                return dict(zip(self._input_names, arrays.values(), strict=True))
+            if len(arrays) in (1, len(known.input_names)):
+                return tuple(arrays.values())
+        return {
+            known.input_names[found[name] or ""] if found[name] else name: array
+            for name, array in arrays.items()
+        }
 
 
-def _fit_all(inputs: Mapping[str, Array], known: _Description) -> dict[str, Array]:
-    fitted = {}
+def _hinted(inputs: Mapping[str, Array], known: _Description) -> tuple[dict[str, Array], bool]:
+    """Return the arrays, and whether each is as the metadata say.
+
+    A number gets the width that they have, where it fits in all else.
+    """
+    hinted, as_told = {}, True
+    for name, given in inputs.items():
+        array, spec = np.asarray(given), _spec_of(name, len(inputs), known)
+        if spec:
+            try:
+                fitted = cast_to(array, spec, path=name)
+            except InvalidTensor:
+                as_told = False
+            else:
+                # floats that happen to be whole are no integers
+                wrong_kind = array.dtype.kind == "f" and fitted.dtype.kind != "f"
+                array, as_told = (array, False) if wrong_kind else (fitted, as_told)
+        hinted[name] = array
+    return hinted, as_told
+
+
+def _spec_of(name: str, count: int, known: _Description) -> TensorSpec | None:
+    match = find_name(name, known.inputs)
+    if match:
+        return known.inputs[match]
+    return next(iter(known.inputs.values())) if count == 1 == len(known.inputs) else None
+
+
+def _blame_caller(error: RefusedByModel, inputs: Mapping[str, Array], known: _Description) -> None:
+    """Raise InvalidTensor when the metadata say as well that an input is wrong."""
+    if error.code >= _SERVER_ERROR:
+        return
     for name, array in inputs.items():
-        spec = known.inputs.get(bare(name))
-        if spec is None and len(inputs) == 1 == len(known.inputs):
-            spec = next(iter(known.inputs.values()))
-        elif spec is None and known.inputs and len(inputs) > 1:
-            takes = ", ".join(list(known.inputs)[:8])
-            raise InvalidTensor(f"unknown input; the model server takes {takes}", field=name)
-        plain = plain_array(array, name)
-        fitted[name] = cast_to(plain, spec, path=name) if spec else plain
-    return fitted
+        spec = _spec_of(name, len(inputs), known)
+        known_name = len(inputs) == 1 or find_name(name, known.input_names) is not None
+        if known.input_names and not known_name:
+            takes = ", ".join(list(known.input_names)[:8])
+            told = f"unknown input; the model server takes {takes} ({error.detail})"
+            raise InvalidTensor(told, field=name) from error
+        if spec is not None:
+            try:
+                cast_to(np.asarray(array), spec, path=name)
+            except InvalidTensor as misfit:
+                told = f"{misfit.detail} ({error.detail})"
+                raise InvalidTensor(told, field=misfit.field) from error
+
+
+def _given_names(ends: Sequence[IOMetadata]) -> dict[str, str]:
+    return {shown: name for name, shown in plain_names(end.name for end in ends).items()}
 
 
 def _specs(ends: Sequence[IOMetadata]) -> dict[str, TensorSpec]:
     """Return specs by name. An empty shape means unknown: servers send it for both."""
+    if all(_is_shape_of_go(end) for end in ends):
+        return {}
+    shown = plain_names(end.name for end in ends)
     return {
-        bare(end.name): TensorSpec(end.type.dtype, shape_spec(end.shape) or None, bare(end.name))
+        shown[end.name]: TensorSpec(end.type.dtype, shape_spec(end.shape) or None, shown[end.name])
         for end in ends
         if end.type.dtype
     }
 
 
+def _is_shape_of_go(end: IOMetadata) -> bool:
+    """Say whether it is how graphpipe-go's Serve tells an input: as a tensor of its shape."""
+    return (
+        _GO_NAME.fullmatch(end.name) is not None
+        and end.type.dtype == "int64"
+        and len(end.shape) == 1
+        and end.shape[0] >= 0
+    )
+
+
 def _chosen(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    if not names:
-        return tuple(specs.values())
-    return tuple(specs[bare(name)] for name in names if bare(name) in specs)
+    found = [find_name(name, specs) for name in names]
+    return tuple(specs[name] for name in found if name) if names else tuple(specs.values())
 
 
 def _default_names(known: _Description, count: int) -> list[str]:
-    if count == len(known.outputs):
-        return list(known.outputs)
+    if count == len(known.output_names):
+        return list(known.output_names)
     return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
