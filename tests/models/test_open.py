@@ -124,3 +124,18 @@ def test_opening_loads_one_backend_only(made: Path) -> None:
     heavy = {"ai_edge_litert", "onnxruntime", "tensorflow", "requests", "onnx"}
     code = f"from gpfn.models import open_model; open_model({str(made / 'order.tflite')!r})"
     assert loaded_after(code) & heavy == {"ai_edge_litert"}
+
+
+@pytest.mark.parametrize("option", ["inputs", "outputs"])
+def test_names_are_refused_where_they_would_be_ignored(option: str) -> None:
+    with pytest.raises(SetupError, match=f"takes no names of {option}") as caught:
+        open_model("numpy:tanh", **{option: ["y"]})
+    assert caught.value.field == option
+
+
+@pytest.mark.parametrize("name", ["order.tflite", "order", "order.pb", "order.onnx"])
+@pytest.mark.parametrize("option", ["inputs", "outputs"])
+def test_names_that_a_model_does_not_have_are_refused(made: Path, name: str, option: str) -> None:
+    with pytest.raises(SetupError) as caught:
+        open_model(made / name, **{option: ["wrong"]})
+    assert caught.value.field == option

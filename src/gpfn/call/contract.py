@@ -77,12 +77,14 @@ class Opened(NamedTuple):
 
     Empty without a model; never with the user, password or query of an address.
     ``loaded_bytes`` is resident memory between loading and warm-up, where the runner asks.
+    ``warmup_failure`` is why the first call, on zeros, failed: that stops nothing.
     """
 
     load_seconds: float = 0.0
     warmup_seconds: float = 0.0
     uri: str = ""
     loaded_bytes: int = 0
+    warmup_failure: str = ""
 
 
 class Contract:

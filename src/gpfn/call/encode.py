@@ -138,8 +138,9 @@ def _encode_json(value: object, nonfinite: str) -> ResultBody:
         data = orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:
         kind = type(value).__name__
-        raise GpfnError(f"the function returned a {kind} that is not JSON: {error}") from None
-    place = _nonfinite_place(value) if b"null" in data else None
+        detail = f"the function returned a {kind} that is not JSON: {error}"
+        raise GpfnError(detail, field=_place_of(value, _is_bytes)) from None
+    place = _place_of(value, _is_nonfinite) if b"null" in data else None
     if place is None:
         return ResultBody(data, JSON, valid_json=True)
     if nonfinite == "refuse":
@@ -148,25 +149,40 @@ def _encode_json(value: object, nonfinite: str) -> ResultBody:
 
 
 def _plain(value: object) -> object:
-    """Give orjson what it can write instead of an array it cannot: strided, of another order."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    """Give orjson what it can write instead of an array it cannot: strided, of other order, text.
+
+    Strings in arrays are bytes; they are written as in tensors of strings.
+    """
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    if getattr(value, "dtype", None) is not None and value.dtype.kind in "OS":  # type: ignore[attr-defined]
+        from gpfn.tensors.codec import text_or_base64
+
+        return text_or_base64(value.tolist())
+    return value.tolist()
 
 
-def _nonfinite_place(value: object, place: str = "result") -> str | None:
-    """Return the path of the first number that is NaN or infinite."""
-    if isinstance(value, float):
-        return place if value - value != 0 else None  # only of NaN and infinities
+def _is_nonfinite(value: object) -> bool:
+    return isinstance(value, float) and value - value != 0  # only of NaN and infinities
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes | bytearray | memoryview)
+
+
+def _place_of(value: object, wrong: Callable[[object], bool], place: str = "result") -> str | None:
+    """Return the path of the first value that is ``wrong``."""
+    if wrong(value):
+        return place
     if hasattr(value, "tolist"):
-        return _nonfinite_place(value.tolist(), place)
+        return _place_of(value.tolist(), wrong, place)
     if isinstance(value, Mapping):
         items = [(f"{place}.{name}", item) for name, item in value.items()]
     elif isinstance(value, list | tuple):
         items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
     else:
         return None
-    found = (_nonfinite_place(item, where) for where, item in items)
+    found = (_place_of(item, wrong, where) for where, item in items)
     return next((where for where in found if where is not None), None)
 
 

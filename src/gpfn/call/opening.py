@@ -120,6 +120,8 @@ class Opening:
                 self._log.failure(error)
             return
         self.opened, self.failure = opened, None
+        if opened.warmup_failure:
+            self._log.warning(f"not warmed up: {opened.warmup_failure}")
         seconds = dict(self._start)
         if opened.uri:
             seconds |= {"load": opened.load_seconds, "warm-up": opened.warmup_seconds}

@@ -181,7 +181,7 @@ class Function(Answering):
                 self.candidates, self.folder, self.threads, self.limits
             )
             if self.handler is None:
-                fed_by = match_inputs([spec.name for spec in self.declared], self.model)
+                fed_by = match_inputs(self.declared, self.model, checked=self.before is None)
                 predict = predictor(self.model, fed_by, self.output)
         warmed = preload(self.takes, self._on_open, self.model)
         self._contract = self._agree(predict)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gpfn.deadline import Deadline
     from gpfn.models.model import Model
+    from gpfn.tensors.spec import TensorSpec
 
     Threads = int | Literal["auto"]
 
@@ -103,11 +104,11 @@ def open_and_warm(
     numpy count. One that is there already costs no time. Raises SetupError or BackendError.
     """
     began = time.perf_counter()
-    from gpfn.models.cache import default_cache
+    from gpfn.models.cache import WarmUp, default_cache
     from gpfn.models.open import open_model
 
     uri = find_model(candidates, folder)
-    loaded_at, loaded_bytes = 0.0, 0
+    loaded_at, loaded_bytes, warmth = 0.0, 0, WarmUp()
 
     def opener() -> Model:
         nonlocal loaded_at, loaded_bytes
@@ -116,11 +117,17 @@ def open_and_warm(
         loaded_bytes = 0 if Stages.probe is None else Stages.probe()
         return model
 
-    model = default_cache().get(uri if threads == 1 else f"{uri} threads={threads}", opener)
+    def warmed(told: WarmUp) -> None:
+        nonlocal warmth
+        warmth = told
+
+    name = uri if threads == 1 else f"{uri} threads={threads}"
+    model = default_cache().get(name, opener, warmed=warmed)
     if not loaded_at:
         return model, Opened(uri=_shown(uri))
     warmup_seconds = time.perf_counter() - loaded_at
-    return model, Opened(loaded_at - began, warmup_seconds, _shown(uri), loaded_bytes)
+    failure = "" if warmth.error is None else f"{type(warmth.error).__name__}: {warmth.error}"
+    return model, Opened(loaded_at - began, warmup_seconds, _shown(uri), loaded_bytes, failure)
 
 
 def _shown(uri: str) -> str:
@@ -155,39 +162,110 @@ def preload(
     return time.perf_counter() - began
 
 
-def match_inputs(declared: Sequence[str], model: Model) -> dict[str, str]:
+def match_inputs(
+    declared: Sequence[str] | Sequence[TensorSpec], model: Model, *, checked: bool = True
+) -> dict[str, str]:
     """Return which declared input feeds which input of the model: by name, else by order.
 
     A remote model is not asked: a function may start before its model server, and with
-    names that the server does not know it does what it can. Raises SetupError when the
-    numbers differ.
+    names that the server does not know it does what it can. Specs that are ``checked``, because
+    nothing comes between them and the model, have to agree with its own in rank, fixed sizes
+    and kind. Raises SetupError when the numbers differ, when some names are the model's and
+    others are not, and when specs disagree.
     """
-    if declared and model.backend == "graphpipe":
-        return {name: name for name in declared}
-    names = [spec.name for spec in model.inputs]
-    if not names:  # a Python function that declares nothing
-        return {name: name for name in declared}
-    if not declared or set(declared) == set(names):
-        return {name: name for name in names}
-    if len(declared) != len(names):
+    specs = {each if isinstance(each, str) else each.name: each for each in declared}
+    if specs and model.backend == "graphpipe":
+        return {name: name for name in specs}
+    known = {spec.name: spec for spec in model.inputs}
+    if not known:  # a Python function that declares nothing
+        return _by_parameters(list(specs), model)
+    if not specs or specs.keys() == known.keys():
+        fed_by = {name: name for name in known}
+    elif len(specs) != len(known) or not specs.keys().isdisjoint(known):
         raise SetupError(
-            f"the function declares {', '.join(declared)}, but {model.name} takes"
-            f" {', '.join(names)}",
+            f"the function declares {', '.join(specs)}, but {model.name} takes {', '.join(known)}",
             field="inputs",
         )
-    return dict(zip(declared, names, strict=True))
+    else:
+        fed_by = dict(zip(specs, known, strict=True))
+    for name, each in specs.items():
+        if checked and not isinstance(each, str):
+            _check_agreement(name, each, known[fed_by[name]])
+    return fed_by
+
+
+def _by_parameters(names: Sequence[str], model: Model) -> dict[str, str]:
+    """Return which parameter of a plain function each name feeds: its own, else by order."""
+    names_for = getattr(model, "names_for", None)
+    parameters = names_for(len(names)) if names_for else ()
+    numbered = any(each.startswith("input_") for each in parameters)  # it takes any names
+    if numbered or len(parameters) != len(names) or not {*parameters}.isdisjoint(names):
+        return {name: name for name in names}
+    return dict(zip(names, parameters, strict=True))
+
+
+def _check_agreement(name: str, declared: TensorSpec, taken: TensorSpec) -> None:
+    """Raise SetupError unless some array fits both: every call would be refused."""
+    odd = ("string", "bool")
+    agree = declared.dtype == taken.dtype or not {declared.dtype, taken.dtype}.intersection(odd)
+    if {declared.dtype, taken.dtype} == {"bool", "uint8"}:
+        agree = True
+    if declared.shape is not None and taken.shape is not None:
+        agree = agree and len(declared.shape) == len(taken.shape)
+        pairs = zip(declared.shape, taken.shape, strict=False)
+        agree = agree and all(None in pair or pair[0] == pair[1] for pair in pairs)
+    if not agree:
+        raise SetupError(
+            f"the function declares {declared}, but the model takes {taken}",
+            field=f"inputs.{name}",
+        )
 
 
 def predictor(
     model: Model, fed_by: Mapping[str, str], output: str | None
 ) -> Callable[[object, Deadline], object]:
-    """Return what asks the model for ``output`` (for all of them when None)."""
-    outputs = () if output is None else (output,)
+    """Return what asks the model for ``output`` (for all of them when None).
+
+    Strings come as text where they are UTF-8, as bytes where not. Raises SetupError when the
+    model is known to have no such output.
+    """
+    from gpfn.models.signature import find_name, reason, text_where_utf8
+
+    ends = [spec.name for spec in model.outputs] if model.backend != "graphpipe" else []
+    outputs = (output,) if output is not None and (ends or model.backend == "graphpipe") else ()
+    if output is not None and ends and find_name(output, ends) is None:
+        gives = getattr(model, "gives", None)
+        if gives is None or not gives(output):
+            told = f"{model.name} gives {', '.join(ends)}, not {output}"
+            raise SetupError(reason(output, getattr(model, "left_out", {})) or told, field="output")
+
+    is_told = bool(fed_by) and (model.backend == "graphpipe" or bool(model.inputs))
 
     def predict(value: object, deadline: Deadline) -> object:
-        return model(feed(value, fed_by), outputs=outputs, deadline=deadline)
+        fed = feed(value, fed_by) if is_told else _passed(value, fed_by, model)
+        results = model(fed, outputs=outputs, deadline=deadline)
+        if output is not None and not outputs:  # of a plain function, known only now
+            found = find_name(output, results)
+            if found is None:
+                told = f"{model.name} gives {', '.join(results)}, not {output}"
+                raise SetupError(told, field="output")
+            results = {found: results[found]}
+        for array in results.values():
+            if array.dtype.kind in "OS":
+                return {name: text_where_utf8(array) for name, array in results.items()}
+        return results
 
     return predict
+
+
+def _passed(value: object, fed_by: Mapping[str, str], model: Model) -> dict[str, np.ndarray]:
+    """Return what a model that declares no inputs is called with: arrays without names by order."""
+    if not isinstance(value, Mapping):
+        values = value if isinstance(value, list | tuple) else (value,)
+        names_for = getattr(model, "names_for", None)
+        numbered = (f"input_{index}" for index in range(len(values)))
+        value = dict(zip(names_for(len(values)) if names_for else numbered, values, strict=True))
+    return {fed_by.get(name, name): array for name, array in value.items()}
 
 
 def feed(value: object, inputs: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -84,15 +84,22 @@ class ModelCache:
         self._counters = Counters()
 
     def get(
-        self, name: str, opener: _Opener, *, deadline: Deadline = NEVER, watch: str = ""
+        self,
+        name: str,
+        opener: _Opener,
+        *,
+        deadline: Deadline = NEVER,
+        watch: str = "",
+        warmed: Callable[[WarmUp], object] = lambda _: None,
     ) -> Model:
         """Return the model ``name``, opened and warmed up. The cache never closes it.
 
+        ``warmed`` is told how the first call went, if this is who opens it.
         One caller opens it and the others wait, until their ``deadline``. With ``watch``,
         a model's file or folder, it is opened anew when any of its files has changed. Raises
         what ``opener`` raises, to all who waited; the next call tries again.
         """
-        return self._model(name, self._enter(name, opener, deadline, watch))
+        return self._model(name, self._enter(name, opener, deadline, watch, warmed))
 
     @contextmanager
     def use(
@@ -129,7 +136,14 @@ class ModelCache:
             raise entry.error or RuntimeError(f"{name} is neither open nor failed")
         return entry.model
 
-    def _enter(self, name: str, opener: _Opener, deadline: Deadline, watch: str) -> _Entry:
+    def _enter(
+        self,
+        name: str,
+        opener: _Opener,
+        deadline: Deadline,
+        watch: str,
+        warmed: Callable[[WarmUp], object] = lambda _: None,
+    ) -> _Entry:
         """Return the entry, ready and with one user more; open it if it is new."""
         stamp = _stamp(watch) if watch else None
         with self._lock:
@@ -144,18 +158,21 @@ class ModelCache:
             self._add(misses=int(mine), hits=int(not mine))
         _close(unused)
         if mine:
-            self._open(name, entry, opener)
+            self._open(name, entry, opener, warmed)
         elif not entry.ready.wait(None if deadline is NEVER else deadline.remaining()):
             self._leave(entry)
             raise DeadlineExceeded(f"the model {name} was still being opened")
         return entry
 
-    def _open(self, name: str, entry: _Entry, opener: _Opener) -> None:
+    def _open(
+        self, name: str, entry: _Entry, opener: _Opener, warmed: Callable[[WarmUp], object]
+    ) -> None:
         start = time.perf_counter()
         try:
             model = opener()
             loaded = time.perf_counter() - start
             warm = warm_up(model)
+            warmed(warm)
         except BaseException as error:
             entry.error = error
             with self._lock:

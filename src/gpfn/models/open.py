@@ -60,6 +60,9 @@ def open_model(
         _check_hash(target, digest)
     if signature and "signature" not in backend.options:
         raise SetupError(f"{backend.title} has no signatures: {target}", field="signature")
+    for option, names in (("inputs", inputs), ("outputs", outputs)):
+        if names and option not in backend.options:
+            raise SetupError(f"{backend.title} takes no names of {option}: {target}", field=option)
     options = {
         "threads": count,
         "inputs": inputs,

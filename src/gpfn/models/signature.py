@@ -22,6 +22,7 @@ __all__ = [
     "reason",
     "selected",
     "shape_spec",
+    "text_where_utf8",
     "unusable",
 ]
 
@@ -103,6 +104,25 @@ def _renamed(inputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> dict[s
         if name not in renamed:
             raise InvalidTensor(f"missing input; the model takes {_listed(known)}", field=name)
     return renamed
+
+
+def text_where_utf8(array: Array) -> Array:
+    """Return an array of strings with ``str`` where one is UTF-8; any other array as it is.
+
+    A model's strings are bytes. What is not UTF-8 stays bytes, whatever stands beside it.
+    """
+    if array.dtype.kind not in "OS":
+        return array
+    texts = np.empty(array.size, object)
+    texts[:] = [_as_text(value) for value in array.ravel().tolist()]
+    return texts.reshape(array.shape)
+
+
+def _as_text(value: object) -> object:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def unusable(kind: str) -> str:

@@ -79,6 +79,8 @@ def open_function(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - what is broken has to say so too
         log.failure(error)
         return ", model not opened"
+    if opened.warmup_failure:
+        log.warning(f"not warmed up: {opened.warmup_failure}")
     if not opened.uri:
         return ""
     seconds.update({"load": opened.load_seconds, "warm-up": opened.warmup_seconds})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,14 @@ from gpfn.tensors.raw import decode_raw, encode_raw
 from gpfn.tensors.shapes import at, shown
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Encoded", "Nonfinite", "decode_bytes", "encode", "open_inference_outputs"]
+__all__ = [
+    "Encoded",
+    "Nonfinite",
+    "decode_bytes",
+    "encode",
+    "open_inference_outputs",
+    "text_or_base64",
+]
 
 _Array = npt.NDArray[np.generic]
 
@@ -220,7 +227,7 @@ def _flat(array: _Array) -> object:
 def _plain(array: _Array) -> object:
     """Return the array as orjson takes it: native, contiguous; strings and scalars as lists."""
     if array.dtype.kind in "OSU":
-        return _texts(cast_to(array, TensorSpec("string"), path="data").tolist())
+        return text_or_base64(cast_to(array, TensorSpec("string"), path="data").tolist())
     if not array.ndim:
         return _scalar(array)
     if array.dtype == np.float16:
@@ -237,15 +244,16 @@ def _scalar(array: _Array) -> object:
     return value[()]
 
 
-def _texts(value: object) -> object:
-    """Return bytes as JSON text, or as ``{"b64": …}`` where they are not UTF-8."""
+def text_or_base64(value: object) -> object:
+    """Return bytes as JSON text, or as ``{"b64": …}`` where they are not UTF-8; also in lists."""
     if isinstance(value, list):
-        return [_texts(item) for item in value]
-    data = cast("bytes", value)
+        return [text_or_base64(item) for item in value]
+    if not isinstance(value, bytes):
+        return value
     try:
-        return data.decode()
+        return value.decode()
     except UnicodeDecodeError:
-        return {"b64": base64.b64encode(data).decode()}
+        return {"b64": base64.b64encode(value).decode()}
 
 
 def _nonfinite(arrays: Mapping[str, _Array]) -> BackendError | None:
