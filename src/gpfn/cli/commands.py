@@ -143,7 +143,7 @@ def report(
     elif as_json:
         import json
 
-        print(json.dumps(error_document(error)), file=sys.stderr)
+        print(json.dumps(error_document(error, whole=True)), file=sys.stderr)
     else:
         print(f"gpfn: {' '.join(str(error).split())}", file=sys.stderr)
     return 1

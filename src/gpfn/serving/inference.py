@@ -6,10 +6,11 @@ The same for a model's metadata, as a GraphPipe message and as graphpipe-go's JS
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
 from gpfn.deadline import Deadline
-from gpfn.errors import BackendError, InvalidMessage
+from gpfn.errors import BackendError, GpfnError, InvalidMessage, public_text
 from gpfn.graphpipe.messages import (
     InferRequest,
     InferResponse,
@@ -84,13 +85,24 @@ def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
 
 
 def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> InferResponse:
-    """Run the model for a request whose names are complete."""
+    """Run the model for a request whose names are complete.
+
+    What the model raises keeps its folders to itself; the log has the whole, as the cause.
+    """
     dtypes = {spec.name: spec.dtype for spec in model.inputs}
     arrays = {
         name: _as_bool(array) if dtypes.get(find_name(name, dtypes) or "") == "bool" else array
         for name, array in zip(request.input_names, request.tensors, strict=True)
     }
-    results = model(arrays, outputs=request.output_names, deadline=deadline)
+    try:
+        results = model(arrays, outputs=request.output_names, deadline=deadline)
+    except GpfnError as error:
+        detail = public_text(error.detail)
+        if detail == error.detail:
+            raise
+        told = copy(error)
+        told.detail = detail
+        raise told from error
     names = request.output_names or tuple(results)
     return InferResponse(tensors=tuple(_without_bool(_output(results, name)) for name in names))
 
@@ -115,13 +127,18 @@ def _without_bool(array: np.ndarray) -> np.ndarray:
 def describe(model: ServedModel, server: str, version: str) -> MetadataResponse:
     """Return the model's metadata; an unknown dimension is -1, an unknown rank no shape."""
     return MetadataResponse(
-        name=model.name,
+        name=_public_name(model.name),
         version=version,
         server=server,
         description=f"Served by {server} {version}",
         inputs=tuple(_describe(spec) for spec in model.inputs),
         outputs=tuple(_describe(spec) for spec in model.outputs),
     )
+
+
+def _public_name(name: str) -> str:
+    """Return a model's name without the folders of a file; an address as it is."""
+    return name if "://" in name else name.rstrip("/").rpartition("/")[2]
 
 
 def _describe(spec: TensorSpec) -> IOMetadata:
