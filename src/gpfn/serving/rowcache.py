@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "cached"]
 
+_MOST_ROWS = 1 << 12
+"""The most rows of outputs in one request: each costs a key, a look-up and an array of its own."""
+
 _Compute = Callable[[InferRequest], InferResponse]
 
 
@@ -41,11 +44,12 @@ class Store(Protocol):
 def cached(store: Store, request: InferRequest, compute: _Compute, limits: Limits) -> InferResponse:
     """Answer a request whose names are complete, computing only rows not in the store.
 
-    A request without a common batch dimension, or a model that does not give one row
-    for each row, is computed whole and not kept.
+    A request without a common batch dimension, with rows of nothing, or of more rows than are
+    worth to be looked for one by one, is computed whole and not kept; so is one that the model
+    does not answer with a row for each row.
     """
     count = _common_rows(request.tensors)
-    if not count or not request.output_names:
+    if not 0 < count * len(request.output_names) <= _MOST_ROWS or _is_empty(request.tensors):
         return compute(request)
     keys = _row_keys(request, count)
     known = _read(store, [key for row in keys for key in row], limits)
@@ -70,6 +74,10 @@ def _common_rows(tensors: "Sequence[np.ndarray]") -> int:
         return 0
     shape = counts.pop()
     return shape[0] if shape else 0
+
+
+def _is_empty(tensors: "Sequence[np.ndarray]") -> bool:
+    return not any(array.size for array in tensors)
 
 
 def _row_keys(request: InferRequest, count: int) -> list[list[bytes]]:

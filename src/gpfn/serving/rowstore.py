@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from gpfn.log import Log
@@ -113,13 +114,24 @@ def _open(path: Path, log: Log) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    _keep_from_others(path)
     database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=OFF")  # a lost cache costs time, nothing else
         database.executescript(_SCHEMA)
-        os.chmod(path, 0o600)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _keep_from_others(path: Path) -> None:
+    """Let only this user read the file and those that SQLite makes beside it.
+
+    SQLite gives those the mode of the file itself, so that has to be right before it is opened.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):  # only a store in use has all three
+            os.chmod(f"{path}{suffix}", 0o600)
