@@ -198,6 +198,12 @@ def test_show_says_what_the_model_toml_beside_a_file_says(
     (tmp_path / "model.toml").write_text(DESCRIBED + '[files."copy.tflite"]\nsize = 5\n')
     assert main(["models", "show", str(model)]) == 1
     assert "has 53412 bytes, expected 5 by the model.toml" in capsys.readouterr().err
+    (tmp_path / "model.toml").write_text(DESCRIBED + '[files."more.bin"]\nsize = 5\n')
+    assert main(["models", "show", str(model)]) == 0  # it is not there
+    capsys.readouterr()
+    (tmp_path / "more.bin").write_bytes(b"1234")
+    assert main(["models", "show", str(model)]) == 1
+    assert "more.bin has 4 bytes, expected 5 by the model.toml" in capsys.readouterr().err
     (tmp_path / "model.toml").write_text(DESCRIBED + "colour = 'red'\n")
     assert main(["models", "show", str(model)]) == 1
     wrong = capsys.readouterr().err

@@ -163,7 +163,7 @@ def _facts(model: "Model", uri: str) -> dict[str, Any]:
 def _described(name: str) -> "Description | None":
     """Return what the catalogue says of a name, or the model.toml beside a file.
 
-    Raises ModelUnreadable when the file is not the one that the model.toml has a hash of.
+    Raises ModelUnreadable when a file is not the one that the model.toml has a hash of.
     """
     from gpfn.models.catalogue import default_catalogue
     from gpfn.models.description import description_beside
@@ -173,11 +173,13 @@ def _described(name: str) -> "Description | None":
     if not os.path.exists(path):
         return default_catalogue().get(name) if name in default_catalogue() else None
     found = description_beside(path)
-    if found and os.path.isfile(path):
-        file = found.model
-        wrong = check_file(Path(path), sha256=file.sha256, size=file.size or None)
+    for file in found.files if found else ():
+        beside = Path(path).parent / file.name
+        if not beside.is_file():
+            continue
+        wrong = check_file(beside, sha256=file.sha256, size=file.size or None)
         if wrong:
-            raise ModelUnreadable(f"{path} {wrong} by the model.toml beside it")
+            raise ModelUnreadable(f"{beside} {wrong} by the model.toml beside it")
     return found
 
 
