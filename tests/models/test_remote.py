@@ -275,6 +275,38 @@ def test_a_function_in_front_of_such_a_server(monkeypatch: pytest.MonkeyPatch) -
         assert (reply.status, reply.message.body) == (200, b"[[[3.0],[5.0]]]")
 
 
+class FixedBatch:
+    """Tells the shape of one row, and takes any number of them."""
+
+    name, backend = "fixed", "python"
+    inputs = (TensorSpec("float32", (1, 2), "x"),)
+    outputs = (TensorSpec("float32", (1, 2), "y"),)
+
+    def __call__(self, inputs: dict[str, np.ndarray], **_: object) -> dict[str, np.ndarray]:
+        if inputs["x"].ndim != 2:
+            raise InvalidTensor("two dimensions", field="x")
+        return {"y": inputs["x"] * 2}
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_function_that_declares_nothing_lets_the_server_judge_shapes() -> None:
+    with serving(FixedBatch()) as (url, _, _):
+        function = Function(model=url)
+        for body, right in (("[[1,2]]", "[[2.0,4.0]]"), ("[[1,2],[3,4]]", "[[2.0,4.0],[6.0,8.0]]")):
+            reply = function.answer(Message(body.encode(), "application/json"))
+            assert (reply.status, reply.message.body) == (200, right.encode())
+        raw = Message(np.ones(2, np.float32).tobytes(), "application/octet-stream")
+        assert function.answer(raw).status == 200  # of the shape that the server tells
+        given = function(np.ones((3, 2), np.float32))
+        assert given.tolist() == [[2.0, 2.0]] * 3  # type: ignore[attr-defined]
+        for body in (b"[[[1,2]]]", b'[["a", "b"]]'):
+            reply = function.answer(Message(body, "application/json"))
+            assert reply.status == 400
+            assert b"invalid-tensor" in reply.message.body
+
+
 def test_several_arrays_of_unknown_names_go_by_their_order() -> None:
     a, b = np.zeros((1, 1, 1), np.float32), np.ones((1, 1, 1), np.float32)
     there = GoServe(takes=2, gives=2)

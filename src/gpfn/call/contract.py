@@ -94,13 +94,15 @@ class Contract:
     A value passes ``before``, then ``handler`` (or ``predict``, which asks the model), then
     ``after``; each may be None, but for one that computes. ``output`` names the output to
     answer with, ``stamp`` the type and source of the replying event, and ``nonfinite`` says
-    whether NaN becomes null in JSON or is refused.
+    whether NaN becomes null in JSON or is refused. ``hints`` says that the specs are what a
+    model server tells of itself, whose shapes need not be right.
     """
 
     __slots__ = (
         "after",
         "before",
         "handler",
+        "hints",
         "limits",
         "model",
         "nonfinite",
@@ -125,6 +127,7 @@ class Contract:
         stamp: tuple[str | None, str | None],
         nonfinite: str,
         limits: Limits,
+        hints: bool = False,
     ) -> None:
         self.takes = takes
         self.specs = specs
@@ -137,6 +140,7 @@ class Contract:
         self.stamp = stamp
         self.nonfinite = nonfinite
         self.limits = limits
+        self.hints = hints
 
 
 class Answering:

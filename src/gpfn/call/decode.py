@@ -198,7 +198,14 @@ def decode_subject(contract: Contract, payload: Payload) -> object:
     """Return what the function is given: arrays by name, the event, the payload, a message."""
     takes = contract.takes
     if takes == "arrays":
-        return decode_arrays(payload, contract.specs, contract.limits)
+        try:
+            return decode_arrays(payload, contract.specs, contract.limits)
+        except InvalidTensor:
+            if not contract.hints:
+                raise
+        from gpfn.tensors.spec import any_shape
+
+        return decode_arrays(payload, any_shape(contract.specs), contract.limits)
     if takes == "payload":
         return payload
     if takes == "message":

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Function"]
 
+_REMOTE = "graphpipe"
 _Takes = Literal["arrays", "event", "payload", "message"]
 
 
@@ -200,6 +201,7 @@ class Function(Answering):
             stamp=self.stamp,
             nonfinite=self.nonfinite,
             limits=self.limits,
+            hints=self.model is not None and not self.declared and self.model.backend == _REMOTE,
         )
 
     @property

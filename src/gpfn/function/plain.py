@@ -66,14 +66,22 @@ def _payload(value: object) -> Payload:
 def _arrays(
     contract: Contract, values: tuple[object, ...], named: Mapping[str, object]
 ) -> dict[str, np.ndarray]:
-    names = [spec.name for spec in contract.specs]
+    specs = contract.specs
+    names = [spec.name for spec in specs]
     given = dict(zip(names, values, strict=False))
     if len(values) == 1 and isinstance(values[0], Mapping):
         given = dict(values[0])
     given.update(named)
     if len(values) > len(names) or set(given) != set(names):
         raise InvalidTensor(f"expected {', '.join(names)}; got {', '.join(given) or 'nothing'}")
-    return {spec.name: _array(given[spec.name], spec, contract.limits) for spec in contract.specs}
+    try:
+        return {spec.name: _array(given[spec.name], spec, contract.limits) for spec in specs}
+    except InvalidTensor:
+        if not contract.hints:
+            raise
+    from gpfn.tensors.spec import any_shape
+
+    return {spec.name: _array(given[spec.name], spec, contract.limits) for spec in any_shape(specs)}
 
 
 def _array(value: object, spec: TensorSpec, limits: Limits) -> np.ndarray:

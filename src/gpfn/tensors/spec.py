@@ -7,7 +7,7 @@ that leaves every tensor a name of its own; two tensors never share one.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["DTYPES", "TensorSpec", "bare", "find_name", "plain_names"]
+__all__ = ["DTYPES", "TensorSpec", "any_shape", "bare", "find_name", "plain_names"]
 
 DTYPES = frozenset(
     [
@@ -52,6 +52,11 @@ class TensorSpec:
         for size in self.shape or ():
             if size is not None and size < 0:
                 raise ValueError(f"negative dimension in {self.shape}; use None for unknown")
+
+
+def any_shape(specs: Iterable[TensorSpec]) -> list[TensorSpec]:
+    """Return the specs without their shapes: for a model server, which judges those itself."""
+    return [TensorSpec(spec.dtype, None, spec.name) for spec in specs]
 
 
 def bare(name: str) -> str:
