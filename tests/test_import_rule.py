@@ -24,6 +24,7 @@ FLOORS = (
         "log_json",
         "json_exact",
         "metrics",
+        "public_text",
         "source_file",
         "timestamps",
     ),

@@ -49,12 +49,7 @@ __all__ = [
     "TooLarge",
     "UnsupportedMedia",
     "error_document",
-    "public_text",
 ]
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import re
 
 
 class GpfnError(Exception):
@@ -253,47 +248,14 @@ def error_document(error: BaseException, *, whole: bool = False) -> dict[str, di
     """
     if not isinstance(error, GpfnError):
         error = GpfnError(f"unexpected {type(error).__name__}; the log has the trace")
-    shown = str if whole else public_text
+    from gpfn.public_text import public_text
+
     document: dict[str, object] = {
         "status": error.status,
         "type": error.type,
         "title": error.title,
-        "detail": shown(error.detail),
+        "detail": error.detail if whole else public_text(error.detail),
     }
     if error.field is not None:
-        document["field"] = shown(error.field)
+        document["field"] = error.field if whole else public_text(error.field)
     return {"error": document}
-
-
-def public_text(text: str) -> str:
-    """Return a text as a caller may see it: paths of this machine lose their folders.
-
-    An absolute path is one of this machine when its first folder is there, or when it ends as
-    a source file, such as native libraries name in their messages. Addresses stay as they are.
-
-    >>> public_text("cannot open /usr/lib/m.onnx: see http://host/usr/m, or 'a/usr/b'")
-    "cannot open m.onnx: see http://host/usr/m, or 'a/usr/b'"
-    """
-    if "/" not in text:
-        return text
-    import re
-
-    return re.sub(_PATHS, _shortened, text)
-
-
-_PATHS = (
-    r"(?<![\w.~-])(?:(?!file:)[A-Za-z][\w+.-]{0,15}://\S+"
-    r"|(?:file://)?(/[^\s/'\"<>|:;,()\[\]{}]+)+/?)"
-)
-_SOURCES = (".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".py", ".so")
-
-
-def _shortened(match: "re.Match[str]") -> str:
-    from os.path import exists
-
-    path = match[0].removeprefix("file://").rstrip("/")
-    if not match[1]:
-        return match[0]
-    *_, last = path.split("/")
-    ours = exists(f"/{path.split('/')[1]}") or last.endswith(_SOURCES)
-    return last if ours else match[0]

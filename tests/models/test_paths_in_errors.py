@@ -9,11 +9,12 @@ import pytest
 
 from gpfn import Function, TensorSpec
 from gpfn.deadline import NEVER
-from gpfn.errors import GpfnError, ModelFailed, SetupError, error_document, public_text
+from gpfn.errors import GpfnError, ModelFailed, SetupError, error_document
 from gpfn.graphpipe import InferRequest
 from gpfn.log import Log, trace_text
 from gpfn.message import Message
 from gpfn.models import open_model
+from gpfn.public_text import public_text
 from gpfn.serving.inference import describe, infer
 
 BEYOND = b'{"words": ["a", "b", "c"], "which": [9]}'

@@ -170,13 +170,15 @@ def _id_text(request_id: str) -> bytes:
 def _graphpipe(arrays: "dict[str, np.ndarray]", outputs: tuple[str, ...]) -> bytes:
     from gpfn.graphpipe.encode import encode_response
     from gpfn.graphpipe.messages import InferResponse
+    from gpfn.tensors.spec import find_name
 
-    for index, name in enumerate(outputs):
-        if name not in arrays:
+    found = [find_name(name, arrays) for name in outputs]
+    for index, known in enumerate(found):
+        if known is None:
             field = f"infer_request.output_names[{index}]"
             raise InvalidMessage(f"no such output; there are {', '.join(arrays)}", field=field)
-    tensors = tuple(arrays[name] for name in outputs or arrays)
-    return b"".join(encode_response(InferResponse(tensors)))
+    names = [name for name in found if name is not None] or list(arrays)
+    return b"".join(encode_response(InferResponse(tuple(arrays[name] for name in names))))
 
 
 def _encode_json(value: object, nonfinite: str) -> ResultBody:
@@ -202,14 +204,21 @@ def _encode_json(value: object, nonfinite: str) -> ResultBody:
 
 
 def _plain(value: object) -> object:
-    """Give orjson what it can write instead of an array it cannot: strided, of another order."""
-    if hasattr(value, "tolist"):
-        if hasattr(value, "mask"):
-            from gpfn.tensors.cast import MASKED
+    """Give orjson what it can write instead of an array it cannot: strided, of other order, text.
 
-            raise TypeError(MASKED)
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    Strings in arrays are bytes; they are written as in tensors of strings.
+    """
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    if hasattr(value, "mask"):
+        from gpfn.tensors.cast import MASKED
+
+        raise TypeError(MASKED)
+    if getattr(value, "dtype", None) is not None and value.dtype.kind in "OS":  # type: ignore[attr-defined]
+        from gpfn.tensors.codec import text_or_base64
+
+        return text_or_base64(value.tolist())
+    return value.tolist()
 
 
 def _odd_place(value: object) -> "tuple[str | int, ...]":

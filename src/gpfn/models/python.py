@@ -158,7 +158,7 @@ class PythonModel:
             arrays = arguments(inputs, self.inputs)
             inputs = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
         deadline.check("inference")
-        results = self._by_name(self._call(self.name, inputs))
+        results = self._named(self._call(self.name, inputs))
         wanted = chosen(outputs, [TensorSpec("string", None, name) for name in results])
         return self._checked(results, [spec.name for spec in wanted])
 
@@ -182,13 +182,16 @@ class PythonModel:
             names = ["output"]
         return {name: plain_array(value, name) for name, value in zip(names, values, strict=True)}
 
+    def _named(self, result: object) -> dict[str, Array]:
+        """Return the outputs by name. What is no array is the function's fault."""
+        try:
+            return self._by_name(result)
+        except InvalidTensor as error:
+            raise ModelFailed(f"{self.name} gave a wrong output: {error}") from error
+
     def _checked(self, results: dict[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
         """Return what is wanted, as it is declared. A wrong one is the function's fault."""
         declared = {spec.name: spec for spec in self.outputs}
-        try:
-            results = self._by_name(result)
-        except InvalidTensor as error:
-            raise ModelFailed(f"{self.name} gave a wrong output: {error}") from error
         for name in declared.keys() - results.keys():
             raise ModelFailed(
                 f"{self.name} did not give the declared output {name}, but {', '.join(results)}"

@@ -18,7 +18,7 @@ from gpfn.graphpipe.client import REPLY_LIMITS, Client
 from gpfn.graphpipe.messages import IOMetadata
 from gpfn.limits import Limits
 from gpfn.models.signature import Array, bare, find_name, plain_names, shape_spec
-from gpfn.tensors.cast import cast_to
+from gpfn.tensors.cast import cast_to, plain_array
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["RemoteModel"]
@@ -212,7 +212,7 @@ def _hinted(inputs: Mapping[str, Array], known: _Description) -> tuple[dict[str,
     """
     hinted, as_told = {}, True
     for name, given in inputs.items():
-        array, spec = np.asarray(given), _spec_of(name, len(inputs), known)
+        array, spec = plain_array(given, name), _spec_of(name, len(inputs), known)
         if spec:
             try:
                 fitted = cast_to(array, spec, path=name)
@@ -246,7 +246,7 @@ def _blame_caller(error: RefusedByModel, inputs: Mapping[str, Array], known: _De
             raise InvalidTensor(told, field=name) from error
         if spec is not None:
             try:
-                cast_to(np.asarray(array), spec, path=name)
+                cast_to(array, spec, path=name)
             except InvalidTensor as misfit:
                 told = f"{misfit.detail} ({error.detail})"
                 raise InvalidTensor(told, field=misfit.field) from error

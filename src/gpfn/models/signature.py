@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.errors import InvalidTensor, ModelUnreadable, SetupError
-from gpfn.tensors.cast import cast_to
+from gpfn.tensors.cast import cast_to, plain_array
 from gpfn.tensors.spec import TensorSpec, bare, find_name, plain_names
 
 __all__ = [

@@ -6,11 +6,10 @@ The same for a model's metadata, as a GraphPipe message and as graphpipe-go's JS
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
 from gpfn.deadline import Deadline
-from gpfn.errors import BackendError, GpfnError, InvalidMessage, public_text
+from gpfn.errors import BackendError, GpfnError, InvalidMessage
 from gpfn.graphpipe.messages import (
     InferRequest,
     InferResponse,
@@ -18,6 +17,7 @@ from gpfn.graphpipe.messages import (
     MetadataResponse,
     type_number,
 )
+from gpfn.public_text import public_error
 from gpfn.tensors.spec import TensorSpec, find_name
 
 if TYPE_CHECKING:
@@ -97,11 +97,9 @@ def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> Infe
     try:
         results = model(arrays, outputs=request.output_names, deadline=deadline)
     except GpfnError as error:
-        detail = public_text(error.detail)
-        if detail == error.detail:
+        told = public_error(error)
+        if told is error:
             raise
-        told = copy(error)
-        told.detail = detail
         raise told from error
     names = request.output_names or tuple(results)
     return InferResponse(tensors=tuple(_without_bool(_output(results, name)) for name in names))
