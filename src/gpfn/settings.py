@@ -37,6 +37,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_LOG": "log",
     "GPFN_MAX_BATCH": "count",
     "GPFN_MAX_BODY_BYTES": "size",
+    "GPFN_MAX_CALL_BYTES": "size",
     "GPFN_MAX_CODE_BYTES": "size",
     "GPFN_MAX_CONNECTIONS": "count",
     "GPFN_MAX_ELEMENTS": "count",

@@ -16,16 +16,20 @@ from gpfn.models import open_model
 from gpfn.models.litert import LiteRTModel
 
 
+def singly(model: LiteRTModel, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a model says to each row alone, put together."""
+    name = model.inputs[0].name
+    rows = [model({name: x[row : row + 1]}) for row in range(len(x))]
+    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
 def test_rows_of_a_graph_that_cannot_be_resized(made: Path) -> None:
     model = LiteRTModel(str(made / "unrolled.tflite"))
     assert model.inputs[0].shape == (None, 6, 2)
     assert model.outputs[0].shape == (None, 6, 8)
     x = np.random.default_rng(1).random((9, 6, 2), np.float32)
-    single = np.concatenate([model({"x": row[None]})["y"] for row in x])
-    for _ in range(3):
-        assert_allclose(model({"x": x})["y"], single, rtol=1e-5)
-    assert_allclose(model({"x": x[:2]})["y"], single[:2], rtol=1e-5)
-    assert model._resizes is False
+    for rows in (9, 2, 9):
+        assert_allclose(model({"x": x[:rows]})["y"], singly(model, x[:rows])["y"], rtol=1e-5)
 
 
 def test_rows_are_never_mixed_by_a_graph_made_for_one(made: Path) -> None:
@@ -34,20 +38,20 @@ def test_rows_are_never_mixed_by_a_graph_made_for_one(made: Path) -> None:
     expected = np.stack([row * (row @ row) for row in x])
     equal = np.ones((2, 4), np.float32)
     assert_array_equal(model({"x": equal})["y"], equal * 4)
-    assert model._resizes is None, "equal rows settle nothing"
     for _ in range(3):
         assert_array_equal(model({"x": x})["y"], expected)
-    assert model._resizes is False
 
 
-def test_a_graph_made_for_one_that_resizes_well_is_resized(root: Path) -> None:
-    model = LiteRTModel(str(root / "models" / "digits.tflite"))
-    images = np.random.default_rng(2).integers(0, 16, (5, 8, 8, 1), np.uint8)
-    first = model({model.inputs[0].name: images})
-    again = model({model.inputs[0].name: images})
-    assert model._resizes is True
-    for name in first:
-        assert_allclose(first[name], again[name], atol=1e-4)
+@pytest.mark.parametrize("name", ["digits", "forecast"])
+def test_our_own_models_are_computed_in_slices(root: Path, name: str) -> None:
+    model = LiteRTModel(str(root / "models" / f"{name}.tflite"))
+    (spec,) = model.inputs
+    x = np.random.default_rng(2).integers(0, 16, (150, *spec.shape[1:])).astype(spec.dtype)
+    assert 32 <= model._slice(150) < 150
+    alone = singly(model, x)
+    for rows in (150, 3, 149):
+        for key, array in model({spec.name: x[:rows]}).items():
+            assert_allclose(array, alone[key][:rows], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_batches_that_differ_are_refused(made: Path) -> None:
         model({"weights": np.zeros((2, 3), np.float32), "counts": np.zeros((5, 3), np.int32)})
     good = {"weights": np.zeros((5, 3), np.float32), "counts": np.zeros((5, 3), np.int32)}
     assert model(good)["total"].tolist() == [0] * 5
-    assert model._resizes, "a caller's mistake does not slow the others down"
+    assert model._slice(5) == 5, "a caller's mistake does not slow the others down"
 
 
 def test_interpreters_are_kept_by_shape_and_bounded(made: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.models.threads import available_cpus, thread_count
+from gpfn.models.threads import available_cpus, memory_limit, thread_count
 
 
 def tree(root: Path, groups: str, files: dict[str, str]) -> str:
@@ -92,3 +92,20 @@ def test_a_wrong_number_is_named(wrong: object) -> None:
     with pytest.raises(SetupError, match="'auto'") as caught:
         thread_count(wrong)  # type: ignore[arg-type]
     assert caught.value.field == "threads"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limit"),
+    [
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": "134217728"}, 134_217_728),
+        ("0::/\n", {"memory.max": "max\n"}, 0),
+        ("5:memory:/docker/x\n", {"memory/docker/x/memory.limit_in_bytes": "268435456\n"}, 1 << 28),
+        ("5:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 0),
+        ("0::/gone\n", {"memory.max": "1048576\n"}, 1 << 20),
+    ],
+)
+def test_the_lowest_limit_of_memory_counts(
+    tmp_path: Path, groups: str, files: dict[str, str], limit: int
+) -> None:
+    there = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    assert memory_limit(tree(tmp_path, groups, there)) == limit

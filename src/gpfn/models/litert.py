@@ -1,22 +1,29 @@
 """LiteRT models (.tflite) in this process: the default backend.
 
-A batch of another size than the file's is computed by resizing the graph. Some graphs
-have a batch of 1 in their constants, as the reshapes of an unrolled RNN do: those are run
-row by row. A file made for a batch of 1 may also resize without an error and then mix
-rows, so the first such batch is computed both ways, and resizing is used from then on
-only if both agree.
+How a batch is computed is decided from the graph, never from an agreement of numbers:
+
+- rows that are certainly computed apart (`gpfn.models.litert_rows`): in slices, by resizing
+  the graph, because memory grows with the batch and LiteRT gives none of it back;
+- other graphs that were made for a batch of 1: row by row;
+- other graphs that leave their batch open: as a whole, for the model says so. What that
+  takes is estimated first, and refused over a bound.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import InvalidTensor, ModelFailed
+from gpfn.errors import InvalidTensor, ModelFailed, TooLarge
 from gpfn.models.litert_graph import Quantization, read_graph
-from gpfn.models.litert_pool import Pool, ResizeError, Shapes
+from gpfn.models.litert_pool import Bound, Engine, Pool, ResizeError, Shapes
+from gpfn.models.litert_rows import bytes_of_row, rows_are_apart
 from gpfn.models.signature import Array, arguments, chosen
-from gpfn.models.threads import available_cpus
+from gpfn.models.tflite_program import read_program
+from gpfn.models.threads import memory_for_a_call
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["LiteRTModel"]
@@ -24,9 +31,24 @@ __all__ = ["LiteRTModel"]
 _SMALL = 16 << 20
 """Up to this file size (bytes), interpreters of shapes used before are kept as well."""
 _KEPT_SHAPES = 3
-_AGREE = {"rtol": 1e-3, "atol": 1e-4}
+_SLICE_BYTES = 1 << 20
+"""What the tensors of a slice may take: more rows at once are no faster, and an interpreter
+keeps this for good."""
+_KEPT_BYTES = 4 << 20
+"""Interpreters of batches whose tensors take more are not kept."""
 _ROWS_BETWEEN_LOOKS = 64
 """How many rows are run one by one between two looks at the clock."""
+
+
+class _Rows(NamedTuple):
+    """Whether rows are computed apart from each other, and the bytes that one takes.
+
+    ``constants`` are the indexes of the tensors whose values are in the file.
+    """
+
+    apart: bool
+    size: int
+    constants: frozenset[int]
 
 
 class LiteRTModel:
@@ -53,8 +75,7 @@ class LiteRTModel:
             path, threads=threads, signature=signature, inputs=inputs, outputs=outputs
         )
         kept = _KEPT_SHAPES if len(graph.content) <= _SMALL else 0
-        self._pool = Pool(graph, first, threads=threads, size=available_cpus() + kept, name=path)
-        self._bytes = len(graph.content)
+        self._pool = Pool(graph, first, threads=threads, kept=kept, name=path)
         self.inputs: tuple[TensorSpec, ...] = tuple(end.spec for end in graph.inputs)
         self.outputs: tuple[TensorSpec, ...] = tuple(end.spec for end in graph.outputs)
         self.quantization: Mapping[str, Quantization] = {
@@ -63,14 +84,15 @@ class LiteRTModel:
         self.input_quantization: Mapping[str, Quantization] = {
             end.spec.name: end.quantization for end in graph.inputs if end.quantization
         }
-        self._rowwise = bool(self.inputs) and all(_open_batch(spec) for spec in self.inputs)
-        self._single = graph.single
-        self._resizes: bool | None = None if graph.single else True
+        self._batched = bool(self.inputs) and all(_open_batch(spec) for spec in self.inputs)
+        self._fixed = all(None not in (spec.shape or ()) for spec in self.inputs)
+        self._graph = graph
+        self._resizes = True
 
     @property
     def resident_bytes(self) -> int:
         """An estimate: the file, and once more for each interpreter's prepared weights."""
-        return self._bytes * (1 + self._pool.made)
+        return len(self._graph.content) * (1 + self._pool.made)
 
     def __call__(
         self,
@@ -85,7 +107,7 @@ class LiteRTModel:
         shapes = tuple(array.shape for array in arrays)
         self._check_sizes(shapes)
         deadline.check("inference")
-        given = self._whole(arrays, shapes, names, deadline)
+        given = self._batch(arrays, shapes, names, deadline)
         return dict(zip(names, given, strict=True))
 
     def close(self) -> None:
@@ -98,31 +120,75 @@ class LiteRTModel:
                 raise InvalidTensor(
                     f"LiteRT cannot compute an empty array, shape {shape}", field=spec.name
                 )
-            if self._single and shape[0] != shapes[0][0]:
+            if self._graph.single and shape[0] != shapes[0][0]:
                 raise InvalidTensor(
                     f"{shape[0]} rows, but {self.inputs[0].name} has {shapes[0][0]}",
                     field=spec.name,
                 )
 
-    def _whole(
+    def _batch(
         self, arrays: list[Array], shapes: Shapes, names: list[str], deadline: Deadline
     ) -> list[Array]:
-        rows = shapes[0][0] if self._rowwise else 1
-        if rows == 1 or self._resizes:
-            try:
-                return self._run(arrays, shapes, names, deadline)
-            except ResizeError as error:
-                if rows == 1 or {shape[0] for shape in shapes} != {rows}:
-                    raise self._refused(shapes, error) from None
-                self._resizes = False
-        if self._resizes is None:
-            return self._try_both(arrays, shapes, names, deadline)
-        return self._row_by_row(arrays, names, deadline)
+        rows = shapes[0][0] if self._batched else 1
+        try:
+            return self._in_slices(arrays, rows, self._slice(rows), names, deadline)
+        except ResizeError as error:
+            if rows == 1 or {shape[0] for shape in shapes} != {rows}:
+                raise self._refused(shapes, error) from None
+        self._resizes = False
+        try:
+            return self._in_slices(arrays, rows, 1, names, deadline)
+        except ResizeError as error:
+            raise self._refused(shapes, error) from None
 
-    def _run(
-        self, arrays: Sequence[Array], shapes: Shapes, names: list[str], deadline: Deadline
+    def _slice(self, rows: int) -> int:
+        """Return how many of ``rows`` are computed at once. Raises TooLarge."""
+        if rows == 1:
+            return 1
+        if self._resizes and self._rows.apart:
+            return max(1, min(rows, _SLICE_BYTES // self._rows.size))
+        if self._graph.single or not self._resizes:
+            return 1
+        most = memory_for_a_call()
+        if rows * self._rows.size > most:
+            raise TooLarge(
+                f"{rows} rows take about {rows * self._rows.size} bytes in the model, which"
+                f" computes them together; the limit is {most} (GPFN_MAX_CALL_BYTES)",
+                field=self.inputs[0].name,
+            )
+        return rows
+
+    @cached_property
+    def _rows(self) -> _Rows:
+        """What the graph says of its rows; read when there is a batch for the first time."""
+        try:
+            program = read_program(self._graph.content, self._graph.subgraph)
+        except (ValueError, struct.error):  # well-formed for LiteRT, but not for us
+            return _Rows(apart=False, size=len(self._graph.content), constants=frozenset())
+        constants = frozenset(i for i, tensor in enumerate(program.tensors) if tensor.constant)
+        return _Rows(rows_are_apart(program), bytes_of_row(program), constants)
+
+    def _in_slices(
+        self, arrays: list[Array], rows: int, step: int, names: list[str], deadline: Deadline
     ) -> list[Array]:
-        engine = self._pool.take(shapes, deadline)
+        if step == rows:
+            return self._run(arrays, names, deadline)
+        results: list[Array] = []
+        for start in range(0, rows, step):
+            if step > 1 or start % _ROWS_BETWEEN_LOOKS == 0:
+                deadline.check(f"row {start} of {rows}")
+            part = self._run([array[start : start + step] for array in arrays], names, deadline)
+            if not results:
+                results = [np.empty((rows, *array.shape[1:]), array.dtype) for array in part]
+            for name, whole, array in zip(names, results, part, strict=True):
+                if array.shape != (min(step, rows - start), *whole.shape[1:]):
+                    raise ModelFailed(f"{self.name}: {name} has the shape {array.shape} for a row")
+                whole[start : start + step] = array
+        return results
+
+    def _run(self, arrays: Sequence[Array], names: list[str], deadline: Deadline) -> list[Array]:
+        shapes = tuple(array.shape for array in arrays)
+        engine = self._pool.take(shapes, deadline, self._bound(shapes))
         try:
             given = engine.run(arrays, names)
         except BaseException as error:
@@ -130,36 +196,21 @@ class LiteRTModel:
             if isinstance(error, RuntimeError | ValueError | MemoryError):
                 raise ModelFailed(f"{self.name}: {error}") from error
             raise
-        self._pool.give(engine)
+        if self._graph.state or self._is_large(engine):
+            self._pool.drop()
+        else:
+            self._pool.give(engine)
         return given
 
-    def _row_by_row(self, arrays: list[Array], names: list[str], deadline: Deadline) -> list[Array]:
-        rows, shapes = len(arrays[0]), tuple((1, *array.shape[1:]) for array in arrays)
-        parts = []
-        try:
-            for row in range(rows):
-                if row % _ROWS_BETWEEN_LOOKS == 0:
-                    deadline.check(f"row {row} of {rows}")
-                one = [array[row : row + 1] for array in arrays]
-                parts.append(self._run(one, shapes, names, deadline))
-        except ResizeError as error:
-            raise self._refused(shapes, error) from None
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    def _bound(self, shapes: Shapes) -> Bound | None:
+        """Return what to hold against a call whose memory its rows do not tell."""
+        if self._fixed or (self._batched and (shapes[0][0] == 1 or self._rows.apart)):
+            return None
+        return Bound(memory_for_a_call(), self._rows.constants)
 
-    def _try_both(
-        self, arrays: list[Array], shapes: Shapes, names: list[str], deadline: Deadline
-    ) -> list[Array]:
-        """Compute row by row, and settle whether resizing does the same from now on."""
-        everything = [spec.name for spec in self.outputs]
-        right = self._row_by_row(arrays, everything, deadline)
-        # Equal rows would not show whether they were mixed.
-        if not all((array == array[:1]).all() for array in arrays):
-            try:
-                resized = self._run(arrays, shapes, everything, deadline)
-                self._resizes = all(_agree(*pair) for pair in zip(resized, right, strict=True))
-            except (ResizeError, ModelFailed):
-                self._resizes = False
-        return [right[everything.index(name)] for name in names]
+    def _is_large(self, engine: Engine) -> bool:
+        rows = engine.shapes[0][0] if self._batched else 1
+        return engine.largest > _KEPT_BYTES or (rows > 1 and rows * self._rows.size > _KEPT_BYTES)
 
     def _refused(self, shapes: Shapes, error: ResizeError) -> InvalidTensor:
         sizes = ", ".join(
@@ -170,11 +221,3 @@ class LiteRTModel:
 
 def _open_batch(spec: TensorSpec) -> bool:
     return bool(spec.shape) and spec.shape[0] is None and None not in spec.shape[1:]  # type: ignore[index]
-
-
-def _agree(one: Array, other: Array) -> bool:
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    if one.dtype.kind == "f":
-        return bool(np.allclose(one, other, **_AGREE, equal_nan=True))
-    return bool((one == other).all())

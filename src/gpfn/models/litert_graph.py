@@ -6,6 +6,7 @@ those of QuantizationParameters in TensorFlow Lite's schema.fbs.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models.signature import Array, bare, selected, shape_spec
 from gpfn.models.tflite_file import signature_subgraphs
+from gpfn.models.tflite_program import count_subgraphs, state_of
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 if TYPE_CHECKING:
@@ -70,7 +72,10 @@ class End(NamedTuple):
 class Graph(NamedTuple):
     """The part of the file that is run.
 
-    ``signature`` is empty, or names the subgraph to run when that is not the first.
+    ``signature`` is empty, or names the ``subgraph`` to run when that is not the first.
+    ``state`` names what it would keep from call to call and cannot be reset, so that an
+    interpreter may run once only; ``resets`` says that variable tensors can be, which
+    LiteRT does for files of one subgraph only.
     ``single`` says that the file is made for a batch of exactly 1; the specs leave the
     batch open all the same, because the model is resized or run row by row.
     """
@@ -79,7 +84,10 @@ class Graph(NamedTuple):
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
     signature: str
+    subgraph: int
     single: bool
+    state: tuple[str, ...]
+    resets: bool
 
 
 def new_interpreter(content: bytes, threads: int) -> Interpreter:
@@ -124,17 +132,21 @@ def read_graph(
         raise ModelUnreadable(told) from error
     single = _made_for_one(takes, gives)
     try:
+        state = tuple(state_of(content, subgraph))
         ends = [
             [_end(name, each, single) for name, each in side.items()] for side in (takes, gives)
         ]
-    except ValueError as error:
+    except (ValueError, struct.error) as error:
         raise ModelUnreadable(f"{error}: {path}") from None
     graph = Graph(
         content,
         _chosen(ends[0], inputs, "inputs"),
         _chosen(ends[1], outputs, "outputs"),
         key if subgraph else "",
+        subgraph,
         single,
+        state,
+        count_subgraphs(content) == 1,
     )
     return graph, interpreter
 

@@ -6,17 +6,21 @@ than a call. So interpreters of the last few shapes are kept, and the oldest is 
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
+
+from numpy import dtype
 
 from gpfn.deadline import Deadline
-from gpfn.errors import DeadlineExceeded, ModelFailed
+from gpfn.errors import DeadlineExceeded, ModelFailed, TooLarge
 from gpfn.models.litert_graph import Graph, new_interpreter
 from gpfn.models.signature import Array
+from gpfn.models.threads import available_cpus
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
-__all__ = ["Engine", "Pool", "ResizeError", "Shapes"]
+__all__ = ["Bound", "Engine", "Pool", "ResizeError", "Shapes"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -25,10 +29,20 @@ class ResizeError(Exception):
     """The graph cannot be resized; the text is LiteRT's."""
 
 
-class Engine:
-    """One interpreter at one set of input shapes; for one thread at a time."""
+class Bound(NamedTuple):
+    """The most bytes that a tensor may take, besides the ``constants`` (their indexes)."""
 
-    __slots__ = ("_graph", "_index", "_interpreter", "_runner", "shapes")
+    most: int
+    constants: frozenset[int]
+
+
+class Engine:
+    """One interpreter at one set of input shapes; for one thread at a time.
+
+    ``largest`` is the size (bytes) of its largest tensor, where that was bounded.
+    """
+
+    __slots__ = ("_graph", "_index", "_interpreter", "_runner", "largest", "shapes")
 
     def __init__(self, graph: Graph, interpreter: "Interpreter") -> None:
         self._graph = graph
@@ -37,10 +51,11 @@ class Engine:
         self._runner = (
             self._interpreter.get_signature_runner(graph.signature) if graph.signature else None
         )
+        self.largest = 0
         self.shapes: Shapes = ()
 
-    def resize(self, shapes: Shapes) -> None:
-        """Prepare for inputs of these shapes. Raises ResizeError."""
+    def resize(self, shapes: Shapes, bound: Bound | None = None) -> None:
+        """Prepare for inputs of these shapes. Raises ResizeError, or TooLarge over ``bound``."""
         try:
             if self._runner is None:
                 for end, shape in zip(self._graph.inputs, shapes, strict=True):
@@ -50,16 +65,34 @@ class Engine:
             raise ResizeError(str(error)) from None
         except MemoryError as error:
             raise ModelFailed(f"no memory for inputs of the shapes {shapes}") from error
+        self.largest = 0 if bound is None else self._largest(bound)
         self.shapes = shapes
+
+    def _largest(self, bound: Bound) -> int:
+        if self._runner is not None:  # it resizes when it runs
+            return 0
+        details = self._interpreter.get_tensor_details()
+        largest: int = max(
+            prod(map(int, each["shape"])) * dtype(each["dtype"]).itemsize
+            for each in details
+            if each["index"] not in bound.constants
+        )
+        if largest > bound.most:
+            raise TooLarge(
+                f"a tensor of the model would take {largest} bytes; the limit is {bound.most}"
+                " (GPFN_MAX_CALL_BYTES)"
+            )
+        return largest
 
     def run(self, arrays: Sequence[Array], names: Sequence[str]) -> list[Array]:
         """Return the outputs ``names``. Raises RuntimeError or ValueError as LiteRT does."""
+        interpreter = self._interpreter
+        if self._graph.resets:
+            interpreter.reset_all_variables()  # no state of the call before
         if self._runner is not None:
             inputs = {e.spec.name: a for e, a in zip(self._graph.inputs, arrays, strict=True)}
             given = self._runner(**inputs)
             return [given[name] for name in names]
-        interpreter = self._interpreter
-        interpreter.reset_all_variables()  # no state of the call before
         for end, array in zip(self._graph.inputs, arrays, strict=True):
             interpreter.set_tensor(end.tensor, array)
         interpreter.invoke()
@@ -67,12 +100,17 @@ class Engine:
 
 
 class Pool:
-    """At most ``size`` engines; the first one is made of the interpreter ``first``."""
+    """At most ``kept`` engines more than there are processors; the first is made of ``first``.
+
+    While ``kept`` engines and one are idle, the oldest is resized and none is made anew, so
+    that one caller after another does not fill the pool.
+    """
 
     def __init__(
-        self, graph: Graph, first: "Interpreter", *, threads: int, size: int, name: str
+        self, graph: Graph, first: "Interpreter", *, threads: int, kept: int, name: str
     ) -> None:
-        self._graph, self._threads, self._size, self._name = graph, threads, size, name
+        self._graph, self._threads, self._name = graph, threads, name
+        self._kept, self._size = kept, available_cpus() + kept
         self._idle = [Engine(graph, first)]  # the one used last stands last
         self._made = 1
         self._closed = False
@@ -83,11 +121,11 @@ class Pool:
         """How many engines exist."""
         return self._made
 
-    def take(self, shapes: Shapes, deadline: Deadline) -> Engine:
+    def take(self, shapes: Shapes, deadline: Deadline, bound: Bound | None = None) -> Engine:
         """Return an engine at these shapes; give it back, or :meth:`drop` it.
 
-        Raises ResizeError, DeadlineExceeded when all were busy until then, ModelFailed
-        after :meth:`close`.
+        Raises ResizeError, TooLarge over the ``bound``, DeadlineExceeded when all were busy
+        until then, ModelFailed after :meth:`close`.
         """
         engine = self._idle_or_place(shapes, deadline)
         if engine is not None and engine.shapes == shapes:
@@ -96,7 +134,7 @@ class Pool:
             engine = engine or Engine(
                 self._graph, new_interpreter(self._graph.content, self._threads)
             )
-            engine.resize(shapes)
+            engine.resize(shapes, bound)
         except BaseException:
             self.drop()
             raise
@@ -133,12 +171,15 @@ class Pool:
                 for position in range(len(self._idle) - 1, -1, -1):
                     if self._idle[position].shapes == shapes:
                         return self._idle.pop(position)
-                if self._idle and (self._made >= self._size or not self._idle[0].shapes):
+                if self._idle and (self._is_full() or not self._idle[0].shapes):
                     return self._idle.pop(0)
                 if self._made < self._size:
                     self._made += 1
                     return None
                 self._wait(deadline)
+
+    def _is_full(self) -> bool:
+        return self._made >= self._size or len(self._idle) > self._kept
 
     def _wait(self, deadline: Deadline) -> None:
         left = deadline.remaining()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from gpfn.errors import ModelUnreadable
 
-__all__ = ["signature_subgraphs"]
+__all__ = ["field", "follow", "numbers", "signature_subgraphs", "tables", "text"]
 
 _VERSION, _SUBGRAPHS, _SIGNATURES = 0, 2, 7  # fields of the table Model
 _KEY, _SUBGRAPH = 2, 4  # fields of the table SignatureDef
@@ -41,74 +41,76 @@ def signature_subgraphs(data: bytes, path: str) -> dict[str, int]:
 def _read(data: bytes) -> dict[str, int]:
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise ValueError("no TFL3 in bytes 4 to 7")
-    model = _follow(data, 0)
-    version = _field(data, model, _VERSION)
+    model = follow(data, 0)
+    version = field(data, model, _VERSION)
     if not version or struct.unpack_from("<I", data, version)[0] != 3:
         raise ValueError("not version 3 of the format")
     subgraphs = 0
-    for subgraphs, graph in enumerate(_tables(data, model, _SUBGRAPHS), 1):  # noqa: B007
-        for tensor in _tables(data, graph, _TENSORS):
+    for subgraphs, graph in enumerate(tables(data, model, _SUBGRAPHS), 1):  # noqa: B007
+        for tensor in tables(data, graph, _TENSORS):
             _check_quantization(data, tensor)
     if not subgraphs:
         raise ValueError("no subgraph")
     found = {}
-    for table in _tables(data, model, _SIGNATURES):
-        at = _field(data, table, _SUBGRAPH)
+    for table in tables(data, model, _SIGNATURES):
+        at = field(data, table, _SUBGRAPH)
         index = struct.unpack_from("<I", data, at)[0] if at else 0
         if index >= subgraphs:
             raise ValueError(f"signature of subgraph {index} of {subgraphs}")
-        found[_text(data, _field(data, table, _KEY))] = index
+        found[text(data, field(data, table, _KEY))] = index
     return found
 
 
 def _check_quantization(data: bytes, tensor: int) -> None:
-    at = _field(data, tensor, _QUANTIZATION)
-    kind = _field(data, tensor, _TYPE)
+    at = field(data, tensor, _QUANTIZATION)
+    kind = field(data, tensor, _TYPE)
     bits = _RANGES.get(struct.unpack_from("<B", data, kind)[0]) if kind else None
     if not at or bits is None:
         return
-    parameters = _follow(data, at)
+    parameters = follow(data, at)
     low, high = (0, (1 << -bits) - 1) if bits < 0 else (-(1 << bits), (1 << bits) - 1)
-    for scale in _numbers(data, _field(data, parameters, _SCALE), "f", 4):
+    for scale in numbers(data, field(data, parameters, _SCALE), "f", 4):
         if not (math.isfinite(scale) and scale >= 0):
             raise ValueError(f"a scale of {scale}")
-    for point in _numbers(data, _field(data, parameters, _ZERO_POINT), "q", 8):
+    for point in numbers(data, field(data, parameters, _ZERO_POINT), "q", 8):
         if not low <= point <= high:
             raise ValueError(f"a zero point of {point:g}")
 
 
-def _numbers(data: bytes, at: int, code: str, size: int) -> tuple[float, ...]:
+def numbers(data: bytes, at: int, code: str, size: int) -> tuple[float, ...]:
+    """Return the vector of a field at ``at``: numbers of ``size`` bytes, none for 0."""
     if not at:
         return ()
-    vector = _follow(data, at)
+    vector = follow(data, at)
     count = struct.unpack_from("<I", data, vector)[0]
     if count * size > len(data) - vector - 4:
         raise ValueError(f"a vector of {count} at byte {vector} of {len(data)}")
     return struct.unpack_from(f"<{count}{code}", data, vector + 4)
 
 
-def _tables(data: bytes, table: int, field: int) -> Iterator[int]:
-    """Give where the tables of a vector begin."""
-    at = _field(data, table, field)
+def tables(data: bytes, table: int, index: int) -> Iterator[int]:
+    """Give where the tables of a field that is a vector of them begin."""
+    at = field(data, table, index)
     if at:
-        vector = _follow(data, at)
+        vector = follow(data, at)
         count = struct.unpack_from("<I", data, vector)[0]
         if count * 4 > len(data) - vector - 4:
             raise ValueError(f"a vector of {count} at byte {vector} of {len(data)}")
-        yield from (_follow(data, vector + 4 + 4 * index) for index in range(count))
+        yield from (follow(data, vector + 4 + 4 * number) for number in range(count))
 
 
-def _text(data: bytes, at: int) -> str:
+def text(data: bytes, at: int) -> str:
+    """Return the text of a field at ``at``, nothing for 0."""
     if not at:
         return ""
-    start = _follow(data, at)
+    start = follow(data, at)
     size = struct.unpack_from("<I", data, start)[0]
     if size > len(data) - start - 4:
         raise ValueError(f"a text of {size} bytes at byte {start} of {len(data)}")
     return data[start + 4 : start + 4 + size].decode("utf-8", "replace")
 
 
-def _field(data: bytes, table: int, index: int) -> int:
+def field(data: bytes, table: int, index: int) -> int:
     """Return where a table's field stands, 0 when the table leaves it out."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     if not 0 <= vtable <= len(data) - 4:
@@ -119,7 +121,7 @@ def _field(data: bytes, table: int, index: int) -> int:
     return table + offset if offset else 0
 
 
-def _follow(data: bytes, at: int) -> int:
+def follow(data: bytes, at: int) -> int:
     """Return where the offset at ``at`` leads."""
     target: int = at + struct.unpack_from("<I", data, at)[0]
     if target > len(data) - 4:

@@ -1,17 +1,22 @@
-"""How many threads this process may really use: CPU affinity and the cgroup's quota.
+"""How many threads and how much memory this process may really use: affinity and cgroups.
 
 ``os.cpu_count()`` counts the machine's processors. A container may be allowed half of one,
 where a pool of 64 threads would only add switching. Reads cgroup v2 (``cpu.max``) and
-v1 (``cpu.cfs_quota_us``), from this process's group up to the root, the lowest counts.
+v1 (``cpu.cfs_quota_us``), from this process's group up to the root, the lowest counts; and
+likewise ``memory.max`` and ``memory.limit_in_bytes``.
 """
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import Literal
 
 from gpfn.errors import SetupError
+from gpfn.settings import read_size
 
-__all__ = ["available_cpus", "thread_count"]
+__all__ = ["available_cpus", "memory_for_a_call", "memory_limit", "thread_count"]
+
+_CALL_BYTES = 1 << 30
 
 
 def thread_count(threads: int | Literal["auto"]) -> int:
@@ -35,6 +40,29 @@ def available_cpus(root: str = "/") -> int:
     quotas = [*_v2_quotas(root), *_v1_quotas(root)]
     allowed = len(os.sched_getaffinity(0))
     return max(1, min([allowed, *(int(quota) for quota in quotas)]))
+
+
+@cache
+def memory_for_a_call() -> int:
+    """Return the bytes that the tensors of one call may take together.
+
+    Half of what the cgroup allows, at most 1 GiB; ``GPFN_MAX_CALL_BYTES`` overrides that.
+    """
+    allowed = min(_CALL_BYTES, memory_limit() // 2) or _CALL_BYTES
+    return read_size("GPFN_MAX_CALL_BYTES", allowed)
+
+
+def memory_limit(root: str = "/") -> int:
+    """Return the bytes that this process's cgroups allow it, 0 when none has a limit."""
+    limits = [int(text) for text in _memory_limits(root) if text.isdigit()]
+    return min((limit for limit in limits if limit < 1 << 60), default=0)  # v1's "no limit"
+
+
+def _memory_limits(root: str) -> Iterator[str]:
+    version_1, version_2 = ("memory", "memory.limit_in_bytes"), ("", "memory.max")
+    for controller, name in (version_1, version_2):
+        for group in _groups(root, controller):
+            yield _read(os.path.join(root, "sys/fs/cgroup", controller, group, name)).strip()
 
 
 def _v2_quotas(root: str) -> Iterator[float]:
