@@ -30,8 +30,8 @@ __all__ = ["LiteRTModel"]
 
 _SMALL = 16 << 20
 """Up to this file size (bytes), interpreters of shapes used before are kept as well."""
-_KEPT_SHAPES = 3
-_SLICE_BYTES = 1 << 20
+_KEPT_SHAPES = 2
+_SLICE_BYTES = 512 << 10
 """What the tensors of a slice may take: more rows at once are no faster, and an interpreter
 keeps this for good."""
 _KEPT_BYTES = 4 << 20
@@ -56,7 +56,7 @@ class LiteRTModel:
 
     ``quantization`` and ``input_quantization`` are by name how the integers of quantised
     outputs and inputs stand for real numbers. ``threads`` are for one call; calls from
-    several threads each get an interpreter, up to three more than there are processors.
+    several threads each get an interpreter, up to two more than there are processors.
     """
 
     backend = "litert"
@@ -177,13 +177,15 @@ class LiteRTModel:
         for start in range(0, rows, step):
             if step > 1 or start % _ROWS_BETWEEN_LOOKS == 0:
                 deadline.check(f"row {start} of {rows}")
-            part = self._run([array[start : start + step] for array in arrays], names, deadline)
+            at = min(start, rows - step)  # the last slice is as large: resizing costs more
+            part = self._run([array[at : at + step] for array in arrays], names, deadline)
             if not results:
                 results = [np.empty((rows, *array.shape[1:]), array.dtype) for array in part]
             for name, whole, array in zip(names, results, part, strict=True):
-                if array.shape != (min(step, rows - start), *whole.shape[1:]):
-                    raise ModelFailed(f"{self.name}: {name} has the shape {array.shape} for a row")
-                whole[start : start + step] = array
+                if array.shape != (step, *whole.shape[1:]):
+                    told = f"{name} has the shape {array.shape} for {step} rows"
+                    raise ModelFailed(f"{self.name}: {told}")
+                whole[at : at + step] = array
         return results
 
     def _run(self, arrays: Sequence[Array], names: list[str], deadline: Deadline) -> list[Array]:
