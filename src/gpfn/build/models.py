@@ -53,7 +53,10 @@ def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str
 
 def catalogue_names(uris: Iterable[str]) -> tuple[str, ...]:
     """Return the names of those models that are the catalogue's, in order."""
-    return tuple(uri.removeprefix(_CATALOGUE) for uri in uris if uri.startswith(_CATALOGUE))
+    from gpfn.models.open import split_uri
+
+    places = (split_uri(uri)[0] for uri in uris)
+    return tuple(uri.removeprefix(_CATALOGUE) for uri in places if uri.startswith(_CATALOGUE))
 
 
 def catalogue_files(uris: Iterable[str]) -> list[ModelFile]:

@@ -31,6 +31,10 @@ _SHOWN = 20
 """How many classes are printed."""
 
 
+_DEFAULT = "serving_default"
+"""The signature that is taken when none is named."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare list, pull, show and backends."""
     json_flag = argparse.ArgumentParser(add_help=False)
@@ -133,19 +137,41 @@ def _backends(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _show(args: argparse.Namespace) -> dict[str, Any]:
     from gpfn.cli.resolve import model_uri
-    from gpfn.models.open import open_model
+    from gpfn.models.open import open_model, signatures_of, split_uri
 
     uri = model_uri(args.model)
-    model = open_model(uri)
+    (place, named, _), signatures = split_uri(uri), signatures_of(uri)
+    undecided = not named and len(signatures) > 1 and _DEFAULT not in signatures
+    model = open_model(uri, signature=signatures[0] if undecided else "")
     try:
-        found = _facts(model, uri)
+        found = _facts(model, place)
     finally:
         model.close()
-    described = _described(args.model)
+    default = _DEFAULT if _DEFAULT in signatures else (*signatures, None)[0]
+    found["signature"] = None if undecided else named or default
+    found["signatures"] = _signature_rows(place, signatures) if len(signatures) > 1 else {}
+    if undecided:
+        found |= {"inputs": None, "outputs": None}
+    described = _described(split_uri(args.model)[0])
     found["description"] = _description_row(described) if described else None
     if not args.json:
         _print_facts(found)
     return found
+
+
+def _signature_rows(place: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what each signature of a model takes and gives."""
+    from gpfn.models.open import open_model
+
+    rows = {}
+    for name in names:
+        model = open_model(place, signature=name)
+        try:
+            sides = {"inputs": model.inputs, "outputs": model.outputs}
+        finally:
+            model.close()
+        rows[name] = {side: [_spec_row(spec) for spec in specs] for side, specs in sides.items()}
+    return rows
 
 
 def _facts(model: "Model", uri: str) -> dict[str, Any]:
@@ -219,24 +245,17 @@ def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
 def _print_facts(found: dict[str, Any]) -> None:
     size = found["size"]
     facts = [("model", found["name"]), ("backend", found["backend"])]
-    if size is not None:
-        more = f" in {found['files']} files" if found["files"] > 1 else ""
-        facts += [("size", size_text(size) + more)]
-    facts += _description_facts(found["description"] or {})
-    facts += [("sha256", found["sha256"])] if found["sha256"] else []
-    print_table(facts)
-    for side in ("inputs", "outputs"):
-        print(f"{side}:")
-        rows: list[tuple[str, ...]] = [
-            (row["name"], row["dtype"], _shape_text(row["shape"])) for row in found[side]
-        ]
-        print_table(rows or [("not told",)], indent=2)
-    for name, labels in found["labels"].items():
-        shown = ", ".join(map(str, labels[:_SHOWN])) + (", …" if len(labels) > _SHOWN else "")
-        print(f"classes of {name}: {shown}")
-    if found["left_out"]:
-        print("left out, because they cannot be used:")
-        print_table(list(found["left_out"].items()), indent=2)
+    facts += [("size", size_text(size))] if size is not None else []
+    print_table([*facts, *_description_facts(found["description"] or {})])
+    for name, ends in found["signatures"].items() or [("", found)]:
+        if name:
+            print(f"with ?signature={name}:")
+        for side in ("inputs", "outputs"):
+            print(f"{side}:")
+            rows: list[tuple[str, ...]] = [
+                (row["name"], row["dtype"], _shape_text(row["shape"])) for row in ends[side]
+            ]
+            print_table(rows or [("not told",)], indent=2)
 
 
 def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

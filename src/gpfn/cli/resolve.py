@@ -21,10 +21,14 @@ def model_uri(name: str) -> str:
     file. Any other address is a GraphPipe server's.
     """
     from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.store import obtain_model
+    from gpfn.models.open import split_uri
+    from gpfn.models.store import obtain
 
     if is_address(name):
         return fetched(name) if _ends_like_a_model(name) else name
+    place = split_uri(name)[0]
+    if place != name and place in default_catalogue() and not os.path.exists(place):
+        return model_uri(place) + name[len(place) :]
     if os.path.exists(name) or name not in default_catalogue():
         return name
     return str(obtain_model(default_catalogue().get(name), progress=DownloadProgress()))
@@ -36,12 +40,18 @@ def is_address(name: str) -> bool:
 
 
 def fetched(url: str) -> str:
-    """Return the file at an address, which may end in ``#sha256=``. Raises DownloadFailed."""
+    """Return the file at an address, which may end in ``?signature=`` and ``#sha256=``.
+
+    The signature, if any, stands behind the file then. Raises DownloadFailed.
+    """
     from gpfn.models.download import Terms
+    from gpfn.models.open import split_uri
     from gpfn.models.store import fetch_url
 
     terms = Terms.from_env(total=_FETCH_SECONDS)
-    return str(fetch_url(url, terms=terms, progress=DownloadProgress()))
+    asked = f"?signature={signature}" if (signature := split_uri(url)[1]) else ""
+    whole = url.replace(asked, "", 1) if asked else url
+    return f"{fetch_url(whole, terms=terms, progress=DownloadProgress())}{asked}"
 
 
 def _ends_like_a_model(url: str) -> bool:

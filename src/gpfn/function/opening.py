@@ -55,7 +55,9 @@ def _resolve(candidate: str, folder: str) -> tuple[str | None, str]:
             return None, f"{name} is not set"
         return _located(value, folder) or value, ""
     if candidate.startswith("catalogue:"):
-        return _from_catalogue(candidate[10:], folder)
+        end = _end_of_path(candidate)
+        uri, problem = _from_catalogue(candidate[10:end], folder)
+        return None if uri is None else uri + candidate[end:], problem
     uri = _located(candidate, folder)
     return uri, f"{candidate} is neither in {folder} nor in the working directory"
 
@@ -84,9 +86,11 @@ def _located(uri: str, folder: str) -> str | None:
 
 
 def _end_of_path(uri: str) -> int:
-    """Return where the path ends: what follows is a file.py's callable, or a checksum."""
+    """Return where the path ends: what follows is a callable, a signature or a checksum."""
+    from gpfn.models.open import split_uri
+
     script = uri.find(".py:")
-    return script + 3 if script >= 0 else len(uri.partition("#")[0])
+    return script + 3 if script >= 0 else len(split_uri(uri)[0])
 
 
 def _is_callable(uri: str) -> bool:

@@ -54,6 +54,8 @@ class Backend(NamedTuple):
     keywords in ``options``, and returns a `gpfn.models.Model`."""
     options: tuple[str, ...] = ("threads", "inputs", "outputs")
     """Which options of `open_model` it takes. A ``signature`` given to another is an error."""
+    signatures: str = ""
+    """``module:callable`` from the path to the names of the signatures that it has."""
     schemes: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     """With the dot, in lower case."""
@@ -95,6 +97,7 @@ BACKENDS = (
         title="a LiteRT model (.tflite)",
         opens="gpfn.models.litert:LiteRTModel",
         options=("threads", "inputs", "outputs", "signature"),
+        signatures="gpfn.models.tflite_file:signature_names",
         suffixes=(".tflite",),
         magic=(4, b"TFL3"),
         computes_here=True,
@@ -107,6 +110,7 @@ BACKENDS = (
         title="a SavedModel (folder)",
         opens="gpfn.models.tensorflow:open_saved_model",
         options=("threads", "inputs", "outputs", "signature"),
+        signatures="gpfn.models.tf_signature:signature_names",
         folder=("saved_model.pb", "saved_model.pbtxt"),
         computes_here=True,
         extra="tensorflow",

@@ -121,7 +121,7 @@ def read_graph(
     """
     with open(path, "rb") as file:
         content = file.read()
-    key, subgraph = _choose(signature_subgraphs(content, path), signature)
+    key, subgraph = _choose(signature_subgraphs(content, path), signature, path)
     try:
         interpreter = new_interpreter(content, threads)
         takes, gives = _details(interpreter, key)
@@ -151,7 +151,7 @@ def read_graph(
     return graph, interpreter
 
 
-def _choose(subgraphs: Mapping[str, int], wanted: str) -> tuple[str, int]:
+def _choose(subgraphs: Mapping[str, int], wanted: str, path: str) -> tuple[str, int]:
     if not subgraphs and not wanted:
         return "", 0
     for key in (
@@ -159,10 +159,9 @@ def _choose(subgraphs: Mapping[str, int], wanted: str) -> tuple[str, int]:
     ):
         if key in subgraphs:
             return key, subgraphs[key]
-    raise SetupError(
-        f"the model has {', '.join(sorted(subgraphs)) or 'no signatures'}; name one of them",
-        field="signature",
-    )
+    has = ", ".join(sorted(subgraphs)) or "no signatures"
+    told = f"the model has {has}; name one of them: {path}?signature=NAME"
+    raise SetupError(told, field="signature")
 
 
 _Details = dict[str, dict[str, Any]]

@@ -20,9 +20,9 @@ from gpfn.models.backends import (
 from gpfn.models.model import Model
 from gpfn.models.threads import thread_count
 
-__all__ = ["backend_of", "open_model"]
+__all__ = ["backend_of", "open_model", "signatures_of", "split_uri"]
 
-_HASH = "#sha256="
+_HASH, _SIGNATURE = "#sha256=", "?signature="
 
 
 def open_model(
@@ -44,7 +44,8 @@ def open_model(
         inputs: Names of all inputs in the order wanted. For TensorFlow and remote
             models any tensors may be named.
         outputs: Names of the outputs wanted when a call asks for none in particular.
-        signature: Which of several signatures; by default serving_default, or the only one.
+        signature: Which of several signatures; by default the one that ``uri`` names as
+            ``?signature=NAME`` behind the file or folder, serving_default, or the only one.
         limits: On a remote model's replies; by default `Limits()`.
 
     Raises:
@@ -55,9 +56,12 @@ def open_model(
     count = thread_count(threads)
     name = os.fspath(uri)
     backend = backend_of(name)
-    target, digest = (name, "") if backend.schemes else _without_hash(name)
+    target, named, digest = (name, "", "") if backend.schemes else split_uri(name)
     if digest:
         _check_hash(target, digest)
+    if named and signature not in ("", named):
+        raise SetupError(f"{signature!r}, but the model's URI names {named!r}", field="signature")
+    signature = signature or named
     if signature and "signature" not in backend.options:
         raise SetupError(f"{backend.title} has no signatures: {target}", field="signature")
     for option, names in (("inputs", inputs), ("outputs", outputs)):
@@ -85,7 +89,7 @@ def backend_of(uri: "str | os.PathLike[str]") -> Backend:
     its suffix says, and for everything that no backend opens.
     """
     name = os.fspath(uri)
-    path, _ = _without_hash(name)
+    path = split_uri(name)[0]
     found = _find(name, path, BACKENDS) or _find(name, path, installed_backends())
     if found is None:
         raise _refusal(path)
@@ -120,9 +124,30 @@ def _refusal(path: str) -> ModelUnreadable:
     return ModelUnreadable(told)
 
 
-def _without_hash(uri: str) -> tuple[str, str]:
-    path, _, digest = uri.partition(_HASH)
-    return path, digest
+def split_uri(uri: str) -> tuple[str, str, str]:
+    """Return the place, the signature and the hash that ``PLACE?signature=NAME#sha256=HEX`` names.
+
+    What is left out is empty. Raises SetupError for a signature without a name.
+    """
+    rest, _, digest = uri.partition(_HASH)
+    place, mark, signature = rest.rpartition(_SIGNATURE)
+    if mark and not signature:
+        raise SetupError(f"expected a name behind {_SIGNATURE}: {uri}", field="signature")
+    return (place, signature, digest) if mark else (rest, "", digest)
+
+
+def signatures_of(uri: "str | os.PathLike[str]") -> tuple[str, ...]:
+    """Return the names of a model's signatures, as its files have them; often there are none.
+
+    Raises as :func:`backend_of`, and ModelUnreadable for a damaged file.
+    """
+    name = os.fspath(uri)
+    backend = backend_of(name)
+    if not backend.signatures:
+        return ()
+    module, _, function = backend.signatures.partition(":")
+    found: tuple[str, ...] = getattr(import_module(module), function)(split_uri(name)[0])
+    return found
 
 
 def _check_hash(path: str, wanted: str) -> None:

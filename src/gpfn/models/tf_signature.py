@@ -9,15 +9,16 @@ TensorFlow.
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable, SetupError
-from gpfn.models.protobuf import Field, fields, signed
-from gpfn.models.signature import bare, check_some_left, shape_spec, unusable
-from gpfn.models.tf_library import DTYPES, Library, Output, type_name
+from gpfn.models.protobuf import Field, ProtobufError, fields, signed
+from gpfn.models.signature import bare, shape_spec
+from gpfn.models.tf_library import DTYPES, Library, Output
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
@@ -27,12 +28,13 @@ __all__ = [
     "default_ports",
     "find_port",
     "operation_types",
+    "signature_names",
 ]
 
 _NAME = re.compile(r"([A-Za-z0-9_.\\/>-]+)(?::(\d{1,6}))?", re.ASCII)
 _NEVER_INPUTS = ("Const", "CheckNumerics")
 
-_META_SIGNATURES = 5
+_META_GRAPHS, _META_SIGNATURES = 2, 5  # of SavedModel, of MetaGraphDef
 _MAP_KEY, _MAP_VALUE = 1, 2
 _SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS = 1, 2
 _INFO_NAME, _INFO_DTYPE, _INFO_SHAPE = 1, 2, 3
@@ -68,7 +70,24 @@ def choose_signature(meta_graph: bytes | memoryview, wanted: str, path: str) -> 
             check_some_left(outputs, left_out, path)
             return SavedSignature(inputs, outputs, left_out)
     has = ", ".join(sorted(public)) or "no signatures"
-    raise SetupError(f"the model has {has}; name one of them: {path}", field="signature")
+    told = f"the model has {has}; name one of them: {path}?signature=NAME"
+    raise SetupError(told, field="signature")
+
+
+def signature_names(folder: str) -> tuple[str, ...]:
+    """Return the names of a SavedModel's signatures, sorted; none of one in text form.
+
+    Raises ModelUnreadable.
+    """
+    try:
+        with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
+            graphs = [field.bytes for field in fields(file.read()) if field.number == _META_GRAPHS]
+        names = {key for graph in graphs for key in _map(graph, _META_SIGNATURES)}
+    except FileNotFoundError:
+        return ()
+    except (OSError, ProtobufError) as error:
+        raise ModelUnreadable(f"a SavedModel that cannot be read ({error}): {folder}") from None
+    return tuple(sorted(name for name in names if not name.startswith("__")))
 
 
 def _ends(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from gpfn.errors import ModelUnreadable
 
-__all__ = ["field", "follow", "numbers", "signature_subgraphs", "tables", "text"]
+__all__ = ["field", "follow", "numbers", "signature_names", "signature_subgraphs", "tables", "text"]
 
 _VERSION, _SUBGRAPHS, _SIGNATURES = 0, 2, 7  # fields of the table Model
 _KEY, _SUBGRAPH = 2, 4  # fields of the table SignatureDef
@@ -36,6 +36,12 @@ def signature_subgraphs(data: bytes, path: str) -> dict[str, int]:
         raise ModelUnreadable(
             f"a LiteRT model that is cut off or damaged ({error}): {path}"
         ) from None
+
+
+def signature_names(path: str) -> tuple[str, ...]:
+    """Return the names of a file's signatures, sorted. Raises ModelUnreadable."""
+    with open(path, "rb") as file:
+        return tuple(sorted(signature_subgraphs(file.read(), path)))
 
 
 def _read(data: bytes) -> dict[str, int]:
