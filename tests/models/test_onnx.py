@@ -186,3 +186,15 @@ def test_without_onnxruntime_the_error_is_the_command(made: Path) -> None:
     assert ended.stdout == (
         "MissingExtra ONNX Runtime is not installed; run: pip install 'gpfn[onnx]'\n"
     )
+
+
+def test_the_memory_of_a_large_batch_is_not_kept(root: Path) -> None:
+    model = open_model(root / "models" / "forecast.onnx")
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    model({"series": np.zeros((1, 20, 1), np.float32)})
+    before = resident()
+    model({"series": np.zeros((20_000, 20, 1), np.float32)})
+    assert resident() - before < 100 << 20, "of the 700 MB that it took"

@@ -116,6 +116,7 @@ def _session(path: str, threads: int) -> "onnxruntime.InferenceSession":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # which would keep the memory of the largest batch
     options.log_severity_level = _FATAL  # what it logs, its exceptions say too
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
