@@ -14,7 +14,6 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import numpy as np
 import onnx
 import tensorflow as tf
-from making_rows import rows_models, stateful_models
 from onnx import TensorProto, helper
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -316,8 +315,6 @@ def main(folder: Path) -> None:
     saved(folder, "several", several)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "several"))
     (folder / "several.tflite").write_bytes(converter.convert())
-    rows_models(folder)
-    stateful_models(folder)
     onnx_models(folder)
 
 

@@ -1,15 +1,20 @@
-"""Graphs that compute their rows apart, and graphs that mix them, as .tflite files.
+"""Graphs that compute their rows apart, mix them, or keep a state; run as a program: FOLDER.
 
 All but the last are made for a batch of 1, and most would resize without an error.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["rows_models", "stateful_models"]
+__all__: list[str] = []
 
 Body = Callable[[tf.Tensor], tf.Tensor]
 KERNEL = np.linspace(-1, 1, 4 * 4, dtype=np.float32).reshape(4, 4)
@@ -151,3 +156,8 @@ def stateful_models(folder: Path) -> None:
     noise = _noise.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([noise], tf.Module())
     (folder / "noise.tflite").write_bytes(converter.convert())
+
+
+if __name__ == "__main__":
+    rows_models(Path(sys.argv[1]))
+    stateful_models(Path(sys.argv[1]))

@@ -72,8 +72,10 @@ def recurrent_file(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("key", "factor"), [("count", 4), ("branch", 1)])
-def test_resource_variables_are_as_the_file_has_them(made: Path, key: str, factor: int) -> None:
-    model = LiteRTModel(str(made / "counter.tflite"), signature=key)
+def test_resource_variables_are_as_the_file_has_them(
+    made_rows: Path, key: str, factor: int
+) -> None:
+    model = LiteRTModel(str(made_rows / "counter.tflite"), signature=key)
     x = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
     expected = x * x.sum(1, keepdims=True) if key == "count" else x
     for _ in range(4):
@@ -81,8 +83,8 @@ def test_resource_variables_are_as_the_file_has_them(made: Path, key: str, facto
         assert_allclose(model({"x": x})["y"], expected)
 
 
-def test_variables_that_nothing_assigns_cost_nothing(made: Path) -> None:
-    model = LiteRTModel(str(made / "counter.tflite"), signature="look")
+def test_variables_that_nothing_assigns_cost_nothing(made_rows: Path) -> None:
+    model = LiteRTModel(str(made_rows / "counter.tflite"), signature="look")
     expected = ONES @ np.linspace(-1, 1, 16, dtype=np.float32).reshape(4, 4)
     assert_allclose(model({"x": ONES})["y"], expected, atol=1e-6)
     engine = model._pool._idle[-1]
@@ -90,16 +92,16 @@ def test_variables_that_nothing_assigns_cost_nothing(made: Path) -> None:
     assert model._pool._idle[-1] is engine
 
 
-def test_a_seed_gives_the_same_numbers_each_time(made: Path) -> None:
-    model = open_model(made / "noise.tflite")
+def test_a_seed_gives_the_same_numbers_each_time(made_rows: Path) -> None:
+    model = open_model(made_rows / "noise.tflite")
     first = model({"x": ONES})["y"]
     assert len({*first[0].tolist()}) == 4
     for _ in range(3):
         assert model({"x": ONES})["y"].tolist() == first.tolist()
 
 
-def test_calls_at_the_same_time_do_not_see_each_other(made: Path) -> None:
-    model = LiteRTModel(str(made / "counter.tflite"), signature="count")
+def test_calls_at_the_same_time_do_not_see_each_other(made_rows: Path) -> None:
+    model = LiteRTModel(str(made_rows / "counter.tflite"), signature="count")
     answers: list[object] = []
 
     def ask() -> None:
@@ -124,10 +126,10 @@ def test_the_state_of_recurrent_layers_begins_anew(tmp_path: Path, key: str) -> 
         assert_allclose(model({"x": x[:1]})["y"][0], alone[0])
 
 
-def test_what_a_graph_would_keep_is_named(made: Path) -> None:
-    content = (made / "counter.tflite").read_bytes()
+def test_what_a_graph_would_keep_is_named(made_rows: Path) -> None:
+    content = (made_rows / "counter.tflite").read_bytes()
     kept = [state_of(content, index) for index in range(3)]
     assert sorted(map(len, kept)) == [0, 1, 1]
     assert ["total"] in kept
-    assert state_of((made / "noise.tflite").read_bytes(), 0) == ["RANDOM_UNIFORM"]
-    assert state_of((made / "order.tflite").read_bytes(), 0) == []
+    assert state_of((made_rows / "noise.tflite").read_bytes(), 0) == ["RANDOM_UNIFORM"]
+    assert state_of((made_rows / "apart_norm.tflite").read_bytes(), 0) == []

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("names", nargs="+", metavar="NAME", help="a name of the catalogue")
     show = actions.add_parser("show", help="inputs, outputs, backend and size", parents=[json_flag])
     show.add_argument("model", metavar="MODEL", help="a file, a folder, a URL or a name")
+    show.add_argument("--vet", action="store_true", help="try it in a process of its own first")
     actions.add_parser("backends", help="what can be opened, and by what", parents=[json_flag])
 
 
@@ -141,6 +142,8 @@ def _show(args: argparse.Namespace) -> dict[str, Any]:
 
     uri = model_uri(args.model)
     (place, named, _), signatures = split_uri(uri), signatures_of(uri)
+    if args.vet:
+        _vet(uri, place, signatures)
     undecided = not named and len(signatures) > 1 and _DEFAULT not in signatures
     model = open_model(uri, signature=signatures[0] if undecided else "")
     try:
@@ -157,6 +160,15 @@ def _show(args: argparse.Namespace) -> dict[str, Any]:
     if not args.json:
         _print_facts(found)
     return found
+
+
+def _vet(uri: str, place: str, signatures: tuple[str, ...]) -> None:
+    from gpfn.models.vet import vet_model
+
+    if len(signatures) < 2:
+        vet_model(uri)
+    for name in signatures[1:] and signatures:
+        vet_model(place, signature=name)
 
 
 def _signature_rows(place: str, names: tuple[str, ...]) -> dict[str, Any]:

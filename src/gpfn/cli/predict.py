@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", default="auto", help="a number, or auto (the default)")
     parser.add_argument(
+        "--vet", action="store_true", help="try the model in a process of its own first"
+    )
+    parser.add_argument(
         "--json", action="store_true", help="names, shapes and dtypes beside the numbers"
     )
 
@@ -67,7 +70,12 @@ def run(args: argparse.Namespace) -> int:
     suffix = "" if args.output == "-" else Path(args.output).suffix
     if suffix not in ("", *_MEDIA) or (args.output != "-" and not suffix):
         raise SetupError("expected a .npy or .json file, or -", field="--output")
-    model = open_model(model_uri(args.model), threads=parse_threads(args.threads))
+    uri, threads = model_uri(args.model), parse_threads(args.threads)
+    if args.vet:
+        from gpfn.models.vet import vet_model
+
+        vet_model(uri, threads=threads)
+    model = open_model(uri, threads=threads)
     try:
         inputs = _read_inputs(args.input, model.inputs)
         outputs = model(inputs, outputs=[name for name in args.outputs.split(",") if name])

@@ -75,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "same file")  # fmt: skip
     ours.add_argument("--cache-bytes", default="1GiB", help="limit of the row cache (%(default)s)")
     ours.add_argument("--allow-shutdown", action="store_true", help="answer /control/shutdown")
+    ours.add_argument(
+        "--vet",
+        action="store_true",
+        help="try the model in a process of its own "
+        "first: a damaged file may end the one that opens it",
+    )
     ours.add_argument("--json", action="store_true", help="errors as JSON")
     parser.set_defaults(usage=parser.format_usage())
 
@@ -100,14 +106,14 @@ def _serve(args: argparse.Namespace, name: str) -> int:
     check_settings()
     threads = parse_threads(args.threads)
     settings = _settings(args, ListenAddress.parse(args.listen))
-    return serve(
-        _model_file(name),
-        settings,
-        threads=threads,
-        inputs=_names(args.inputs, "GP_INPUTS"),
-        outputs=_names(args.outputs, "GP_OUTPUTS"),
-        cache=_cache(args),
-    )
+    target, cache = _model_file(name), _cache(args)
+    inputs, outputs = _names(args.inputs, "GP_INPUTS"), _names(args.outputs, "GP_OUTPUTS")
+    if args.vet:
+        from gpfn.models.vet import vet_model
+
+        vet_model(target, threads=threads, inputs=inputs, outputs=outputs)
+    serve(target, settings, threads=threads, inputs=inputs, outputs=outputs, cache=cache)
+    return 0
 
 
 def _model_file(name: str) -> str:

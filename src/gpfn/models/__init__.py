@@ -5,6 +5,7 @@
     litert, onnx            model files in this process
     tensorflow              SavedModels and frozen graphs through TensorFlow's C library
     python, remote          a function; a GraphPipe server
+    vet                     a model tried in a process of its own, before it is opened here
     cache                   the models of a process, open and warm before the first call
     description, catalogue  what is known of a model besides its file; models known by name
     files, store, download  where model files are kept; fetching them
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gpfn.models.open import open_model
     from gpfn.models.python import PythonModel, declare
     from gpfn.models.threads import available_cpus
+    from gpfn.models.vet import vet_model
 
 __all__ = [
     "Counters",
@@ -35,6 +37,7 @@ __all__ = [
     "declare",
     "default_cache",
     "open_model",
+    "vet_model",
     "warm_up",
 ]
 
@@ -49,6 +52,7 @@ _MODULES = {
     "declare": "python",
     "default_cache": "cache",
     "open_model": "open",
+    "vet_model": "vet",
     "warm_up": "cache",
 }
 

@@ -1,0 +1,173 @@
+"""Try a model in a process of its own first: is it safe to open it in this one?
+
+Native libraries trust a model file in places: a bit that is flipped may end the process that
+opens it, or the one that calls it. So a child opens the model, calls it on zeros and on a
+batch of three, within limits of time and memory. What happens there is told as an error here.
+It finds what ends a process at once, not what a later input may do, and it does not make a
+file that somebody meant to do harm harmless: the child is a process with the same rights.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Literal
+
+from gpfn.errors import GpfnError, ModelUnreadable, SetupError
+
+__all__ = ["vet_model"]
+
+_CHILD = (
+    "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['path'];"
+    "from gpfn.models.vet import _attempt; _attempt(order)"
+)
+_MOST_TOLD = 4000  # characters; far less than a pipe holds
+
+
+def vet_model(
+    uri: "str | os.PathLike[str]",
+    *,
+    threads: int | Literal["auto"] = 1,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    signature: str = "",
+    seconds: float = 60.0,
+    memory: int = 4 << 30,
+) -> None:
+    """Open a model in a child and call it, and return when that ended well.
+
+    The options are those of `gpfn.models.open_model`; ``memory`` (bytes) and ``seconds`` bound
+    the child. An address is left alone: nothing is opened here.
+
+    Raises:
+        ModelUnreadable: The child was ended by a signal, took too long or too much memory,
+            or could not read the model.
+        SetupError: What opening the model says of the configuration.
+    """
+    name = os.fspath(uri)
+    if _is_remote(name):
+        return
+    order = {
+        "path": sys.path,
+        "uri": name,
+        "options": {
+            "threads": threads,
+            "inputs": list(inputs),
+            "outputs": list(outputs),
+            "signature": signature,
+        },
+        "memory": memory,
+        "seconds": seconds,
+    }
+    reader, writer = os.pipe()
+    try:
+        status = _run({**order, "pipe": writer}, seconds)
+        os.close(writer)
+        writer = -1
+        answer = _answer(reader)
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    _judge(name, status, answer, seconds, memory)
+
+
+def _is_remote(name: str) -> bool:
+    from gpfn.models.open import backend_of
+
+    return bool(backend_of(name).schemes)
+
+
+def _run(order: dict[str, Any], seconds: float) -> int | None:
+    """Return how the child ended, as `subprocess` tells it; None when it took too long."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(order["pipe"],),
+        start_new_session=True,
+    )
+    try:
+        child.communicate(json.dumps(order).encode(), timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    except BrokenPipeError:  # it has ended before it read its order
+        child.wait(seconds)
+    finally:
+        with suppress(ProcessLookupError):  # what the child has started ends as well
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    return child.returncode
+
+
+def _answer(reader: int) -> dict[str, str] | None:
+    """Return what the child wrote: nothing went wrong, or the error's parts; None for nothing."""
+    os.set_blocking(reader, False)
+    try:
+        found: dict[str, str] = json.loads(os.read(reader, 1 << 16))
+    except (BlockingIOError, ValueError):
+        return None
+    return found
+
+
+def _judge(
+    name: str, status: int | None, answer: dict[str, str] | None, seconds: float, memory: int
+) -> None:
+    if answer == {}:
+        return
+    if answer:
+        kind = SetupError if answer["kind"] == "SetupError" else ModelUnreadable
+        raise kind(answer["detail"], field=answer["field"] or None)
+    if status is None:
+        told = f"was not done within {seconds:g} s"
+    elif status < 0:
+        told = f"was ended by {signal.Signals(-status).name}"
+    else:
+        told = f"ended with exit code {status}"
+    raise ModelUnreadable(
+        f"the process that opened and called it as a trial, with {memory} bytes, {told}: {name}",
+        field="model",
+    )
+
+
+def _attempt(order: dict[str, Any]) -> None:
+    """Be the child: open and call the model, and write how that went."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (order["memory"], order["memory"]))
+    signal.alarm(int(order["seconds"]) + 1)  # should the parent be gone
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write("1000")  # when the container has too little, this process ends first
+    told: dict[str, str] = {}
+    try:
+        _open_and_call(order["uri"], order["options"])
+    except GpfnError as error:
+        kind = "ModelUnreadable" if isinstance(error, ModelUnreadable) else "SetupError"
+        told = {"kind": kind, "detail": error.detail, "field": error.field or ""}
+    except MemoryError:
+        detail = f"it takes more than {order['memory']} bytes to open and call: {order['uri']}"
+        told = {"kind": "ModelUnreadable", "detail": detail, "field": "model"}
+    except BaseException as error:  # noqa: BLE001 - also SystemExit of a model's own code
+        detail = f"{type(error).__name__}: {error}: {order['uri']}"
+        told = {"kind": "ModelUnreadable", "detail": detail, "field": "model"}
+    told = {key: value[:_MOST_TOLD] for key, value in told.items()}
+    os.write(order["pipe"], json.dumps(told).encode())
+    os._exit(0)  # nothing of the model's has a say any more
+
+
+def _open_and_call(uri: str, options: dict[str, Any]) -> None:
+    import numpy as np
+
+    from gpfn.models.cache import warm_up, zeros
+    from gpfn.models.open import open_model
+
+    model = open_model(uri, **options)
+    warm = warm_up(model)
+    shapes = [spec.shape for spec in model.inputs]
+    if warm.error is None and shapes and all(shape and shape[0] is None for shape in shapes):
+        with suppress(Exception):  # refusing it is the model's right
+            model({spec.name: np.repeat(zeros(spec), 3, axis=0) for spec in model.inputs})
