@@ -108,6 +108,11 @@ def test_batches_that_differ_are_refused(made: Path) -> None:
     model = LiteRTModel(str(made / "order.tflite"))
     with pytest.raises(InvalidTensor, match="does not compute these shapes"):
         model({"weights": np.zeros((2, 3), np.float32), "counts": np.zeros((5, 3), np.int32)})
+    rows = 2 * model._slice(10**9)
+    with pytest.raises(InvalidTensor, match="does not compute these shapes"):
+        model({"weights": np.ones((rows, 3), "f4"), "counts": np.ones((rows + 5, 3), "i4")})
+    one = model({"weights": np.ones((rows, 3), "f4"), "counts": np.ones((1, 3), "i4")})
+    assert one["total"].tolist() == [3] * rows, "one row for all of them is the graph's to decide"
     good = {"weights": np.zeros((5, 3), np.float32), "counts": np.zeros((5, 3), np.int32)}
     assert model(good)["total"].tolist() == [0] * 5
     assert model._slice(5) == 5, "a caller's mistake does not slow the others down"

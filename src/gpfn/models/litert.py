@@ -19,7 +19,7 @@ import numpy as np
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, TooLarge
 from gpfn.models.litert_graph import Quantization, read_graph
-from gpfn.models.litert_pool import Bound, Engine, Pool, ResizeError, Shapes
+from gpfn.models.litert_pool import Bound, Pool, ResizeError, Shapes
 from gpfn.models.litert_rows import bytes_of_row, rows_are_apart
 from gpfn.models.signature import Array, arguments, chosen
 from gpfn.models.tflite_program import read_program
@@ -36,8 +36,6 @@ _SLICE_BYTES = 512 << 10
 keeps this for good."""
 _KEPT_BYTES = 4 << 20
 """Interpreters of batches whose tensors take more are not kept."""
-_ROWS_BETWEEN_LOOKS = 64
-"""How many rows are run one by one between two looks at the clock."""
 
 
 class _Rows(NamedTuple):
@@ -75,7 +73,7 @@ class LiteRTModel:
             path, threads=threads, signature=signature, inputs=inputs, outputs=outputs
         )
         kept = _KEPT_SHAPES if len(graph.content) <= _SMALL else 0
-        self._pool = Pool(graph, first, threads=threads, kept=kept, name=path)
+        self._pool = Pool(graph, first, threads=threads, kept=kept, name=path, bound=self._bound)
         self.inputs: tuple[TensorSpec, ...] = tuple(end.spec for end in graph.inputs)
         self.outputs: tuple[TensorSpec, ...] = tuple(end.spec for end in graph.outputs)
         self.quantization: Mapping[str, Quantization] = {
@@ -129,11 +127,11 @@ class LiteRTModel:
     def _batch(
         self, arrays: list[Array], shapes: Shapes, names: list[str], deadline: Deadline
     ) -> list[Array]:
-        rows = shapes[0][0] if self._batched else 1
+        rows = self._count_rows(shapes)
         try:
             return self._in_slices(arrays, rows, self._slice(rows), names, deadline)
         except ResizeError as error:
-            if rows == 1 or {shape[0] for shape in shapes} != {rows}:
+            if rows <= 1:
                 raise self._refused(shapes, error) from None
         self._resizes = False
         try:
@@ -141,10 +139,17 @@ class LiteRTModel:
         except ResizeError as error:
             raise self._refused(shapes, error) from None
 
+    def _count_rows(self, shapes: Shapes) -> int:
+        """Return how many rows all inputs have; 0 when there is no such number."""
+        if not self._batched:
+            return 0
+        rows = shapes[0][0]
+        return rows if len(shapes) == 1 or all(shape[0] == rows for shape in shapes) else 0
+
     def _slice(self, rows: int) -> int:
         """Return how many of ``rows`` are computed at once. Raises TooLarge."""
-        if rows == 1:
-            return 1
+        if rows <= 1:
+            return rows
         if self._resizes and self._rows.apart:
             return max(1, min(rows, _SLICE_BYTES // self._rows.size))
         if self._graph.single or not self._resizes:
@@ -175,8 +180,7 @@ class LiteRTModel:
             return self._run(arrays, names, deadline)
         results: list[Array] = []
         for start in range(0, rows, step):
-            if step > 1 or start % _ROWS_BETWEEN_LOOKS == 0:
-                deadline.check(f"row {start} of {rows}")
+            deadline.check(f"row {start} of {rows}")
             at = min(start, rows - step)  # the last slice is as large: resizing costs more
             part = self._run([array[at : at + step] for array in arrays], names, deadline)
             if not results:
@@ -190,7 +194,7 @@ class LiteRTModel:
 
     def _run(self, arrays: Sequence[Array], names: list[str], deadline: Deadline) -> list[Array]:
         shapes = tuple(array.shape for array in arrays)
-        engine = self._pool.take(shapes, deadline, self._bound(shapes))
+        engine = self._pool.take(shapes, deadline)
         try:
             given = engine.run(arrays, names)
         except BaseException as error:
@@ -198,21 +202,18 @@ class LiteRTModel:
             if isinstance(error, RuntimeError | ValueError | MemoryError):
                 raise ModelFailed(f"{self.name}: {error}") from error
             raise
-        if self._graph.state or self._is_large(engine):
+        if self._graph.state or engine.takes > _KEPT_BYTES:
             self._pool.drop()
         else:
             self._pool.give(engine)
         return given
 
     def _bound(self, shapes: Shapes) -> Bound | None:
-        """Return what to hold against a call whose memory its rows do not tell."""
-        if self._fixed or (self._batched and (shapes[0][0] == 1 or self._rows.apart)):
+        """Return what to hold against shapes that are new, unless they are known to fit."""
+        rows = self._count_rows(shapes)
+        if self._fixed or rows == 1 or (rows and self._rows.apart):
             return None
-        return Bound(memory_for_a_call(), self._rows.constants)
-
-    def _is_large(self, engine: Engine) -> bool:
-        rows = engine.shapes[0][0] if self._batched else 1
-        return engine.largest > _KEPT_BYTES or (rows > 1 and rows * self._rows.size > _KEPT_BYTES)
+        return Bound(memory_for_a_call(), rows * self._rows.size, self._rows.constants)
 
     def _refused(self, shapes: Shapes, error: ResizeError) -> InvalidTensor:
         sizes = ", ".join(

@@ -5,7 +5,7 @@ than a call. So interpreters of the last few shapes are kept, and the oldest is 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,19 +30,23 @@ class ResizeError(Exception):
 
 
 class Bound(NamedTuple):
-    """The most bytes that a tensor may take, besides the ``constants`` (their indexes)."""
+    """The most bytes that a tensor may take, besides the ``constants`` (their indexes).
+
+    ``rows`` is what the rows take by the graph.
+    """
 
     most: int
+    rows: int
     constants: frozenset[int]
 
 
 class Engine:
     """One interpreter at one set of input shapes; for one thread at a time.
 
-    ``largest`` is the size (bytes) of its largest tensor, where that was bounded.
+    ``takes`` is about what its tensors take in bytes, where that was bounded.
     """
 
-    __slots__ = ("_graph", "_index", "_interpreter", "_runner", "largest", "shapes")
+    __slots__ = ("_graph", "_index", "_interpreter", "_runner", "shapes", "takes")
 
     def __init__(self, graph: Graph, interpreter: "Interpreter") -> None:
         self._graph = graph
@@ -51,8 +55,8 @@ class Engine:
         self._runner = (
             self._interpreter.get_signature_runner(graph.signature) if graph.signature else None
         )
-        self.largest = 0
         self.shapes: Shapes = ()
+        self.takes = 0
 
     def resize(self, shapes: Shapes, bound: Bound | None = None) -> None:
         """Prepare for inputs of these shapes. Raises ResizeError, or TooLarge over ``bound``."""
@@ -65,7 +69,7 @@ class Engine:
             raise ResizeError(str(error)) from None
         except MemoryError as error:
             raise ModelFailed(f"no memory for inputs of the shapes {shapes}") from error
-        self.largest = 0 if bound is None else self._largest(bound)
+        self.takes = 0 if bound is None else max(bound.rows, self._largest(bound))
         self.shapes = shapes
 
     def _largest(self, bound: Bound) -> int:
@@ -103,13 +107,21 @@ class Pool:
     """At most ``kept`` engines more than there are processors; the first is made of ``first``.
 
     While ``kept`` engines and one are idle, the oldest is resized and none is made anew, so
-    that one caller after another does not fill the pool.
+    that one caller after another does not fill the pool. ``bound`` says what shapes that
+    are new may take.
     """
 
     def __init__(
-        self, graph: Graph, first: "Interpreter", *, threads: int, kept: int, name: str
+        self,
+        graph: Graph,
+        first: "Interpreter",
+        *,
+        threads: int,
+        kept: int,
+        name: str,
+        bound: Callable[[Shapes], Bound | None],
     ) -> None:
-        self._graph, self._threads, self._name = graph, threads, name
+        self._graph, self._threads, self._name, self._bound = graph, threads, name, bound
         self._kept, self._size = kept, available_cpus() + kept
         self._idle = [Engine(graph, first)]  # the one used last stands last
         self._made = 1
@@ -121,10 +133,10 @@ class Pool:
         """How many engines exist."""
         return self._made
 
-    def take(self, shapes: Shapes, deadline: Deadline, bound: Bound | None = None) -> Engine:
+    def take(self, shapes: Shapes, deadline: Deadline) -> Engine:
         """Return an engine at these shapes; give it back, or :meth:`drop` it.
 
-        Raises ResizeError, TooLarge over the ``bound``, DeadlineExceeded when all were busy
+        Raises ResizeError, TooLarge over the bound, DeadlineExceeded when all were busy
         until then, ModelFailed after :meth:`close`.
         """
         engine = self._idle_or_place(shapes, deadline)
@@ -134,7 +146,7 @@ class Pool:
             engine = engine or Engine(
                 self._graph, new_interpreter(self._graph.content, self._threads)
             )
-            engine.resize(shapes, bound)
+            engine.resize(shapes, self._bound(shapes))
         except BaseException:
             self.drop()
             raise
