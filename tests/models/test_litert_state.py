@@ -9,6 +9,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.testing import assert_allclose
 
+from gpfn.errors import SetupError
 from gpfn.models import open_model
 from gpfn.models.litert import LiteRTModel
 from gpfn.models.tflite_program import state_of
@@ -133,3 +134,18 @@ def test_what_a_graph_would_keep_is_named(made_rows: Path) -> None:
     assert ["total"] in kept
     assert state_of((made_rows / "noise.tflite").read_bytes(), 0) == ["RANDOM_UNIFORM"]
     assert state_of((made_rows / "apart_norm.tflite").read_bytes(), 0) == []
+
+
+@pytest.mark.parametrize("key", ["count", "branch"])
+def test_a_savedmodel_that_assigns_variables_is_refused_by_their_names(
+    made_rows: Path, key: str
+) -> None:
+    with pytest.raises(SetupError, match="keeps state, in its variables total: each call"):
+        open_model(made_rows / "counter", signature=key)
+
+
+def test_a_savedmodel_that_only_reads_its_variables_is_opened(made_rows: Path) -> None:
+    model = open_model(made_rows / "counter", signature="look")
+    expected = ONES @ np.linspace(-1, 1, 16, dtype=np.float32).reshape(4, 4)
+    for _ in range(2):
+        assert_allclose(model({"x": ONES})["y"], expected, atol=1e-6)

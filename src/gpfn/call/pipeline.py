@@ -41,6 +41,8 @@ __all__ = ["Stages", "answer", "answer_steps", "compute_steps", "event_steps", "
 
 _LARGE = 64 << 10
 """Over this many bytes of body, in or out, a call gives memory back."""
+_Answered = tuple[Message, bool, tuple[BaseException, ...], BaseException | None]
+"""The reply, whether it is JSON, what failed in a batch, and what the reply is the error of."""
 
 # What a NamedTuple's own constructor does, without the Python function around it.
 _reply: Callable[..., Reply] = tuple.__new__

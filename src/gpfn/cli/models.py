@@ -257,8 +257,12 @@ def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
 def _print_facts(found: dict[str, Any]) -> None:
     size = found["size"]
     facts = [("model", found["name"]), ("backend", found["backend"])]
-    facts += [("size", size_text(size))] if size is not None else []
-    print_table([*facts, *_description_facts(found["description"] or {})])
+    if size is not None:
+        more = f" in {found['files']} files" if found["files"] > 1 else ""
+        facts += [("size", size_text(size) + more)]
+    facts += _description_facts(found["description"] or {})
+    facts += [("sha256", found["sha256"])] if found["sha256"] else []
+    print_table(facts)
     for name, ends in found["signatures"].items() or [("", found)]:
         if name:
             print(f"with ?signature={name}:")
@@ -268,6 +272,12 @@ def _print_facts(found: dict[str, Any]) -> None:
                 (row["name"], row["dtype"], _shape_text(row["shape"])) for row in ends[side]
             ]
             print_table(rows or [("not told",)], indent=2)
+    for name, labels in found["labels"].items():
+        shown = ", ".join(map(str, labels[:_SHOWN])) + (", …" if len(labels) > _SHOWN else "")
+        print(f"classes of {name}: {shown}")
+    if found["left_out"]:
+        print("left out, because they cannot be used:")
+        print_table(list(found["left_out"].items()), indent=2)
 
 
 def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

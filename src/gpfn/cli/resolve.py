@@ -22,7 +22,7 @@ def model_uri(name: str) -> str:
     """
     from gpfn.models.catalogue import default_catalogue
     from gpfn.models.open import split_uri
-    from gpfn.models.store import obtain
+    from gpfn.models.store import obtain_model
 
     if is_address(name):
         return fetched(name) if _ends_like_a_model(name) else name

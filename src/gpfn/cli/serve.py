@@ -112,8 +112,7 @@ def _serve(args: argparse.Namespace, name: str) -> int:
         from gpfn.models.vet import vet_model
 
         vet_model(target, threads=threads, inputs=inputs, outputs=outputs)
-    serve(target, settings, threads=threads, inputs=inputs, outputs=outputs, cache=cache)
-    return 0
+    return serve(target, settings, threads=threads, inputs=inputs, outputs=outputs, cache=cache)
 
 
 def _model_file(name: str) -> str:

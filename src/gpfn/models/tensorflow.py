@@ -24,6 +24,7 @@ from gpfn.models.signature import (
 from gpfn.models.tf_library import TensorFlowError
 from gpfn.models.tf_session import Session, frozen_session, saved_session
 from gpfn.models.tf_signature import Port, choose_signature, default_ports, operation_types
+from gpfn.models.tf_state import assigned_variables
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["TensorFlowModel", "open_frozen_graph", "open_saved_model"]
@@ -149,6 +150,7 @@ def open_saved_model(
     try:
         _check_variables(session, folder)
         found = choose_signature(session.meta_graph, signature, folder)
+        _check_state(session, [tensor for _, tensor in found.outputs])
         session.meta_graph = b""
         takes = _named(session, inputs, _signature_ports(session, found.inputs), "inputs")
         gives = _named(
@@ -191,6 +193,16 @@ def _check_variables(session: Session, folder: str) -> None:
         return
     if any(kind in _VARIABLES for kind in operation_types(session.library, session.graph)):
         raise ModelUnreadable(f"a SavedModel whose variables are absent: {folder}")
+
+
+def _check_state(session: Session, tensors: Sequence[str]) -> None:
+    """Raise SetupError when an answer would depend on the calls before it."""
+    if names := assigned_variables(session.meta_graph, tensors):
+        raise SetupError(
+            f"the model keeps state, in its variables {', '.join(names)}: each call would change"
+            f" the answer of the next; save a signature that does not assign them: {session.name}",
+            field="model",
+        )
 
 
 def _signature_ports(session: Session, ends: Sequence[tuple[TensorSpec, str]]) -> list[Port]:

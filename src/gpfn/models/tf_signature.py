@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models.protobuf import Field, ProtobufError, fields, signed
-from gpfn.models.signature import bare, shape_spec
-from gpfn.models.tf_library import DTYPES, Library, Output
+from gpfn.models.signature import bare, check_some_left, shape_spec, unusable
+from gpfn.models.tf_library import DTYPES, Library, Output, type_name
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = [

@@ -13,6 +13,7 @@ from gpfn.graphpipe.encode import encode_response
 from gpfn.graphpipe.messages import Error, InferResponse
 from gpfn.http.loop.exchange import Response
 from gpfn.media import GRAPHPIPE, OCTETS, TEXT_UTF8
+from gpfn.public_text import public_text
 
 __all__ = ["failure", "graphpipe", "health", "page", "text"]
 
@@ -24,11 +25,12 @@ _TEXT = (("content-type", TEXT_UTF8),)
 def failure(error: BaseException, accept: str | None) -> Response:
     """Return the reply to a failed request: a message or text, as ``accept`` says."""
     known = error if isinstance(error, GpfnError) else GpfnError("internal error; see the log")
+    told = public_text(str(known))
     retry = (("retry-after", str(known.retry_after)),) if isinstance(known, Overloaded) else ()
     if GRAPHPIPE not in (accept or ""):
-        response = text(known.status, str(known))
+        response = text(known.status, told)
     else:
-        message = InferResponse(errors=(Error(code=known.status, message=str(known)),))
+        message = InferResponse(errors=(Error(code=known.status, message=told),))
         response = graphpipe(known.status, encode_response(message), accept)
     return response._replace(headers=(*response.headers, *retry))
 

@@ -214,13 +214,19 @@ def _name(target: object) -> str:
 
 
 def _row_store(target: object, cache: CacheSettings, log: Log) -> "RowStore":
+    from hashlib import sha256
+
+    from gpfn.models.open import split_uri
     from gpfn.models.parts import model_digest
     from gpfn.serving.rowstore import RowStore
 
-    path = Path(target.partition("#")[0]) if isinstance(target, str) else None
-    if path is None or not path.exists():
+    place, signature, _ = split_uri(target) if isinstance(target, str) else ("", "", "")
+    if not place or not Path(place).exists():
         raise SetupError("the row cache needs a model file to tell models apart", field="cache")
+    name = model_digest(place)
+    if signature:  # another signature gives other rows
+        name = sha256(f"{name}\0{signature}".encode()).hexdigest()
     try:
-        return RowStore(cache.folder / f"{model_digest(str(path))}.rows", cache.max_bytes, log)
+        return RowStore(cache.folder / f"{name}.rows", cache.max_bytes, log)
     except OSError as error:
         raise SetupError(f"cannot use {cache.folder}: {error.strerror}", field="cache") from error
