@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpfn.call.contract import Reply
-from gpfn.errors import GpfnError, InvalidTensor, ModelFailed, Overloaded, SetupError
+from gpfn.errors import (
+    GpfnError,
+    InvalidTensor,
+    ModelFailed,
+    Overloaded,
+    SetupError,
+    error_document,
+)
 from gpfn.log import (
     Log,
     call_text,
@@ -206,6 +213,45 @@ def test_an_exception_that_cannot_be_printed_costs_nothing() -> None:
             lines = logged(form, lambda log, e=error: log.call("1", reply(error=e), 0, 0, 0))  # type: ignore[misc]
             assert lines
             assert all(one.isprintable() for line, _ in lines for one in line[:-1].split("\n"))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    "text", ["x" * 5_000_000, "\x1b[31m" * 100_000, "a\n" * 500_000, "\U0001f600" * 99_999]
+)
+def test_nothing_makes_a_record_long(form: str, text: str) -> None:
+    bug = ValueError(text)
+    ours = SetupError("cannot be imported")
+    ours.__cause__ = bug
+    batch = reply(status=400, failures=[InvalidTensor(text, field=text)] * 1000)
+    for tell in (
+        lambda log: log.error(text),
+        lambda log: log.info("short", call=text),
+        lambda log: log.call(
+            "id", reply(status=400, error=InvalidTensor(text, field=text)), 1, 1, 1
+        ),
+        lambda log: log.call("id", batch, 1, 1, 1),
+    ):
+        for line, _ in logged(form, tell):
+            assert len(line.encode()) < 40_000, line[:200]
+            assert line[:-1].isprintable()
+    for error in (bug, ours, ModelFailed(text)):
+        lines = logged(form, lambda log, error=error: log.failure(error))
+        assert sum(len(line.encode()) for line, _ in lines) < 300_000
+        assert len(lines) <= 301
+
+
+def test_a_long_detail_keeps_its_beginning_and_its_end() -> None:
+    error = SetupError(f"no such model {'m' * 9000}; run: gpfn models pull", field="f" * 900)
+    assert str(error).startswith("fff")
+    assert ": no such model mmm" in str(error)
+    assert str(error).endswith("mm; run: gpfn models pull")
+    assert len(str(error)) < 2300
+    assert len(error_document(error)["error"]["field"]) == 200  # type: ignore[arg-type]
+
+
+def test_an_errors_text_is_printable_and_keeps_its_lines() -> None:
+    assert str(SetupError("a\x1b[31m\nb\x9b1mü", field="\x07")) == "\\x07: a\\x1b[31m\nb\\x9b1mü"
 
 
 def test_quiet_leaves_failures_and_what_nobody_can_know_otherwise() -> None:

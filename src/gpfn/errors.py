@@ -24,6 +24,10 @@
 
 Any other exception is a bug of gpfn or of the user's function: status 500.
 docs/errors.md says which platform shows which status.
+
+What an error tells may hold text from outside: a name out of a request, the reason phrase of
+a server, a library's message. So every ``detail`` and ``field`` is printable and short,
+whoever raised it: :func:`printable`.
 """
 
 __all__ = [
@@ -49,7 +53,12 @@ __all__ = [
     "TooLarge",
     "UnsupportedMedia",
     "error_document",
+    "escaped",
+    "printable",
 ]
+
+_LONGEST_DETAIL = 2000
+_LONGEST_FIELD = 200
 
 
 class GpfnError(Exception):
@@ -57,7 +66,8 @@ class GpfnError(Exception):
 
     ``status`` is the HTTP status that fits, ``type`` a stable slug for machines,
     ``title`` the same for people, ``detail`` what happened this time and ``field``
-    the path of the offending part, such as ``data[3][7]``.
+    the path of the offending part, such as ``data[3][7]``. Of a long detail the middle is
+    left out: the beginning says what is wrong, the end often what helps.
     """
 
     status = 500
@@ -65,12 +75,15 @@ class GpfnError(Exception):
     title = "Internal error"
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
+        detail = printable(str(detail), _LONGEST_DETAIL)
         super().__init__(detail)
         self.detail = detail
-        self.field = field
+        self.field = None if field is None else printable(field, _LONGEST_FIELD)
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.detail}" if self.field else self.detail
+        if not self.field:
+            return self.detail
+        return f"{printable(self.field, _LONGEST_FIELD)}: {self.detail}"
 
 
 class CallerError(GpfnError):
@@ -257,5 +270,28 @@ def error_document(error: BaseException, *, whole: bool = False) -> dict[str, di
         "detail": error.detail if whole else public_text(error.detail),
     }
     if error.field is not None:
-        document["field"] = error.field if whole else public_text(error.field)
+        document["field"] = printable(error.field, _LONGEST_FIELD)
     return {"error": document}
+
+
+def printable(text: str, most: int) -> str:
+    """Return ``text`` fit to be shown: escaped but for its line ends, of ``most`` characters.
+
+    Of a longer one the middle is left out.
+    """
+    if len(text) <= most and text.isprintable():
+        return text
+    return _cut("\n".join(map(escaped, _cut(text, most).split("\n"))), most)
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 4 - 1]}…{text[len(text) - most // 4 :]}"
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` with what is not printable written as Python writes it in a string."""
+    return "".join(
+        [c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text]
+    )

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from time import gmtime, time_ns
 
-from gpfn.errors import CallerError, GpfnError, Overloaded
+from gpfn.errors import CallerError, GpfnError, Overloaded, escaped, printable
 from gpfn.settings import LOG_FORMS, read_choice
 
 TYPE_CHECKING = False
@@ -30,7 +30,6 @@ __all__ = [
     "Sizes",
     "call_text",
     "error_text",
-    "escaped",
     "format_text",
     "resident",
     "timestamp",
@@ -49,6 +48,10 @@ Head = tuple[str, str, str, str, str, str]
 Sizes = tuple[int, int, int, int]
 """Bytes of a call: received, sent, resident, and how much more is resident than at the start."""
 
+_LONGEST_ID = 200
+_LONGEST_LINE = 6000
+_LONGEST_TRACE = 60_000
+_MOST_LINES = 300
 _MB = 1e6
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HEX = frozenset("0123456789abcdef")
@@ -110,14 +113,14 @@ def resident() -> int:
 
 
 def format_text(head: Head, text: str) -> bytes:
-    """Return one line of text. Characters that are not printable are escaped."""
+    """Return one line of text, never long. Characters that are not printable are escaped."""
     time, level, where, function, call, trace = head
     if " " in call or " " in function:
         call, function = call.replace(" ", "\\x20"), function.replace(" ", "\\x20")
     line = f"{time} {level} {where} {function or '-'}{f' call={call}' if call else ''}"
     line = f"{line} trace={trace} {text}" if trace else f"{line} {text}"
-    if not line.isprintable():
-        line = escaped(line)
+    if len(line) > _LONGEST_LINE or not line.isprintable():
+        line = escaped(printable(line, _LONGEST_LINE))
     return line.encode() + b"\n"
 
 
@@ -127,7 +130,10 @@ def trace_text(error: BaseException) -> str:
         return _one_line(error)
     from traceback import format_exception
 
-    return "".join(format_exception(error)).rstrip("\n")
+    # an exception's text may be a megabyte out of a request, or a thousand lines of a library
+    lines = printable("".join(format_exception(error)).rstrip("\n"), _LONGEST_TRACE).split("\n")
+    lines[_MOST_LINES:-1] = []  # the last one says what it is
+    return "\n".join(lines)
 
 
 def call_text(reply: Answered, seconds: float, sizes: Sizes) -> str:
@@ -273,13 +279,14 @@ class Log:
         return format_json(head, {"message": message, **fields})
 
     def _head(self, level: str, call: str, trace: str) -> Head:
+        call = call if len(call) <= _LONGEST_ID else printable(call, _LONGEST_ID)
         return (timestamp(time_ns()), level, self.where, self.function, call, trace)
 
 
 def error_text(reply: Answered) -> str:
     """Return what made a call or parts of its batch fail; bugs by the class only."""
     failures = [error for error in (reply.error, *reply.failures) if error is not None]
-    return ", ".join([_one_line(error) for error in failures])
+    return printable(", ".join([_one_line(error) for error in failures]), _LONGEST_LINE)
 
 
 def _one_line(error: BaseException) -> str:
@@ -291,10 +298,3 @@ def _one_line(error: BaseException) -> str:
         return f"{error.type}: {error}"
     except Exception as broken:  # noqa: BLE001 - a subclass of the user's may not be printable
         return f"{name}, which cannot be printed ({type(broken).__name__})"
-
-
-def escaped(text: str) -> str:
-    """Return ``text`` with what is not printable written as Python writes it in a string."""
-    return "".join(
-        [c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text]
-    )

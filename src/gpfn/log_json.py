@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from gpfn.errors import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["call_fields", "format_json"]
 
+_LONGEST_MESSAGE = 6000
 _NAMES = ("time", "level", "where", "function", "call", "trace_id")
 
 
@@ -55,6 +58,9 @@ def format_json(head: Head, fields: Mapping[str, object]) -> bytes:
         name: value for name, value in zip(_NAMES, head, strict=True) if value
     }
     record |= fields
+    message = record.get("message")
+    if isinstance(message, str) and len(message) > _LONGEST_MESSAGE:
+        record["message"] = printable(message, _LONGEST_MESSAGE)
     try:
         line = orjson.dumps(record).decode()
     except TypeError:  # half of a surrogate pair, a number over 64 bits
