@@ -18,6 +18,7 @@ __all__ = [
     "parse_size",
     "parse_whole",
     "read_choice",
+    "read_digits",
     "read_duration",
     "read_size",
     "read_switch",
@@ -163,7 +164,7 @@ def read_choice(
 
 def parse_whole(text: str, *, field: str, least: int = 0, most: int = 10**_DIGITS - 1) -> int:
     """Return the whole number that ``text`` spells in decimal digits."""
-    number = _digits(text)
+    number = read_digits(text)
     if number is None or not least <= number <= most:
         raise _wrong(_bounds("a whole number", least, most), text, field)
     return number
@@ -173,7 +174,7 @@ def parse_size(text: str, *, field: str, least: int = 1) -> int:
     """Return the bytes that ``text`` spells: digits and a unit of 1,000 (kB) or 1,024 (k, KiB)."""
     digits = text.strip().rstrip("BbGgIiKkMm")
     unit = _UNITS.get(text.strip()[len(digits) :].lower())
-    number = _digits(digits.strip())
+    number = read_digits(digits.strip())
     if number is None or unit is None or number * unit < least:
         raise _wrong(f"a number of bytes from {least} up, such as 64k or 6MiB", text, field)
     return number * unit
@@ -193,8 +194,11 @@ def parse_duration(text: str, *, field: str, most: float = 86400.0) -> float:
     return seconds
 
 
-def _digits(text: str) -> int | None:
-    """Return a number of decimal digits; None for anything else, and for far too many."""
+def read_digits(text: str) -> int | None:
+    """Return a number of decimal digits; None for anything else, and for 10 ** 18 and more.
+
+    Zeros in front are no part of a number's size: int() alone refuses 4,301 of them.
+    """
     significant = text.lstrip("0") or text[-1:]
     if not (text.isascii() and text.isdigit()) or len(significant) > _DIGITS:
         return None

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,23 @@ def local(port: int, **changes: object) -> FetchPolicy:
         ("http://[fd00::1]/", "not a public address"),
         ("http://[fe80::1]/", "not a public address"),
         ("http://224.0.0.1/", "not a public address"),
+        ("http://[::127.0.0.1]/", "not a public address"),
+        ("http://[::ffff:0:7f00:1]/", "not a public address"),
+        ("http://[64:ff9b:1::7f00:1]/", "not a public address"),
+        ("http://[fec0::1]/", "not a public address"),
+        ("http://127.1/", "not a public address"),
+        ("http://0177.0.0.1/", "not a public address"),
+        ("http://127.0.0.1./", "not a public address|not known"),
+        ("http://localhost./", "not a public address|not known"),
+        ("http://[fe80::1%25lo]/", "not a name and not an IP address|not a URL"),
+        ("http://127.0.0.1:0/", "port 0"),
+        ("http://@127.0.0.1/", "credentials"),
+        ("http://example.com\\@127.0.0.1/", "credentials"),
+        ("http://127.0.0.1\\.example.com/", "not a name"),
+        (f"http://{'a' * 64}.example/", "not the name of a host"),
+        ("http://a..b/", "not the name of a host"),
+        ("http://example.com\x7f/", "escaped"),
+        ("http://example.com/" + "x" * 9000, "at most 8000"),
         ("http://no-such-host.invalid/", "not known"),
         ("http://exa mple.com/", "escaped"),
         ("http://example.com/\r\nhost: inside", "escaped"),
@@ -169,15 +187,61 @@ def test_other_answers_are_refused(reply: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500, b"HTTP/1.1 200 OK\r\n\r\n" + b"y" * 500],
-    ids=["head", "body"],
+    [
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"y" * 500,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"y" * 500,
+        b"HTTP/1.0 200 OK\r\n\r\n" + b"y" * 500,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 500\r\n\r\n" + b"y" * 500,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\ny\r\n" * 100,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 200,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 80,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+        b"HTTP/1.1 302 Found\r\nLocation: /" + b"y" * 500,
+    ],
+    ids=["head", "body", "close", "1.0", "sized", "chunks", "size", "trailers", "interim", "moved"],
 )
 def test_a_server_that_drips_cannot_outlast_the_time(reply: bytes) -> None:
     with origin(reply, drip=0.05) as port:
         started = time.monotonic()
         with pytest.raises(UrlRefused, match="took too long"):
-            fetch(f"http://127.0.0.1:{port}/", local(port, seconds=0.5), NEVER)
+            fetch(f"http://127.0.0.1:{port}/", local(port, seconds=1.0), NEVER)
+        assert time.monotonic() - started < 3
+
+
+def test_a_handshake_that_never_ends_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(UrlRefused, match="took too long"):
+            fetch(f"https://127.0.0.1:{port}/", local(port, seconds=0.3), NEVER)
         assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[",
+        "http://[::1",
+        "//[x]/",
+        "http://h:port/",
+        "http://127.0.0.1:99999/",
+        "http:",
+        "//",
+    ],
+)
+def test_where_no_redirect_can_lead_is_refused(location: str) -> None:
+    moved = f"HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
+    with origin(moved) as port, pytest.raises(UrlRefused) as caught:
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER, field="image")
+    assert caught.value.field == "image"
+
+
+def test_the_body_of_a_redirect_is_not_waited_for() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 99999999\r\n\r\n"
+    done = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone"
+    with origin(moved, done) as port:
+        assert fetch(f"http://127.0.0.1:{port}/", local(port), NEVER) == b"done"
 
 
 def test_the_callers_deadline_counts_as_well() -> None:
@@ -198,10 +262,12 @@ def test_nobody_listening_is_told() -> None:
 def test_a_resolver_that_hangs_cannot_outlast_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's resolver is replaced: a real one cannot be made to hang."""
     released = threading.Event()
+    look_up = socket.getaddrinfo
 
-    def hang(*_: object, **__: object) -> list[object]:
-        released.wait(30)
-        return []
+    def hang(host: str, *more: Any, flags: int = 0, **rest: Any) -> Any:
+        if not flags & socket.AI_NUMERICHOST:
+            released.wait(30)
+        return look_up(host, *more, flags=flags, **rest)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     began = time.monotonic()

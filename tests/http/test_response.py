@@ -7,7 +7,7 @@ import time
 import pytest
 
 from gpfn.deadline import Deadline
-from gpfn.errors import BrokenReply
+from gpfn.errors import BrokenReply, TooLarge
 from gpfn.http.connection import Connection
 from gpfn.http.response import Closed, HttpResponse, read_response
 
@@ -65,7 +65,7 @@ def test_the_limit_is_exact() -> None:
         CHUNKED + b"4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
     ):
         assert bytes(read(frame, 10).body) == b"0123456789"
-        with pytest.raises(BrokenReply, match=r"limit|more than 9 bytes"):
+        with pytest.raises(TooLarge, match=r"limit|more than 9 bytes"):
             read(frame, 9)
 
 

@@ -1,7 +1,9 @@
 """Downloads against a real HTTP server that breaks off, lies, redirects and dawdles."""
 
+import contextlib
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,27 @@ def server() -> Iterator[FileServer]:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "m.tflite"
+
+
+@contextlib.contextmanager
+def dripping(reply: bytes, pause: float = 0.05) -> Iterator[str]:
+    """A server that gives one reply, byte by byte, and the URL of a file there."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            sock, _ = listening.accept()
+            with sock:
+                sock.recv(65536)
+                for at in range(0, len(reply), 1 if pause else len(reply)):
+                    sock.sendall(reply[at : at + 1] if pause else reply)
+                    time.sleep(pause)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/m"
+    finally:
+        listening.close()
 
 
 def left_over(target: Path) -> set[str]:
@@ -207,6 +230,51 @@ def test_a_silent_server_meets_the_stall_time(server: FileServer, target: Path) 
     with pytest.raises(DownloadFailed, match="no answer in time"):
         download(url, target, terms=Terms(stall=0.1, attempts=2))
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 500,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"y" * 500,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 200,
+        b"HTTP/1.1 302 Found\r\nLocation: /" + b"y" * 500,
+    ],
+    ids=["head", "body", "chunk", "moved"],
+)
+def test_a_server_that_drips_cannot_outlast_the_time(reply: bytes, target: Path) -> None:
+    with dripping(reply) as url:
+        started = time.monotonic()
+        with pytest.raises(DownloadFailed, match=r"not complete after 1 s|in time"):
+            download(url, target, terms=Terms(total=1.0))
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("length", "says"),
+    [
+        ("0" * 5000 + "4", None),
+        ("9" * 5000, "GPFN_MAX_MODEL_BYTES"),
+        ("4_0", "not a length"),
+        ("-4", "not a length"),
+        ("4, 5", "not a length"),
+    ],
+)
+def test_an_odd_length(length: str, says: str | None, target: Path) -> None:
+    with dripping(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nabcd".encode(), 0) as url:
+        if says is None:
+            download(url, target, terms=ONCE)
+            assert target.read_bytes() == b"abcd"
+            return
+        with pytest.raises(DownloadFailed, match=says):
+            download(url, target, terms=ONCE)
+
+
+def test_what_the_server_calls_its_status_is_printable(target: Path) -> None:
+    with dripping(b"HTTP/1.1 404 \x1b[31mred\x9b1m\r\nContent-Length: 0\r\n\r\n", 0) as url:
+        with pytest.raises(DownloadFailed, match="404") as caught:
+            download(url, target)
+        assert str(caught.value).isprintable()
 
 
 def test_nobody_there(target: Path) -> None:

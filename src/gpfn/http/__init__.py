@@ -5,7 +5,8 @@
     serial               a server of one thread that answers one request at a time
     client, connection, response, address
                          requests to one server over connections that are kept open
-    fetch                one GET of a URL that a caller named
+    get                  one GET of a URL that the deployer named
+    fetch, public        one GET of a URL that a caller named, and where it may lead
 
 The rules are those of RFC 9110 and 9112, without what they allow for old senders only.
 """

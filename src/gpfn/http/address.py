@@ -1,17 +1,17 @@
-"""The address of a server, parsed from its URL, and the proxy to reach it by.
+"""The address of a server, parsed from its URL, the proxy to reach it by, and how it is asked.
 
 A URL may hold a user and a password, and its query a token. None of them is shown
 anywhere: messages, logs and ``repr`` have :attr:`Address.shown` or :func:`shown_url`.
 """
 
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from gpfn.errors import SetupError
 
-__all__ = ["Address", "parse_url", "proxy_for", "shown_url"]
+__all__ = ["Address", "parse_url", "proxy_for", "request_head", "shown_url"]
 
 _PORTS = {"http": 80, "https": 443}
 _TARGET_SAFE = "/?%:@!$&'()*+,;=-._~[]"
@@ -86,6 +86,26 @@ def _authorization(parts: SplitResult) -> str:
         return ""
     user, password = (unquote_to_bytes(part or "") for part in (parts.username, parts.password))
     return "Basic " + b2a_base64(user + b":" + password, newline=False).decode()
+
+
+def request_head(
+    method: str, address: Address, proxy: Address | None, headers: Sequence[tuple[str, str]]
+) -> bytes:
+    """Return the request line and the header lines, without the end of the last one.
+
+    User and password of the address and of the proxy go along, the address's unless there
+    is an Authorization among ``headers``, which the caller has checked.
+    """
+    target = address.target
+    lines = [f"Host: {address.authority}"]
+    if proxy is not None and address.scheme == "http":
+        target = f"http://{address.authority}{target}"
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    if address.authorization and not any(name.lower() == "authorization" for name, _ in headers):
+        lines.append(f"Authorization: {address.authorization}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines]).encode("latin-1")
 
 
 def proxy_for(address: Address, environ: Mapping[str, str]) -> Address | None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import Deadline
-from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect
-from gpfn.http.address import Address
+from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect, TooLarge
+from gpfn.http.address import Address, request_head
 from gpfn.http.connection import Connection, connect
 from gpfn.http.response import Closed, HttpResponse, read_response
 
@@ -52,7 +52,7 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         self._limit = limit
         self._context = context
-        self._head = _request_head(address, proxy, headers)
+        self._head = request_head("POST", address, proxy, headers) + b"\r\nContent-Length: "
 
     def post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> HttpResponse:
         """Send a body and return the response to it, whatever its status.
@@ -77,6 +77,8 @@ class HttpClient:
             raise BackendTimeout(f"{shown}: no answer within {seconds:.3g} s") from None
         except BackendError as error:
             raise type(error)(f"{shown}: {error.detail}") from error.__cause__
+        except TooLarge as error:
+            raise BrokenReply(f"{shown}: {error.detail}") from error.__cause__
         except Closed as error:
             raise BrokenReply(f"{shown}: it closed the connection without a reply") from error
         except OSError as error:
@@ -161,19 +163,3 @@ def _send(connection: Connection, message: Sequence[bytes | memoryview]) -> bool
     except ConnectionError:
         return False
     return True
-
-
-def _request_head(
-    address: Address, proxy: Address | None, headers: Sequence[tuple[str, str]]
-) -> bytes:
-    """Return the head of every request, up to the number of its bytes."""
-    target = address.target
-    lines = [f"Host: {address.authority}"]
-    if proxy is not None and address.scheme == "http":
-        target = f"http://{address.authority}{target}"
-        if proxy.authorization:
-            lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    if address.authorization and not any(name.lower() == "authorization" for name, _ in headers):
-        lines.append(f"Authorization: {address.authorization}")
-    lines += [f"{name}: {value}" for name, value in headers]
-    return "\r\n".join([f"POST {target} HTTP/1.1", *lines, "Content-Length: "]).encode("latin-1")

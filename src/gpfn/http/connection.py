@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import Deadline
@@ -108,15 +108,24 @@ _Found = list[tuple[int, int, int, str, tuple[str | int, ...]]]
 
 
 def connect(
-    address: Address, proxy: Address | None, context: ssl.SSLContext | None, deadline: Deadline
+    address: Address,
+    proxy: Address | None,
+    context: ssl.SSLContext | None,
+    deadline: Deadline,
+    *,
+    judge: Callable[[str], bool] | None = None,
 ) -> Connection:
     """Return a connection to ``address``, through ``proxy`` if there is one.
+
+    ``judge`` says of an IP address whether it may be connected to. It is asked of every
+    address that the host's name has, before any is tried, and of the peer afterwards: one
+    refusal is enough.
 
     Raises CannotConnect, ConnectionRefusedError when nobody listens (so that trying again
     is safe), or TimeoutError at the deadline.
     """
     nearest = proxy or address
-    sock = _dial(nearest.host, nearest.port, deadline)
+    sock = _dial(nearest.host, nearest.port, deadline, judge)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.scheme == "http":
@@ -129,9 +138,12 @@ def connect(
         raise
 
 
-def _dial(host: str, port: int, deadline: Deadline) -> socket.socket:
+def _dial(
+    host: str, port: int, deadline: Deadline, judge: Callable[[str], bool] | None
+) -> socket.socket:
     """Return a socket connected to the first of the host's addresses that answers."""
     found = _resolve(host, port, deadline)
+    _check(judge, host, [str(where[0]) for *_, where in found])
     failure: OSError = OSError("the name has no address")
     for index, (family, kind, protocol, _, where) in enumerate(found):
         remaining = deadline.remaining()
@@ -142,14 +154,23 @@ def _dial(host: str, port: int, deadline: Deadline) -> socket.socket:
             # one address that never answers must not use up the time of the others
             sock.settimeout(min(remaining / (len(found) - index), 3600))
             sock.connect(where)
+            _check(judge, host, [sock.getpeername()[0]])
         except OSError as error:
             sock.close()
             failure = error
+        except BaseException:
+            sock.close()
+            raise
         else:
             return sock
     if isinstance(failure, TimeoutError | ConnectionRefusedError):
         raise failure
     raise CannotConnect(failure.strerror or str(failure)) from failure
+
+
+def _check(judge: Callable[[str], bool] | None, host: str, addresses: Sequence[str]) -> None:
+    if judge is not None and not all(map(judge, addresses)):
+        raise CannotConnect(f"{host} is not a public address")
 
 
 def _resolve(host: str, port: int, deadline: Deadline) -> _Found:
@@ -158,6 +179,8 @@ def _resolve(host: str, port: int, deadline: Deadline) -> _Found:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except socket.gaierror:
         return _resolve_name(host, port, deadline)
+    except UnicodeError:  # what no name may look like: a label of 64 letters, or of none
+        raise CannotConnect(f"{host[:80]!r} is not the name of a host") from None
 
 
 def _resolve_name(host: str, port: int, deadline: Deadline) -> _Found:
@@ -171,8 +194,11 @@ def _resolve_name(host: str, port: int, deadline: Deadline) -> _Found:
         except OSError as error:
             answer.append(error)
 
-    thread = Thread(target=ask, name=f"look up {host}", daemon=True)
-    thread.start()
+    thread = Thread(target=ask, name="look up a host", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # no more threads
+        raise CannotConnect(f"{host}: {error}") from error
     thread.join(min(deadline.remaining(), 3600))
     if not answer:
         raise TimeoutError
@@ -198,8 +224,8 @@ def _tunnel(connection: Connection, address: Address, proxy: Address) -> None:
         head += piece
         if not piece or len(head) > _MOST_HEAD or b"\r\n\r\n" in head[:-4]:
             raise CannotConnect(f"the proxy {proxy.shown} gave no tunnel")
-    status = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")[2]
-    if not status.startswith("2"):
+    version, _, status = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
+    if not version.startswith("HTTP/1.") or not status.startswith("2"):
         raise CannotConnect(f"the proxy {proxy.shown} gave no tunnel: {status[:100]!r}")
 
 
@@ -220,5 +246,6 @@ def _encrypted(
         raise
     except ssl.SSLCertVerificationError as error:
         raise CannotConnect(f"TLS: {error.verify_message}") from error
-    except OSError as error:
-        raise CannotConnect(f"TLS: {error.strerror or type(error).__name__}") from error
+    except (OSError, ValueError) as error:  # ValueError: a host that TLS cannot name
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise CannotConnect(f"TLS: {reason}") from error

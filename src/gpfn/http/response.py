@@ -5,18 +5,20 @@ that its tensors are aligned as the sender laid them out. Memory is taken for th
 that came, not for those that were announced.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from gpfn.errors import BrokenReply, TooLarge
 from gpfn.http.body import Body
 from gpfn.http.connection import Connection
 
-__all__ = ["Closed", "HttpResponse", "read_response"]
+__all__ = ["Closed", "HttpResponse", "IncomingResponse", "read_response"]
 
 _MOST_HEAD = 1 << 16
 _MOST_INTERIM = 8
 _MOST_LINE = 256
+_MOST_DIGITS = 20  # of a length: a number with more is over any limit without the others
+_HEX = frozenset("0123456789abcdefABCDEF")
 _LARGE = 1 << 16
 """Bytes from which on a body is received into memory of its own."""
 
@@ -44,27 +46,88 @@ def read_response(connection: Connection, limit: int) -> HttpResponse:
     """Read a response whose body has at most ``limit`` bytes; interim ones (1xx) are passed over.
 
     Raises:
-        BrokenReply: What came is not HTTP, ends too early or is over the limit.
+        BrokenReply: What came is not HTTP or ends too early.
+        TooLarge: The body is over the limit.
         Closed: Nothing came at all.
         OSError: The connection broke; TimeoutError at its deadline.
     """
-    source = _Source(connection)
-    for _ in range(_MOST_INTERIM):
-        version, status, reason, headers = _parse_head(source.head())
-        if status >= 200:
-            break
-    else:
+    response = IncomingResponse(connection)
+    body = response.read(limit)
+    return HttpResponse(
+        response.status, response.reason, response.headers, body, response.is_reusable()
+    )
+
+
+class IncomingResponse:
+    """One response as it comes: its head at once, its body when it is asked for.
+
+    Every wait ends at the connection's deadline with TimeoutError. What is broken is a
+    BrokenReply; the reason phrase is the server's own text.
+    """
+
+    __slots__ = ("_source", "_version", "headers", "reason", "status")
+
+    def __init__(self, connection: Connection) -> None:
+        """Read the head; interim ones (1xx) are passed over. Raises as read_response does."""
+        self._source = source = _Source(connection)
+        for _ in range(_MOST_INTERIM):
+            self._version, self.status, self.reason, self.headers = _parse_head(source.head())
+            if self.status >= 200:
+                return
         raise BrokenReply(f"more than {_MOST_INTERIM} interim replies")
-    coding = headers.get("content-encoding", "identity")
-    if coding.lower() != "identity":
-        raise BrokenReply(f"content-encoding {coding[:40]!r}, which was not asked for")
-    try:
-        body, delimited = _body(source, status, headers, limit)
-    except TooLarge as error:
-        raise BrokenReply(error.detail) from error
-    options = headers.get("connection", "").lower()
-    keeps = "close" not in options if version == "HTTP/1.1" else "keep-alive" in options
-    return HttpResponse(status, reason, headers, body, keeps and delimited and source.is_empty())
+
+    def length(self) -> int | None:
+        """Return the bytes of a body whose length is told, otherwise None."""
+        if self.status in (204, 304):
+            return 0
+        text = self.headers.get("content-length")
+        return None if text is None or self._is_chunked() else _length(text)
+
+    def read(self, limit: int) -> bytes | memoryview:
+        """Return the body. Raises TooLarge over ``limit`` bytes, BrokenReply for an encoded one."""
+        coding = self.headers.get("content-encoding", "identity")
+        if coding.lower() != "identity":
+            raise BrokenReply(f"content-encoding {coding[:40]!r}, which was not asked for")
+        body, length = Body(_LARGE), self._allowed(limit)
+        if length is None:
+            for piece in self.pieces(limit):
+                body.append(piece)
+        else:
+            body.reserve(length)
+            self._source.fill(body, length)
+        return body.finish()
+
+    def pieces(self, limit: int) -> Iterator[bytes]:
+        """Yield the body as it comes. Raises TooLarge once it is known to be over ``limit``."""
+        length = self._allowed(limit)
+        if length is not None:
+            return self._source.sized(length)
+        framed = _chunks if self._is_chunked() else _until_closed
+        return framed(self._source, limit)
+
+    def _allowed(self, limit: int) -> int | None:
+        length = self.length()
+        if length is not None and length > limit:
+            raise TooLarge(f"a body of {length} bytes; the limit is {limit}")
+        return length
+
+    def is_reusable(self) -> bool:
+        """Say whether the connection may carry another request, once the body was read."""
+        options = self.headers.get("connection", "").lower()
+        keeps = "close" not in options if self._version == "HTTP/1.1" else "keep-alive" in options
+        return keeps and self._is_delimited() and self._source.is_empty()
+
+    def _is_delimited(self) -> bool:
+        """Say whether one thing, and not closing, told where the body ends."""
+        if self.status in (204, 304):
+            return True
+        return ("content-length" in self.headers) != ("transfer-encoding" in self.headers)
+
+    def _is_chunked(self) -> bool:
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None and coding.lower() != "chunked":
+            raise BrokenReply(f"transfer-encoding {coding[:40]!r}")
+        return coding is not None
 
 
 class _Source:
@@ -116,15 +179,20 @@ class _Source:
         self._at = len(self._data)
         return piece
 
-    def into(self, body: Body, count: int) -> None:
-        """Move ``count`` bytes into a body, as they come."""
+    def sized(self, count: int) -> Iterator[bytes]:
+        """Yield the next ``count`` bytes, as they come."""
         while count:
             if self.is_empty():
                 self.more()
             piece = self._data[self._at : self._at + count]
-            body.append(piece)
             self._at += len(piece)
             count -= len(piece)
+            yield piece
+
+    def into(self, body: Body, count: int) -> None:
+        """Move ``count`` bytes into a body, as they come."""
+        for piece in self.sized(count):
+            body.append(piece)
 
     def fill(self, body: Body, size: int) -> None:
         """Fill a body that was reserved, straight from the connection where it is large."""
@@ -146,7 +214,7 @@ def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     status, _, reason = rest.partition(" ")
-    if version not in ("HTTP/1.1", "HTTP/1.0") or len(status) != 3 or not status.isdecimal():
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not _is_status(status):
         raise BrokenReply(f"not HTTP: {first[:80]!r}")
     headers: dict[str, str] = {}
     for line in lines:
@@ -162,64 +230,46 @@ def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
     return version, int(status), reason, headers
 
 
-def _body(
-    source: _Source, status: int, headers: Mapping[str, str], limit: int
-) -> tuple[bytes | memoryview, bool]:
-    """Return the body, and whether something else than closing told its end."""
-    if status in (204, 304):
-        return b"", True
-    coding = headers.get("transfer-encoding")
-    length = headers.get("content-length")
-    if coding is not None:
-        if coding.lower() != "chunked":
-            raise BrokenReply(f"transfer-encoding {coding[:40]!r}")
-        return _chunked(source, limit), length is None
-    if length is not None:
-        return _sized(source, _length(length, limit)), True
-    return _until_closed(source, limit), False
+def _is_status(text: str) -> bool:
+    return len(text) == 3 and text.isdecimal() and text[0] != "0"
 
 
-def _length(text: str, limit: int, base: int = 10) -> int:
-    try:
-        length = int(text, base) if text.isascii() and text.isalnum() else -1
-    except ValueError:
-        length = -1
-    if length < 0:
+def _length(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
         raise BrokenReply(f"{text[:40]!r} is not a length")
-    if length > limit:
-        raise BrokenReply(f"a body of {length} bytes or more; the limit is {limit}")
-    return length
+    return int(text.lstrip("0")[:_MOST_DIGITS] or "0")
 
 
-def _sized(source: _Source, length: int) -> bytes | memoryview:
-    body = Body(_LARGE)
-    body.reserve(length)
-    source.fill(body, length)
-    return body.finish()
-
-
-def _chunked(source: _Source, limit: int) -> bytes | memoryview:
-    body = Body(_LARGE)
+def _chunks(source: _Source, limit: int) -> Iterator[bytes]:
+    left = limit
     while True:
         line = source.until(b"\r\n", _MOST_LINE).decode("latin-1")
-        size = _length(line.partition(";")[0].strip(" \t"), limit, base=16)
-        if body.size + size > limit:
-            raise BrokenReply(f"a body of more than {limit} bytes")
+        digits = line.partition(";")[0].strip(" \t")
+        if not digits or not _HEX.issuperset(digits):
+            raise BrokenReply(f"{digits[:40]!r} is not a length")
+        size = int(digits, 16)
         if not size:
             break
-        source.into(body, size)
+        if size > left:
+            raise _over(limit)
+        left -= size
+        yield from source.sized(size)
         if source.until(b"\r\n", _MOST_LINE):
             raise BrokenReply("a chunk is longer than it said")
     for _ in range(_MOST_LINE):
         if not source.until(b"\r\n", _MOST_HEAD):
-            return body.finish()
+            return
     raise BrokenReply(f"more than {_MOST_LINE} trailers")
 
 
-def _until_closed(source: _Source, limit: int) -> bytes | memoryview:
-    body = Body(_LARGE)
+def _until_closed(source: _Source, limit: int) -> Iterator[bytes]:
+    left = limit
     while piece := source.rest():
-        if body.size + len(piece) > limit:
-            raise BrokenReply(f"a body of more than {limit} bytes")
-        body.append(piece)
-    return body.finish()
+        left -= len(piece)
+        if left < 0:
+            raise _over(limit)
+        yield piece
+
+
+def _over(limit: int) -> TooLarge:
+    return TooLarge(f"a body of more than {limit} bytes, which is the limit")

@@ -8,31 +8,33 @@ one, when the server says that the content is still the same (``If-Range``).
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 from gpfn.deadline import Deadline
-from gpfn.errors import DownloadFailed
+from gpfn.errors import BackendError, CannotConnect, DownloadFailed, TooLarge
 from gpfn.http.address import shown_url
+from gpfn.http.get import GetAnswer, Waiting, open_url
+from gpfn.http.response import IncomingResponse
 from gpfn.models.files import check_file, publish
 from gpfn.settings import read_size
 
-if TYPE_CHECKING:
-    import requests
-
-__all__ = ["Check", "Progress", "Terms", "download"]
+__all__ = ["Progress", "Terms", "download"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes that have come and the bytes in all, if known."""
 
-Check = Callable[[Path], str]
-"""Returns what is wrong with a file that has come as a whole, or nothing."""
-
-_PIECE = 1 << 17
+_HEADERS = (
+    ("User-Agent", "gpfn"),
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "identity"),
+    ("Connection", "close"),
+)
 _TRY_AGAIN = {429, 500, 502, 503, 504}
+_LONGEST_TAG = 1000
 _SIZE_VARIABLE = "GPFN_MAX_MODEL_BYTES"
 
 
@@ -134,36 +136,49 @@ class _Transfer:
         return wrong
 
     def _fetch(self) -> None:
-        import requests
+        attempt = 1
+        while True:
+            try:
+                self._attempt()
+            except _BrokenError as error:
+                if attempt == self.terms.attempts or self.deadline.expired():
+                    raise DownloadFailed(self._broken_off(str(error))) from error
+                time.sleep(min(0.2 * attempt, self.deadline.remaining()))
+                attempt += 1
+            else:
+                return
 
-        with requests.Session() as session:
-            session.max_redirects = self.terms.redirects
-            attempt = 1
-            while True:
-                try:
-                    self._attempt(session)
-                except _BrokenError as error:
-                    if attempt == self.terms.attempts or self.deadline.expired():
-                        raise DownloadFailed(self._broken_off(str(error))) from error
-                    time.sleep(min(0.2 * attempt, self.deadline.remaining()))
-                    attempt += 1
-                else:
-                    return
-
-    def _attempt(self, session: "requests.Session") -> None:
+    def _attempt(self) -> None:
         have = self._resumable()
         self.resumed = have > 0
-        headers = {"Accept-Encoding": "identity"}
+        headers = [*_HEADERS]
         if have:
-            headers |= {"Range": f"bytes={have}-", "If-Range": self.validator.read_text()}
-        with self._open(session, headers) as response:
-            if response.status_code == 416:
+            headers += [("Range", f"bytes={have}-"), ("If-Range", self.validator.read_text())]
+        answer = self._open(headers)
+        try:
+            if answer.response.status == 416:
                 self._forget()
                 raise _BrokenError("the file on the server has become shorter")
-            if response.status_code not in (200, 206):
-                self._refuse(response)
-            start = _start_of(response, have) if response.status_code == 206 else 0
-            self._receive(response, start)
+            if answer.response.status not in (200, 206):
+                _refuse(answer)
+            self._receive(answer, _start_of(answer, have) if answer.response.status == 206 else 0)
+        finally:
+            answer.connection.close()
+
+    def _open(self, headers: Sequence[tuple[str, str]]) -> GetAnswer:
+        terms = self.terms
+        waiting = Waiting(terms.connect, terms.stall, self.deadline)
+        downgrade = bool(self.sha256)  # what a hash tells may come by any way
+        try:
+            return open_url(
+                self.url, headers, waiting, redirects=terms.redirects, downgrade=downgrade
+            )
+        except CannotConnect as error:
+            raise DownloadFailed(f"cannot fetch {shown_url(self.url)}: {error.detail}") from error
+        except TimeoutError as error:
+            raise _BrokenError("no answer in time") from error
+        except (BackendError, OSError) as error:
+            raise _BrokenError(_reason(error)) from error
 
     def _resumable(self) -> int:
         """Return how many bytes need not be fetched again."""
@@ -176,74 +191,61 @@ class _Transfer:
         self.part.unlink(missing_ok=True)
         self.validator.unlink(missing_ok=True)
 
-    def _open(self, session: "requests.Session", headers: dict[str, str]) -> "requests.Response":
-        import requests
-
-        left = self.deadline.remaining()
-        timeout = (min(self.terms.connect, left), min(self.terms.stall, left))
-        try:
-            response = session.get(self.url, headers=headers, stream=True, timeout=timeout)
-        except requests.exceptions.ReadTimeout as error:
-            raise _BrokenError("no answer in time") from error
-        except requests.exceptions.TooManyRedirects as error:
-            raise DownloadFailed(
-                f"{shown_url(self.url)} was redirected more than {self.terms.redirects} times"
-            ) from error
-        except (requests.exceptions.RequestException, ValueError) as error:  # a bad address
-            raise DownloadFailed(f"cannot fetch {shown_url(self.url)}: {_reason(error)}") from error
-        weaker = self.url.startswith("https:") and response.url.startswith("http:")
-        if weaker and not self.sha256:
-            response.close()
-            raise DownloadFailed(
-                f"{shown_url(self.url)} redirects to {shown_url(response.url)}, unencrypted"
-            )
-        return response
-
-    def _refuse(self, response: "requests.Response") -> None:
-        url = shown_url(response.url)
-        says = f"{url} answered {response.status_code} {response.reason}".rstrip()
-        if response.status_code in _TRY_AGAIN:
-            raise _BrokenError(says)
-        raise DownloadFailed(says)
-
-    def _receive(self, response: "requests.Response", start: int) -> None:
-        total = self._announced(response, start)
+    def _receive(self, answer: GetAnswer, start: int) -> None:
+        total = self._announced(answer.response, start)
         if not start:
-            self._remember_validator(response)
+            self._remember_validator(answer.response)
         with self.part.open("r+b" if start else "wb", buffering=0) as file:
             file.seek(start)
             file.truncate()
             have = start
-            while piece := self._read(response):
+            for piece in self._pieces(answer):
                 file.write(piece)
                 have += len(piece)
                 self._check_size(have)
                 if self.progress:
                     self.progress(self.target.name, have, total)
-                if self.deadline.expired():
-                    raise _BrokenError(f"not complete after {self.terms.total:g} s")
-        if total is not None and have < total:
-            raise _BrokenError("the server closed the connection")
         if total is None and self.progress:
             self.progress(self.target.name, have, have)
 
-    def _read(self, response: "requests.Response") -> bytes:
-        from urllib3.exceptions import HTTPError
+    def _pieces(self, answer: GetAnswer) -> Iterator[bytes]:
+        """Yield what comes; each wait is bounded, and all of them together."""
+        pieces = answer.response.pieces(self.terms.max_bytes + 1)
+        while True:
+            answer.connection.deadline = self.deadline.earlier(Deadline.after(self.terms.stall))
+            try:
+                piece = next(pieces, b"")
+            except TimeoutError as error:
+                late = self.deadline.expired()
+                raise _BrokenError(self._late() if late else "it stopped sending") from error
+            except TooLarge:
+                self._check_size(self.terms.max_bytes + 1)
+                raise
+            except (BackendError, OSError) as error:
+                raise _BrokenError(_reason(error)) from error
+            if not piece:
+                return
+            yield piece
+            if self.deadline.expired():
+                raise _BrokenError(self._late())
 
-        try:
-            return response.raw.read1(_PIECE, decode_content=False) or b""
-        except (HTTPError, OSError) as error:
-            raise _BrokenError(_reason(error)) from error
+    def _late(self) -> str:
+        return f"not complete after {self.terms.total:g} s"
 
-    def _announced(self, response: "requests.Response", start: int) -> int | None:
+    def _announced(self, response: IncomingResponse, start: int) -> int | None:
         """Return the size of the whole file that the server tells, once it is acceptable."""
-        encoding = response.headers.get("Content-Encoding", "identity")
+        encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
-            raise DownloadFailed(f"{shown_url(self.url)} comes encoded as {encoding!r}, unasked")
-        length = response.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit():
+            raise DownloadFailed(
+                f"{shown_url(self.url)} comes encoded as {encoding[:40]!r}, unasked"
+            )
+        try:
+            length = response.length()
+        except BackendError as error:
+            raise _BrokenError(error.detail) from error
+        if length is None:
             return self.size
-        total = start + int(length)
+        total = start + length
         self._check_size(total)
         if self.size is not None and total != self.size:
             raise DownloadFailed(f"{shown_url(self.url)} has {total} bytes, expected {self.size}")
@@ -260,10 +262,10 @@ class _Transfer:
                 f"{self.terms.max_bytes}; {_SIZE_VARIABLE} raises it"
             )
 
-    def _remember_validator(self, response: "requests.Response") -> None:
-        tag = response.headers.get("ETag", "")
-        value = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-        if value:
+    def _remember_validator(self, response: IncomingResponse) -> None:
+        tag = response.headers.get("etag", "")
+        value = tag if tag.startswith('"') else response.headers.get("last-modified", "")
+        if value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST_TAG:
             self.validator.write_text(value)
         else:
             self.validator.unlink(missing_ok=True)
@@ -274,24 +276,23 @@ class _Transfer:
         return f"{shown_url(self.url)} could not be fetched: {why}{kept}"
 
 
-def _start_of(response: "requests.Response", wanted: int) -> int:
+def _refuse(answer: GetAnswer) -> NoReturn:
+    response = answer.response
+    says = f"{answer.address.shown} answered {response.status} {response.reason}".rstrip()
+    if response.status in _TRY_AGAIN:
+        raise _BrokenError(says)
+    raise DownloadFailed(says)
+
+
+def _start_of(answer: GetAnswer, wanted: int) -> int:
     """Return where a partial reply begins; one that begins elsewhere is of no use."""
-    told = response.headers.get("Content-Range", "")
+    told = answer.response.headers.get("content-range", "")
     if not told.startswith(f"bytes {wanted}-"):
-        raise DownloadFailed(f"{shown_url(response.url)} sent the wrong part: {told[:80]!r}")
+        raise DownloadFailed(f"{answer.address.shown} sent the wrong part: {told[:80]!r}")
     return wanted
 
 
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause in words; the outer ones repeat the URL with its query."""
-    inner: BaseException = error
-    while True:
-        below = getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
-        below = below if isinstance(below, BaseException) else inner.__cause__
-        if below is None:
-            break
-        inner = below
-    text = (
-        getattr(inner, "strerror", None) or str(inner).rpartition(": ")[2] or type(inner).__name__
-    )
-    return str(text)
+def _reason(error: Exception) -> str:
+    if isinstance(error, BackendError):
+        return error.detail
+    return getattr(error, "strerror", None) or type(error).__name__
