@@ -170,15 +170,23 @@ def _show(answer: "InvocationResult", session: "StartedFunction", args: argparse
         shown = {**answer.shown(), "timings": timings.shown()}
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        out = sys.stderr if answer.failed else sys.stdout
-        out.flush()
         body = answer.body or _status_document(answer)
-        out.buffer.write(body if body.endswith(b"\n") else body + b"\n")
-        out.flush()
+        _print_body(body if body.endswith(b"\n") else body + b"\n", failed=answer.failed)
     if args.timings:
         from gpfn.cli.table import print_table
 
         print_table(timings.rows(), right=(1,), stream=sys.stderr)
+
+
+def _print_body(body: bytes, *, failed: bool) -> None:
+    """Print a reply: to a file or a pipe as it came, to people as text."""
+    if failed or sys.stdout.isatty():
+        stream = sys.stderr if failed else sys.stdout
+        stream.write(body.decode("utf-8", "backslashreplace"))
+        stream.flush()
+    else:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
 
 
 def _status_document(answer: "InvocationResult") -> bytes:

@@ -16,13 +16,26 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"] and not {"-h", "--help"}.intersection(words):
+        return _guarded(words)  # what the user's code prints goes its own way
+    from errno import EPIPE
+
+    from gpfn.cli.output import OutputBroken, command_streams
+
+    try:
+        with command_streams():
+            return _guarded(words)
+    except OutputBroken as error:
+        if error.errno != EPIPE:  # its reader has seen enough
+            _tell(f"gpfn: cannot write standard output: {error.strerror}\n")
+        return 1
+
+
+def _guarded(words: list[str]) -> int:
     try:
         return _run(words)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has closed it
-        sys.stderr.close()
-        return 1
     except Exception as error:
         from gpfn.cli.commands import report
         from gpfn.errors import GpfnError
@@ -33,6 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # a runner has logged the trace of what it could not load
         traced = words[:1] == ["run"]
         return report(error, as_json="--json" in words, traced=traced, as_record=logs)
+
+
+def _tell(text: str) -> None:
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        return  # nobody can be told of it
 
 
 def _run(words: list[str]) -> int:

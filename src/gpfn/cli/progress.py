@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from gpfn.cli.table import terminal_console
+from gpfn.errors import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +61,7 @@ class _Bar:
 
     def __init__(self, console: "Console", name: str, have: int, total: int | None) -> None:
         self._progress = _progress(console)
-        self._task = self._progress.add_task(name, completed=have, total=total)
+        self._task = self._progress.add_task(escaped(name), completed=have, total=total)
         self._progress.start()
         atexit.register(self._progress.stop)  # shows the cursor again
 

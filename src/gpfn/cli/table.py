@@ -9,6 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from gpfn.cli.output import terminal_of
+from gpfn.errors import escaped
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -65,7 +68,7 @@ def print_table(
         side: Literal["left", "right"] = "right" if index in right else "left"
         table.add_column(Text(title), overflow="fold", justify=side)
     for row in rows:
-        table.add_row(*(Text(cell, STYLES.get(cell.strip(), "")) for cell in row))
+        table.add_row(*(Text(escaped(cell), STYLES.get(cell.strip(), "")) for cell in row))
     console.print(Padding(table, (0, 0, 0, indent), expand=False))
 
 
@@ -93,7 +96,7 @@ def print_marked(text: str) -> None:
     from rich.text import Text
 
     word = text.partition(" ")[0]
-    marked = Text(text)
+    marked = Text(escaped(text))
     marked.stylize(STYLES.get(word, ""), 0, len(word))
     console.print(marked)
 
@@ -124,4 +127,4 @@ def terminal_console(stream: TextIO, width: int | None = None) -> "Console | Non
         from rich.console import Console
     except ImportError:
         return None  # plain text says the same
-    return Console(file=stream, highlight=False, width=width)
+    return Console(file=terminal_of(stream), highlight=False, width=width)
