@@ -59,7 +59,16 @@ def test_what_is_no_size(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("2", 2.0), ("0.5", 0.5), ("500ms", 0.5), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0)],
+    [
+        ("2", 2.0),
+        ("0.5", 0.5),
+        ("0" * 5000 + "2.5s", 2.5),
+        ("00", 0.0),
+        ("500ms", 0.5),
+        ("2s", 2.0),
+        ("5m", 300.0),
+        ("1h", 3600.0),
+    ],
 )
 def test_durations(text: str, value: float) -> None:
     assert read_duration(NAME, 9.0, environ={NAME: text}) == value

@@ -22,7 +22,7 @@ from gpfn.errors import (
 from gpfn.images.preparation import ImageInput, prepare, warm_up
 from gpfn.images.sources import from_bytes, from_text, multipart_fields
 from gpfn.limits import Limits
-from gpfn.settings import read_switch
+from gpfn.settings import read_digits, read_switch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -234,12 +234,13 @@ def _fetched(url: str, limits: Limits, call: Call) -> bytes:
 
 
 def _whole_number(value: object, default: int, most: int) -> int:
+    from gpfn.tensors.shapes import shown
+
     if value is None:
         return min(default, most)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)  # a form has no numbers
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise CallerError(f"expected a whole number, got {value!r:.40}", field="topk")
-    if not 1 <= value <= most:
-        raise CallerError(f"expected 1 to {most}, got {value!r:.40}", field="topk")
-    return value
+    number = read_digits(value) if isinstance(value, str) else value  # a form has no numbers
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise CallerError(f"expected a whole number, got {shown(value)}", field="topk")
+    if not 1 <= number <= most:
+        raise CallerError(f"expected 1 to {most}, got {shown(value)}", field="topk")
+    return number

@@ -184,9 +184,10 @@ def parse_duration(text: str, *, field: str, most: float = 86400.0) -> float:
     """Return the seconds that ``text`` spells: a number and ``ms``, ``s``, ``m`` or ``h``."""
     number = text.strip().rstrip("hinms")
     factor = _SECONDS.get(text.strip()[len(number) :])
-    plain = text.isascii() and "_" not in text and len(number) <= _DIGITS  # float() takes more
+    significant = number.lstrip("0") or number[-1:]
+    plain = text.isascii() and "_" not in text and len(significant) <= _DIGITS  # float() takes more
     try:
-        seconds = -1.0 if factor is None or not plain else float(number) * factor
+        seconds = -1.0 if factor is None or not plain else float(significant) * factor
     except ValueError:
         seconds = -1.0
     if not 0.0 <= seconds <= most:  # NaN is not either

@@ -102,6 +102,12 @@ def test_the_answer_of_a_trigger_is_unwrapped() -> None:
     )
 
 
+@pytest.mark.parametrize("status", ["9" * 5000, "٢٠٠", "20", "abc", ""])
+def test_a_status_that_is_none_changes_nothing(status: str) -> None:
+    answer = InvocationResult(200, b"x", (("fn-http-status", status),), "c")
+    assert unwrap_trigger(answer).status == 200
+
+
 def test_a_header_cannot_smuggle_another() -> None:
     with pytest.raises(ValueError, match="line break"):
         encode_request(Invocation(headers=(("x-a", "1\r\nx-b: 2"),)), call_id())

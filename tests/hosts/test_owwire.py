@@ -100,6 +100,7 @@ def test_a_result_that_openwhisk_does_not_take(body: bytes) -> None:
         ),
         ({"headers": {"content-type": "application/json"}, "body": '"text"'}, 200, b'"text"'),
         ({"error": {"statusCode": 422, "body": "no"}}, 422, b"no"),
+        ({"statusCode": "0404", "body": "no"}, 404, b"no"),
         ({"a": 1}, 204, b""),
     ],
 )
@@ -114,7 +115,24 @@ def test_headers_of_a_web_action_may_repeat() -> None:
     assert answer.headers == (("set-cookie", "a"), ("set-cookie", "b"), ("x-n", "1"))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'"text"'])
+NO_RESULTS = [
+    b"",
+    b"{",
+    b'"text"',
+    b"[" * 100_000,
+    b"9" * 5000,
+    b'{"statusCode": "abc"}',
+    b'{"statusCode": null}',
+    b'{"statusCode": [200]}',
+    b'{"statusCode": true}',
+    b'{"statusCode": 99}',
+    b'{"statusCode": "' + b"9" * 5000 + b'"}',
+    b'{"headers": [1]}',
+    b'{"headers": {"content-type": "image/png"}, "body": "a"}',
+]
+
+
+@pytest.mark.parametrize("body", NO_RESULTS)
 def test_what_is_no_result(body: bytes) -> None:
     with pytest.raises(BrokenReply):
         from_action(200, body, "i", web=True)

@@ -74,7 +74,7 @@ def unwrap_trigger(answer: InvocationResult) -> InvocationResult:
     """Return what the caller of an HTTP trigger gets for the container's reply."""
     status, headers = answer.status, []
     for name, value in answer.headers:
-        if name == "fn-http-status" and value.isdecimal():
+        if name == "fn-http-status" and len(value) == 3 and value.isascii() and value.isdigit():
             status = int(value)
         elif name.startswith("fn-http-h-"):
             headers.append((name.removeprefix("fn-http-h-"), value))

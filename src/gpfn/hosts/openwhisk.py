@@ -21,6 +21,7 @@ from gpfn.hosts.child import Child, HostedProcess, command_line
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
+from gpfn.settings import read_digits
 
 __all__ = [
     "SENTINEL",
@@ -114,10 +115,11 @@ def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> Invo
     """
     try:
         result = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenReply(f"the action's reply is not JSON: {error}") from None
     if not web and status == 200 and not isinstance(result, dict | list):
-        status, body = 502, json.dumps({"error": f"{_NO_RESULT}: {body.decode()}"}).encode()
+        text = body.decode(errors="replace")
+        status, body = 502, json.dumps({"error": f"{_NO_RESULT}: {text}"}).encode()
     failed = status != 200 or (isinstance(result, dict) and "error" in result)
     if not web or (failed and status != 200):
         headers = (("content-type", "application/json"),)
@@ -125,29 +127,40 @@ def from_action(status: int, body: bytes, identifier: str, *, web: bool) -> Invo
     return _web_answer(result["error"] if failed else result, identifier)
 
 
+def _status(value: object) -> int:
+    """Read a status as the platform's API does: a number of HTTP's, or its digits."""
+    status = read_digits(value) if isinstance(value, str) else value
+    if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
+        raise BrokenReply(f"{value!r:.40} is not an HTTP status", field="statusCode")
+    return status
+
+
 def _web_answer(response: object, identifier: str) -> InvocationResult:
     """Return the HTTP response that a web action's ``.http`` result stands for."""
-    if not isinstance(response, dict):
-        raise BrokenReply("a web action's result has to be an object")
+    stated = response.get("headers", {}) if isinstance(response, dict) else None
+    if not isinstance(response, dict) or not isinstance(stated, dict):
+        raise BrokenReply("a web action's result and its headers have to be objects")
     headers = tuple(
         (name.lower(), str(item))
-        for name, value in response.get("headers", {}).items()
+        for name, value in stated.items()
         for item in (value if isinstance(value, list) else [value])
     )
     content = response.get("body", "")
     content_type = next((value for name, value in headers if name == "content-type"), "")
-    status = int(response.get("statusCode", 200 if content != "" else 204))
-    return InvocationResult(
-        status, _bytes(content, content_type or "text/html"), headers, identifier
-    )
+    status = _status(response.get("statusCode", 200 if content != "" else 204))
+    body = _bytes(content, content_type or "text/html")
+    return InvocationResult(status, body, headers, identifier)
 
 
 def _bytes(content: object, content_type: str) -> bytes:
     if not isinstance(content, str):
-        return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-    if _is_text(content_type) or _is_json(content_type):
-        return content.encode()
-    return base64.b64decode(content)
+        content = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    elif not _is_text(content_type) and not _is_json(content_type):
+        try:
+            return base64.b64decode(content)
+        except ValueError as error:
+            raise BrokenReply(f"a web action's body is not base64: {error}", field="body") from None
+    return content.encode(errors="backslashreplace")
 
 
 def _is_text(content_type: str) -> bool:
