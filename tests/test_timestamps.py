@@ -77,6 +77,8 @@ def test_timestamps(text: str) -> None:
         "2018-04-05 17:31:00Z",
         "2018-04-05T17:31:00",
         "2018-04-05T17:31Z",
+        "2018-04-05T17:31:Z",
+        "2018-04-05T17:31:+1",
         "2018-4-5T17:31:00Z",
         "2018-13-05T17:31:00Z",
         "2018-00-05T17:31:00Z",
@@ -100,6 +102,8 @@ def test_timestamps(text: str) -> None:
 )
 def test_what_is_no_timestamp(text: str) -> None:
     assert not is_timestamp(text)
+    with pytest.raises(ValueError, match="not an RFC 3339"):
+        timestamps.epoch_seconds(text)
 
 
 def test_hostile_text_costs_what_its_length_costs() -> None:

@@ -62,7 +62,7 @@ def epoch_seconds(text: str) -> float:
 
 def _moment(text: str) -> datetime:
     """Return the date and the time to the second, as if in UTC; raise ValueError."""
-    if text[4:17:3] not in ("--T::", "--t::") or text[11:13] == "24":
+    if text[4:17:3] not in ("--T::", "--t::") or text[11:13] == "24" or len(text) <= 19:
         raise ValueError("of another form")
     try:
         return datetime.fromisoformat(text[:19])

@@ -48,7 +48,9 @@ def test_what_a_person_may_ask_for() -> None:
 
 
 def test_records_are_found_among_other_lines() -> None:
-    line = json.dumps({"time": "t", "level": "info", "ms": 1}, separators=(",", ":"))
+    line = json.dumps(
+        {"time": "t", "level": "info", "message": "m", "ms": 1}, separators=(",", ":")
+    )
     log = f'hello\n{line}\n{{"other": 1}}\n{{"time":5}}\n{{"time":"half\n{line}'
     assert [record["ms"] for record in records(log)] == [1, 1]
 
@@ -63,3 +65,23 @@ def test_what_hosts_ask_a_log_for() -> None:
 @pytest.mark.parametrize("text", ["", "a", "a\n", '{"time":\n', "\r\n"])
 def test_what_is_no_record_stays_as_it_is(text: str) -> None:
     assert readable(text) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"time":"t","level":"info"}',
+        '{"time":"t","level":7,"message":"m"}',
+        '{"time":"t","level":"info","status":200}',
+        '{"time":"t","level":"info","status":200,"ms":"x","stages_ms":[]}',
+        '{"time":"t","level":"info","message":"m","seconds":5}',
+        '{"time":"t","level":"info","message":"m","seconds":{"load":"x"}}',
+        '{"time":"t","level":"info","message":"m","url":5}',
+        '{"time":' + "[" * 100_000,
+    ],
+)
+def test_json_that_the_function_prints_of_its_own_stays_as_it_is(line: str) -> None:
+    for form in ("text", "json", "quiet"):
+        assert readable(f"{line}\n", form) == f"{line}\n"
+    assert start_seconds(line) == {}
+    assert listening_url(line) == ""

@@ -32,6 +32,8 @@ def test_urls(url: str, address: Address, authority: str | None) -> None:
         *("", "h", "h:9000", "ftp://h", "http://", "http:///x", "http://h:x", "http://h:99999"),
         *("http://h:0", "http://h /", "http://h/\r\nX: y", "http://h\t", "http://[::1", "unix:/x"),
         "http://" + "\u00fc" * 99,
+        "http://h/\udcff",
+        "http://\udcff.example/",
     ],
 )
 def test_what_is_no_url_is_refused_without_being_shown(url: str) -> None:

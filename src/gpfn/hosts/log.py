@@ -48,7 +48,7 @@ def _shown(lines: Iterable[str], *, quiet: bool) -> Iterable[str]:
         record = _record(line)
         if record is None:
             yield line
-        elif not quiet or record["level"] == "error":
+        elif not quiet or record.get("level") == "error":
             head = _head(record)
             yield from (format_text(head, text).decode() for text in _texts(record))
 
@@ -58,9 +58,20 @@ def _record(line: str) -> Record | None:
         return None
     try:
         record = json.loads(line)
-    except ValueError:  # half a line, as a process leaves it that is killed
+    except (ValueError, RecursionError):  # half a line, as a process leaves it that is killed
         return None
-    return record if isinstance(record, dict) and "level" in record else None
+    return record if isinstance(record, dict) and _is_ours(record) else None
+
+
+def _is_ours(record: Record) -> bool:
+    """Say whether it has what a record of ours has: a function may print JSON of its own."""
+    seconds = record.get("seconds", {})
+    try:
+        _texts(record)
+        numbers = isinstance(seconds, dict) and all(float(spent) >= 0 for spent in seconds.values())
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return False
+    return numbers and all(isinstance(record.get(name, ""), str) for name in (*_HEAD, "url"))
 
 
 def _head(record: Record) -> Head:

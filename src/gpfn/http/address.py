@@ -51,6 +51,10 @@ def parse_url(url: str, *, field: str = "url") -> Address:
     if any(character <= " " or character == "\x7f" for character in url):
         raise SetupError("a URL has no spaces and no control characters", field=field)
     try:
+        url.encode()  # bytes of an argument or a variable that are no UTF-8 come as surrogates
+    except UnicodeEncodeError:
+        raise SetupError("a URL is text in UTF-8", field=field) from None
+    try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         host = host if host.isascii() else host.encode("idna").decode()

@@ -1,0 +1,245 @@
+"""Good inputs of each kind, small, for mutations to begin with."""
+
+import base64
+import gzip
+import io
+import json
+import struct
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gpfn.events.event import Event
+from gpfn.events.modes import write
+from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
+from gpfn.graphpipe.messages import (
+    Error,
+    InferRequest,
+    InferResponse,
+    IOMetadata,
+    MetadataRequest,
+    MetadataResponse,
+    Type,
+)
+from gpfn.graphpipe.writer import Writer
+from gpfn.tensors.codec import encode
+
+__all__ = [
+    "FORM",
+    "ROOT",
+    "archives",
+    "documents",
+    "events",
+    "graphpipe_metadata",
+    "graphpipe_requests",
+    "graphpipe_responses",
+    "http_requests",
+    "http_responses",
+    "images",
+    "init_bodies",
+    "multipart",
+    "npy",
+    "saved_signatures",
+    "tflite",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+_SAMPLES = ROOT / "ce_samples"
+_ARRAYS = (
+    np.arange(6, dtype=np.float32).reshape(2, 3),
+    np.array([[b"a\0b", b""], [b"c", b"long enough"]], object),
+    np.zeros((0, 4), np.int64),
+    np.array(1, np.uint8),
+)
+
+
+def graphpipe_requests() -> list[bytes]:
+    """Return requests with tensors of several types, and one for metadata."""
+    whole = InferRequest(_ARRAYS, ("a", "b", "c", "d"), ("y", "z"), '{"k": 1}')
+    short = InferRequest(_ARRAYS[:1], (), (), "")
+    return [b"".join(encode_request(message)) for message in (whole, short, MetadataRequest())]
+
+
+def graphpipe_responses() -> list[bytes]:
+    """Return answers and refusals."""
+    found = InferResponse(_ARRAYS, ())
+    failed = InferResponse((), (Error(7, "no"), Error(-1, "é")))
+    return [b"".join(encode_response(message)) for message in (found, failed)]
+
+
+def graphpipe_metadata() -> list[bytes]:
+    """Return what a server says of its model."""
+    entry = IOMetadata("x", "an input", (-1, 3), Type.FLOAT32)
+    other = IOMetadata("y", "", (), Type.STRING)
+    return [b"".join(encode_metadata(MetadataResponse("m", "1", "gpfn", "t", (entry,), (other,))))]
+
+
+def documents(*more: object) -> list[bytes]:
+    """Return values as JSON."""
+    return [json.dumps(value).encode() for value in more]
+
+
+def events(*modes: str) -> list[bytes]:
+    """Return the samples and events of our own in these modes; binary as lines of headers."""
+    found = []
+    names = {"structured": "forecast*.json", "batch": "*-batch.json", "binary": "*.none"}
+    for mode in modes:
+        found += [path.read_bytes() for path in sorted(_SAMPLES.glob(names[mode]))]
+        for data, kind in (
+            ([1, 2.5, None], None),
+            (b"\xff\0", "image/png"),
+            ("text", "text/plain"),
+        ):
+            event = Event(
+                id="1",
+                source="/s",
+                type="t",
+                subject="a b/é%",
+                time="2026-11-28T12:00:00.25+01:00",
+                datacontenttype=kind,
+                data=data,
+                extensions={"number": 5, "flag": True},
+            )
+            message = write([event] * (2 if mode == "batch" else 1), mode)  # type: ignore[arg-type]
+            lines = [f"content-type: {message.content_type}"]
+            lines += [f"{name}: {value}" for name, value in message.headers]
+            head = "\n".join(lines) + "\n\n" if mode == "binary" else ""
+            found.append(head.encode("latin-1") + bytes(message.body))
+    if "binary" in modes:
+        head = (_SAMPLES / "forecast-binary.headers").read_bytes().rstrip(b"\n")
+        found.append(head + b"\n\n" + (_SAMPLES / "forecast-binary.json").read_bytes())
+    return found
+
+
+def npy() -> list[bytes]:
+    """Return .npy files of several types and both orders."""
+    arrays = [
+        *(_ARRAYS[0], _ARRAYS[2], _ARRAYS[3]),
+        np.asfortranarray(np.arange(12, dtype=">i4").reshape(3, 4)),
+        np.array([b"abc", b"d"]),
+    ]
+    found = [encode({"": np.arange(5, dtype=np.float64)}, "application/x-npy").body]
+    for array in arrays:
+        np.save(file := io.BytesIO(), array)
+        found.append(file.getvalue())
+    return found
+
+
+def http_requests() -> list[bytes]:
+    """Return requests: sized, chunked, several in a row, upgrading."""
+    head = b"POST /call?a=b HTTP/1.1\r\nHost: a\r\n"
+    return [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        head + b"Content-Length: 5\r\nContent-Type: a/b\r\n\r\nhello",
+        head + b"Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: 1\r\n\r\n",
+        head + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab" + head + b"\r\n",
+        head + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx",
+        b"GET http://a:80/x HTTP/1.0\r\nConnection: keep-alive\r\nHost: a\r\n\r\n",
+    ]
+
+
+def http_responses() -> list[bytes]:
+    """Return responses in each framing."""
+    return [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: 1\r\na:  2\t\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: 1\r\n\r\n",
+        b"HTTP/1.0 404 Not Found\r\n\r\nuntil it closes",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 301 Moved\r\nLocation: http://[::1]/\r\nContent-Length: 0\r\n\r\n",
+    ]
+
+
+FORM = "multipart/form-data; boundary=edge"
+
+
+def multipart() -> list[bytes]:
+    """Return forms of the boundary in FORM."""
+    part = b'--edge\r\ncontent-disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+    text = part % (b"topk", b"", b"5")
+    file = part % (b"image", b'; filename="a.png"\r\ncontent-type: image/png', b"\x89PNG\0")
+    coded = part % (b"image", b"\r\ncontent-transfer-encoding: base64", b"AAAA")
+    return [each + b"--edge--\r\n" for each in (text + file, coded, file * 3)]
+
+
+def images() -> list[bytes]:
+    """Return a file of each format that is read, one with an orientation."""
+    from PIL import Image
+
+    picture = Image.new("RGB", (9, 7), (200, 10, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = []
+    for kind, more in (
+        ("JPEG", {"exif": exif}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {"exif": exif}),
+        ("WEBP", {}),
+        ("GIF", {}),
+    ):
+        picture.save(file := io.BytesIO(), kind, **more)
+        found.append(file.getvalue())
+    for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
+        Image.new(mode, (5, 4)).save(file := io.BytesIO(), "PNG")
+        found.append(file.getvalue())
+    return found
+
+
+def archives(
+    files: Mapping[str, bytes] = {"__main__.py": b"def main(a):\n    return a\n"},
+) -> list[bytes]:
+    """Return a zip, a tar and a tar.gz."""
+    with zipfile.ZipFile(zipped := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    with tarfile.open(fileobj=(tarred := io.BytesIO()), mode="w") as archive:
+        for name, content in {**files, "pkg/a.py": b"x"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return [zipped.getvalue(), tarred.getvalue(), gzip.compress(tarred.getvalue(), mtime=0)]
+
+
+def init_bodies() -> list[bytes]:
+    """Return bodies of /init: text, base64, environment."""
+    code = base64.b64encode(archives()[0]).decode()
+    value = {"name": "a", "main": "main", "binary": True, "code": code}
+    text = {"code": "def main(a):\n    return a", "binary": False, "env": {"A": "b", "N": 5}}
+    return documents({"value": value}, {"value": text}, {})
+
+
+def tflite() -> list[bytes]:
+    """Return the frame of a LiteRT model: a subgraph, a quantised tensor, two signatures."""
+    writer = Writer()
+    writer.out += b"TFL3"
+    model = writer.table(0, 4, 0, 4, 0, 0, 0, 0, 4)  # version, subgraphs, signatures
+    struct.pack_into("<I", writer.out, model[0], 3)
+    graph = writer.table(writer.offsets(model[2], 1)[0], 4)
+    tensor = writer.table(writer.offsets(graph[0], 1)[0], 0, 1, 0, 0, 4)  # type, quantization
+    writer.byte(tensor[1], 9)
+    parameters = writer.table(tensor[4], 0, 0, 4, 4)  # scale, zero point
+    writer.longs(parameters[3], [-128])
+    scale = writer.offsets(parameters[2], 1)[0]
+    struct.pack_into("<f", writer.out, scale, 0.5)
+    for place, key in zip(writer.offsets(model[7], 2), (b"serving_default", b"b"), strict=True):
+        signature = writer.table(place, 0, 0, 4, 0, 4)
+        writer.string(signature[2], key)
+    return [bytes(writer.out)]
+
+
+def _field(number: int, content: bytes | int) -> bytes:
+    if isinstance(content, int):
+        return bytes([number << 3, content])
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def saved_signatures() -> list[bytes]:
+    """Return a MetaGraphDef with one signature, as protobuf writes it."""
+    shape = _field(2, _field(1, 3)) + _field(2, _field(1, 1))
+    info = _field(1, b"x:0") + _field(2, 1) + _field(3, shape)
+    end = _field(1, b"x") + _field(2, info)
+    signature = _field(1, end) + _field(2, end)
+    entry = _field(1, b"serving_default") + _field(2, signature)
+    return [_field(5, entry), struct.pack("<BQ", 9, 1) + _field(5, entry)]

@@ -1,0 +1,660 @@
+"""The parsers, a row each: how one input is given to it, and what has to hold afterwards.
+
+A row's function returns when the input is accepted and raises a class of ``gpfn.errors``
+when it is refused. Where there is an encoder, what was read is written and read again.
+Anything else that is raised, AssertionError included, is a finding.
+"""
+
+# ruff: noqa: S101 - asserting is what a target does
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fuzz import seeds
+from gpfn import Function, TensorSpec
+from gpfn.cli.options import parse_threads
+from gpfn.cli.serve import ListenAddress
+from gpfn.deadline import NEVER
+from gpfn.errors import GpfnError
+from gpfn.events.modes import Received, read, write
+from gpfn.graphpipe.decode import decode_metadata, decode_request, decode_response
+from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
+from gpfn.graphpipe.messages import MetadataRequest
+from gpfn.hosts import log as host_log
+from gpfn.hosts.fn import unwrap_trigger
+from gpfn.hosts.funcfile import read_func_file
+from gpfn.hosts.host import InvocationResult
+from gpfn.hosts.openwhisk import from_action
+from gpfn.http.address import parse_url, proxy_for, request_head, shown_url
+from gpfn.http.fetch import FetchPolicy, _checked
+from gpfn.http.public import is_public
+from gpfn.http.reader import RequestReader
+from gpfn.http.response import Closed, read_response
+from gpfn.http.writer import response_head
+from gpfn.images.decoding import decode as decode_image
+from gpfn.images.sources import from_text, multipart_fields
+from gpfn.limits import Limits
+from gpfn.log import Log
+from gpfn.message import Message
+from gpfn.models.backends import BACKENDS
+from gpfn.models.catalogue import read_catalogue
+from gpfn.models.description import read_description
+from gpfn.models.filekind import describe, recognise
+from gpfn.models.protobuf import ProtobufError
+from gpfn.models.tf_signature import choose_signature
+from gpfn.models.tflite_file import signature_subgraphs
+from gpfn.platforms.fn.wire import read_call, reply_headers
+from gpfn.platforms.openwhisk.activation import Activation
+from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
+from gpfn.platforms.openwhisk.archive import unpack
+from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
+from gpfn.platforms.openwhisk.web import decode_body, encode_body
+from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
+from gpfn.tensors.codec import decode_bytes, encode
+
+__all__ = ["TARGETS", "Target", "remove_files"]
+
+EVENT, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+LIMITS = Limits(
+    body_bytes=1 << 20, elements=1 << 16, string_bytes=1 << 16, pixels=1 << 16, batch=50
+)
+_MEMORY = Path("/dev/shm")  # noqa: S108 - thousands of files a second, each gone at once
+_PLACE = (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"gpfn-fuzz-{os.getpid()}"
+
+
+class Target(NamedTuple):
+    """One parser. ``modules`` are those whose branches are counted, by their dotted names."""
+
+    name: str
+    check: Callable[[bytes], object]
+    modules: tuple[str, ...]
+    seeds: Callable[[], list[bytes]]
+
+
+def _same(first: Any, second: Any) -> None:
+    """Compare arrays bit for bit, so that NaN equals itself."""
+    first, second = (each.astype(each.dtype.newbyteorder("=")) for each in (first, second))
+    assert first.dtype == second.dtype, f"{first.dtype} became {second.dtype}"
+    assert first.shape == second.shape, f"{first.shape} became {second.shape}"
+    if first.dtype == object:
+        assert first.tolist() == second.tolist(), "strings changed"
+    else:
+        assert first.tobytes() == second.tobytes(), "numbers changed"
+
+
+def _split(data: bytes) -> tuple[list[tuple[str, str]], bytes]:
+    """Return header lines and the body behind an empty line."""
+    head, _, body = data.partition(b"\n\n")
+    pairs = [line.partition(":") for line in head.decode("latin-1").split("\n")]
+    return [(name.strip().lower(), value.strip()) for name, _, value in pairs], body
+
+
+def _message(data: bytes) -> Message:
+    pairs, body = _split(data)
+    content_type = next((value for name, value in pairs if name == "content-type"), "")
+    return Message(body, content_type, tuple(pair for pair in pairs if pair[0] != "content-type"))
+
+
+# GraphPipe
+
+
+def _graphpipe_request(data: bytes) -> None:
+    message = decode_request(data, LIMITS)
+    again = decode_request(b"".join(encode_request(message)), LIMITS)
+    if isinstance(message, MetadataRequest):
+        assert message == again
+        return
+    assert not isinstance(again, MetadataRequest)
+    _same_tensors(message, again)
+    assert message[1:] == again[1:], "names or configuration changed"
+
+
+def _graphpipe_response(data: bytes) -> None:
+    message = decode_response(data, LIMITS)
+    again = decode_response(b"".join(encode_response(message)), LIMITS)
+    _same_tensors(message, again)
+    assert message.errors == again.errors
+
+
+def _same_tensors(message: Any, again: Any) -> None:
+    assert len(message.tensors) == len(again.tensors)
+    for first, second in zip(message.tensors, again.tensors, strict=True):
+        _same(first, second)
+
+
+def _graphpipe_metadata(data: bytes) -> None:
+    message = decode_metadata(data, LIMITS)
+    assert decode_metadata(b"".join(encode_metadata(message)), LIMITS) == message
+
+
+# CloudEvents
+
+
+def _events(message: Message) -> None:
+    received = read(message, LIMITS)
+    if received is None:
+        return
+    again = read(write(received.events, received.mode), LIMITS)
+    assert isinstance(again, Received)
+    assert again == received
+
+
+def _event(data: bytes) -> None:
+    _events(Message(data, EVENT))
+
+
+def _batch(data: bytes) -> None:
+    _events(Message(data, BATCH))
+
+
+def _sniffed(data: bytes) -> None:
+    _events(Message(data, "text/plain"))
+
+
+def _binary(data: bytes) -> None:
+    _events(_message(data))
+
+
+# Tensors
+
+_SPECS: tuple[tuple[TensorSpec, ...], ...] = (
+    (TensorSpec("float32", (None,), "x"),),
+    (TensorSpec("int64", None, "x"),),
+    (TensorSpec("float64", (None, None), "x"), TensorSpec("string", None, "y")),
+    (TensorSpec("uint8", (None, 2), "x"), TensorSpec("bool", None, "y")),
+    (TensorSpec("float16", None, "x"),),
+    (TensorSpec("uint64", None, "x"),),
+    (),
+)
+
+
+def _dtype(array: Any) -> str:
+    return "string" if array.dtype.kind in "OSU" else str(array.dtype.name)
+
+
+def _tensors(data: bytes, media_type: str, form: str = "nested") -> None:
+    """The first byte says which arrays are expected."""
+    specs = _SPECS[(data[0] if data else 0) % len(_SPECS)]
+    arrays = decode_bytes(data[1:], media_type, specs, LIMITS)
+    found = {name: TensorSpec(_dtype(array), array.shape, name) for name, array in arrays.items()}
+    written = encode(arrays, media_type, form=form)  # type: ignore[arg-type]
+    attributes = {**written.attributes}
+    wide = LIMITS._replace(body_bytes=1 << 26)
+    read_again = decode_bytes(
+        written.body, media_type, tuple(found.values()), wide, attributes=attributes
+    )
+    assert list(read_again) == list(arrays)
+    for name, array in arrays.items():
+        _same(array, read_again[name])
+
+
+def _json(data: bytes) -> None:
+    _tensors(data, "application/json")
+
+
+def _v2(data: bytes) -> None:
+    _tensors(b"\2" + data, "application/json", "nested")
+
+
+def _npy(data: bytes) -> None:
+    _tensors(data, "application/x-npy")
+
+
+def _raw(data: bytes) -> None:
+    pairs, body = _split(data)
+    specs = _SPECS[len(body) % len(_SPECS)]
+    media_type = "application/octet-stream"
+    arrays = decode_bytes(body, media_type, specs[:1], LIMITS, attributes=dict(pairs))
+    for name, array in arrays.items():
+        written = encode({name: array}, media_type)
+        again = decode_bytes(written.body, media_type, (), LIMITS, attributes=written.attributes)
+        _same(array, next(iter(again.values())))
+
+
+# HTTP
+
+
+def _requests(pieces: list[bytes]) -> tuple[list[object], str]:
+    reader = RequestReader(LIMITS, large_body=256)
+    found: list[object] = []
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+            while (request := reader.next_request()) is not None:
+                found.append(request._replace(body=bytes(request.body)))
+    except GpfnError as error:
+        return found, f"{type(error).__name__} {error}"
+    return found, f"in a request: {reader.in_request}"
+
+
+def _http_request(data: bytes) -> None:
+    whole = _requests([data])
+    middle = len(data) // 2
+    for pieces in ([data[:middle], data[middle:]], [bytes([byte]) for byte in data[:2000]]):
+        if sum(map(len, pieces)) == len(data):
+            assert _requests(pieces) == whole, "another reading of the same bytes in pieces"
+
+
+class _Wire:
+    """What a response is read from: bytes in pieces, then the end."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data, self._size = data, size
+
+    def receive(self) -> bytes:
+        piece, self._data = self._data[: self._size], self._data[self._size :]
+        return piece
+
+    def receive_into(self, space: memoryview) -> int:
+        piece = self._data[: min(self._size, len(space))]
+        self._data = self._data[len(piece) :]
+        space[: len(piece)] = piece
+        return len(piece)
+
+
+def _http_response(data: bytes) -> None:
+    def outcome(size: int) -> object:
+        try:
+            reply = read_response(_Wire(data, size), 100_000)  # type: ignore[arg-type]
+        except (GpfnError, Closed) as error:
+            return type(error), ""
+        return reply[:3], bytes(reply.body)
+
+    whole = outcome(1 << 20)
+    assert outcome(max(1, len(data) // 3)) == whole, "another reading of the same bytes in pieces"
+    if not data:
+        return
+    read_response(_Wire(data, 7), 100_000)  # type: ignore[arg-type]
+
+
+def _multipart(data: bytes) -> None:
+    kind, _, body = data.partition(b"\n") if data[:1] != b"-" else (b"", b"", data)
+    multipart_fields(body, kind.decode("latin-1") or seeds.FORM)
+
+
+_PUBLIC = FetchPolicy(1000)
+
+
+def _url(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    shown_url(text)
+    is_public(text)
+    with suppress(GpfnError):
+        _head_of(_checked(text, _PUBLIC, "url"))
+    address = parse_url(text)
+    _head_of(address)
+    proxy_for(address, {"http_proxy": text, "https_proxy": "h:1", "no_proxy": text[:200]})
+
+
+def _head_of(address: Any) -> None:
+    head = request_head("GET", address, None, [])
+    assert head.count(b"\r\n") == head.count(b"\n") == 1 + bool(address.authorization)
+    assert head.split(b"\r\n")[0].count(b" ") == 2
+
+
+# Images
+
+
+def _image(data: bytes) -> None:
+    picture = decode_image(data, (32, 32), LIMITS.pixels)
+    assert picture.mode == "RGB"
+    assert picture.size[0] * picture.size[1] <= LIMITS.pixels
+
+
+def _image_text(data: bytes) -> None:
+    assert len(from_text(data.decode("latin-1"), 1 << 16)) <= 1 << 16
+
+
+# Files
+
+
+def remove_files() -> None:
+    """Remove what the targets of files have written."""
+    shutil.rmtree(_PLACE, ignore_errors=True)
+
+
+def _written(data: bytes, name: str) -> Path:
+    if not _PLACE.is_dir():
+        _PLACE.mkdir()
+        atexit.register(remove_files)
+    path = _PLACE / name
+    path.write_bytes(data)
+    return path
+
+
+def _func_yaml(data: bytes) -> None:
+    _func(data, "func.yaml")
+
+
+def _func_json(data: bytes) -> None:
+    _func(data, "func.json")
+
+
+def _func(data: bytes, name: str) -> None:
+    values = read_func_file(_written(data, name))
+    values.whole("memory", 128)
+    assert all(type(value) is str for value in values.config.values())
+
+
+def _model_toml(data: bytes) -> None:
+    read_description(_written(data, "model.toml"))
+
+
+def _catalogue(data: bytes) -> None:
+    read_catalogue(_written(data, "catalogue.toml"))
+
+
+def _model_file(data: bytes) -> None:
+    suffix = (".onnx", ".pb", ".tflite", ".bin")[(data[0] if data else 0) % 4]
+    path = str(_written(data[1:], f"m{suffix}"))
+    describe(path)
+    recognise(path, BACKENDS)
+
+
+def _tflite(data: bytes) -> None:
+    signature_subgraphs(data, "m.tflite")
+
+
+def _signature(data: bytes) -> None:
+    with suppress(ProtobufError):  # TensorFlow has read the file before
+        choose_signature(data, "", "m")
+
+
+# Platforms
+
+
+def _doubled(x: Any) -> Any:
+    return np.multiply(x, 2, dtype=np.float32)
+
+
+_FUNCTION = Function(
+    _doubled, inputs={"x": TensorSpec("float32", (None,))}, name="double", limits=LIMITS
+)
+
+
+def _answered(message: Message) -> None:
+    reply = _FUNCTION.answer(message)
+    if reply.error is not None:
+        assert reply.status < 500, f"{reply.status}: {reply.error!r:.300}"
+        assert len(reply.message.body) < 6000, "a long error document"
+        raise reply.error
+
+
+def _call(data: bytes) -> None:
+    _answered(_message(data))
+
+
+def _fn(data: bytes) -> None:
+    pairs, body = _split(data)
+    incoming = read_call(tuple(pairs), body)
+    reply = _FUNCTION.answer(incoming.message, incoming.call._replace(deadline=NEVER))
+    head = response_head(200, reply_headers(reply, by_trigger=incoming.by_trigger), 0, close=True)
+    assert head.count(b"\r\n\r\n") == 1
+    if reply.error is not None:
+        assert reply.status < 500, f"{reply.status}: {reply.error!r:.300}"
+        raise reply.error
+
+
+def _init(data: bytes) -> None:
+    with suppress(Refusal):  # a reply that is ready
+        init = Init.from_body(data)
+        assert all(type(value) is str for value in init.env.values())
+        init.decoded()
+
+
+def _nothing(_data: bytes, _failure: bool) -> None:
+    """Write no log."""
+
+
+_LOG = CallLog(_nothing)
+
+
+def _run(data: bytes) -> None:
+    with suppress(Refusal):
+        body = parse_body(data)
+        activation = Activation.from_run(body)
+        assert activation.deadline is not None
+        text = answer_parameters(_FUNCTION, body.get("value") or {}, Activation(), _LOG)
+        assert text[:1] in (b"{", b"[")
+
+
+def _archive(data: bytes) -> None:
+    place = _PLACE / "archive"
+    shutil.rmtree(place, ignore_errors=True)
+    _written(b"", "beside")
+    place.mkdir()
+    outside = set(_PLACE.iterdir())
+    try:
+        unpack(data, str(place), 1 << 20)
+    finally:
+        found = [path for path in place.rglob("*") if not path.is_dir()]
+        assert set(_PLACE.iterdir()) == outside, "something was written outside"
+        assert not any(path.is_symlink() for path in place.rglob("*")), "a link"
+        assert sum(path.stat().st_size for path in found) <= 1 << 20, "more than allowed"
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _web_body(data: bytes) -> None:
+    kind, _, body = data.partition(b"\n")
+    content_type = kind.decode("latin-1")
+    encoded = encode_body(body, content_type)
+    if isinstance(encoded, str):
+        decode_body(encoded, content_type)
+    decode_body(body.decode("latin-1"), content_type)
+
+
+def _action_result(data: bytes) -> None:
+    failure: GpfnError | None = None
+    for web in (True, False):
+        try:
+            from_action(200, data, "i", web=web)
+        except GpfnError as error:
+            failure = error
+    status = data[:4].decode("latin-1")
+    unwrap_trigger(InvocationResult(200, b"", (("fn-http-status", status),), "i"))
+    if failure is not None:
+        raise failure
+
+
+# Settings and logs
+
+
+def _settings(data: bytes) -> None:
+    text = data[1:].decode("utf-8", "surrogateescape").replace("\0", "")
+    name = sorted(SETTINGS)[(data[0] if data else 0) % len(SETTINGS)]
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: parse_whole(text, field="a"),
+        lambda: parse_size(text, field="a"),
+        lambda: parse_duration(text, field="a"),
+        lambda: ListenAddress.parse(text),
+        lambda: parse_threads(text),
+        lambda: Limits.from_env({"GPFN_MAX_ELEMENTS": text, "GPFN_MAX_BODY_BYTES": text}),
+        lambda: check_settings({name: text}),
+    )
+    failures = []
+    for reader in readers:
+        try:
+            reader()
+        except GpfnError as error:
+            failures.append(error)
+    assert all(len(str(error)) < 500 for error in failures)
+    if len(failures) == len(readers):
+        raise failures[0]
+
+
+def _function_log(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    for form in ("text", "json", "quiet"):
+        host_log.readable(text, form)
+    host_log.records(text)
+    host_log.listening_url(text)
+    host_log.start_seconds(text)
+
+
+def _log(data: bytes) -> None:
+    call, _, rest = data.decode("utf-8", "surrogateescape").partition("\n")
+    written: list[bytes] = []
+
+    def sink(line: bytes, _failure: bool) -> None:
+        written.append(line)
+
+    for form in ("text", "json"):
+        log = Log("fn", "f", form=form, sink=sink)
+        log.error(rest, call=call, detail=rest[:100])
+        log.failure(ValueError(rest), call=call)
+    for line in b"".join(written).decode().split("\n")[:-1]:
+        assert line.isprintable()
+        assert len(line) < 400_000
+
+
+_HTTP = "gpfn.http"
+
+
+def _rows() -> Mapping[str, Target]:
+    json_seeds = seeds.documents(
+        [1, 2.5],
+        {"x": [[1, 2], [3, 4]], "y": ["a", {"b64": "AAA="}]},
+        {"shape": [2], "data": [1, 2]},
+    )
+    v2 = {"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}
+    text = {"name": "y", "shape": [1], "datatype": "BYTES", "data": ["a"]}
+    call = [
+        b"content-type: application/json\n\n[1, 2, 3]",
+        b"content-type: application/x-npy\n\n" + seeds.npy()[0],
+        b"content-type: application/octet-stream\n\n" + bytes(8),
+        b"content-type: application/cloudevents+json\n\n"
+        + seeds.documents(
+            {"specversion": "1.0", "id": "1", "source": "/", "type": "t", "data": [1]}
+        )[0],
+        *seeds.events("binary"),
+    ]
+    trigger = b"fn-intent: httprequest\nfn-deadline: 2026-11-28T12:00:00Z\nfn-call-id: 1\n"
+    value = {"value": {"data": [1, 2]}, "activation_id": "a", "deadline": "1790000000000"}
+    web = {"__ow_method": "post", "__ow_headers": {"content-type": "application/json"}}
+    kafka = {"messages": [{"topic": "t", "value": [1]}]}
+    rows = [
+        Target("graphpipe-request", _graphpipe_request,
+               ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode", "gpfn.graphpipe.tensors"),
+               seeds.graphpipe_requests),
+        Target("graphpipe-response", _graphpipe_response,
+               ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode", "gpfn.graphpipe.tensors"),
+               seeds.graphpipe_responses),
+        Target("graphpipe-metadata", _graphpipe_metadata,
+               ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode"), seeds.graphpipe_metadata),
+        Target("event", _event,
+               ("gpfn.events.json_format", "gpfn.events.json_text", "gpfn.events.attributes",
+                "gpfn.events.legacy"), lambda: seeds.events("structured")),
+        Target("event-batch", _batch, ("gpfn.events.json_format", "gpfn.events.json_text"),
+               lambda: seeds.events("batch")),
+        Target("event-sniffed", _sniffed, ("gpfn.events.modes",),
+               lambda: seeds.events("structured", "batch")),
+        Target("event-binary", _binary, ("gpfn.events.modes", "gpfn.events.attributes"),
+               lambda: seeds.events("binary")),
+        Target("tensors-json", _json, ("gpfn.tensors.json_forms", "gpfn.tensors.nested"),
+               lambda: [bytes([at]) + seed for at in range(7) for seed in json_seeds]),
+        Target("tensors-v2", _v2, ("gpfn.tensors.json_forms",),
+               lambda: seeds.documents({"inputs": [v2, text]}, {"id": "1", "inputs": [v2, text]})),
+        Target("tensors-npy", _npy, ("gpfn.tensors.npy",),
+               lambda: [bytes([at]) + seed for at in (0, 1, 6) for seed in seeds.npy()]),
+        Target("tensors-raw", _raw, ("gpfn.tensors.raw", "gpfn.tensors.shapes"),
+               lambda: [b"dtype: float32\nshape: 2,3\n\n" + bytes(24), b"\n\n" + bytes(28),
+                        b"dtype: string\nshape: [2]\n\n\1\0\0\0a\0\0\0\0"]),
+        Target("http-request", _http_request,
+               (f"{_HTTP}.head", f"{_HTTP}.reader", f"{_HTTP}.body"), seeds.http_requests),
+        Target("http-response", _http_response, (f"{_HTTP}.response",), seeds.http_responses),
+        Target("multipart", _multipart, ("gpfn.images.sources",), seeds.multipart),
+        Target("url", _url, (f"{_HTTP}.address", f"{_HTTP}.fetch", f"{_HTTP}.public"),
+               lambda: [b"http://u:p@h:80/a?b#c", b"https://[2606:4700::1]:443/", b"http://127.1/",
+                        b"http://b\xc3\xbccher.example/\xc3\xbc", b"10.0.0.0/8,.local,h:1"]),
+        Target("image", _image, ("gpfn.images.decoding",), seeds.images),
+        Target("image-text", _image_text, ("gpfn.images.sources",),
+               lambda: [b"/9j/4AAQ", b"data:image/png;base64,iVBORw0KGgo=", b"iVBO\nRw0K\n"]),
+        Target("tflite-frame", _tflite, ("gpfn.models.tflite_file",),
+               seeds.tflite),
+        Target("model-file", _model_file, ("gpfn.models.filekind", "gpfn.models.protobuf"),
+               lambda: [b"\0" + (seeds.ROOT / "models" / "forecast.onnx").read_bytes()[:4000],
+                        b"\1" + (seeds.ROOT / "models" / "rnn_ts_model.pb").read_bytes()[:4000],
+                        b"\2" + (seeds.ROOT / "models" / "forecast.tflite").read_bytes()[:900],
+                        b"\0\x08\x07:\x04\n\0\x12\0"]),
+        Target("saved-signature", _signature, ("gpfn.models.protobuf",), seeds.saved_signatures),
+        Target("func-yaml", _func_yaml, ("gpfn.hosts.funcfile",),
+               lambda: [(seeds.ROOT / "functions" / "forecast" / "func.yaml").read_bytes(),
+                        b"name: a\nconfig: {A: x, B: 'y'}\nmemory: 128\n",
+                        b"a: &x |\n  text\nb: *x\nconfig:\n  <<: {C: d}\n"]),
+        Target("func-json", _func_json, ("gpfn.hosts.funcfile",),
+               lambda: seeds.documents({"name": "a", "memory": 128, "config": {"A": 5}})),
+        Target("model-toml", _model_toml, ("gpfn.models.description", "gpfn.models.toml_table"),
+               lambda: [_first_model()]),
+        Target("catalogue", _catalogue, ("gpfn.models.catalogue", "gpfn.models.toml_table"),
+               lambda: [(seeds.ROOT / "models" / "catalogue.toml").read_bytes()]),
+        Target("archive", _archive, ("gpfn.platforms.openwhisk.archive",), seeds.archives),
+        Target("openwhisk-init", _init, ("gpfn.platforms.openwhisk.protocol",), seeds.init_bodies),
+        Target("openwhisk-run", _run,
+               ("gpfn.platforms.openwhisk.activation", "gpfn.platforms.openwhisk.answer",
+                "gpfn.platforms.openwhisk.web"),
+               lambda: seeds.documents(
+                   value, {"value": [1, 2]}, {"value": {**web, "__ow_body": "[1]"}},
+                   {"value": kafka}, {"value": {"x": [1.5], "specversion": "1.0"}})),
+        Target("web-body", _web_body, ("gpfn.platforms.openwhisk.web",),
+               lambda: [b'application/json\n{"a": 1}', b"image/png\niVBORw0KGgo=", b"text/a\nx"]),
+        Target("action-result", _action_result, ("gpfn.hosts.openwhisk",),
+               lambda: seeds.documents({"a": 1}, {"body": "x", "statusCode": 201,
+                                                  "headers": {"content-type": "image/png"}})),
+        Target("fn-headers", _fn, ("gpfn.platforms.fn.wire",),
+               lambda: [*call, *(trigger + b"fn-http-h-" + each for each in call),
+                        b"fn-intent: cloudevent\n" + call[3]]),
+        Target("call", _call, ("gpfn.call.decode", "gpfn.call.payload"), lambda: call),
+        Target("settings", _settings, ("gpfn.settings", "gpfn.cli.options"),
+               lambda: [bytes([at]) + each for at in range(0, 25, 3)
+                        for each in (b"64MiB", b"500ms", b"on", b"json", b"[::1]:80", b"auto")]),
+        Target("function-log", _function_log, ("gpfn.hosts.log",), _log_lines),
+        Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),
+    ]  # fmt: skip
+    return {row.name: row for row in rows}
+
+
+def _first_model() -> bytes:
+    return b"""title = "A tiny model"
+licence = "MIT"
+aliases = ["small"]
+model = "tiny.tflite"
+labels = "tiny.txt"
+signature.inputs.image = { dtype = "float32", shape = [-1, 8, 9, 3] }
+signature.outputs."a/b:0" = { dtype = "string" }
+
+[image]
+height = 8
+width = 9
+channels = "RGB"
+layout = "NHWC"
+quantised = false
+fit = "crop"
+mean = [127.5, 127.5, 127.5]
+std = [127.5, 127.5, 128]
+
+[files."tiny.tflite"]
+url = "https://example.com/tiny.tflite"
+"""
+
+
+def _log_lines() -> list[bytes]:
+    written: list[bytes] = []
+    for form in ("json", "text"):
+        log = Log("fn", "f", form=form, sink=lambda line, _: written.append(line))
+        log.ready({"import": 0.1, "load": 0.2})
+        log.listening("http://127.0.0.1:1")
+        log.error("no", call="1")
+        log.failure(ValueError("no"), call="1")
+        log.call("1", _FUNCTION.answer(Message(b"[1]", "application/json")), 0.1, 1, 1)
+    return [b"".join(written), *written]
+
+
+TARGETS: Mapping[str, Target] = _rows()
+"""All targets by their names."""
