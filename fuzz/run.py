@@ -30,6 +30,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 _GRACE = 60.0
 """Seconds that a process may take beyond its time, for imports and its last input."""
 _MOST_KEPT = 3000
+_TIMED_OUT = 70
+"""What libFuzzer exits with when one input takes a minute."""
 _KINDS = ("crash", "hang", "foreign", "wrong")
 _HEAD = ("target", "inputs", "accepted", "seconds", "branches", *_KINDS, "guided")
 
@@ -126,7 +128,7 @@ def _run_child(name: str, place: Path, seconds: float, *more: str) -> str:
             return "hang"
     if code and "--measure" not in more:
         sys.stderr.write((place / "log").read_text(errors="replace")[-3000:])
-    return "crash" if code else ""
+    return ("hang" if code == _TIMED_OUT else "crash") if code else ""
 
 
 def _result(place: Path) -> dict[str, Any]:

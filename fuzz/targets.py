@@ -84,7 +84,7 @@ def _same(first: Any, second: Any) -> None:
     assert first.dtype == second.dtype, f"{first.dtype} became {second.dtype}"
     assert first.shape == second.shape, f"{first.shape} became {second.shape}"
     if first.dtype == object:
-        assert first.tolist() == second.tolist(), "strings changed"
+        assert first.ravel().tolist() == second.ravel().tolist(), "strings changed"
     else:
         assert first.tobytes() == second.tobytes(), "numbers changed"
 

@@ -167,6 +167,18 @@ def test_the_requests_own_header_comes_before_the_events() -> None:
     assert trace_id([("ce-traceparent", other), ("traceparent", PARENT)]).startswith("4bf9")
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_structured_events_trace_is_told_unless_the_request_had_its_own(form: str) -> None:
+    other = "0af7651916cd43dd8448eb211c80319c"
+    bad = reply(status=500, error=ValueError("no"), trace=PARENT[3:35])
+    for trace, expected in (("", PARENT[3:35]), (other, other)):
+        lines = logged(form, lambda log, trace=trace: log.call("1", bad, 1, 1, 1, trace=trace))
+        assert len(lines) > 1
+        for line, _ in lines:
+            named = json.loads(line)["trace_id"] if form == "json" else line.partition("trace=")[2]
+            assert named[:32] == expected
+
+
 def test_a_bug_is_told_with_its_trace_and_each_line_has_the_calls_id() -> None:
     def tell(log: Log) -> None:
         try:

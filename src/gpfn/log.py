@@ -132,8 +132,7 @@ def trace_text(error: BaseException) -> str:
 
     # an exception's text may be a megabyte out of a request, or a thousand lines of a library
     lines = printable("".join(format_exception(error)).rstrip("\n"), _LONGEST_TRACE).split("\n")
-    lines[_MOST_LINES:-1] = []  # the last one says what it is
-    return "\n".join(lines)
+    return "\n".join([*lines[:_MOST_LINES], *lines[_MOST_LINES:][-1:]])
 
 
 def call_text(reply: Answered, seconds: float, sizes: Sizes) -> str:
@@ -233,6 +232,7 @@ class Log:
 
     def failures(self, reply: Answered, *, call: str = "", trace: str = "") -> None:
         """Tell what went wrong in a call, as far as it is no fault of the caller's."""
+        trace = trace or reply.trace
         for failure in (reply.error, *reply.failures):
             if failure is not None and not isinstance(failure, CallerError | Overloaded):
                 self.failure(failure, call=call, trace=trace)
@@ -254,7 +254,7 @@ class Log:
             return
         now = resident()
         sizes = (received, sent, now, now - self._baseline)
-        head = self._head("info", call, trace)
+        head = self._head("info", call, trace or reply.trace)
         if self.form == "text":
             self._sink(format_text(head, call_text(reply, seconds, sizes)), False)
             return

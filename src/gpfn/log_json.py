@@ -42,6 +42,10 @@ if TYPE_CHECKING:
         def failures(self) -> Sequence[BaseException]:
             """What failed within a batch."""
 
+        @property
+        def trace(self) -> str:
+            """The trace id that a structured event had."""
+
 
 __all__ = ["call_fields", "format_json"]
 

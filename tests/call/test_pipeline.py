@@ -61,6 +61,17 @@ def error_of(reply: Reply) -> dict[str, object]:
     return found
 
 
+@pytest.mark.parametrize("data", [[[1, 2, 3]], ["no number"]])
+def test_a_structured_events_trace_is_known_whatever_comes_of_it(
+    doubling: Function, data: object
+) -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    reply = doubling.answer(structured(data, traceparent=parent))
+    assert (reply.trace, reply.status) == (parent[3:35], 200 if data == [[1, 2, 3]] else 400)
+    assert doubling.answer(structured(data, traceparent="00-1-2-3")).trace == ""
+    assert doubling.answer(structured(data)).trace == ""
+
+
 def test_plain_in_plain_out(doubling: Function) -> None:
     reply = doubling.answer(Message(b"[[1,2,3]]", "text/plain"))
     assert reply.message == Message(b"[[2.0,4.0,6.0]]", "application/json", ())

@@ -1,6 +1,7 @@
 """Every variable of ours that is wrong ends a process at its start, in one line that names it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from gpfn.settings import SETTINGS, check_settings
 from tests.conftest import ROOT
 
 GPFN = str(Path(sys.executable).parent / "gpfn")
+RECORD = r"20\d\d-\S+Z error cli - "
 FORECAST = str(ROOT / "functions" / "forecast" / "func.py")
 
 _NUMBERS = ("9" * 5000, "٣", "1e9", " 1", "-1", "x\ny", "1_000", "0x10")
@@ -65,7 +67,7 @@ def test_a_process_ends_with_1_and_one_line_that_names_it(command: str, tmp_path
             check=False,
         )
         assert (run.returncode, run.stdout) == (1, ""), (name, run)
-        assert run.stderr.startswith(f"gpfn: {name}: expected "), run.stderr
+        assert re.match(rf"{RECORD}{name}: expected ", run.stderr), run.stderr
         assert run.stderr.count("\n") == 1, run.stderr
 
 
@@ -80,5 +82,6 @@ def test_a_bad_port_of_the_environment(text: str) -> None:
         check=False,
     )
     assert run.returncode == 1
-    assert run.stderr.startswith("gpfn: PORT: expected a whole number from 0 to 65535, got ")
+    wrong = "PORT: expected a whole number from 0 to 65535, got "
+    assert re.match(RECORD + wrong, run.stderr), run.stderr
     assert run.stderr.count("\n") == 1

@@ -18,7 +18,23 @@ def test_a_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().err)["error"]["field"] == "data"
 
 
-def test_a_record_of_the_json_log(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("form", ["", "text", "quiet", "neither"])
+def test_a_record_of_the_log(
+    form: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPFN_LOG", form)
+    error = SetupError("two\n  lines", field="data")
+    error.__cause__ = ZeroDivisionError("theirs")
+    report(error, as_json=False, as_record=True)
+    *trace, last = capfd.readouterr().err.splitlines()
+    assert last.endswith("Z error cli - data: two lines")
+    assert trace[-1].endswith("Z error cli - ZeroDivisionError: theirs")
+
+
+def test_a_record_of_the_json_log(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPFN_LOG", "json")
     report(InvalidTensor("two\n  lines", field="data"), as_json=False, as_record=True)
     record = json.loads(capfd.readouterr().err)
     assert (record["level"], record["where"]) == ("error", "cli")

@@ -129,7 +129,8 @@ def test_a_file_that_cannot_be_loaded_is_traced_once(tmp_path: Path) -> None:
         run = gpfn_("run", "fn", str(file), env=environ)
     assert run.returncode == 1
     assert run.stderr.count("ModuleNotFoundError: No module named") <= 3
-    assert run.stderr.splitlines()[-1].startswith(f"gpfn: {file}: cannot be imported")
+    assert f"Z error cli - {file}: cannot be imported" in run.stderr.splitlines()[-1]
+    assert all(re.match(r"20\S+Z error (fn|cli) ", line) for line in run.stderr.splitlines())
 
 
 @pytest.mark.parametrize("platform", ["fn", "http"])

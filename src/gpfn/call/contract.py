@@ -40,7 +40,8 @@ class Reply(NamedTuple):
     ``stages`` are (name, seconds) in the order they ran; ``error`` is set when the
     message holds an error document, ``failures`` hold what failed within a batch.
     ``memory`` is (name, resident bytes after the stage), where the runner asks for it.
-    ``is_json`` says that the message's body is known to be JSON text.
+    ``is_json`` says that the message's body is known to be JSON text. ``trace`` is the W3C
+    trace id of an event in structured mode; in binary mode the request's headers have it.
     """
 
     message: Message
@@ -50,6 +51,7 @@ class Reply(NamedTuple):
     failures: tuple[BaseException, ...] = ()
     memory: tuple[tuple[str, int], ...] = ()
     is_json: bool = False
+    trace: str = ""
 
     def release(self) -> None:
         """Let go of the frames that its errors went through, once they are logged.

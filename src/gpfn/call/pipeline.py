@@ -51,7 +51,7 @@ _reply: Callable[..., Reply] = tuple.__new__
 class Stages:
     """The stages of a call and their seconds, in the order they first ran."""
 
-    __slots__ = ("_since", "_stage", "memory", "seconds")
+    __slots__ = ("_since", "_stage", "memory", "seconds", "trace")
 
     probe: Callable[[], int] | None = None
     """Returns the process's resident bytes; a runner that logs memory by stage sets it."""
@@ -59,6 +59,7 @@ class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, int] = {}
+        self.trace = ""
         self._stage = ""
         self._since = 0.0
 
@@ -118,7 +119,8 @@ def answer_steps(
     if len(body) > _LARGE or len(message.body) > _LARGE:
         _give_back_memory(error)
     seconds, memory = stages.listed(), tuple(stages.memory.items())
-    return _reply(Reply, (message, status, seconds, error, failures, memory, is_json))
+    trace = stages.trace
+    return _reply(Reply, (message, status, seconds, error, failures, memory, is_json, trace))
 
 
 def _give_back_memory(error: BaseException | None) -> None:
@@ -203,6 +205,8 @@ def _message_steps(
     if form == "batch":
         return (yield from _batch_steps(contract, payloads, call, stages))
     payload = payloads[0]
+    if form == "structured" and payload.event is not None:
+        stages.trace = _trace_of(payload.event)
     try:
         body = yield from _body_steps(contract, payload, call, stages)
     except (Exception, SystemExit) as error:
@@ -215,6 +219,16 @@ def _message_steps(
     if payload.event is not None:
         is_json = form == "structured" and not isinstance(body, Message)
     return to_message(body, payload.event, form, contract.stamp), is_json, (), None
+
+
+def _trace_of(event: Event) -> str:
+    """Return the trace id of an event that has a valid ``traceparent``."""
+    parent = event.attribute("traceparent")
+    if not isinstance(parent, str):
+        return ""
+    from gpfn.log import trace_id
+
+    return trace_id((("traceparent", parent),))
 
 
 def _body_steps(

@@ -1,6 +1,7 @@
 """The table of commands, their help and their options."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -126,24 +127,37 @@ def report(
 ) -> int:
     """Write one line (or the error document) to stderr and return exit code 1.
 
-    ``as_record`` makes the line a record of the JSON log, for commands that write one.
+    ``as_record`` makes the line a record of the log, for commands that write one.
 
     What user code raised underneath is shown with its trace, unless it was ``traced``
     already: that is what has to be fixed.
     """
     cause = error.__cause__
-    if cause is not None and not traced and not isinstance(cause, GpfnError | OSError):
+    if traced or isinstance(cause, GpfnError | OSError):
+        cause = None
+    line = " ".join(str(error).split())
+    if as_record and not as_json:
+        _record(line, cause, error)
+        return 1
+    if cause is not None:
         import traceback
 
         traceback.print_exception(cause)
-    if as_record:
-        from gpfn.log import Log
-
-        Log("cli", form="json").error(" ".join(str(error).split()), error=error.type)
-    elif as_json:
+    if as_json:
         import json
 
         print(json.dumps(error_document(error, whole=True)), file=sys.stderr)
     else:
-        print(f"gpfn: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"gpfn: {line}", file=sys.stderr)
     return 1
+
+
+def _record(line: str, cause: BaseException | None, error: GpfnError) -> None:
+    from gpfn.log import Log
+    from gpfn.settings import LOG_FORMS
+
+    form = os.environ.get("GPFN_LOG", "")
+    log = Log("cli", form=form if form in LOG_FORMS else LOG_FORMS[0])
+    if cause is not None:
+        log.failure(cause)
+    log.error(line, error=error.type)

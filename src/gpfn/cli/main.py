@@ -42,9 +42,8 @@ def _guarded(words: list[str]) -> int:
 
         if not isinstance(error, GpfnError):
             raise
-        logs = words[:1] in (["run"], ["serve"]) and os.environ.get("GPFN_LOG") == "json"
         # a runner has logged the trace of what it could not load
-        traced = words[:1] == ["run"]
+        traced, logs = words[:1] == ["run"], words[:1] in (["run"], ["serve"])
         return report(error, as_json="--json" in words, traced=traced, as_record=logs)
 
 
