@@ -17,7 +17,11 @@ SECONDS = 1.0
 
 LONGEST = 20_000
 _LONGEST_ERROR = 2300
-_NUMBERS = (b"0", b"-1", b"1e999", b"9" * 25, b"18446744073709551616", b"NaN", b"0.5")
+_ODD = (
+    *(b"0", b"-1", b"1e999", b"9" * 25, b"18446744073709551616", b"NaN", b"0.5", b"0" * 5000),
+    *(b"9" * 5000, b"[" * 5000, b"(" * 5000, b'{"a":' * 3000, b"<" * 5000, b"\x1b[31m", b"\0"),
+    *(b"\r\n", b"\r\n\r\n", b"\n", b"%", b"%00", b"\\u0000", b"\\ud800", b"\xff", b"\xef\xbb\xbf"),
+)
 
 
 class Finding(NamedTuple):
@@ -98,7 +102,7 @@ def _change(data: bytearray, pool: Sequence[bytes], chance: random.Random) -> No
             begin = chance.randrange(len(other))
             data[at : at + length] = other[begin : begin + chance.choice((4, 16, 64, 1000))]
         case 5:
-            data[at : at + length] = chance.choice(_NUMBERS)
+            data[at : at + length] = chance.choice(_ODD)
         case 6:
             value = chance.choice((0, 1, 2, 127, 128, 255, 1 << 16, (1 << 31) - 1, (1 << 32) - 1))
             data[at : at + 4] = value.to_bytes(4, chance.choice(("little", "big")))

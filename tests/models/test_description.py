@@ -311,3 +311,12 @@ def test_reader_and_schema_agree_on_any_change(data: st.DataObject) -> None:
     allowed = not list(MODEL.iter_errors(document))
     with nullcontext() if allowed else pytest.raises(SetupError):
         read(document)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 10_000, "a = " + "9" * 5000, "a = \xff", "[["])
+def test_what_is_no_toml_is_told_with_the_file(text: str, tmp_path: Path) -> None:
+    file = tmp_path / FILE_NAME
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SetupError, match="cannot be read: ") as caught:
+        read_description(file)
+    assert caught.value.field == str(file)

@@ -74,7 +74,7 @@ def _parameters(request: Invocation) -> dict[str, object] | None:
         return {}
     try:
         value = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -279,7 +279,7 @@ def image_parameters(file: str) -> dict[str, object]:
 def _object_in(file: str) -> dict[str, object]:
     try:
         value = json.loads(_read(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SetupError(f"not JSON: {error}", field=file) from None
     if not isinstance(value, dict):
         raise SetupError(f"expected a JSON object, got {type(value).__name__}", field=file)
@@ -296,5 +296,5 @@ def _read(file: str) -> bytes:
 def _value(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
