@@ -59,14 +59,14 @@ class FnHandler:
             reply = self.function.answer(incoming.message, incoming.call)
         except BaseException as error:  # noqa: BLE001 - the FDK would end the process
             reply = error_reply(error)
-        return _response(ctx, incoming, reply)
+        return _response(ctx, incoming, reply, self.function.name)
 
     async def _answer_async(self, ctx: InvokeContext, incoming: FnCall) -> Response:
         try:
             reply = await self.function.answer_async(incoming.message, incoming.call)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - as above
             reply = error_reply(error)
-        return _response(ctx, incoming, reply)
+        return _response(ctx, incoming, reply, self.function.name)
 
 
 def _incoming(ctx: InvokeContext, body: bytes) -> FnCall:
@@ -78,11 +78,11 @@ def _incoming(ctx: InvokeContext, body: bytes) -> FnCall:
     return read_call(tuple(lines), body)
 
 
-def _response(ctx: InvokeContext, incoming: FnCall, reply: Reply) -> Response:
+def _response(ctx: InvokeContext, incoming: FnCall, reply: Reply, name: str) -> Response:
     from fdk.response import Response
 
     trace = trace_id(incoming.message.headers)
-    Log("fn").failures(reply, call=incoming.call.id, trace=trace)
+    Log("fn", name).failures(reply, call=incoming.call.id, trace=trace)
     reply.release()
     status = socket_status(reply, by_trigger=incoming.by_trigger)
     message = reply.message
