@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,17 @@ def test_a_failure_keeps_its_own_code_and_line() -> None:
         assert done.returncode == 2
         assert done.stderr.startswith("gpfn: no command 'nosuch'")
     assert shell("$GPFN models show nosuch >/dev/full 2>/dev/full").returncode == 1
+
+
+def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """The log of a server is written to number 2, whatever that is."""
+    code = (
+        "import os, sys; from gpfn.cli.main import main; main(['--version']);"
+        "numbers = [os.path.realpath(f'/proc/self/fd/{n}') for n in range(3)];"
+        f"open({str(tmp_path / 'found')!r}, 'w').write(' '.join(numbers))"
+    )
+    shell(f"{sys.executable} -c {shlex.quote(code)} <&- >&- 2>&-")
+    assert (tmp_path / "found").read_text() == "/dev/null /dev/null /dev/null"
 
 
 HOSTILE = "a\x1b[31m\x9b1m\x07\x7f\r\u202eb\u2028\U000e0001\ud800"

@@ -16,6 +16,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _hold_streams()
     if words[:1] == ["run"] and not {"-h", "--help"}.intersection(words):
         return _guarded(words)  # what the user's code prints goes its own way
     from errno import EPIPE
@@ -29,6 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno != EPIPE:  # its reader has seen enough
             _tell(f"gpfn: cannot write standard output: {error.strerror}\n")
         return 1
+
+
+def _hold_streams() -> None:
+    """Put the null device where a standard stream was closed before the start.
+
+    Its number would go to the next socket or file, and the log would be written into that.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _guarded(words: list[str]) -> int:

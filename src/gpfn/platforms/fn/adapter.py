@@ -78,11 +78,11 @@ def _incoming(ctx: InvokeContext, body: bytes) -> FnCall:
     return read_call(tuple(lines), body)
 
 
-def _response(ctx: InvokeContext, incoming: FnCall, reply: Reply, name: str) -> Response:
+def _response(ctx: InvokeContext, incoming: FnCall, reply: Reply, function: str) -> Response:
     from fdk.response import Response
 
     trace = trace_id(incoming.message.headers)
-    Log("fn", name).failures(reply, call=incoming.call.id, trace=trace)
+    Log("fn", function).failures(reply, call=incoming.call.id, trace=trace)
     reply.release()
     status = socket_status(reply, by_trigger=incoming.by_trigger)
     message = reply.message
