@@ -1,4 +1,4 @@
-"""Fuzz the parsers: ``python fuzz/run.py [--seconds N] [--save FOLDER] [TARGET ...]``.
+"""Fuzz the parsers: ``python fuzz/run.py [--seconds N] [--jobs N] [TARGET ...]``.
 
 Each target runs in a process of its own: guided by branches with atheris where that is
 installed, else by mutations of its seeds. The inputs that showed something new are then given
@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,10 +51,9 @@ def main(words: Sequence[str] | None = None) -> int:
         _print(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
         return 2
     save = Path(arguments.save or ROOT / "fuzz" / "findings")
-    rows = [
-        _fuzz(name, arguments.seconds, save, plain=arguments.plain)
-        for name in arguments.targets or TARGETS
-    ]
+    with ThreadPoolExecutor(arguments.jobs) as jobs:
+        fuzz = partial(_fuzz, seconds=arguments.seconds, save=save, plain=arguments.plain)
+        rows = list(jobs.map(fuzz, arguments.targets or TARGETS))
     _print_table([_HEAD, *[[str(row[name]) for name in _HEAD] for row in rows]])
     return int(any(row[kind] for row in rows for kind in _KINDS))
 
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="all of them otherwise")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each target (10)")
+    parser.add_argument("--jobs", type=int, default=1, help="targets at once (1)")
     parser.add_argument("--save", default="", help="where findings are kept (fuzz/findings)")
     parser.add_argument("--plain", action="store_true", help="mutations only, without atheris")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
@@ -111,6 +113,8 @@ def _fuzz(name: str, seconds: float, save: Path, *, plain: bool) -> dict[str, An
 
 def _run_child(name: str, place: Path, seconds: float, *more: str) -> str:
     """Run a target's process; returns how it died, or nothing."""
+    from fuzz.targets import remove_files
+
     options = ["--seconds", str(seconds), "--save", str(place), "--child", name]
     log = (place / "log").open("wb")
     with (
@@ -126,6 +130,8 @@ def _run_child(name: str, place: Path, seconds: float, *more: str) -> str:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             return "hang"
+        finally:
+            remove_files(process.pid)
     if code and "--measure" not in more:
         sys.stderr.write((place / "log").read_text(errors="replace")[-3000:])
     return ("hang" if code == _TIMED_OUT else "crash") if code else ""
@@ -202,9 +208,6 @@ class _Session:
         text = json.dumps({"counts": counts, "findings": findings})
         (self.place / "result.json").write_text(text)
         sys.stdout.flush()
-        from fuzz.targets import remove_files
-
-        remove_files()
         os._exit(0)
 
 

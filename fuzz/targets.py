@@ -66,7 +66,8 @@ LIMITS = Limits(
     body_bytes=1 << 20, elements=1 << 16, string_bytes=1 << 16, pixels=1 << 16, batch=50
 )
 _MEMORY = Path("/dev/shm")  # noqa: S108 - thousands of files a second, each gone at once
-_PLACE = (_MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())) / f"gpfn-fuzz-{os.getpid()}"
+_PLACE = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
+_PLACE /= f"gpfn-fuzz-{os.getpid()}"
 
 
 class Target(NamedTuple):
@@ -315,9 +316,10 @@ def _image_text(data: bytes) -> None:
 # Files
 
 
-def remove_files() -> None:
-    """Remove what the targets of files have written."""
-    shutil.rmtree(_PLACE, ignore_errors=True)
+def remove_files(process: int | None = None) -> None:
+    """Remove what the targets of files have written, in this process or in another."""
+    place = _PLACE if process is None else _PLACE.with_name(f"gpfn-fuzz-{process}")
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _written(data: bytes, name: str) -> Path:
