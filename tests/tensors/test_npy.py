@@ -1,5 +1,6 @@
 """``.npy`` files: NumPy's own writer is the oracle; pickles and odd headers are refused."""
 
+import contextlib
 import io
 import struct
 import time
@@ -157,6 +158,14 @@ def test_a_file_that_is_wrong(data: bytes, error: str) -> None:
 @pytest.mark.parametrize("header", [" " * 9_900, "{" + " " * 9_900, "{" + ITEM + "," + " " * 9_900])
 def test_a_header_of_blanks_takes_no_time(header: str) -> None:
     assert "not understood" in refusal(lambda: decode_npy(headed(header), None, LIMITS))
+
+
+@pytest.mark.parametrize("end", ["\n  ", "\r\n\r\n   ", "\n", " L\n", "\n\n}"])
+def test_no_header_makes_numpy_warn(end: str) -> None:
+    with warnings.catch_warnings(record=True) as told, contextlib.suppress(InvalidTensor):
+        warnings.simplefilter("always")
+        decode_npy(headed("{" + ITEM + "}" + end, bytes(4)), None, LIMITS)
+    assert not told
 
 
 def test_other_writers_spacing_and_order_are_read() -> None:

@@ -7,9 +7,9 @@ deep. Object arrays (which are pickles), structured dtypes, complex numbers and 
 refused.
 """
 
+import ast
 import io
 import math
-import re
 import sys
 from functools import lru_cache
 from typing import NamedTuple
@@ -43,7 +43,6 @@ _CHARACTERS = frozenset(
 """All that the header of a plain array is made of: no brackets, signs, dots or escapes."""
 
 _LITERAL_BYTES = 2_000
-_LONG = re.compile(rb"(\d)L")
 """Without the blanks at its end; 64 sizes of 20 digits take less."""
 
 
@@ -118,7 +117,9 @@ def _parsed(version: tuple[int, int], text: bytes) -> _Header:
     width, read = _READERS[version]
     if not _CHARACTERS.issuperset(text[width:]) or len(text.strip()) > _LITERAL_BYTES:
         raise ValueError("no plain array has such a header")
-    text = _LONG.sub(rb"\1 ", text)  # as Python 2 wrote it; NumPy would warn on stderr
+    literal = text[width:].replace(b"L", b" ").strip()  # L ends a number in Python 2
+    ast.literal_eval(literal.decode("latin-1"))  # else NumPy mends it, with a warning on stderr
+    text = text[:width] + literal.ljust(len(text) - width)
     return _Header(*read(io.BytesIO(text), max_header_size=_HEADER_BYTES))
 
 
