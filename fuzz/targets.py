@@ -19,6 +19,7 @@ import numpy as np
 
 from fuzz import seeds
 from gpfn import Function, TensorSpec
+from gpfn.build.dependencies import requirement_files, requirements_of
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
@@ -345,6 +346,11 @@ def _func(data: bytes, name: str) -> None:
     assert all(type(value) is str for value in values.config.values())
 
 
+def _requirements(data: bytes) -> None:
+    found = requirements_of(_written(data, "requirements.txt").parent)
+    assert "requirements.txt" in requirement_files(found)
+
+
 def _model_toml(data: bytes) -> None:
     read_description(_written(data, "model.toml"))
 
@@ -592,6 +598,10 @@ def _rows() -> Mapping[str, Target]:
                         b"a: &x |\n  text\nb: *x\nconfig:\n  <<: {C: d}\n"]),
         Target("func-json", _func_json, ("gpfn.hosts.funcfile",),
                lambda: seeds.documents({"name": "a", "memory": 128, "config": {"A": 5}})),
+        Target("requirements", _requirements, ("gpfn.build.stage.requirements",),
+               lambda: [b"gpfn[images]\nnumpy>=2 ; python_version>'3'\n# no\nx @ https://h/x.whl\n",
+                        b"a==1 \\\n  --hash=sha256:00\n-r requirements.txt\n--require-hashes\n",
+                        b"# coding: latin-1\n-e git+https://h/x#egg=y[z]\n"]),
         Target("model-toml", _model_toml, ("gpfn.models.description", "gpfn.models.toml_table"),
                lambda: [_first_model()]),
         Target("catalogue", _catalogue, ("gpfn.models.catalogue", "gpfn.models.toml_table"),

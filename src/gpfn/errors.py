@@ -270,7 +270,8 @@ def error_document(error: BaseException, *, whole: bool = False) -> dict[str, di
         "detail": error.detail if whole else public_text(error.detail),
     }
     if error.field is not None:
-        document["field"] = printable(error.field, _LONGEST_FIELD)
+        field = error.field if whole else public_text(error.field)
+        document["field"] = printable(field, _LONGEST_FIELD)
     return {"error": document}
 
 

@@ -22,7 +22,7 @@ from gpfn.http.response import IncomingResponse
 from gpfn.models.files import check_file, publish
 from gpfn.settings import read_size
 
-__all__ = ["Progress", "Terms", "download"]
+__all__ = ["Check", "Progress", "Terms", "download"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes that have come and the bytes in all, if known."""
@@ -33,6 +33,10 @@ _HEADERS = (
     ("Accept-Encoding", "identity"),
     ("Connection", "close"),
 )
+
+Check = Callable[[Path], str]
+"""Returns what is wrong with a file that has come as a whole, or nothing."""
+
 _TRY_AGAIN = {429, 500, 502, 503, 504}
 _LONGEST_TAG = 1000
 _SIZE_VARIABLE = "GPFN_MAX_MODEL_BYTES"
