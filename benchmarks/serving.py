@@ -201,8 +201,9 @@ def _wait(port: int, process: "subprocess.Popen[bytes]", path: str) -> None:
                 )
                 if sock.recv(16).startswith(b"HTTP/1.1 200"):
                     return
-        except OSError:
-            pass  # it does not listen yet
+        except OSError:  # it does not listen yet
+            time.sleep(0.02)
+            continue
         time.sleep(0.02)
     raise RuntimeError("the server did not start")
 

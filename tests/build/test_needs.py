@@ -116,7 +116,7 @@ def test_gpfns_images_need_their_extra(tmp_path: Path) -> None:
         ("import sklearn", "scikit_learn\n", []),
         ("import google.cloud.storage", "google-cloud-storage\n", []),
         ("import tensorflow", "tensorflow-cpu==2.19\n", []),
-        ("import urllib3", "", []),  # gpfn's own
+        ("import orjson", "", []),  # gpfn's own
         ("import dateutil", "pandas_or_so\n", []),  # may bring it: not installed here
         ("import lightgbm, pandas", "pandas\n", [("lightgbm", "func.py:1", "lightgbm")]),
         ("import lightgbm", "pillow\n", [("lightgbm", "func.py:1", "lightgbm")]),

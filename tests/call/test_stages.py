@@ -2,14 +2,14 @@
 
 import pytest
 
-from gpfn.call import pipeline
-from gpfn.call.pipeline import Stages
+from gpfn.call import costs
+from gpfn.call.costs import Stages
 
 
 def test_a_stage_that_comes_again_is_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that is told what to say: sleeps take as long as the machine likes."""
     ticks = iter((0.0, 1.0, 3.0, 7.0))  # a stage begins when the one before it ends
-    monkeypatch.setattr(pipeline, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(costs, "perf_counter", lambda: next(ticks))
     stages = Stages()
     for name in ("a", "b", "a"):
         stages.begin(name)

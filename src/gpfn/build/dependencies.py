@@ -23,7 +23,7 @@ __all__ = ["closure", "gpfn_needs", "install", "requirement_files", "requirement
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 _OF_EXTRAS = re.compile(r"gpfn\[([^]]+)]")
-_NOT_CALLED = frozenset(("fdk", "pyyaml", "requests", "rich"))
+_NOT_CALLED = frozenset(("fdk", "pyyaml", "rich"))
 """For other platforms, tests, downloads and command lines, none of which an action has."""
 
 _LITERT = "ai-edge-litert"

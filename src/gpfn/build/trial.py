@@ -73,7 +73,7 @@ def _troubles(function: Function, folder: str) -> Iterator[Trouble]:
     except Exception as error:  # noqa: BLE001 - a model may be anybody's code
         yield _told(error, "model", certain=not later)
         return
-    declared = [*_other_models(function), *_outputs(function), *_inputs(function)]
+    declared = [*_other_models(function), *_inputs(function)]
     yield from declared
     if not declared:
         yield from _call(function, folder)
@@ -98,15 +98,6 @@ def _other_models(function: Function) -> Iterator[Trouble]:
                 yield _told(error, "models")
 
 
-def _outputs(function: Function) -> Iterator[Trouble]:
-    model = function.model
-    if model is None or function.output is None or model.backend in ("graphpipe", "python"):
-        return
-    names = [spec.name for spec in model.outputs]
-    if names and function.output not in names:
-        yield Trouble("output", f"{function.output!r} is none of the model's: {', '.join(names)}")
-
-
 def _fed(function: Function) -> list[tuple[TensorSpec, TensorSpec | None]]:
     """Return the inputs, each with the model's that it feeds as it is; None where it does not."""
     from gpfn.function.opening import match_inputs
@@ -120,16 +111,11 @@ def _fed(function: Function) -> list[tuple[TensorSpec, TensorSpec | None]]:
 
 
 def _inputs(function: Function) -> Iterator[Trouble]:
-    """Compare dtypes and shapes where nothing stands between the caller and the model."""
-    from gpfn.tensors.shapes import shape_text
-
+    """Compare dtypes where nothing stands between caller and model; opening compares the rest."""
     for spec, wanted in _fed(function):
         if wanted is not None and not _can_become(spec.dtype, wanted.dtype):
             text = f"{spec.dtype} is declared, and the model takes {wanted.dtype}"
             yield Trouble(f"inputs.{spec.name}", text)
-        elif wanted is not None and not _can_be(spec, wanted):
-            text = f"{shape_text(spec.shape or ())} is declared, and the model takes"
-            yield Trouble(f"inputs.{spec.name}", f"{text} {shape_text(wanted.shape or ())}")
 
 
 def _can_become(dtype: str, wanted: str) -> bool:
@@ -139,15 +125,6 @@ def _can_become(dtype: str, wanted: str) -> bool:
     if "string" in (dtype, wanted):
         return dtype == wanted
     return np.can_cast(dtype, wanted, "same_kind")
-
-
-def _can_be(spec: TensorSpec, wanted: TensorSpec) -> bool:
-    if spec.shape is None or wanted.shape is None:
-        return True
-    pairs = zip(spec.shape, wanted.shape, strict=False)
-    return len(spec.shape) == len(wanted.shape) and all(
-        None in pair or pair[0] == pair[1] for pair in pairs
-    )
 
 
 def _call(function: Function, folder: str) -> Iterator[Trouble]:

@@ -7,11 +7,11 @@ event loops, and works on a :class:`Contract`: it knows no function and no platf
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from time import monotonic, perf_counter
+from time import monotonic
 
 from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
+from gpfn.call.costs import Stages, give_back_memory
 from gpfn.call.decode import Parsed, decode_subject, receive
 from gpfn.call.encode import (
     asks_for_event,
@@ -31,13 +31,12 @@ from gpfn.message import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
     from typing import Any
 
     from gpfn.call.callback import Callback
     from gpfn.events.event import Event
 
-__all__ = ["Stages", "answer", "answer_steps", "compute_steps", "event_steps", "failed"]
+__all__ = ["answer", "answer_steps", "compute_steps", "event_steps", "failed"]
 
 _LARGE = 64 << 10
 """Over this many bytes of body, in or out, a call gives memory back."""
@@ -46,44 +45,6 @@ _Answered = tuple[Message, bool, tuple[BaseException, ...], BaseException | None
 
 # What a NamedTuple's own constructor does, without the Python function around it.
 _reply: Callable[..., Reply] = tuple.__new__
-
-
-class Stages:
-    """The stages of a call and their seconds, in the order they first ran."""
-
-    __slots__ = ("_since", "_stage", "memory", "seconds", "trace")
-
-    probe: Callable[[], int] | None = None
-    """Returns the process's resident bytes; a runner that logs memory by stage sets it."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.memory: dict[str, int] = {}
-        self.trace = ""
-        self._stage = ""
-        self._since = 0.0
-
-    def begin(self, stage: str) -> None:
-        """End the running stage and begin another; the empty name begins none."""
-        now = perf_counter()
-        ended = self._stage
-        if ended:
-            self.seconds[ended] = self.seconds.get(ended, 0.0) + now - self._since
-            probe = Stages.probe
-            if probe is not None:
-                self.memory[ended] = probe()
-        self._stage = stage
-        self._since = now
-
-    def end(self) -> None:
-        """End the running stage, if one runs."""
-        if self._stage:
-            self.begin("")
-
-    def listed(self) -> tuple[tuple[str, float], ...]:
-        """End the running stage, and return what Reply.stages holds."""
-        self.end()
-        return tuple(self.seconds.items())
 
 
 def answer(
@@ -117,36 +78,10 @@ def answer_steps(
         message, status, error = error_message(failure), status_of(failure), failure
     body = b"" if isinstance(request, Parsed) else request.body
     if len(body) > _LARGE or len(message.body) > _LARGE:
-        _give_back_memory(error)
+        give_back_memory(error)
     seconds, memory = stages.listed(), tuple(stages.memory.items())
     trace = stages.trace
     return _reply(Reply, (message, status, seconds, error, failures, memory, is_json, trace))
-
-
-def _give_back_memory(error: BaseException | None) -> None:
-    """Return freed memory to the system, which the C library would keep: 0.2 ms.
-
-    Decoded JSON takes up to fifty times its text. What failed is kept by its trace's frames.
-    """
-    while error is not None:
-        trace = error.__traceback__
-        while trace is not None:
-            _clear(trace.tb_frame)
-            trace = trace.tb_next
-        error = error.__cause__ or error.__context__
-    import ctypes  # 2 ms, once, and only for large calls
-
-    trim = getattr(ctypes.pythonapi, "malloc_trim", None)  # musl has none
-    if trim is not None:
-        trim(0)
-
-
-def _clear(frame: FrameType | None) -> None:
-    """Let a frame's variables go, and those of its callers, which a trace may not show."""
-    while frame is not None:
-        with suppress(RuntimeError):  # one that still runs
-            frame.clear()
-        frame = frame.f_back
 
 
 def failed(error: BaseException, stages: Stages) -> Reply:

@@ -27,12 +27,8 @@ gpfn models show https://example.com/model.tflite
 gpfn models backends
 """
 
-_SHOWN = 20
-"""How many classes are printed."""
-
-
-_DEFAULT = "serving_default"
-"""The signature that is taken when none is named."""
+_SHOWN = 20  # classes that are printed
+_DEFAULT = "serving_default"  # the signature that is taken when none is named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -261,8 +257,7 @@ def _print_facts(found: dict[str, Any]) -> None:
         more = f" in {found['files']} files" if found["files"] > 1 else ""
         facts += [("size", size_text(size) + more)]
     facts += _description_facts(found["description"] or {})
-    facts += [("sha256", found["sha256"])] if found["sha256"] else []
-    print_table(facts)
+    print_table([*facts, ("sha256", found["sha256"])] if found["sha256"] else facts)
     for name, ends in found["signatures"].items() or [("", found)]:
         if name:
             print(f"with ?signature={name}:")

@@ -9,7 +9,8 @@ from typing import Literal
 
 from gpfn.call.callback import run_steps_async
 from gpfn.call.contract import Answering, Call, Contract, Opened, Reply
-from gpfn.call.pipeline import Stages, answer, answer_steps, failed
+from gpfn.call.costs import Stages
+from gpfn.call.pipeline import answer, answer_steps, failed
 from gpfn.function.declaration import (
     callback,
     check,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from gpfn.call.contract import Opened
-from gpfn.call.pipeline import Stages
+from gpfn.call.costs import Stages
 from gpfn.errors import GpfnError, ModelUnreadable, SetupError
 from gpfn.limits import Limits
 
@@ -219,10 +219,14 @@ def _check_agreement(name: str, declared: TensorSpec, taken: TensorSpec) -> None
         pairs = zip(declared.shape, taken.shape, strict=False)
         agree = agree and all(None in pair or pair[0] == pair[1] for pair in pairs)
     if not agree:
-        raise SetupError(
-            f"the function declares {declared}, but the model takes {taken}",
-            field=f"inputs.{name}",
-        )
+        told = f"the function declares {_described(declared)}, but the model takes"
+        raise SetupError(f"{told} {_described(taken)}", field=f"inputs.{name}")
+
+
+def _described(spec: TensorSpec) -> str:
+    from gpfn.tensors.shapes import shape_text
+
+    return spec.dtype if spec.shape is None else f"{spec.dtype} {shape_text(spec.shape)}"
 
 
 def predictor(

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from gpfn.call.callback import run_steps
 from gpfn.call.contract import Call, Contract
+from gpfn.call.costs import Stages
 from gpfn.call.payload import Payload
-from gpfn.call.pipeline import Stages, compute_steps, event_steps
+from gpfn.call.pipeline import compute_steps, event_steps
 from gpfn.call.result import is_event
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor

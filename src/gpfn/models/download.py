@@ -240,9 +240,8 @@ class _Transfer:
         """Return the size of the whole file that the server tells, once it is acceptable."""
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
-            raise DownloadFailed(
-                f"{shown_url(self.url)} comes encoded as {encoding[:40]!r}, unasked"
-            )
+            told = f"comes encoded as {encoding[:40]!r}, unasked"
+            raise DownloadFailed(f"{shown_url(self.url)} {told}")
         try:
             length = response.length()
         except BackendError as error:
@@ -261,10 +260,8 @@ class _Transfer:
             raise DownloadFailed(f"{shown_url(self.url)} has over the {self.size} bytes expected")
         if count > self.terms.max_bytes:
             self._forget()
-            raise DownloadFailed(
-                f"{shown_url(self.url)} has {count} bytes or more, over the limit of "
-                f"{self.terms.max_bytes}; {_SIZE_VARIABLE} raises it"
-            )
+            told = f"over the limit of {self.terms.max_bytes}; {_SIZE_VARIABLE} raises it"
+            raise DownloadFailed(f"{shown_url(self.url)} has {count} bytes or more, {told}")
 
     def _remember_validator(self, response: IncomingResponse) -> None:
         tag = response.headers.get("etag", "")

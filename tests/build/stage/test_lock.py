@@ -47,9 +47,8 @@ def test_a_package_that_is_not_locked() -> None:
 def test_an_image_has_nothing_that_the_package_does_not_ask_for() -> None:
     """The closure of what pyproject names, by hand: what predicting imports."""
     named = {re.split(r"[\[<>=]", text)[0] for text in PROJECT["dependencies"]}
-    requests = {"certifi", "charset-normalizer", "idna", "urllib3"}
     commands = {"pyyaml", "rich"}  # what only commands on a laptop import
-    assert set(CORE) | {"ai-edge-litert"} == (named | requests) - commands
+    assert set(CORE) | {"ai-edge-litert"} == named - commands
 
 
 def test_constraints_have_versions_and_no_hashes() -> None:

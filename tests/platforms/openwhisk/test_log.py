@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gpfn.call.contract import Answering, Opened, Reply
-from gpfn.call.pipeline import Stages
+from gpfn.call.costs import Stages
 from gpfn.errors import InvalidTensor, ModelUnreadable
 from gpfn.message import Message
 from gpfn.platforms.openwhisk.answer import CallLog, together, trace_of

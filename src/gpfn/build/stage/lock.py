@@ -8,16 +8,7 @@ from collections.abc import Collection, Iterable
 
 __all__ = ["CORE", "EXTRAS", "RUNTIMES", "constraints", "select"]
 
-CORE = (
-    "certifi",
-    "charset-normalizer",
-    "httptools",
-    "idna",
-    "numpy",
-    "orjson",
-    "requests",
-    "urllib3",
-)
+CORE = ("httptools", "numpy", "orjson")
 """What every image has."""
 
 RUNTIMES = {

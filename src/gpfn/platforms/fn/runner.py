@@ -45,7 +45,7 @@ def main(path: str, handler: str = "handler") -> int:
     listener = Listener.from_env()
     log = Log("fn")
     if log.form == "json":
-        from gpfn.call.pipeline import Stages
+        from gpfn.call.costs import Stages
 
         Stages.probe = resident
     exchange = FnExchange(log)

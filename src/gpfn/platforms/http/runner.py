@@ -11,7 +11,7 @@ import socket
 import time
 from pathlib import Path
 
-from gpfn.call.pipeline import Stages
+from gpfn.call.costs import Stages
 from gpfn.errors import SetupError
 from gpfn.log import Log, resident
 from gpfn.platforms.load import load_function

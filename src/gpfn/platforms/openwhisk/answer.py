@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from gpfn.call.contract import Answering, Call, Reply
+from gpfn.call.costs import Stages
 from gpfn.call.decode import Parsed
-from gpfn.call.pipeline import Stages
 from gpfn.log import Log, Sink, resident, trace_id
 from gpfn.message import Message
 from gpfn.platforms.load import open_function
