@@ -234,14 +234,14 @@ def test_the_backend_of_the_model_is_asked_for(tmp_path: Path, file: str, packag
 
 def test_what_the_function_imports_has_to_be_asked_for(tmp_path: Path) -> None:
     (tmp_path / "func.py").write_text("import near\n\n\ndef main(args):\n    return near.f(args)\n")
-    (tmp_path / "near.py").write_text("import orjson\n\nimport lightgbm\n")
+    (tmp_path / "near.py").write_text("import rich\n\nimport lightgbm\n")
     with pytest.raises(SetupError, match=r"^near\.py:3: imports lightgbm.*requirements.txt: light"):
         pack(tmp_path / "func.py", tmp_path / "f.zip")
     assert not (tmp_path / "f.zip").exists()
     (tmp_path / "requirements.txt").write_text("lightgbm==4.5.0\n")
     wanted = packed_names(tmp_path, tmp_path / "f.zip")["requirements.txt"].decode().split()
     assert wanted[0] == "lightgbm==4.5.0"
-    assert "requests>=2.32" in wanted, "gpfn's own, which no action has unless it is called"
+    assert "rich>=13.7" in wanted, "gpfn's own, which no action has unless it is called"
 
 
 @pytest.mark.parametrize("name", ["a\nb.txt", "a\\b.txt", "a\x1b.txt"])
