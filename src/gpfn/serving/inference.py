@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["ServedModel", "describe", "infer", "metadata_json", "with_defaults"]
+__all__ = ["Questions", "ServedModel", "describe", "metadata_json"]
 
 
 class ServedModel(Protocol):
@@ -53,11 +53,64 @@ class ServedModel(Protocol):
         """Compute ``outputs`` from ``inputs``."""
 
 
-def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
-    """Return the request with the model's names where it gave none.
+class Questions:
+    """Completes requests to one model, and asks it.
 
-    Raises InvalidMessage when the tensors and the names do not match the model.
+    Clients mostly leave out the same names, or give the same: what they mean is found out
+    once.
     """
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+        self._bools = [spec.name for spec in model.inputs if spec.dtype == "bool"]
+        self._names: dict[tuple[object, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def complete(self, request: InferRequest) -> InferRequest:
+        """Return the request with the model's names where it gave none.
+
+        Raises InvalidMessage when the tensors and the names do not match the model.
+        """
+        key = (len(request.tensors), request.input_names, request.output_names)
+        names = self._names.get(key)
+        if names is None:
+            names = _complete_names(request, self._model)
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[key] = names
+        return _request(InferRequest, (request.tensors, *names, request.config))
+
+    def ask(self, request: InferRequest, deadline: Deadline) -> InferResponse:
+        """Run the model for a complete request.
+
+        What the model raises keeps its folders to itself; the log has the whole, as the cause.
+        """
+        arrays = dict(zip(request.input_names, request.tensors, strict=True))
+        if self._bools:
+            arrays = {name: self._as_bool(name, array) for name, array in arrays.items()}
+        try:
+            results = self._model(arrays, outputs=request.output_names, deadline=deadline)
+        except GpfnError as error:
+            told = public_error(error)
+            if told is error:
+                raise
+            raise told from error
+        names = request.output_names or tuple(results)
+        return _response(InferResponse, (tuple([_output(results, name) for name in names]), ()))
+
+    def _as_bool(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Return a bool input as bool. GraphPipe has none, so clients send it as Uint8."""
+        return array != 0 if array.dtype == "uint8" and find_name(name, self._bools) else array
+
+
+_MOST_NAMES = 64
+# What a NamedTuple's own constructor does, without the Python function around it.
+_request: Callable[..., InferRequest] = tuple.__new__
+_response: Callable[..., InferResponse] = tuple.__new__
+
+
+def _complete_names(
+    request: InferRequest, model: ServedModel
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     sent = len(request.tensors)
     input_names = request.input_names or _default_inputs(model, sent)
     output_names = request.output_names or tuple(spec.name for spec in model.outputs)
@@ -68,12 +121,7 @@ def with_defaults(request: InferRequest, model: ServedModel) -> InferRequest:
         )
     if len(set(input_names)) != len(input_names):
         raise InvalidMessage("an input is named twice", field="infer_request.input_names")
-    return InferRequest(
-        tensors=request.tensors,
-        input_names=input_names,
-        output_names=output_names,
-        config=request.config,
-    )
+    return input_names, output_names
 
 
 def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
@@ -84,42 +132,15 @@ def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
     return names_for(sent) if names_for else tuple(f"input_{index}" for index in range(sent))
 
 
-def infer(model: ServedModel, request: InferRequest, deadline: Deadline) -> InferResponse:
-    """Run the model for a request whose names are complete.
-
-    What the model raises keeps its folders to itself; the log has the whole, as the cause.
-    """
-    dtypes = {spec.name: spec.dtype for spec in model.inputs}
-    arrays = {
-        name: _as_bool(array) if dtypes.get(find_name(name, dtypes) or "") == "bool" else array
-        for name, array in zip(request.input_names, request.tensors, strict=True)
-    }
-    try:
-        results = model(arrays, outputs=request.output_names, deadline=deadline)
-    except GpfnError as error:
-        told = public_error(error)
-        if told is error:
-            raise
-        raise told from error
-    names = request.output_names or tuple(results)
-    return InferResponse(tensors=tuple(_without_bool(_output(results, name)) for name in names))
-
-
 def _output(results: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """Return an output by its name, which TensorFlow's clients write with ``:0``."""
-    known = find_name(name, results)
-    if known is None:
-        raise BackendError(f"the model gave no output named {name!r:.99}")
-    return results[known]
-
-
-def _as_bool(array: np.ndarray) -> np.ndarray:
-    """Return the array as bool. GraphPipe has no bool, so clients send it as Uint8."""
-    return array != 0 if array.dtype == "uint8" else array
-
-
-def _without_bool(array: np.ndarray) -> np.ndarray:
-    return array.view("uint8") if array.dtype == "bool" else array
+    array = results.get(name)
+    if array is None:
+        known = find_name(name, results)
+        if known is None:
+            raise BackendError(f"the model gave no output named {name!r:.99}")
+        array = results[known]
+    return array.view("uint8") if array.dtype.kind == "b" else array
 
 
 def describe(model: ServedModel, server: str, version: str) -> MetadataResponse:

@@ -202,8 +202,8 @@ def pace_of(model: "Model") -> Pace:
     warmths = [warm_up(model) for _ in range(3)]
     if any(warmth.error is not None for warmth in warmths):
         return Pace()
-    elements = sum(zeros(spec).size for spec in model.inputs)
-    return Pace(min(warmth.seconds for warmth in warmths), max(1, elements))
+    size = sum(zeros(spec).nbytes for spec in model.inputs)
+    return Pace(min(warmth.seconds for warmth in warmths), max(1, size))
 
 
 def _name(target: object) -> str:

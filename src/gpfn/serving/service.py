@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
-from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, UnsupportedMedia
+from gpfn.errors import (
+    CallerError,
+    GpfnError,
+    InvalidMessage,
+    InvalidRequest,
+    Overloaded,
+    UnsupportedMedia,
+)
 from gpfn.graphpipe.decode import decode_request
 from gpfn.graphpipe.encode import encode_metadata, encode_response
 from gpfn.graphpipe.messages import InferRequest, MetadataResponse
@@ -25,7 +32,7 @@ from gpfn.media import JSON, is_json
 from gpfn.message import Message
 from gpfn.metrics import MEDIA_TYPE, Metrics
 from gpfn.serving.answers import failure, graphpipe, health, page, text
-from gpfn.serving.inference import ServedModel, describe, infer, metadata_json, with_defaults
+from gpfn.serving.inference import Questions, ServedModel, describe, metadata_json
 from gpfn.serving.rowcache import Store, cached
 from gpfn.serving.settings import ServerSettings
 
@@ -33,22 +40,25 @@ __all__ = ["Pace", "Service"]
 
 _QUICK_SECONDS = 0.001
 """An inference that is expected to take longer does not run on the loop."""
+_ENVELOPE = 512
+"""What a small message is about, without its tensors."""
 
 
 class Pace(NamedTuple):
-    """How long an inference of so many input elements took: None where that says nothing.
+    """How long an inference of an input of so many bytes took: None where that says nothing.
 
     A function of the user's or a remote server may wait for anything, however quick it was.
     """
 
     seconds: float | None = None
-    elements: int = 1
+    bytes: int = 1
 
-    def is_quick(self, elements: int) -> bool:
-        """Say whether an inference of that many elements may be done on the loop."""
-        if self.seconds is None:
-            return False
-        return self.seconds * max(1.0, elements / self.elements) <= _QUICK_SECONDS
+    @property
+    def quick_bytes(self) -> float:
+        """The largest body whose inference may be done on the loop."""
+        if self.seconds is None or self.seconds > _QUICK_SECONDS:
+            return -1.0
+        return _ENVELOPE + self.bytes * _QUICK_SECONDS / max(self.seconds, 1e-9)
 
 
 class Service:
@@ -70,7 +80,8 @@ class Service:
         self.budget = Budget(settings.loop().body_bytes)
         self._pool = WorkPool(settings.threads, settings.queue)
         self._model: ServedModel | None = None
-        self._pace = Pace()
+        self._questions: Questions | None = None
+        self._quick_bytes = -1.0
         self.metrics = metrics or Metrics()
         self._requests = self.metrics.counters(
             "gpfn_requests_total", "Inferences, by the status of the answer.", "code", [*REASONS]
@@ -85,7 +96,8 @@ class Service:
     def ready(self, model: ServedModel, pace: Pace = Pace()) -> None:  # noqa: B008 - immutable
         """Begin to answer questions about the model."""
         self._model = model
-        self._pace = pace
+        self._questions = Questions(model)
+        self._quick_bytes = pace.quick_bytes
 
     def keep_rows(self, store: Store) -> None:
         """Keep rows that were computed, and do not compute them again."""
@@ -111,7 +123,7 @@ class Service:
         """Return the answer to what is no inference, before a body has come."""
         if method == "POST" and target.partition("?")[0] == "/":
             return None
-        return self._page(method, target.partition("?")[0], "")
+        return self._page(method, target.partition("?")[0])
 
     def vital(self, exchange: Exchange) -> Response | None:
         """Return the answer to a question about health."""
@@ -127,21 +139,23 @@ class Service:
 
     def _route(self, exchange: Exchange) -> Response | None:
         request = exchange.request
-        if request.method != "POST" or request.target.partition("?")[0] != "/":
-            return self._page(request.method, request.target.partition("?")[0], exchange.id)
-        self._loaded()
-        if not is_identity(exchange.fields.by_name.get("content-encoding", "")):
+        path = request.target if request.target == "/" else request.target.partition("?")[0]
+        if path != "/" or request.method != "POST":
+            return self._page(request.method, path)
+        questions = self._loaded()
+        coding = exchange.fields.by_name.get("content-encoding")
+        if coding and not is_identity(coding):
             self._later(exchange, lambda: self._inflated(exchange))
             return None
         question = self._read(exchange, request.body)
         if question is None:
             return self._metadata_message(exchange)
-        if self._store is None and self._pace.is_quick(sum(t.size for t in question.tensors)):
-            return self._compute(exchange, question)
-        self._later(exchange, lambda: self._compute(exchange, question))
+        if len(request.body) <= self._quick_bytes and self._store is None:
+            return self._compute(exchange, questions, question)
+        self._later(exchange, lambda: self._compute(exchange, questions, question))
         return None
 
-    def _page(self, method: str, path: str, call_id: str) -> Response:  # noqa: ARG002
+    def _page(self, method: str, path: str) -> Response:
         if path.startswith("/control/"):
             return self._control(path)
         if path not in ("/", "/metrics"):
@@ -180,39 +194,39 @@ class Service:
         return graphpipe(200, encode_metadata(self._describe()), _accept(exchange))
 
     def _describe(self) -> MetadataResponse:
-        return describe(self._loaded(), "gpfn", self._version)
+        self._loaded()
+        assert self._model is not None, "it is loaded"  # noqa: S101
+        return describe(self._model, "gpfn", self._version)
 
-    def _loaded(self) -> ServedModel:
-        if self._model is None:
+    def _loaded(self) -> Questions:
+        if self._questions is None:
             raise Overloaded("the model is still being loaded")
-        return self._model
+        return self._questions
 
     # inference
 
     def _read(self, exchange: Exchange, body: bytes | memoryview) -> InferRequest | None:
         """Return the question in a body, its names complete; None when it asks for metadata."""
-        kind = exchange.fields.by_name.get("content-type", "")
-        if is_json(kind) or body[:1] == b"{":
-            raise UnsupportedMedia(
-                "this speaks GraphPipe; for JSON serve a function with gpfn run http",
-                field="content-type",
-            )
-        message = decode_request(body, self._settings.limits)
-        if not isinstance(message, InferRequest):
-            return None
-        return with_defaults(message, self._loaded())
+        try:
+            message = decode_request(body, self._settings.limits)
+        except InvalidMessage as error:
+            if is_json(exchange.fields.by_name.get("content-type", "")) or body[:1] == b"{":
+                told = "this speaks GraphPipe; for JSON serve a function with gpfn run http"
+                raise UnsupportedMedia(told, field="content-type") from error
+            raise
+        return self._loaded().complete(message) if isinstance(message, InferRequest) else None
 
-    def _compute(self, exchange: Exchange, question: InferRequest) -> Response:
-        model = self._loaded()
+    def _compute(
+        self, exchange: Exchange, questions: Questions, question: InferRequest
+    ) -> Response:
         deadline = Deadline(exchange.began + self._settings.request_seconds)
-        deadline.check("inference")
         if self._store is None:
-            result = infer(model, question, deadline)
+            result = questions.ask(question, deadline)
         else:
             result = cached(
                 self._store,
                 question,
-                lambda part: infer(model, part, deadline),
+                lambda part: questions.ask(part, deadline),
                 self._settings.limits,
             )
         return graphpipe(200, encode_response(result), _accept(exchange))
@@ -233,7 +247,7 @@ class Service:
             question = self._read(exchange, body)
             if question is None:
                 return self._metadata_message(exchange)
-            return self._compute(exchange, question)
+            return self._compute(exchange, self._loaded(), question)
         finally:
             self.budget.free(held)
 

@@ -236,7 +236,8 @@ class LoopConnection(asyncio.BufferedProtocol):
             return  # the client has left, or it was answered
         request = exchange.request
         last = not request.keep_alive or self._server.stopping
-        self._write(response, exchange.id, last=last, body=request.method != "HEAD")
+        body = request.method != "HEAD"
+        self._server.responses.write(self.transport, response, exchange.id, last=last, body=body)
         self._exchange = None
         self.phase = IDLE
         self.since = self._server.clock
@@ -245,9 +246,6 @@ class LoopConnection(asyncio.BufferedProtocol):
             self._close(lingering=self._server.stopping or self._reader.has_more)
         elif not self._running:
             self._take_requests()
-
-    def _write(self, response: Response, call_id: str, *, last: bool, body: bool) -> None:
-        self._server.responses.write(self.transport, response, call_id, last=last, body=body)
 
     def refuse(self, error: GpfnError) -> None:
         """Answer a request that will not be complete; the connection ends with that."""
@@ -260,7 +258,8 @@ class LoopConnection(asyncio.BufferedProtocol):
     def _finish_with(self, response: Response) -> None:
         self._release()
         self._reader = RequestReader(self._server.limits)  # and with the old one a body's memory
-        self._write(response, self._server.next_id(), last=True, body=True)
+        responses, call_id = self._server.responses, self._server.next_id()
+        responses.write(self.transport, response, call_id, last=True, body=True)
         self._close(lingering=True)
 
     def _close(self, *, lingering: bool) -> None:
