@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -19,7 +17,7 @@ from gpfn.http.loop.acceptor import Acceptor
 from gpfn.http.loop.connection import LoopConnection
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.http.loop.responses import ResponseWriter
-from gpfn.http.loop.timing import check
+from gpfn.http.loop.timing import check, has_unread
 from gpfn.http.writer import REASONS
 from gpfn.limits import Limits
 
@@ -112,7 +110,7 @@ class LoopServer:
         self._tls = tls
         self._connections: dict[LoopConnection, bool] = {}  # False: taken in a full house
         self._connecting = 0  # accepted, and in TLS' handshake
-        self._making: set[asyncio.Task[object]] = set()
+        self._making: dict[asyncio.Task[None], None] = {}  # in the order they began
         self._yielding: deque[tuple[LoopConnection, float]] = deque()
         self._ids = (os.urandom(6).hex(), count(1))
         self._complained = -_COMPLAINT_SECONDS
@@ -148,23 +146,28 @@ class LoopServer:
         if len(self._connections) >= self.settings.connections + _RESERVE:
             sock.close()
             return
+        if len(self._making) >= self.settings.connections:
+            oldest = next(iter(self._making))  # TLS that somebody has begun and not gone on with
+            del self._making[oldest]
+            oldest.cancel()
         self._connecting += 1
         task = self.loop.create_task(self._connect(sock))
-        self._making.add(task)
-        task.add_done_callback(self._making.discard)
+        self._making[task] = None
+        task.add_done_callback(self._made)
+
+    def _made(self, task: asyncio.Task[None]) -> None:
+        self._making.pop(task, None)
 
     async def _connect(self, sock: socket.socket) -> None:
         context = None if self._tls is None else self._tls()
-        with suppress(OSError):  # it has left, or speaks no TLS
+        seconds = _HANDSHAKE_SECONDS if context else None
+        try:
             await self.loop.connect_accepted_socket(
-                lambda: LoopConnection(self),
-                sock,
-                ssl=context,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
+                lambda: LoopConnection(self), sock, ssl=context, ssl_handshake_timeout=seconds
             )
-            return
-        self._connecting -= 1
-        sock.close()
+        except (OSError, asyncio.CancelledError):  # it has left, speaks no TLS, or gives way
+            self._connecting -= 1
+            sock.close()
 
     def _complain(self, text: str) -> None:
         """Log a warning, but not the same thing again and again."""
@@ -247,7 +250,7 @@ class LoopServer:
         """Accept who has connected, answer what was sent until now, then close."""
         acceptor.close()
         if self._making:
-            await asyncio.wait(self._making, timeout=1.0)
+            await asyncio.wait(list(self._making), timeout=1.0)
         began = time.monotonic()
         while self._connections and time.monotonic() < began + self.settings.drain_seconds:
             self._close_idle(everyone=time.monotonic() > began + _LAST_CALL_SECONDS)
@@ -264,16 +267,9 @@ class LoopServer:
         Who has just been answered may ask again at once, and does not know yet that there
         is an end; so not ``everyone`` at first.
         """
-        by_file = {
-            one.transport.get_extra_info("socket").fileno(): one for one in self._connections
-        }
-        poll = select.poll()
-        for descriptor in by_file:
-            poll.register(descriptor, select.POLLIN)
-        unread = {descriptor for descriptor, _ in poll.poll(0)}
-        for descriptor, connection in by_file.items():
+        for connection in list(self._connections):
             recent = self.clock - connection.since < _RECENT_SECONDS and not everyone
-            silent = connection.idle and not connection.closing and descriptor not in unread
+            silent = connection.idle and not connection.closing and not has_unread(connection)
             if silent and not recent:
                 connection.transport.close()
 

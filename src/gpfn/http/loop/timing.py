@@ -6,6 +6,7 @@ would have to set and to cancel.
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING
 
 from gpfn.errors import InvalidRequest
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gpfn.http.loop.connection import LoopConnection
     from gpfn.http.loop.server import LoopSettings
 
-__all__ = ["BODY", "HEAD", "IDLE", "check"]
+__all__ = ["BODY", "HEAD", "IDLE", "check", "has_unread"]
 
 IDLE, HEAD, BODY = range(3)
 """What a connection waits for: a request, the rest of a head, the rest of a body."""
@@ -35,8 +36,15 @@ def check(connection: LoopConnection, now: float, settings: LoopSettings) -> Non
         _check_arrival(connection, now, settings.body_seconds, "body")
     elif connection.phase == HEAD:
         _check_arrival(connection, now, settings.head_seconds, "head")
-    elif now - connection.since > settings.idle_seconds:
+    elif now - connection.since > settings.idle_seconds and not has_unread(connection):
         connection.transport.close()
+
+
+def has_unread(connection: LoopConnection) -> bool:
+    """Say whether something lies in the socket: closing now would reset what was just asked."""
+    poll = select.poll()
+    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _check_progress(connection: LoopConnection, now: float, most: float) -> None:
