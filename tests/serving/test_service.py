@@ -16,6 +16,7 @@ from gpfn.graphpipe.encode import encode_request
 from gpfn.limits import Limits
 from gpfn.models import PythonModel, declare
 from gpfn.serving.rowstore import RowStore
+from gpfn.serving.service import Pace
 from gpfn.tensors.spec import TensorSpec
 
 from .serving import Doubler, message, response, running, unmatched
@@ -267,3 +268,21 @@ def test_requests_run_in_parallel() -> None:
         for thread in threads:
             thread.join()
         assert len(results) == 2
+
+
+def test_a_quick_model_is_asked_on_the_loop_and_any_other_in_a_thread() -> None:
+    threads: list[str] = []
+    model = Doubler(lambda _: threads.append(threading.current_thread().name))
+    with running() as run:
+        for pace, where in (
+            (Pace(1e-5, 8), run.thread.name),
+            (Pace(2e-3, 8), "gpfn-worker-1"),
+            (Pace(), "gpfn-worker-1"),
+        ):
+            run.service.ready(model, pace)
+            np.testing.assert_array_equal(run.infer(X), X * 2)
+            assert threads.pop() == where, pace
+        run.service.ready(model, Pace(1e-4, 8))  # ten rows of two numbers in a millisecond
+        run.infer(np.zeros((10, 2), np.float32))
+        run.infer(np.zeros((1000, 2), np.float32))
+    assert threads == [run.thread.name, "gpfn-worker-1"]

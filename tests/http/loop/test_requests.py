@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gpfn.http.reader import RequestReader
 from tests.http.loop.running import LOOPS, read_all, reply, running
 
 HEAD = b"POST /a HTTP/1.1\r\nHost: x\r\n"
@@ -78,8 +79,18 @@ def test_a_body_in_pieces_and_a_second_request_in_the_same_piece(loop: str) -> N
 
 @EVERY_LOOP
 @pytest.mark.parametrize("size", [1 << 18, (1 << 18) + 1, 5 << 20])
-def test_a_large_body_arrives_whole_and_aligned(loop: str, size: int) -> None:
+def test_a_large_body_arrives_whole_and_aligned(
+    loop: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    straight: list[int] = []
+    took = RequestReader.body_received
+
+    def body_received(reader: RequestReader, count: int) -> None:
+        straight.append(count)
+        took(reader, count)
+
+    monkeypatch.setattr(RequestReader, "body_received", body_received)
     with running(loop) as run, run.connect() as sock:
         sock.sendall(post("/a", body))
         assert reply(sock)[2] == b"POST /a " + body
@@ -89,6 +100,7 @@ def test_a_large_body_arrives_whole_and_aligned(loop: str, size: int) -> None:
             import numpy as np
 
             assert np.frombuffer(kept, np.uint8).ctypes.data % 64 == 0
+            assert sum(straight) >= size - (256 << 10), "into its own memory, without a copy"
         sock.sendall(post("/b", b"small"))
         assert reply(sock)[2] == b"POST /b small"
 
