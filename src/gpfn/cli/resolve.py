@@ -20,16 +20,19 @@ def model_uri(name: str) -> str:
     is fetched when it is not on this machine yet, and so is an address that ends like a model
     file. Any other address is a GraphPipe server's.
     """
-    from gpfn.models.catalogue import default_catalogue
     from gpfn.models.open import split_uri
-    from gpfn.models.store import obtain_model
 
     if is_address(name):
         return fetched(name) if _ends_like_a_model(name) else name
     place = split_uri(name)[0]
-    if place != name and place in default_catalogue() and not os.path.exists(place):
+    if os.path.exists(name) or os.path.exists(place):
+        return name
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.store import obtain_model
+
+    if place != name and place in default_catalogue():
         return model_uri(place) + name[len(place) :]
-    if os.path.exists(name) or name not in default_catalogue():
+    if name not in default_catalogue():
         return name
     return str(obtain_model(default_catalogue().get(name), progress=DownloadProgress()))
 
