@@ -12,7 +12,7 @@ from gpfn.graphpipe import InferRequest, decode_response
 from gpfn.limits import Limits
 from gpfn.message import Message
 from gpfn.models import Model, PythonModel, declare, open_model
-from gpfn.serving.inference import infer, with_defaults
+from gpfn.serving.inference import Questions
 from gpfn.tensors.spec import find_name, plain_names
 from tests.serving.serving import unmatched
 
@@ -50,8 +50,9 @@ def test_outputs_that_differ_by_their_ending_alone(
 
 
 def served(model: Model, *outputs: str, inputs: tuple[str, ...] = ("x:0",)) -> list[float]:
-    request = with_defaults(InferRequest((X,), inputs, outputs), model)
-    return [float(tensor.item()) for tensor in infer(model, request, NEVER).tensors]
+    questions = Questions(model)
+    request = questions.complete(InferRequest((X,), inputs, outputs))
+    return [float(tensor.item()) for tensor in questions.ask(request, NEVER).tensors]
 
 
 @pytest.mark.parametrize(("name", "right"), [("twins.onnx", ONNX), ("twins", SAVED)])

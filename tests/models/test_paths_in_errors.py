@@ -30,8 +30,9 @@ def test_a_native_error_keeps_its_folders_to_itself(made: Path, name: str) -> No
     reply = Function(model=str(made / name)).answer(Message(BEYOND, "application/json"))
     shown = reply.message.body.decode()
     assert (reply.status, json.loads(shown)["error"]["type"]) == (502, "model-failed")
+    request = InferRequest(tuple(inputs.values()), tuple(inputs), ("picked",))
     with pytest.raises(ModelFailed) as served:
-        infer(model, InferRequest(tuple(inputs.values()), tuple(inputs), ("picked",)), NEVER)
+        Questions(model).ask(request, NEVER)
     for text in (shown, str(served.value)):
         assert name in text, "it says which model it was"
         assert str(made) not in text

@@ -154,7 +154,7 @@ def preload(
     ``on_open`` raises.
     """
     began = time.perf_counter()
-    import orjson  # noqa: F401
+    import gpfn.json_exact  # noqa: F401
 
     if takes in ("arrays", "event"):
         from gpfn.events.modes import read, write  # noqa: F401
