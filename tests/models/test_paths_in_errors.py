@@ -15,7 +15,7 @@ from gpfn.log import Log, trace_text
 from gpfn.message import Message
 from gpfn.models import open_model
 from gpfn.public_text import public_text
-from gpfn.serving.inference import describe, infer
+from gpfn.serving.inference import Questions, describe
 
 BEYOND = b'{"words": ["a", "b", "c"], "which": [9]}'
 BACKENDS = ["pick.tflite", "pick", "pick.onnx"]
