@@ -5,6 +5,7 @@ its first word; what it does not have is in a group of its own in the help.
 """
 
 import argparse
+import gc
 import os
 import sys
 from pathlib import Path
@@ -101,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, name: str) -> int:
+    gc.disable()  # what is imported now stays: collecting takes a twentieth of the start
     from gpfn.serving.process import serve
 
     check_settings()
@@ -112,7 +114,20 @@ def _serve(args: argparse.Namespace, name: str) -> int:
         from gpfn.models.vet import vet_model
 
         vet_model(target, threads=threads, inputs=inputs, outputs=outputs)
-    return serve(target, settings, threads=threads, inputs=inputs, outputs=outputs, cache=cache)
+    return serve(
+        target,
+        settings,
+        threads=threads,
+        inputs=inputs,
+        outputs=outputs,
+        cache=cache,
+        on_ready=lambda *_: _collect_again(),
+    )
+
+
+def _collect_again() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _model_file(name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
@@ -33,8 +33,10 @@ from gpfn.message import Message
 from gpfn.metrics import MEDIA_TYPE, Metrics
 from gpfn.serving.answers import failure, graphpipe, health, page, text
 from gpfn.serving.inference import Questions, ServedModel, describe, metadata_json
-from gpfn.serving.rowcache import Store, cached
 from gpfn.serving.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from gpfn.serving.rowcache import Store
 
 __all__ = ["Pace", "Service"]
 
@@ -223,6 +225,8 @@ class Service:
         if self._store is None:
             result = questions.ask(question, deadline)
         else:
+            from gpfn.serving.rowcache import cached
+
             result = cached(
                 self._store,
                 question,
