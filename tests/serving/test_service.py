@@ -15,8 +15,8 @@ from gpfn.graphpipe.decode import decode_metadata
 from gpfn.graphpipe.encode import encode_request
 from gpfn.limits import Limits
 from gpfn.models import PythonModel, declare
+from gpfn.serving.inference import Pace
 from gpfn.serving.rowstore import RowStore
-from gpfn.serving.service import Pace
 from gpfn.tensors.spec import TensorSpec
 
 from .serving import Doubler, message, response, running, unmatched

@@ -50,6 +50,7 @@ class RequestReader:
         "_error",
         "_head",
         "_known",
+        "_known_size",
         "_large",
         "_limits",
         "_ready",
@@ -69,6 +70,7 @@ class RequestReader:
         self._begun = False  # whether anything of the body has come
         self._tail = b""
         self._known: Head | None = None
+        self._known_size = -1  # of a whole request with that head, unless its body is large
 
     @property
     def expects_continue(self) -> bool:
@@ -96,14 +98,9 @@ class RequestReader:
         return self._state != _BETWEEN or self._ready is not None
 
     @property
-    def method(self) -> str:
-        """The method of the request whose body is being read."""
-        return self._head.method
-
-    @property
-    def target(self) -> str:
-        """The target of the request whose body is being read."""
-        return self._head.target
+    def asked(self) -> tuple[str, str]:
+        """The method and target of the request whose body is being read."""
+        return self._head.method, self._head.target
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -122,6 +119,11 @@ class RequestReader:
         """
         if self._ready is not None:
             self._rest += data
+            return
+        head = self._known if len(data) == self._known_size else None
+        if head and self._state == _BETWEEN and data[: head.size] == head.raw and not self._error:
+            self._head = head  # as nearly always: one more of the same requests, whole
+            self._finish(bytes(data[head.size :]))
             return
         self._parse(data)
         if self._error is not None and self._ready is None:
@@ -210,6 +212,7 @@ class RequestReader:
         """Keep a head that may come again; after a chunked body its parser is used up."""
         if head.length != CHUNKED and isinstance(head.raw, bytes) and head.size <= _LONGEST_KNOWN:
             self._known = head
+            self._known_size = head.size + head.length if head.length <= self._large else -1
 
     def _head_end(self, data: bytes, position: int) -> int:
         """Return the position behind the head, or 0 when it goes on."""

@@ -6,7 +6,7 @@ The same for a model's metadata, as a GraphPipe message and as graphpipe-go's JS
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gpfn.deadline import Deadline
 from gpfn.errors import BackendError, GpfnError, InvalidMessage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Questions", "ServedModel", "describe", "metadata_json"]
+__all__ = ["Pace", "Questions", "ServedModel", "describe", "metadata_json"]
 
 
 class ServedModel(Protocol):
@@ -51,6 +51,29 @@ class ServedModel(Protocol):
         deadline: Deadline = ...,
     ) -> dict[str, np.ndarray]:
         """Compute ``outputs`` from ``inputs``."""
+
+
+_QUICK_SECONDS = 0.001
+"""An inference that is expected to take longer does not run on the loop."""
+_ENVELOPE = 512
+"""What a small message is about, without its tensors."""
+
+
+class Pace(NamedTuple):
+    """How long an inference of an input of so many bytes took: None where that says nothing.
+
+    A function of the user's or a remote server may wait for anything, however quick it was.
+    """
+
+    seconds: float | None = None
+    bytes: int = 1
+
+    @property
+    def quick_bytes(self) -> float:
+        """The largest body whose inference may be done on the loop."""
+        if self.seconds is None or self.seconds > _QUICK_SECONDS:
+            return -1.0
+        return _ENVELOPE + self.bytes * _QUICK_SECONDS / max(self.seconds, 1e-9)
 
 
 class Questions:

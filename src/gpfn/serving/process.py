@@ -12,8 +12,9 @@ from gpfn.call.opening import Opening
 from gpfn.errors import SetupError
 from gpfn.log import Log
 from gpfn.metrics import Metrics
+from gpfn.serving.inference import Pace
 from gpfn.serving.server import Server
-from gpfn.serving.service import Pace, Service
+from gpfn.serving.service import Service
 from gpfn.serving.settings import ServerSettings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
@@ -32,35 +32,13 @@ from gpfn.media import JSON, is_json
 from gpfn.message import Message
 from gpfn.metrics import MEDIA_TYPE, Metrics
 from gpfn.serving.answers import failure, graphpipe, health, page, text
-from gpfn.serving.inference import Questions, ServedModel, describe, metadata_json
+from gpfn.serving.inference import Pace, Questions, ServedModel, describe, metadata_json
 from gpfn.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
     from gpfn.serving.rowcache import Store
 
-__all__ = ["Pace", "Service"]
-
-_QUICK_SECONDS = 0.001
-"""An inference that is expected to take longer does not run on the loop."""
-_ENVELOPE = 512
-"""What a small message is about, without its tensors."""
-
-
-class Pace(NamedTuple):
-    """How long an inference of an input of so many bytes took: None where that says nothing.
-
-    A function of the user's or a remote server may wait for anything, however quick it was.
-    """
-
-    seconds: float | None = None
-    bytes: int = 1
-
-    @property
-    def quick_bytes(self) -> float:
-        """The largest body whose inference may be done on the loop."""
-        if self.seconds is None or self.seconds > _QUICK_SECONDS:
-            return -1.0
-        return _ENVELOPE + self.bytes * _QUICK_SECONDS / max(self.seconds, 1e-9)
+__all__ = ["Service"]
 
 
 class Service:

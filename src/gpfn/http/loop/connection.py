@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.head import Request
 from gpfn.http.loop.exchange import Exchange, Fields, Response
+from gpfn.http.loop.large_body import LargeBody, change_protocol
 from gpfn.http.loop.timing import BODY, HEAD, IDLE
 from gpfn.http.reader import RequestReader
 
@@ -28,7 +29,7 @@ _INLINE = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class LoopConnection(asyncio.BufferedProtocol):
+class LoopConnection(asyncio.Protocol):
     """A client's connection; the loop calls its methods.
 
     What :mod:`gpfn.http.loop.timing` looks at: ``phase`` is what is being read and ``since``
@@ -48,7 +49,7 @@ class LoopConnection(asyncio.BufferedProtocol):
         "_reader",
         "_running",
         "_server",
-        "_space",
+        "_straight",
         "blocked",
         "phase",
         "since",
@@ -60,7 +61,7 @@ class LoopConnection(asyncio.BufferedProtocol):
         self._server = server
         self._reader = RequestReader(server.limits, large_body=_LARGE_BODY)
         self._exchange: Exchange | None = None
-        self._space: memoryview | None = None  # where the loop receives a large body
+        self._straight = False  # whether a large body comes into its own memory
         self._headers: tuple[tuple[str, str], ...] | None = None
         self._fields = Fields()
         self._held = 0  # bytes of the budget for bodies
@@ -106,23 +107,12 @@ class LoopConnection(asyncio.BufferedProtocol):
         self._release()
         self._server.left(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        """Return where to receive: a large body's own memory, else what all connections share."""
-        if self._closing:
-            return self._server.scratch
-        self._space = self._reader.body_space()
-        return self._server.scratch if self._space is None else self._space
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Take what came."""
         if self._closing:
             return
         try:
-            if self._space is not None:
-                self._space = None
-                self._reader.body_received(nbytes)
-            else:
-                self._reader.feed(bytes(self._server.scratch[:nbytes]))
+            self._reader.feed(data)
         except GpfnError as error:
             self.refuse(error)
             return
@@ -130,6 +120,23 @@ class LoopConnection(asyncio.BufferedProtocol):
             self._take_requests()
         else:
             self._pause()
+
+    # what LargeBody calls
+
+    def body_space(self) -> memoryview:
+        """Return where the rest of a large body goes, or where it is thrown away."""
+        space = None if self._closing else self._reader.body_space()
+        return self._server.scratch if space is None else space
+
+    def body_received(self, count: int) -> None:
+        """Take what came into :meth:`body_space`."""
+        if self._closing:
+            return
+        self._reader.body_received(count)
+        if not self._reader.reading_body:
+            self._straight = False
+            change_protocol(self.transport, self)
+        self._take_requests()
 
     def eof_received(self) -> bool:
         """Answer what has come; a client may end its side before it reads the answer."""
@@ -174,6 +181,8 @@ class LoopConnection(asyncio.BufferedProtocol):
                     return
                 taken += 1
                 self._begin(request)
+                if not (reader.has_more or self._exchange or self._paused or self._ended):
+                    return  # as nearly always: that was all, and it is answered
         except GpfnError as error:
             self.refuse(error)
         finally:
@@ -207,11 +216,14 @@ class LoopConnection(asyncio.BufferedProtocol):
         if phase == BODY:
             self._hold(reader.held)
             self._expect_body()
+            if not self._straight and not self._closing and reader.body_space() is not None:
+                self._straight = True
+                change_protocol(self.transport, LargeBody(self))
 
     def _expect_body(self) -> None:
         """Refuse a request that needs no body to be refused; let the client send it else."""
         reader = self._reader
-        early = self._server.early(reader.method, reader.target)
+        early = self._server.early(*reader.asked)
         if early is not None:
             self._finish_with(early)
         elif reader.expects_continue and not self._continued:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DRAIN_SECONDS", "Handler", "LoopServer", "LoopSettings"]
 
-_SCRATCH = 256 << 10
+_SCRATCH = 64 << 10
 _RESERVE = 16
 _HANDSHAKE_SECONDS = 10.0
 _COMPLAINT_SECONDS = 60.0
