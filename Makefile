@@ -20,7 +20,7 @@ QUICK := tests/test_*.py $(addprefix tests/,events tensors images http graphpipe
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: fuzz help install install-all peers light run check test lint pytest images bench train docs lock clean
+.PHONY: fuzz soak help install install-all peers light run check test lint pytest images bench train docs lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
@@ -70,6 +70,10 @@ bench: install-all peers ## Measure against peers and floors; rewrites docs/perf
 
 fuzz: install-all ## Give every parser three minutes of hostile input
 	$(BIN)/python fuzz/run.py --seconds 180 --jobs $(shell nproc)
+
+soak: install-all ## Call three servers for ten minutes each, well and badly, and check every answer
+	@$(COMPILE)
+	$(BIN)/python benchmarks/soak.py
 
 train: install-all ## Train the forecast network and export it to every format
 	$(BIN)/gpfn train forecast
