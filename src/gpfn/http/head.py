@@ -144,7 +144,9 @@ class Head:
             raise InvalidRequest(
                 "CONNECT is for proxies, which this server is not", field="method", status=501
             )
-        self.target = origin_form(target.strip(" "), self.method)
+        if " " in target or "#" in target:  # llhttp lets both pass
+            raise InvalidRequest("a space or a fragment in the target", field="target")
+        self.target = origin_form(target, self.method)
         self.keep_alive = self.modern = version == "HTTP/1.1"
         self._read_headers(lines[1:-2], limits.headers)
         self.keep_alive = self.keep_alive and not self.close
@@ -229,6 +231,7 @@ def _expect(head: Head, value: str) -> None:
 
 _SINGLE = (
     "authorization",
+    "content-encoding",
     "content-location",
     "content-range",
     "content-type",
@@ -243,7 +246,10 @@ _SINGLE = (
     "user-agent",
     "x-request-id",
 )
-"""Request headers that are no lists (RFC 9110): of two lines, nobody can say which counts."""
+"""Request headers that are no lists (RFC 9110): of two lines, nobody can say which counts.
+
+Content-Encoding is one, but no server here takes off more than one coding.
+"""
 
 
 def _single(name: str) -> Callable[[Head, str], None]:
