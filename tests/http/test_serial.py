@@ -123,6 +123,16 @@ def test_pipelined_requests_and_the_end(served: Served) -> None:
     assert [body[-1:] for body in bodies[1:]] == [b"a", b"b", b"c"]
 
 
+def test_a_head_is_answered_without_a_body(served: Served) -> None:
+    with served.connect() as connection:
+        asked = head("Content-Length: 5", start="HEAD / HTTP/1.1") + b"hello"
+        connection.sendall(asked + call(b"next", "Connection: close"))
+        answer = read_all(connection)
+    assert answer.count(b"content-length: 5") == 1
+    assert b"hello" not in answer
+    assert answer.endswith(b"next")
+
+
 def test_what_is_refused_ends_its_connection_and_no_other(served: Served) -> None:
     with served.connect() as good, served.connect() as bad:
         bad.sendall(call(b"a") + b"\x16\x03\x01" + bytes(100_000))

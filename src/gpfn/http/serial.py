@@ -193,6 +193,8 @@ class SerialServer:
     def _answer(self, connection: _OpenSocket, request: Request) -> None:
         connection.waiting = False
         buffers = self._responder.answer(request)
+        if request.method == "HEAD":  # what follows would be read as the next answer
+            buffers = [_head_alone(buffers)]
         try:
             if len(buffers) == 1:  # as nearly every reply
                 connection.socket.sendall(buffers[0])
@@ -238,6 +240,12 @@ class SerialServer:
             del self._connections[connection.descriptor]
             self._poll.unregister(connection.descriptor)
             connection.socket.close()
+
+
+def _head_alone(buffers: Buffers) -> bytes:
+    """Return the head of a response, which its first buffer holds, without the body."""
+    head, end, _ = bytes(buffers[0]).partition(b"\r\n\r\n")
+    return head + end
 
 
 class _OpenSocket:
