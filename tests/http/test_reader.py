@@ -77,6 +77,27 @@ def test_chunk_extensions_and_trailers_are_read_and_dropped() -> None:
     assert request.header("x-trailer") is None
 
 
+def test_many_small_chunks_of_any_spelling() -> None:
+    sizes = [1, 15, 16, 2, 1, 255, 9] * 20
+    body = bytes(range(256)) * 24
+    for spelled in ("%x", "%X", "%04x", "%x;a=b"):
+        parts, position = [], 0
+        for size in sizes:
+            data = body[position : position + size]
+            parts.append((spelled % size).encode() + b"\r\n" + data + b"\r\n")
+            position += size
+        request = only(head("Transfer-Encoding: chunked") + b"".join(parts) + b"0\r\n\r\n")
+        assert request.body == body[:position]
+
+
+def test_extensions_in_proportion_to_the_body_are_taken() -> None:
+    part = b"00000400\r\n" + bytes(1024) + b"\r\n"
+    data = head("Transfer-Encoding: chunked") + part * 5000 + b"0\r\n\r\n"
+    found, error, _ = outcome(pieces(data, 1 << 16))
+    assert error is None
+    assert len(found[0].body) == 5000 * 1024
+
+
 @pytest.mark.parametrize(
     ("start", "line", "keeps"),
     [

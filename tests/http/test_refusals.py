@@ -71,6 +71,8 @@ REFUSED = {
     "a chunk size over 64 bits": (CHUNKED + b"fffffffffffffffff\r\n", 400),
     "a bad extension": (CHUNKED + b"3;\0\r\nabc\r\n0\r\n\r\n", 400),
     "an endless extension": (CHUNKED + b"3;" + b"a" * 300 + b"\r\nabc\r\n0\r\n\r\n", 400),
+    "many extensions": (CHUNKED + (b"1;" + b"a" * 250 + b"\r\nb\r\n") * 300, 400),
+    "many zeros": (CHUNKED + b"00000001\r\nb\r\n" * 10_000, 400),
     "a bad trailer": (CHUNKED + b"0\r\nX : 1\r\n\r\n", 400),
 }
 

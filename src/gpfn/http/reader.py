@@ -263,8 +263,9 @@ class RequestReader:
             self._scanner = ChunkScanner(self._limits.body_bytes, self._limits.header_bytes)
         scanner = self._scanner
         stop = scanner.scan(data, position)
-        for piece in self._head.take_chunks(data[position:stop]):
-            self._body.append(piece)
+        pieces = self._head.take_chunks(data[position:stop])
+        if pieces:
+            self._body.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if scanner.failure is not None:
             raise _anew(scanner.failure)
         if scanner.done != self._head.ended:
