@@ -133,6 +133,18 @@ def test_a_head_is_answered_without_a_body(served: Served) -> None:
     assert answer.endswith(b"next")
 
 
+def test_the_last_answer_is_not_lost_when_more_comes(served: Served) -> None:
+    for _ in range(20):
+        with served.connect() as connection:
+            asked = call(b"last", "Connection: close")
+            connection.sendall(asked[:-1])
+            time.sleep(0.001)
+            connection.sendall(asked[-1:] + b"x" * 100_000)
+            connection.sendall(b"x" * 100_000)
+            answer = read_all(connection)
+        assert answer.endswith(b"last")
+
+
 def test_what_is_refused_ends_its_connection_and_no_other(served: Served) -> None:
     with served.connect() as good, served.connect() as bad:
         bad.sendall(call(b"a") + b"\x16\x03\x01" + bytes(100_000))

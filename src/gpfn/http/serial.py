@@ -211,6 +211,12 @@ class SerialServer:
         if following is not None:
             self._enqueue(connection, following)
         elif not request.keep_alive:
+            self._end(connection)
+
+    def _end(self, connection: _OpenSocket) -> None:
+        try:
+            connection.end()
+        except OSError:  # the other side has closed meanwhile
             self._drop(connection)
 
     def _refuse(self, connection: _OpenSocket, error: GpfnError) -> None:
@@ -251,12 +257,12 @@ def _head_alone(buffers: Buffers) -> bytes:
 class _OpenSocket:
     """A socket and what was read from it so far; no method waits.
 
-    After a request that was refused half-way, the rest is read and thrown away until the
-    other side closes: closing at once would reset the connection, and the reply that
-    tells what was wrong would be lost.
+    After its last answer, what still comes is read and thrown away until the other side
+    closes: closing at once would reset the connection, and the answer could be lost
+    (RFC 9112, 9.6).
     """
 
-    __slots__ = ("_continued", "_refused", "descriptor", "reader", "socket", "waiting")
+    __slots__ = ("_continued", "_ended", "descriptor", "reader", "socket", "waiting")
 
     def __init__(self, connected: socket, limits: Limits) -> None:
         self.socket = connected
@@ -264,17 +270,17 @@ class _OpenSocket:
         self.reader = RequestReader(limits)
         self.waiting = False
         """Whether a request of it waits for its turn."""
-        self._refused = False
+        self._ended = False
         self._continued = False
 
     @property
     def idle(self) -> bool:
         """Whether no request is being read on it."""
-        return self._refused or not self.reader.in_request
+        return self._ended or not self.reader.in_request
 
     def receive(self) -> bool:
         """Take what has come; returns False when the other side has closed."""
-        if self._refused:
+        if self._ended:
             return bool(self.socket.recv(_PIECE))
         space = self.reader.body_space()
         if space is not None:
@@ -293,7 +299,7 @@ class _OpenSocket:
 
     def next_request(self) -> Request | None:
         """Return the next complete request, or None."""
-        if self._refused:
+        if self._ended:
             return None
         request = self.reader.next_request()
         if request is not None:
@@ -302,6 +308,10 @@ class _OpenSocket:
 
     def refuse(self, buffers: Buffers) -> None:
         """Answer a request that will never be complete, and send nothing after that."""
-        self._refused = True
         send(self.socket, buffers)
-        self.socket.shutdown(SHUT_WR)  # the other side then sees the end
+        self.end()
+
+    def end(self) -> None:
+        """Let the other side see the end; what it sends now is thrown away."""
+        self._ended = True
+        self.socket.shutdown(SHUT_WR)
