@@ -198,6 +198,9 @@ PARTS = {
     "an extension of 300 bytes": bad(
         "9112 7.1.1", chunked(b"{one.hex};" + b"a" * 300 + b"\r\n{one}\r\n0\r\n\r\n")
     ),
+    "extensions of 80 kB in all": bad(
+        "9112 7.1.1", chunked((b"1;" + b"a" * 200 + b"\r\nb\r\n") * 400 + b"0\r\n\r\n")
+    ),
     "a signed size": bad("9112 7.1", chunked(b"+{one.hex}\r\n{one}\r\n0\r\n\r\n")),
     "a negative size": bad("9112 7.1", chunked(b"-1\r\n{one}\r\n0\r\n\r\n")),
     "a size as in C": bad("9112 7.1", chunked(b"0x{one.hex}\r\n{one}\r\n0\r\n\r\n")),
