@@ -27,6 +27,7 @@ __all__ = ["benchmarks", "collect", "main", "markdown", "table"]
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
+OTHERS = ("run.py", "soak.py")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 FIELDS = ("what", "value", "unit", "peer", "ratio", "goal", "ok")
 HEADINGS = ("what", "gpfn", "compared with", "ratio", "goal", "met")
@@ -61,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def benchmarks(folder: Path) -> list[Path]:
-    """Return the scripts of a folder: the files that can be started, but for this one."""
+    """Return the scripts of a folder: the files that can be started and compare something."""
     starts = 'if __name__ == "__main__"'
-    scripts = sorted(path for path in folder.glob("*.py") if path != HERE / "run.py")
+    scripts = sorted(path for path in folder.glob("*.py") if path.name not in OTHERS)
     return [path for path in scripts if starts in path.read_text()]
 
 

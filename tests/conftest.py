@@ -17,6 +17,7 @@ SLOW = (
     "tests/test_packaging.py",
     "tests/e2e/test_leaks.py",
     "tests/e2e/test_memory_table.py",
+    "tests/benchmarks/test_soak.py",
     "tests/e2e/test_framing.py",
     "tests/training/test_forecast_run.py",
     "tests/models/test_backends.py",
