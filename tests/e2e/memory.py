@@ -38,7 +38,7 @@ def count(payload):
 
 
 def picture(payload):
-    return {"width": decode(payload.data, (1 << 14, 1 << 14), 24_000_000).width}
+    return {"width": decode(payload.data, (224, 224), 24_000_000).width}
 
 
 def total(x):
@@ -162,13 +162,13 @@ NPY = "Content-Type: application/x-npy"
 GZIP = "Content-Encoding: gzip"
 
 
-def ok(answer: bytes, *texts: bytes) -> None:
+def ok(answer: bytes, told: bytes = b"") -> None:
     """See that the input was computed, or refused for what it should be."""
-    assert answer.startswith(b"HTTP/1.1 "), answer
-    assert any(text in answer[:2000] for text in texts or (b" 200 OK",)), answer[:2000]
+    start = answer[:2000]
+    assert told in start if told else b" 200 OK" in start and b'"error"' not in start, start
 
 
-def asking(body: Callable[[], bytes], *lines: str, told: bytes = b" 200 OK") -> Callable[..., None]:
+def asking(body: Callable[[], bytes], *lines: str, told: bytes = b"") -> Callable[..., None]:
     """Return what sends a body, made when it is needed, and looks at the answer."""
     return lambda process: ok(process.ask(body(), *lines), told)
 
@@ -180,7 +180,7 @@ def listed(item: bytes, size: int = BODY) -> bytes:
 
 def nests(size: int = BODY, depth: int = 15) -> bytes:
     """Return lists in lists: nothing takes more memory for a byte of text."""
-    return listed(b"[" * depth + b"]" * depth, size)
+    return listed(b"[" * depth + b"1" + b"]" * depth, size)
 
 
 def parameters(size: int) -> bytes:
@@ -220,11 +220,13 @@ def named(count: int, size: int = BODY) -> bytes:
     return b"{" + b",".join(b'"x%d":%b' % (number, each) for number in range(count)) + b"}"
 
 
-def image(kind: str, mode: str, **options: object) -> Callable[[], bytes]:
-    """Return what makes an image of 24 million pixels, to be turned by its EXIF orientation."""
+def image(
+    kind: str, mode: str, size: tuple[int, int] = (6000, 4000), **options: object
+) -> Callable[[], bytes]:
+    """Return what makes a file of many pixels, to be turned by its EXIF orientation."""
 
     def made() -> bytes:
-        picture = Image.new(mode, (6000, 4000), (9, 9, 9, 9)[: len(mode)])
+        picture = Image.new(mode, size, (9, 9, 9, 9)[: len(mode)])
         exif, buffer = Image.Exif(), io.BytesIO()
         exif[0x112] = 6
         picture.save(buffer, kind, exif=exif, **options)
@@ -370,7 +372,7 @@ ROWS: Mapping[tuple[str, str, str], Row] = {
         "pictures", asking(image("PNG", "RGBA"), BYTES)
     ),
     ("GPFN_MAX_PIXELS", "run http", "a WebP with transparency"): Row(
-        "pictures", asking(image("WebP", "RGBA", lossless=True), BYTES)
+        "pictures", asking(image("WebP", "RGBA", (2800, 2000), lossless=True), BYTES)
     ),
     ("GPFN_MAX_BATCH", "run http", "1,000 events of lists"): Row(
         "plain", asking(lambda: events(1000), BATCH), asking(lambda: events(2, 300), BATCH)
