@@ -194,14 +194,13 @@ class SerialServer:
         connection.waiting = False
         buffers = self._responder.answer(request)
         if request.method == "HEAD":  # what follows would be read as the next answer
-            buffers = [_head_alone(buffers)]
+            buffers = [bytes(buffers[0]).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"]
         try:
-            if len(buffers) == 1:  # as nearly every reply
-                connection.socket.sendall(buffers[0])
-            else:
-                send(connection.socket, buffers)
+            send(connection.socket, buffers)
             self._sent()
-            following = connection.next_request() if request.keep_alive else None
+            if not request.keep_alive:
+                connection.end()
+            following = connection.next_request()  # none after the end
         except GpfnError as error:
             self._refuse(connection, error)
             return
@@ -210,18 +209,11 @@ class SerialServer:
             return
         if following is not None:
             self._enqueue(connection, following)
-        elif not request.keep_alive:
-            self._end(connection)
-
-    def _end(self, connection: _OpenSocket) -> None:
-        try:
-            connection.end()
-        except OSError:  # the other side has closed meanwhile
-            self._drop(connection)
 
     def _refuse(self, connection: _OpenSocket, error: GpfnError) -> None:
         try:
-            connection.refuse(self._refusal(connection.reader.headers, error))
+            send(connection.socket, self._refusal(connection.reader.headers, error))
+            connection.end()
             self._sent()
         except OSError as lost:
             self._lose(connection, lost)
@@ -237,7 +229,8 @@ class SerialServer:
         """Called with the error of a connection that broke."""
 
     def _lose(self, connection: _OpenSocket, error: OSError) -> None:
-        self._lost(error)
+        if not connection.ended:  # one that has ended has had its answers
+            self._lost(error)
         self._drop(connection)
 
     def _drop(self, connection: _OpenSocket) -> None:
@@ -248,12 +241,6 @@ class SerialServer:
             connection.socket.close()
 
 
-def _head_alone(buffers: Buffers) -> bytes:
-    """Return the head of a response, which its first buffer holds, without the body."""
-    head, end, _ = bytes(buffers[0]).partition(b"\r\n\r\n")
-    return head + end
-
-
 class _OpenSocket:
     """A socket and what was read from it so far; no method waits.
 
@@ -262,7 +249,7 @@ class _OpenSocket:
     (RFC 9112, 9.6).
     """
 
-    __slots__ = ("_continued", "_ended", "descriptor", "reader", "socket", "waiting")
+    __slots__ = ("_continued", "descriptor", "ended", "reader", "socket", "waiting")
 
     def __init__(self, connected: socket, limits: Limits) -> None:
         self.socket = connected
@@ -270,17 +257,17 @@ class _OpenSocket:
         self.reader = RequestReader(limits)
         self.waiting = False
         """Whether a request of it waits for its turn."""
-        self._ended = False
+        self.ended = False
         self._continued = False
 
     @property
     def idle(self) -> bool:
         """Whether no request is being read on it."""
-        return self._ended or not self.reader.in_request
+        return self.ended or not self.reader.in_request
 
     def receive(self) -> bool:
         """Take what has come; returns False when the other side has closed."""
-        if self._ended:
+        if self.ended:
             return bool(self.socket.recv(_PIECE))
         space = self.reader.body_space()
         if space is not None:
@@ -299,19 +286,14 @@ class _OpenSocket:
 
     def next_request(self) -> Request | None:
         """Return the next complete request, or None."""
-        if self._ended:
+        if self.ended:
             return None
         request = self.reader.next_request()
         if request is not None:
             self._continued = False
         return request
 
-    def refuse(self, buffers: Buffers) -> None:
-        """Answer a request that will never be complete, and send nothing after that."""
-        send(self.socket, buffers)
-        self.end()
-
     def end(self) -> None:
         """Let the other side see the end; what it sends now is thrown away."""
-        self._ended = True
+        self.ended = True
         self.socket.shutdown(SHUT_WR)
