@@ -179,8 +179,8 @@ class RequestReader:
     def _skip_blank(self, data: bytes, position: int) -> int:
         """Between requests: pass empty lines over, as RFC 9112 2.2 has it."""
         end = len(data)
-        while position < end and data[position] in b"\r\n":
-            position += 1
+        if data[position] in b"\r\n":
+            position = end - len(data[position:].lstrip(b"\r\n"))
         if position >= end:
             return position
         known = self._known
