@@ -376,6 +376,11 @@ HOSTS = {
     "a host with a blank": bad("9110 7.2", sized(host="a b")),
     "a host with a tab": bad("9110 7.2", sized(host="a\tb")),
     "two hosts in a line": bad("9110 7.2", sized(host="a, b")),
+    "a host with half of an escape": bad("9110 7.2", sized(host="a%2")),
+    "a host with an escape that is none": bad("9110 7.2", sized(host="a%zz")),
+    "an address that is none": bad("9110 7.2", sized(host="[:::::]")),
+    "an address with a zone": bad("9110 7.2", sized(host="[fe80::1%25eth0]")),
+    "an address": good("9110 7.2", sized(host="[::1]:80")),
     "a host with a backslash": bad("9110 7.2", sized(host="a\\b")),
     "a host over 0x80": bad("9110 7.2", sized(host="\xe9")),
     "a host that is a URL": bad("9110 7.2", sized(host="http://a")),
@@ -412,6 +417,8 @@ TARGETS = {
     ),
     "an asterisk by another method": bad("9112 3.2.4", sized(start="POST * HTTP/1.1")),
     "a fragment": bad("9112 3.2.1", sized(start="POST {path}#x HTTP/1.1")),
+    "a line feed in the target": bad("9112 3", sized(start="POST {path}\nX:b HTTP/1.1")),
+    "a header instead of a target": bad("9112 3", sized(start="POST {path}\nHost: b HTTP/1.1")),
     "a space in the target": bad("9112 3.2", sized(start="POST {path} x HTTP/1.1")),
     "a request line in the target": bad(
         "9112 3.2", sized(start="POST {path} HTTP/1.1 POST {path} HTTP/1.1")

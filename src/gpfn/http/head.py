@@ -144,8 +144,9 @@ class Head:
             raise InvalidRequest(
                 "CONNECT is for proxies, which this server is not", field="method", status=501
             )
-        if " " in target or "#" in target:  # llhttp lets both pass
-            raise InvalidRequest("a space or a fragment in the target", field="target")
+        if " " in target or "#" in target or not target.isprintable():  # llhttp lets these pass
+            text = "a space, a line end or a fragment in the target"
+            raise InvalidRequest(text, field="target")
         self.target = origin_form(target, self.method)
         self.keep_alive = self.modern = version == "HTTP/1.1"
         self._read_headers(lines[1:-2], limits.headers)

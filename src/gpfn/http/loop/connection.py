@@ -255,7 +255,7 @@ class LoopConnection(asyncio.Protocol):
         self.since = self._server.clock
         self._release()
         if last:
-            self._close(lingering=self._server.stopping or self._reader.has_more)
+            self._close()
         elif not self._running:
             self._take_requests()
 
@@ -272,17 +272,16 @@ class LoopConnection(asyncio.Protocol):
         self._reader = RequestReader(self._server.limits)  # and with the old one a body's memory
         responses, call_id = self._server.responses, self._server.next_id()
         responses.write(self.transport, response, call_id, last=True, body=True)
-        self._close(lingering=True)
+        self._close()
 
-    def _close(self, *, lingering: bool) -> None:
+    def _close(self) -> None:
         """Close after what was written.
 
         Closing with unread bytes would reset the connection, and the answer be lost. So
-        where there may be some, only our side ends, and what comes is thrown away for a
-        while.
+        only our side ends, and what still comes is thrown away for a while.
         """
         self._closing = True
-        if not lingering or self._ended or not self.transport.can_write_eof():
+        if self._ended or not self.transport.can_write_eof():
             self.transport.close()
             return
         self.since = self._server.clock
