@@ -143,6 +143,13 @@ def spectrum(x: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"bins": bins, "strength": tf.abs(bins)}
 
 
+@tf.function(input_signature=[Spec([4, 4], tf.float32, "x")])
+def waves(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    """A complex output of LiteRT's own operator, beside one that can be used."""
+    found = tf.signal.rfft2d(x)
+    return {"waves": found, "strength": tf.abs(found)}
+
+
 @tf.function(input_signature=[Spec([None], tf.float32, "x")])
 def bins(x: tf.Tensor) -> dict[str, tf.Tensor]:
     """A complex output alone."""
@@ -302,6 +309,7 @@ def main(folder: Path) -> None:
     both(folder, "slow", slow)
     both(folder, "mixing", mixing)
     both(folder, "unrolled", unrolled)
+    both(folder, "waves", waves)
     saved(folder, "spectrum", spectrum)
     frozen(folder, "spectrum", spectrum)
     saved(folder, "bins", bins)

@@ -213,3 +213,17 @@ def test_without_litert_the_error_is_the_command(made: Path) -> None:
         check=True,
     )
     assert ended.stdout == "SetupError run: pip install 'ai-edge-litert>=2.0'\n"
+
+
+def test_a_complex_output_is_left_out_and_the_others_are_not(made: Path) -> None:
+    model = open_model(made / "waves.tflite")
+    assert list(model.left_out) == ["waves"]
+    assert "its real and its imaginary part" in model.left_out["waves"]
+    assert [spec.name for spec in model.outputs] == ["strength"]
+    x = np.zeros((4, 4), np.float32)
+    x[0, 0] = 2.0
+    assert_allclose(model({"x": x})["strength"], np.full((4, 3), 2.0), rtol=1e-5)
+    with pytest.raises(InvalidTensor, match="complex64"):
+        model({"x": x}, outputs=["waves"])
+    with pytest.raises(SetupError, match="complex64"):
+        open_model(made / "waves.tflite", outputs=["waves"])

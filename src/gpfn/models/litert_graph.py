@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gpfn.errors import ModelUnreadable, SetupError
-from gpfn.models.signature import Array, bare, selected, shape_spec
+from gpfn.models.signature import (
+    Array,
+    check_some_left,
+    plain_names,
+    selected,
+    shape_spec,
+    unusable,
+)
 from gpfn.models.tflite_file import signature_subgraphs
 from gpfn.models.tflite_program import count_subgraphs, state_of
 from gpfn.tensors.spec import DTYPES, TensorSpec
@@ -77,7 +84,8 @@ class Graph(NamedTuple):
     interpreter may run once only; ``resets`` says that variable tensors can be, which
     LiteRT does for files of one subgraph only.
     ``single`` says that the file is made for a batch of exactly 1; the specs leave the
-    batch open all the same, because the model is resized or run row by row.
+    batch open all the same, because the model is resized or run row by row. ``left_out`` says
+    of each output that cannot be used why, and what helps.
     """
 
     content: bytes
@@ -88,6 +96,7 @@ class Graph(NamedTuple):
     single: bool
     state: tuple[str, ...]
     resets: bool
+    left_out: Mapping[str, str]
 
 
 def new_interpreter(content: bytes, threads: int) -> Interpreter:
@@ -131,6 +140,10 @@ def read_graph(
         told = f"a LiteRT model that is cut off or damaged ({error}): {path}"
         raise ModelUnreadable(told) from error
     single = _made_for_one(takes, gives)
+    others = {name: _dtype(each) for name, each in gives.items() if _dtype(each) not in DTYPES}
+    left_out = {name: unusable(dtype) for name, dtype in others.items()}
+    gives = {name: each for name, each in gives.items() if name not in others}
+    check_some_left(gives, left_out, path)
     try:
         state = tuple(state_of(content, subgraph))
         ends = [
@@ -141,12 +154,13 @@ def read_graph(
     graph = Graph(
         content,
         _chosen(ends[0], inputs, "inputs"),
-        _chosen(ends[1], outputs, "outputs"),
+        _chosen(ends[1], outputs, "outputs", left_out),
         key if subgraph else "",
         subgraph,
         single,
         state,
         count_subgraphs(content) == 1,
+        left_out,
     )
     return graph, interpreter
 
@@ -177,8 +191,10 @@ def _details(interpreter: Interpreter, signature: str) -> tuple[_Details, _Detai
 
 def _by_name(details: Iterable[dict[str, Any]]) -> _Details:
     named: _Details = {}
+    details = list(details)
+    plain = plain_names(each["name"] for each in details)
     for each in details:
-        name = bare(each["name"])
+        name = plain[each["name"]]
         named[name if name not in named else f"{name}_{each['index']}"] = each
     return named
 
@@ -196,13 +212,17 @@ def _made_for_one(takes: _Details, gives: _Details) -> bool:
 
 
 def _end(name: str, details: dict[str, Any], single: bool) -> End:
-    dtype = "string" if details["dtype"].__name__ == "bytes_" else details["dtype"].__name__
-    dtype = "bool" if dtype == "bool_" else dtype  # NumPy 1's name
+    dtype = _dtype(details)
     if dtype not in DTYPES:
         raise ValueError(f"{name} has the unsupported dtype {dtype}")
     shape = shape_spec(_shape(details))
     spec = TensorSpec(dtype, (None, *shape[1:]) if single else shape, name)
     return End(spec, int(details["index"]), _quantization(details["quantization_parameters"]))
+
+
+def _dtype(details: dict[str, Any]) -> str:
+    name: str = details["dtype"].__name__
+    return {"bytes_": "string", "bool_": "bool"}.get(name, name)  # bool_ is NumPy 1's
 
 
 def _quantization(parameters: dict[str, Any]) -> Quantization | None:
@@ -213,7 +233,9 @@ def _quantization(parameters: dict[str, Any]) -> Quantization | None:
     return Quantization(scales, zero_points, int(parameters["quantized_dimension"]))
 
 
-def _chosen(ends: list[End], names: Sequence[str], field: str) -> tuple[End, ...]:
+def _chosen(
+    ends: list[End], names: Sequence[str], field: str, left_out: Mapping[str, str] | None = None
+) -> tuple[End, ...]:
     by_name = {end.spec.name: end for end in ends}
-    specs = selected(names, [end.spec for end in ends], field)
+    specs = selected(names, [end.spec for end in ends], field, left_out or {})
     return tuple(by_name[spec.name] for spec in specs)
