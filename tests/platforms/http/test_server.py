@@ -255,6 +255,7 @@ def test_workers_share_the_address_and_a_dead_one_is_replaced(tmp_path: Path) ->
     with command(tmp_path / "f", "--workers", "2") as running:
         port = port_of(running.address())
         running.wait_for(" ready: ", 2)
+        running.popen.send_signal(signal.SIGHUP)  # nothing to renew: nobody ends
         pids = {ask(port, {})["pid"] for _ in range(40)}
         assert len(pids) == 2
         assert running.popen.pid not in pids

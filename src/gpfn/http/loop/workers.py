@@ -145,6 +145,7 @@ class Workers:
             return pid
         code = 1
         try:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # unless it has a certificate to renew
             signal.pthread_sigmask(signal.SIG_SETMASK, self._waiting)
             self._work(number)
             code = 0
