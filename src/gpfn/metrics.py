@@ -45,6 +45,11 @@ class Value:
         """Replace it."""
         self._metrics.row[self._at] = amount
 
+    def elsewhere(self) -> list[float]:
+        """Return what the other processes have of it."""
+        rows, mine = self._metrics.rows, self._metrics.row
+        return [row[self._at] for row in rows if row is not mine and row[0]]
+
 
 class Histogram:
     """How often a value fell into each bucket, and the sum of all values."""
@@ -69,14 +74,14 @@ class Metrics:
     def __init__(self, processes: int = 1) -> None:
         self._memory = mmap(-1, processes * _ROW * _BYTES)
         every = memoryview(self._memory).cast("d")
-        self._rows = [every[n * _ROW : (n + 1) * _ROW] for n in range(processes)]
+        self.rows = [every[n * _ROW : (n + 1) * _ROW] for n in range(processes)]
         self._used = 1  # the first value of a row is the process's id
         self._texts: list[Callable[[], list[str]]] = []
         self.begin(0)
 
     def begin(self, process: int) -> None:
         """Count as the process of that number from now on; one that died is counted on."""
-        self.row = self._rows[process]
+        self.row = self.rows[process]
         self.row[0] = os.getpid()
 
     def counter(self, name: str, about: str) -> Value:
@@ -132,11 +137,11 @@ class Metrics:
         return at
 
     def _total(self, at: int) -> float:
-        return sum([row[at] for row in self._rows])
+        return sum([row[at] for row in self.rows])
 
     def _processes(self) -> list[str]:
         """Return what Prometheus' clients tell of a process, summed over all of them."""
-        found = [_process(int(row[0])) for row in self._rows if row[0]]
+        found = [_process(int(row[0])) for row in self.rows if row[0]]
         lines = []
         for index, (name, about, kind) in enumerate(_PROCESS):
             lines += _about(name, about, kind)

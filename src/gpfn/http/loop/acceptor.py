@@ -1,8 +1,9 @@
 """Accepting connections: one a turn of the loop, and none in vain.
 
-One a turn, because processes that share the listening socket then get equal shares. A
-process that has no descriptor left would find the same connection waiting at once, again
-and again: it turns the client away with a descriptor that it has kept for that.
+One a turn, and only after a moment by who has more than others: so processes that share the
+listening socket get equal shares. A process that has no descriptor left would find the same
+connection waiting at once, again and again: it turns the client away with a descriptor that
+it has kept for that.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ class Acceptor:
         listening: socket.socket,
         admit: Callable[[socket.socket], None],
         complain: Callable[[str], None],
+        has_most: Callable[[], bool],
     ) -> None:
-        """``complain`` is told when there are no descriptors left."""
+        """``complain`` is told when there are no descriptors left.
+
+        ``has_most`` says whether another process may take the next connection.
+        """
         self._loop = loop
         self._listening = listening
         self._admit = admit
         self._complain = complain
+        self._has_most = has_most
         self._spare: int | None = None
         listening.setblocking(False)
         self._begin()
@@ -57,7 +63,20 @@ class Acceptor:
         if self._spare is None:
             self._loop.call_later(1.0, self._begin)
         else:
-            self._loop.add_reader(self._listening, self._accept)
+            self._loop.add_reader(self._listening, self._offer)
+
+    def _offer(self) -> None:
+        """Accept the next connection, or let another process have it if it is quick."""
+        if self._has_most():
+            self._loop.remove_reader(self._listening)
+            self._loop.call_later(_OFFER_SECONDS, self._go_on)
+        else:
+            self._accept()
+
+    def _go_on(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening, self._offer)
+            self._accept()
 
     def _accept(self) -> bool:
         """Accept one connection; returns whether there may be more."""
@@ -87,5 +106,6 @@ class Acceptor:
         self._loop.call_later(_REST_SECONDS, self._begin)
 
 
+_OFFER_SECONDS = 0.002
 _REST_SECONDS = 0.05
 """Until the next try, so that a house full of descriptors does not keep the loop busy."""

@@ -94,6 +94,7 @@ class LoopServer:
         self.budget = budget
         self._open = metrics.gauge("gpfn_connections", "Open connections.")
         self._bodies = metrics.gauge("gpfn_bodies_bytes", "Request bodies in flight.")
+        self._open.set(0)  # not what a process before had in this place
         self._refused = metrics.counters(
             "gpfn_refused_requests_total",
             "Requests that were broken, by the status of the answer.",
@@ -126,7 +127,7 @@ class LoopServer:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(self._log_failure)
         self._listening.listen(socket.SOMAXCONN)
-        acceptor = Acceptor(self.loop, self._listening, self._admit, self._complain)
+        acceptor = Acceptor(self.loop, self._listening, self._admit, self._complain, self._has_most)
         self._tick()
         on_listening()
         await self.stopped.wait()
@@ -138,6 +139,10 @@ class LoopServer:
         self.stopped.set()
 
     # connections
+
+    def _has_most(self) -> bool:
+        """Say whether another process has fewer connections: it may take the next one."""
+        return len(self._connections) > min(self._open.elsewhere(), default=float("inf"))
 
     def _admit(self, sock: socket.socket) -> None:
         """Take a new connection; another one may have to give way."""
