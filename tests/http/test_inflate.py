@@ -1,13 +1,22 @@
 """Compressed bodies: what they inflate to, and that it is bounded before it is made."""
 
 import gzip
+import time
 import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.errors import GpfnError, InvalidRequest, Overloaded, TooLarge, UnsupportedMedia
+from gpfn.deadline import Deadline
+from gpfn.errors import (
+    DeadlineExceeded,
+    GpfnError,
+    InvalidRequest,
+    Overloaded,
+    TooLarge,
+    UnsupportedMedia,
+)
 from gpfn.http.inflate import inflate, is_identity
 
 PLAIN = b"what was sent" * 1000
@@ -92,3 +101,17 @@ def test_identity() -> None:
     assert is_identity("")
     assert is_identity(" Identity ")
     assert not is_identity("gzip")
+
+
+def test_very_many_members_are_refused_in_a_moment() -> None:
+    member = gzip.compress(b"")
+    began = time.process_time()
+    assert inflate(member * 10_000, "gzip", 10) == b""
+    with pytest.raises(InvalidRequest, match="over 10000 gzip members"):
+        inflate(member * 300_000, "gzip", 10)
+    assert time.process_time() - began < 2
+
+
+def test_the_deadline_ends_it() -> None:
+    with pytest.raises(DeadlineExceeded):
+        inflate(gzip.compress(bytes(1 << 20)), "gzip", 1 << 30, deadline=Deadline.after(-1))

@@ -9,12 +9,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 
+from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from gpfn.http.body import Body
 
 __all__ = ["inflate", "is_identity"]
 
 _PIECE = 1 << 20
+_FIRST_WINDOW, _WINDOW = 1 << 10, 64 << 10
+_MOST_MEMBERS = 10_000
 _LARGE = 256 << 10
 _GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 
@@ -29,31 +32,33 @@ def inflate(
     coding: str,
     limit: int,
     hold: Callable[[int], object] = lambda _: None,
+    deadline: Deadline = NEVER,
 ) -> bytes | memoryview:
     """Return the body without its Content-Encoding; at most ``limit`` bytes.
 
     ``hold`` is called with the bytes of every piece before it is kept.
 
     Raises UnsupportedMedia for a coding that is not known, InvalidRequest for a body that is
-    not in it, TooLarge, and what ``hold`` raises.
+    not in it, TooLarge, DeadlineExceeded, and what ``hold`` raises.
     """
     name = coding.strip().lower()
     if name not in ("gzip", "x-gzip", "deflate"):
         raise UnsupportedMedia(
             f"expected gzip or deflate, got {coding[:40]!r}", field="content-encoding"
         )
-    whole = Body(_LARGE)
-    rest: bytes | memoryview = body
-    while True:
-        inflater = zlib.decompressobj(wbits=_wbits(name, rest))
-        for piece in _pieces(inflater, rest, name, lambda: limit - whole.size):
+    whole, rest = Body(_LARGE), memoryview(body)
+    for _ in range(_MOST_MEMBERS):
+        member = _Member(rest, name)
+        for piece in member.pieces(lambda: limit - whole.size):
+            deadline.check("the body was inflated")
             hold(len(piece))
             whole.append(piece)
-        rest = inflater.unused_data
+        rest = member.rest
         if not rest:
             return whole.finish()
         if name == "deflate":
             raise InvalidRequest("bytes follow the deflate data", field="body")
+    raise InvalidRequest(f"over {_MOST_MEMBERS} gzip members", field="body")
 
 
 def _wbits(name: str, data: bytes | memoryview) -> int:
@@ -64,24 +69,44 @@ def _wbits(name: str, data: bytes | memoryview) -> int:
     return zlib.MAX_WBITS if framed else _RAW
 
 
-def _pieces(
-    inflater: zlib._Decompress,
-    data: bytes | memoryview,
-    name: str,
-    room: Callable[[], int],
-) -> Iterator[bytes]:
-    """Inflate one member of gzip, or all of deflate; ``room`` is what may still come."""
-    rest = data
-    while not inflater.eof:
-        left = room()
+class _Member:
+    """One member of gzip, or all of deflate; ``rest`` is what follows it.
+
+    zlib copies what it has not consumed. So it is given a window at a time, which grows: a
+    member may be of twenty bytes, or all of a large body.
+    """
+
+    def __init__(self, data: memoryview, name: str) -> None:
+        self._data = data
+        self._name = name
+        self._inflater = zlib.decompressobj(wbits=_wbits(name, data))
+        self._at = 0
+
+    @property
+    def rest(self) -> memoryview:
+        """What follows the member."""
+        return self._data[self._at - len(self._inflater.unused_data) :]
+
+    def pieces(self, room: Callable[[], int]) -> Iterator[bytes]:
+        """Inflate it; ``room`` is how many bytes may still come."""
+        size = _FIRST_WINDOW
+        while not self._inflater.eof:
+            window: bytes | memoryview = self._data[self._at : self._at + size]
+            self._at += len(window)
+            size = min(size * 4, _WINDOW)
+            if not window:
+                raise InvalidRequest(f"the {self._name} data is truncated", field="body")
+            while window and not self._inflater.eof:
+                piece = self._piece(window, room())
+                window = self._inflater.unconsumed_tail
+                yield piece
+
+    def _piece(self, window: bytes | memoryview, left: int) -> bytes:
         try:
-            piece = inflater.decompress(rest, min(_PIECE, left + 1))
+            piece = self._inflater.decompress(window, min(_PIECE, left + 1))
         except zlib.error as error:
-            raise InvalidRequest(f"not {name}: {error}", field="body") from None
+            raise InvalidRequest(f"not {self._name}: {error}", field="body") from None
         if len(piece) > left:
             detail = "the body inflates to more than GPFN_MAX_BODY_BYTES allows"
             raise TooLarge(detail, field="body")
-        rest = inflater.unconsumed_tail
-        if not piece and not rest and not inflater.eof:
-            raise InvalidRequest(f"the {name} data is truncated", field="body")
-        yield piece
+        return piece

@@ -225,7 +225,8 @@ class Service:
         coding = exchange.fields.by_name["content-encoding"]
         limit = self._settings.limits.body_bytes
         try:
-            body = inflate(exchange.request.body, coding, limit, hold)
+            deadline = Deadline(exchange.began + self._settings.request_seconds)
+            body = inflate(exchange.request.body, coding, limit, hold, deadline)
             question = self._read(exchange, body)
             if question is None:
                 return self._metadata_message(exchange)

@@ -137,6 +137,7 @@ def test_bodies_in_flight_have_one_budget(loop: str) -> None:
         for sock in waiting:
             sock.sendall(bytes(1 << 19))
             assert reply(sock)[0] == 200
+            run.on_loop(run.script.seen.clear)  # who has an exchange has its body
         for sock in (*announced, *waiting):
             sock.close()
         run.wait_for(lambda: run.server.budget.used == 0)
@@ -155,7 +156,9 @@ def test_the_budget_is_given_back_however_it_ends(loop: str, size: int) -> None:
                 sock.sendall(data)
                 time.sleep(0.02)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        run.wait_for(lambda: run.server.connections == 0 and run.server.budget.used == 0)
+        run.wait_for(lambda: run.server.connections == 0)
+        run.on_loop(run.script.seen.clear)  # who has an exchange has its body
+        run.wait_for(lambda: run.server.budget.used == 0)
 
 
 _FEW_FILES = """
@@ -215,3 +218,56 @@ def _ask(port: int) -> bytes:
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@EVERY_LOOP
+def test_the_last_answer_waits_for_a_slow_reader(loop: str) -> None:
+    with running(loop) as run, run.connect() as sock:
+        sock.sendall(b"GET /big?20000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        time.sleep(3.5)  # longer than the rest of a refused request is read
+        assert len(reply(sock)[2]) == 20_000_000
+
+
+@EVERY_LOOP
+def test_a_body_is_counted_as_long_as_somebody_works_on_it(loop: str) -> None:
+    with running(loop, body_bytes=1 << 20) as run:
+        sock = run.connect()
+        sock.sendall(post("/never", bytes(700_000)))
+        run.wait_for(lambda: bool(run.script.seen))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
+        run.wait_for(lambda: run.server.connections == 0)
+        assert run.on_loop(lambda: run.server.budget.used) == 700_000
+        assert run.ask(post("/a", bytes(700_000))).startswith(b"HTTP/1.1 503 ")
+        run.on_loop(run.script.seen.clear)
+        assert run.on_loop(lambda: run.server.budget.used) == 0
+        assert run.ask(post("/a", bytes(700_000))).startswith(b"HTTP/1.1 200 ")
+
+
+@EVERY_LOOP
+def test_small_bodies_that_are_worked_on_are_counted_as_well(loop: str) -> None:
+    with running(loop, body_bytes=1 << 20, drain_seconds=0.1) as run:
+        held = [run.connect() for _ in range(30)]
+        for sock in held:
+            sock.sendall(post("/never", bytes(60_000)))
+        run.wait_for(lambda: len(run.script.seen) == 17)
+        run.wait_for(lambda: run.server.budget.used == 17 * 60_000)
+        assert sum(_is_refused(sock) for sock in held) == 13
+        for sock in held:
+            sock.close()
+
+
+def _is_refused(sock: socket.socket) -> bool:
+    sock.settimeout(0.2)
+    try:
+        return sock.recv(999).startswith(b"HTTP/1.1 503 ")
+    except TimeoutError:
+        return False
+
+
+@EVERY_LOOP
+def test_a_head_alone_is_refused_without_a_body(loop: str) -> None:
+    with running(loop) as run:
+        data = run.ask(b"HEAD /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        assert data.startswith(b"HTTP/1.1 404 ")
+        assert data.endswith(b"\r\n\r\n")

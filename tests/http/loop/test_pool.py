@@ -206,3 +206,50 @@ def test_without_a_thread_it_is_overloaded(monkeypatch: pytest.MonkeyPatch) -> N
             assert results == [None] * 4
 
     asyncio.run(main())
+
+
+def test_who_raises_when_told_keeps_nobody_else_from_being_told() -> None:
+    told: list[int] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: told.append(-1))
+        team = pool(1)
+        for number in range(6):
+
+            def done(result: Any, error: BaseException | None, number: int = number) -> None:
+                assert error is None
+                told.append(result)
+                if number == 0:
+                    raise RuntimeError("told badly")
+
+            team.submit(lambda number=number: number, NEVER, done)
+        while len(told) < 7:
+            await asyncio.sleep(0.01)
+        assert team.load == 0
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert sorted(told) == [-1, 0, 1, 2, 3, 4, 5]
+
+
+def test_work_that_nobody_waits_for_lets_go_of_what_it_would_work_on() -> None:
+    class Body:
+        pass
+
+    async def main() -> None:
+        team = pool(1)
+        blocking = asyncio.create_task(team.run(lambda: time.sleep(0.5), NEVER))
+        await asyncio.sleep(0.05)
+        body = Body()
+        kept = weakref.ref(body)
+        late: list[BaseException | None] = []
+        told = lambda _, error: late.append(error)  # noqa: E731
+        team.submit(lambda body=body: body, Deadline.after(0.1), told)
+        del body
+        while not late:
+            await asyncio.sleep(0.01)
+        assert isinstance(late.pop(), DeadlineExceeded)
+        gc.collect()
+        assert kept() is None, "it waits no more, and its body is kept"
+        await blocking
+
+    asyncio.run(main())

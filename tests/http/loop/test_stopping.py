@@ -141,3 +141,32 @@ def _has_ended(sock: socket.socket) -> bool:
         return False
     finally:
         sock.settimeout(20)
+
+
+@EVERY_LOOP
+def test_what_was_pipelined_before_the_end_is_answered_too(loop: str) -> None:
+    with running(loop) as run, run.connect() as sock:
+        sock.sendall(
+            post("/later?0.2", b"0") + b"".join(post("/a", b"%d" % n) for n in range(1, 5))
+        )
+        run.wait_for(lambda: bool(run.script.seen))
+        run.server.loop.call_soon_threadsafe(run.server.stop)
+        answers = [reply(sock) for _ in range(5)]
+        assert [body[-1:] for _, _, body in answers] == [b"0", b"1", b"2", b"3", b"4"]
+        closing = [headers.get("connection") for _, headers, _ in answers]
+        assert closing == [None, None, None, None, "close"]
+
+
+@EVERY_LOOP
+def test_whoever_waits_to_be_accepted_at_the_end_is_answered(loop: str) -> None:
+    with running(loop, connections=5) as run:
+        run.server.loop.call_soon_threadsafe(time.sleep, 0.6)
+        time.sleep(0.1)
+        waiting = [run.connect() for _ in range(60)]
+        for number, sock in enumerate(waiting):
+            sock.sendall(post("/a", b"%d" % number))
+        run.server.loop.call_soon_threadsafe(run.server.stop)
+        for number, sock in enumerate(waiting):
+            assert reply(sock)[2] == b"POST /a %d" % number
+            sock.close()
+    assert "handler is closed" not in "".join(run.log)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.platforms.fn.container import call_bytes, container, read_reply, trigger
+from tests.platforms.fn.container import Container, call_bytes, container, read_reply, trigger
 
 FILES = Path(__file__).parent / "files"
 SLOW = FILES / "slow.py"
@@ -174,12 +174,20 @@ handler = function.fn
 """
 
 
+def told(running: Container, text: str) -> str:
+    """Return the log once it has the text: a runner listens first, and says so then."""
+    until = time.monotonic() + 10
+    while text not in running.log:
+        assert time.monotonic() < until, running.log
+        time.sleep(0.01)
+    return running.log
+
+
 def test_a_model_is_open_and_warm_before_the_socket(tmp_path: Path, root: Path) -> None:
     file = tmp_path / "func.py"
     file.write_text(MODEL.format(model=str(root / "functions/forecast/forecast.tflite")))
     with container(file) as running:
-        log = running.log
-        assert "after it was loaded" in log
+        log = told(running, "after it was loaded")
         for part in ("import 0.", "load 0.", "warm-up 0.", "forecast.tflite"):
             assert part in log
         reply = running.call(call_bytes(b"[%b]" % b",".join([b"1.5"] * 20)))
@@ -191,7 +199,7 @@ def test_a_model_that_cannot_be_opened_is_told_to_every_caller(tmp_path: Path) -
     file = tmp_path / "func.py"
     file.write_text(MODEL.format(model="absent.tflite"))
     with container(file) as running:
-        assert "model not opened" in running.log
+        told(running, "model not opened")
         assert "model-unreadable" in running.log
         for _ in range(2):
             reply = running.call(call_bytes(b"[1]", *trigger()))

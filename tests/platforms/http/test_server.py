@@ -337,3 +337,28 @@ def test_reload_takes_up_a_changed_file(tmp_path: Path) -> None:
         running.file.write_text(source.format(answer={"n": 2}))
         running.wait_for(" ready: ", 2)
         assert ask(port, {}) == {"n": 2}
+
+
+BAD_REPLIES = """
+from gpfn import Function
+from gpfn.message import Message
+
+REPLIES = {
+    "split": Message(b"x", "text/plain\\r\\nx-evil: 1"),
+    "quotes": Message(b"x", "text/plain; name=\u201cx\u201d"),
+    "number": Message(b"x", "text/plain", (("x-a", 5),)),
+    "text": Message("no bytes", "text/plain"),
+}
+app = Function(lambda payload: REPLIES[payload.json()], takes="payload", name="bad").asgi
+"""
+
+
+def test_a_reply_that_cannot_be_sent_is_a_500_at_once(tmp_path: Path) -> None:
+    file = write_function(tmp_path, BAD_REPLIES)
+    with served(file, tmp_path / "log", GPFN_REQUEST_TIMEOUT="3") as process:
+        for kind in ("split", "quotes", "number", "text"):
+            began = time.monotonic()
+            answer = process.ask(body=kind)
+            assert answer.status == 500, (kind, answer)
+            assert "x-evil" not in answer.headers
+            assert time.monotonic() - began < 2

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopConnection"]
 
+_SMALL_BODY = 4096  # which is not counted among those in flight
 _LARGE_BODY = 256 << 10
 """Bytes from which on a body is received into memory of its own."""
 
@@ -38,27 +39,13 @@ class LoopConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_closing",
-        "_continued",
-        "_ended",
-        "_exchange",
-        "_fields",
-        "_headers",
-        "_held",
-        "_paused",
-        "_reader",
-        "_running",
-        "_server",
-        "_straight",
-        "blocked",
-        "phase",
-        "since",
-        "transport",
+        "_closing", "_continued", "_ended", "_exchange", "_fields", "_headers", "_held", "_paused",
+        "_reader", "_running", "_straight", "blocked", "phase", "server", "since", "transport",
         "unsent",
     )  # fmt: skip
 
     def __init__(self, server: LoopServer) -> None:
-        self._server = server
+        self.server = server
         self._reader = RequestReader(server.limits, large_body=_LARGE_BODY)
         self._exchange: Exchange | None = None
         self._straight = False  # whether a large body comes into its own memory
@@ -79,12 +66,12 @@ class LoopConnection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether no request is being read or answered: it may be closed."""
-        return self._exchange is None and not self._reader.in_request and not self.blocked
+        return not self.answering and not self._reader.in_request
 
     @property
     def answering(self) -> bool:
         """Whether a request is being answered, or its answer being sent."""
-        return self._exchange is not None or self.blocked
+        return self._exchange is not None or self.transport.get_write_buffer_size() > 0
 
     @property
     def closing(self) -> bool:
@@ -96,7 +83,7 @@ class LoopConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = cast("asyncio.Transport", transport)
-        self._server.joined(self)
+        self.server.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Let go of everything; who still works on the answer is told by ``gone``."""
@@ -105,7 +92,8 @@ class LoopConnection(asyncio.Protocol):
             self._exchange = None
         self._closing = True
         self._release()
-        self._server.left(self)
+        self._reader = RequestReader(self.server.limits)  # the old one may have half a body
+        self.server.left(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -126,7 +114,7 @@ class LoopConnection(asyncio.Protocol):
     def body_space(self) -> memoryview:
         """Return where the rest of a large body goes, or where it is thrown away."""
         space = None if self._closing else self._reader.body_space()
-        return self._server.scratch if space is None else space
+        return self.server.scratch if space is None else space
 
     def body_received(self, count: int) -> None:
         """Take what came into :meth:`body_space`."""
@@ -136,6 +124,11 @@ class LoopConnection(asyncio.Protocol):
         if not self._reader.reading_body:
             self._straight = False
             change_protocol(self.transport, self)
+        try:
+            self._hold(self._reader.held or self._held)
+        except GpfnError as error:
+            self.refuse(error)
+            return
         self._take_requests()
 
     def eof_received(self) -> bool:
@@ -143,7 +136,7 @@ class LoopConnection(asyncio.Protocol):
         self._ended = True
         if self._closing:
             return False
-        if not self.answering:
+        if self._exchange is None and not self.blocked:
             self._take_requests()
         return self.transport.get_extra_info("sslcontext") is None  # TLS knows no half
 
@@ -151,23 +144,23 @@ class LoopConnection(asyncio.Protocol):
         """Stop: the client does not read."""
         self.blocked = True
         self.unsent = 0
-        self.since = self._server.clock
+        self.since = self.server.clock
 
     def resume_writing(self) -> None:
         """Go on with what has come meanwhile."""
         self.blocked = False
-        self.since = self._server.clock
+        self.since = self.server.clock
         if self._exchange is None and not self._closing:
-            self._take_requests()
+            self.server.loop.call_soon(self._take_requests)  # closing in here confuses asyncio
 
     # requests
 
     def _take_requests(self) -> None:
         """Hand complete requests over, one after the other, as long as they are answered."""
-        if self._running:  # a handler that answers at once is called from here
+        if self._running or self._closing:  # a handler that answers at once is called from here
             return
         self._running = True
-        server, reader = self._server, self._reader
+        server, reader = self.server, self._reader
         taken = 0
         try:
             while self._exchange is None and not self.blocked and not self._closing:
@@ -190,15 +183,22 @@ class LoopConnection(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         self._continued = False
-        if len(request.body) > _LARGE_BODY or self._held:
-            self._hold(len(request.body))
+        size = len(request.body)
+        if size > _SMALL_BODY or self._held:
+            self._hold(size)
         if request.headers is not self._headers:
             self._headers = request.headers
             self._fields = Fields.of(request.headers)
         fields = self._fields
-        exchange = Exchange(self, request, fields, fields.id or self._server.next_id())
+        exchange = Exchange(self, request, fields, fields.id or self.server.next_id())
         self._exchange = exchange
-        self._server.handle(exchange)
+        if self._held:  # from here on as long as anybody has the exchange, and with it the body
+            exchange.held, self._held = self._held, 0
+        try:
+            self.server.handle(exchange)
+        except Exception as error:  # noqa: BLE001 - a handler does not raise; a bug of ours would
+            self.server.log.failure(error, call=exchange.id)
+            self.transport.abort()
 
     def _wait_for_more(self) -> None:
         reader = self._reader
@@ -206,13 +206,13 @@ class LoopConnection(asyncio.Protocol):
             if self._reader.in_request:
                 self.refuse(InvalidRequest("the connection ended inside a request"))
             else:
-                self.transport.close()
+                self.close()
             return
         self._resume()
         phase = IDLE if not reader.in_request else BODY if reader.reading_body else HEAD
         if phase != self.phase:
             self.phase = phase
-            self.since = self._server.clock
+            self.since = self.server.clock
         if phase == BODY:
             self._hold(reader.held)
             self._expect_body()
@@ -223,7 +223,7 @@ class LoopConnection(asyncio.Protocol):
     def _expect_body(self) -> None:
         """Refuse a request that needs no body to be refused; let the client send it else."""
         reader = self._reader
-        early = self._server.early(*reader.asked)
+        early = self.server.early(*reader.asked)
         if early is not None:
             self._finish_with(early)
         elif reader.expects_continue and not self._continued:
@@ -232,12 +232,12 @@ class LoopConnection(asyncio.Protocol):
 
     def _hold(self, size: int) -> None:
         """Count ``size`` bytes of a body; raises Overloaded when all bodies are too many."""
-        self._server.budget.change(size - self._held)
+        self.server.budget.change(size - self._held)
         self._held = size
 
     def _release(self) -> None:
         if self._held:
-            self._server.budget.free(self._held)
+            self.server.budget.free(self._held)
             self._held = 0
 
     # answers
@@ -247,15 +247,15 @@ class LoopConnection(asyncio.Protocol):
         if exchange is not self._exchange:
             return  # the client has left, or it was answered
         request = exchange.request
-        last = not request.keep_alive or self._server.stopping
+        stopping = self.server.stopping and not self._reader.has_more
+        last = not request.keep_alive or stopping
         body = request.method != "HEAD"
-        self._server.responses.write(self.transport, response, exchange.id, last=last, body=body)
+        self.server.responses.write(self.transport, response, exchange.id, last=last, body=body)
         self._exchange = None
         self.phase = IDLE
-        self.since = self._server.clock
-        self._release()
+        self.since = self.server.clock
         if last:
-            self._close()
+            self.close()
         elif not self._running:
             self._take_requests()
 
@@ -265,26 +265,27 @@ class LoopConnection(asyncio.Protocol):
             return
         if self._exchange is not None:  # what was asked before is answered first
             return
-        self._finish_with(self._server.refuse(error, self._reader.headers))
+        self._finish_with(self.server.refuse(error, self._reader.headers))
 
     def _finish_with(self, response: Response) -> None:
+        body = not self._reader.reading_body or self._reader.asked[0] != "HEAD"
         self._release()
-        self._reader = RequestReader(self._server.limits)  # and with the old one a body's memory
-        responses, call_id = self._server.responses, self._server.next_id()
-        responses.write(self.transport, response, call_id, last=True, body=True)
-        self._close()
+        self._reader = RequestReader(self.server.limits)  # and with the old one a body's memory
+        responses, call_id = self.server.responses, self.server.next_id()
+        responses.write(self.transport, response, call_id, last=True, body=body)
+        self.close()
 
-    def _close(self) -> None:
+    def close(self, *, unread: bool = True) -> None:
         """Close after what was written.
 
         Closing with unread bytes would reset the connection, and the answer be lost. So
-        only our side ends, and what still comes is thrown away for a while.
+        where some may come, only our side ends, and they are thrown away for a while.
         """
         self._closing = True
-        if self._ended or not self.transport.can_write_eof():
+        self.since = self.server.clock
+        if self._ended or not unread or not self.transport.can_write_eof():
             self.transport.close()
             return
-        self.since = self._server.clock
         self.transport.write_eof()
         self._resume()
 

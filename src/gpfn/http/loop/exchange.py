@@ -53,10 +53,11 @@ class Exchange:
 
     ``id`` is the caller's or one of ours, and goes back with the answer. ``began`` is when
     the request was complete, by time.monotonic(). ``gone`` says that the client has left:
-    nobody will read the answer.
+    nobody will read the answer. ``held`` are the bytes that its body has of the budget, as
+    long as anybody works on it.
     """
 
-    __slots__ = ("began", "connection", "fields", "gone", "id", "request")
+    __slots__ = ("began", "connection", "fields", "gone", "held", "id", "request")
 
     def __init__(
         self, connection: LoopConnection, request: Request, fields: Fields, call_id: str
@@ -67,6 +68,11 @@ class Exchange:
         self.id = call_id
         self.began = monotonic()
         self.gone = False
+        self.held = 0
+
+    def __del__(self) -> None:
+        if self.held:
+            self.connection.server.budget.free(self.held)
 
     def answer(self, response: Response) -> None:
         """Send the answer; on the loop's thread. Only the first one is sent.

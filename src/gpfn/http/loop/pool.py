@@ -112,8 +112,7 @@ class WorkPool:
         if not self._team.take(jobs):
             for job in jobs:
                 job.error = Overloaded("no thread can be started; try again later")
-                self._open.discard(job)
-                job.settle()
+                self._end(job)
             return
         if self._haste:
             self._haste -= 1
@@ -143,8 +142,19 @@ class WorkPool:
 
     def _settle(self) -> None:
         for job in self._team.collect():
-            self._open.discard(job)
+            self._end(job)
+
+    def _end(self, job: Job) -> None:
+        """Tell who waits for a job; who raises then keeps no other job from being told."""
+        self._open.discard(job)
+        self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        try:
             job.settle()
+        except Exception as error:  # noqa: BLE001 - logged by the loop's handler
+            if self._loop is not None:
+                self._loop.call_exception_handler({"message": "a job", "exception": error})
 
     def _watch(self) -> None:
         if not self._watching and self._loop is not None:
@@ -163,7 +173,8 @@ class WorkPool:
 
     def _time(self) -> None:
         if not self._timing and self._loop is not None:
-            left = min(job.deadline.at for job in self._open) - time.monotonic()
+            waiting = [job.deadline.at for job in self._open if not job.settled]
+            left = min(waiting, default=float("inf")) - time.monotonic()
             if left != float("inf"):
                 self._timing = True
                 self._loop.call_later(min(_LOOK_SECONDS, max(0.001, left)), self._expire)
@@ -174,6 +185,6 @@ class WorkPool:
         now = time.monotonic()
         for job in [job for job in self._open if job.deadline.at <= now and not job.settled]:
             job.error = DeadlineExceeded("the deadline passed while the function ran")
-            job.settle()
+            self._tell(job)
         if any(not job.settled for job in self._open):
             self._time()

@@ -8,6 +8,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -32,6 +33,7 @@ __all__ = ["DRAIN_SECONDS", "Handler", "LoopServer", "LoopSettings"]
 _SCRATCH = 64 << 10
 _RESERVE = 16
 _HANDSHAKE_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 2.0
 _COMPLAINT_SECONDS = 60.0
 _DRAIN_LOOK_SECONDS = 0.02
 _LAST_CALL_SECONDS = 0.25
@@ -107,11 +109,10 @@ class LoopServer:
         self.clock = time.monotonic()
         self._listening = listening
         self._handler = handler
-        self._log = log
+        self.log = log
         self._tls = tls
         self._connections: dict[LoopConnection, bool] = {}  # False: taken in a full house
-        self._connecting = 0  # accepted, and in TLS' handshake
-        self._making: dict[asyncio.Task[None], None] = {}  # in the order they began
+        self._making: dict[LoopConnection, asyncio.Task[None]] = {}  # in the order they began
         self._yielding: deque[tuple[LoopConnection, float]] = deque()
         self._ids = (os.urandom(6).hex(), count(1))
         self._complained = -_COMPLAINT_SECONDS
@@ -146,40 +147,36 @@ class LoopServer:
 
     def _admit(self, sock: socket.socket) -> None:
         """Take a new connection; another one may have to give way."""
-        if len(self._connections) + self._connecting >= self.settings.connections:
+        most = self.settings.connections
+        if len(self._connections) + len(self._making) >= most and not self.stopping:
             self._make_room()
-        if len(self._connections) >= self.settings.connections + _RESERVE:
+        if len(self._connections) >= most + _RESERVE and not self.stopping:
             sock.close()
             return
-        if len(self._making) >= self.settings.connections:
+        if self._tls is not None and len(self._making) >= most:
             oldest = next(iter(self._making))  # TLS that somebody has begun and not gone on with
-            del self._making[oldest]
-            oldest.cancel()
-        self._connecting += 1
-        task = self.loop.create_task(self._connect(sock))
-        self._making[task] = None
-        task.add_done_callback(self._made)
+            self._making.pop(oldest).cancel()
+        connection = LoopConnection(self)
+        self._making[connection] = self.loop.create_task(self._connect(connection, sock))
 
-    def _made(self, task: asyncio.Task[None]) -> None:
-        self._making.pop(task, None)
-
-    async def _connect(self, sock: socket.socket) -> None:
+    async def _connect(self, connection: LoopConnection, sock: socket.socket) -> None:
         context = None if self._tls is None else self._tls()
-        seconds = _HANDSHAKE_SECONDS if context else None
-        try:
+        with suppress(OSError):  # it has left, or speaks no TLS
             await self.loop.connect_accepted_socket(
-                lambda: LoopConnection(self), sock, ssl=context, ssl_handshake_timeout=seconds
+                lambda: connection,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
+                ssl_shutdown_timeout=_SHUTDOWN_SECONDS if context else None,
             )
-        except (OSError, asyncio.CancelledError):  # it has left, speaks no TLS, or gives way
-            self._connecting -= 1
-            sock.close()
+        self._making.pop(connection, None)
 
     def _complain(self, text: str) -> None:
         """Log a warning, but not the same thing again and again."""
         now = time.monotonic()
         if now - self._complained >= _COMPLAINT_SECONDS:
             self._complained = now
-            self._log.warning(text)
+            self.log.warning(text)
 
     def _make_room(self) -> None:
         """End the connection that has been idle for longest, else one that is slow to ask."""
@@ -190,14 +187,18 @@ class LoopServer:
         while self._yielding:
             connection, since = self._yielding.popleft()
             unchanged = connection.since == since and not connection.answering
+            if has_unread(connection):  # it has asked already
+                continue
             if unchanged and self._connections.pop(connection, None) is not None:
                 connection.transport.abort()
                 return
 
     def joined(self, connection: LoopConnection) -> None:
         """Count a connection."""
-        self._connecting -= 1
-        self._connections[connection] = len(self._connections) < self.settings.connections
+        if self._making.pop(connection, None) is None:
+            connection.transport.abort()  # it has given way meanwhile
+        room = len(self._connections) < self.settings.connections
+        self._connections[connection] = room or self.stopping
         self._open.set(len(self._connections))
 
     def left(self, connection: LoopConnection) -> None:
@@ -245,24 +246,24 @@ class LoopServer:
         now = self.clock = time.monotonic()
         self.responses.tick()
         self._bodies.set(self.budget.used)
-        for connection in list(self._connections):
-            check(connection, now, self.settings)
         settings = self.settings
         shortest = min(settings.head_seconds, settings.body_seconds, settings.idle_seconds)
         self.loop.call_later(min(1.0, max(0.01, shortest / 4)), self._tick)
+        for connection in list(self._connections):
+            check(connection, now, settings)
 
     async def _drain(self, acceptor: Acceptor) -> None:
         """Accept who has connected, answer what was sent until now, then close."""
         acceptor.close()
         if self._making:
-            await asyncio.wait(list(self._making), timeout=1.0)
+            await asyncio.wait(list(self._making.values()), timeout=1.0)
         began = time.monotonic()
         while self._connections and time.monotonic() < began + self.settings.drain_seconds:
             self._close_idle(everyone=time.monotonic() > began + _LAST_CALL_SECONDS)
             await asyncio.sleep(_DRAIN_LOOK_SECONDS)
         left = sum(one.answering for one in self._connections)
         if left:
-            self._log.warning(f"{left} requests were still running after the drain time")
+            self.log.warning(f"{left} requests were still running after the drain time")
         for connection in list(self._connections):
             connection.transport.abort()
 
@@ -276,7 +277,7 @@ class LoopServer:
             recent = self.clock - connection.since < _RECENT_SECONDS and not everyone
             silent = connection.idle and not connection.closing and not has_unread(connection)
             if silent and not recent:
-                connection.transport.close()
+                connection.close(unread=False)
 
     def _log_failure(self, _: object, context: dict[str, object]) -> None:
         """Log what asyncio could not tell anybody; asyncio's own logger has another form."""
@@ -284,6 +285,6 @@ class LoopServer:
         if isinstance(error, OSError):
             self._complain(f"{context.get('message')}: {error}")
         elif isinstance(error, BaseException):
-            self._log.failure(error)
+            self.log.failure(error)
         else:
-            self._log.warning(str(context.get("message")))
+            self.log.warning(str(context.get("message")))

@@ -35,10 +35,12 @@ class Job:
     def abandon(self) -> None:
         """Let nobody wait for it; what runs runs on, what waits is never begun."""
         self._done = None
+        self.work = _nothing  # and with the work what it would have worked on
 
     def settle(self) -> None:
         """Tell who waits, unless that was told before."""
         done, self._done = self._done, None
+        self.work = _nothing
         if done is not None:
             done(self.result, self.error)
 
@@ -48,6 +50,10 @@ class Job:
             self.result = self.work()
         except BaseException as error:  # noqa: BLE001 - told to who waits, a SystemExit as well
             self.error = error
+
+
+def _nothing() -> None:
+    """Do the work that nobody waits for any more."""
 
 
 class Team:

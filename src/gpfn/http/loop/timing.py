@@ -26,10 +26,14 @@ _LINGER_SECONDS = 2.0
 
 def check(connection: LoopConnection, now: float, settings: LoopSettings) -> None:
     """End what takes too long; an answer that is being made has its own deadline."""
-    if connection.closing:
-        _check_progress(connection, now, _LINGER_SECONDS)
-    elif connection.blocked:
-        _check_progress(connection, now, settings.write_seconds)
+    unsent = connection.transport.get_write_buffer_size()
+    if unsent or connection.blocked:
+        _check_progress(connection, now, unsent, settings.write_seconds)
+    elif connection.closing:
+        # TLS has its own time-out for its end, and hides what is not sent
+        secure = connection.transport.get_extra_info("sslcontext") is not None
+        most = settings.write_seconds if secure else _LINGER_SECONDS
+        _check_progress(connection, now, unsent, most)
     elif connection.answering:
         return
     elif connection.phase == BODY:
@@ -37,19 +41,23 @@ def check(connection: LoopConnection, now: float, settings: LoopSettings) -> Non
     elif connection.phase == HEAD:
         _check_arrival(connection, now, settings.head_seconds, "head")
     elif now - connection.since > settings.idle_seconds and not has_unread(connection):
-        connection.transport.close()
+        connection.close(unread=False)
 
 
 def has_unread(connection: LoopConnection) -> bool:
     """Say whether something lies in the socket: closing now would reset what was just asked."""
+    if connection.transport.is_closing():
+        return False
+    descriptor = connection.transport.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return False
     poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 
-def _check_progress(connection: LoopConnection, now: float, most: float) -> None:
+def _check_progress(connection: LoopConnection, now: float, unsent: int, most: float) -> None:
     """Give up on a client that has read nothing of its answer for that long."""
-    unsent = connection.transport.get_write_buffer_size()
     if unsent and unsent != connection.unsent:
         connection.unsent = unsent
         connection.since = now

@@ -135,7 +135,11 @@ class Workers:
         now = time.monotonic()
         for number, place in enumerate(self._places):
             if not place.pid and place.due <= now:
-                place.pid, place.began = self._fork(number), now
+                try:
+                    place.pid, place.began = self._fork(number), now
+                except OSError as error:  # too many processes, or no memory: later then
+                    self._log.warning(f"cannot start a worker: {error.strerror}")
+                    place.due = now + _LONGEST_DELAY
 
     def _fork(self, number: int) -> int:
         sys.stdout.flush()

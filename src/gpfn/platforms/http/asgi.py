@@ -21,7 +21,7 @@ from gpfn.log import trace_id
 from gpfn.message import Message
 from gpfn.platforms.http.service import (
     HttpService,
-    bad_headers,
+    bad_reply,
     failed,
     is_empty,
     response_headers,
@@ -116,7 +116,7 @@ class AsgiService:
         def work() -> Reply:
             if is_identity(coding):
                 return function.answer(message, call)
-            whole = inflate(body, coding, function.limits.body_bytes)
+            whole = inflate(body, coding, function.limits.body_bytes, deadline=deadline)
             return function.answer(message._replace(body=whole), call)
 
         reply: Reply = await service.pool.run(work, deadline)
@@ -134,13 +134,12 @@ class AsgiService:
     async def _send(self, send: Send, incoming: _RequestBody, reply: Reply, call_id: str) -> Reply:
         """Send a reply; returns what was sent: another one if a header of it is not valid."""
         try:
-            headers = response_headers(reply)
-        except ValueError as error:
-            reply = bad_headers(error)
-            headers = response_headers(reply)
+            headers, body = response_headers(reply), bytes(memoryview(reply.message.body))
+        except (ValueError, TypeError) as error:
+            reply = bad_reply(error)
+            headers, body = response_headers(reply), bytes(reply.message.body)
         head = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
         head.append((b"x-request-id", call_id.encode("ascii")))
-        body = bytes(reply.message.body)
         if not is_empty(reply):
             head.append((b"content-length", b"%d" % len(body)))
         if not incoming.complete:

@@ -15,7 +15,7 @@ from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.message import Message
 from gpfn.platforms.http.service import (
     HttpService,
-    bad_headers,
+    bad_reply,
     failed,
     is_empty,
     response_headers,
@@ -95,7 +95,7 @@ class HttpHandler:
 
         limit = self.function.limits.body_bytes
         try:
-            body = inflate(message.body, coding, limit, hold)
+            body = inflate(message.body, coding, limit, hold, call.deadline)
             return self.function.answer(message._replace(body=body), call)
         except GpfnError as error:
             return failed(error)
@@ -137,13 +137,14 @@ class HttpHandler:
 
     def answer(self, exchange: Exchange, reply: Reply) -> None:
         """Send a reply, count it and write its line in the log."""
+        gone = exchange.gone
         try:
             response = _response(reply)
-        except ValueError as error:
-            reply = bad_headers(error)
+            exchange.answer(response)
+        except (ValueError, TypeError) as error:
+            reply = bad_reply(error)
             response = _response(reply)
-        gone = exchange.gone
-        exchange.answer(response)
+            exchange.answer(response)
         self._record(exchange, reply, response, gone=gone)
 
     def _record(self, exchange: Exchange, reply: Reply, response: Response, *, gone: bool) -> None:

@@ -13,11 +13,12 @@ from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.loop.pool import WorkPool
 from gpfn.http.writer import REASONS, check_header
 from gpfn.log import Log
+from gpfn.media import EVENT, EVENT_BATCH, JSON, OCTETS, PROBLEM
 from gpfn.message import Message
 from gpfn.metrics import MEDIA_TYPE, Metrics
 from gpfn.platforms.http.settings import HttpSettings
 
-__all__ = ["HttpService", "Readiness", "bad_headers", "failed", "is_empty", "response_headers"]
+__all__ = ["HttpService", "Readiness", "bad_reply", "failed", "is_empty", "response_headers"]
 
 _OURS = frozenset({"connection", "content-length", "date", "keep-alive", "transfer-encoding"})
 """Headers that say how a reply is framed. The server writes them, whatever a function sets."""
@@ -114,6 +115,10 @@ def is_empty(reply: Reply) -> bool:
     return not (message.body or message.content_type or message.headers) and reply.status == 200
 
 
+_PLAIN = frozenset({"", EVENT, EVENT_BATCH, JSON, PROBLEM, OCTETS})
+"""Media types that need no check."""
+
+
 def response_headers(reply: Reply) -> tuple[tuple[str, str], ...]:
     """Return the headers of a reply, but for those that the server writes.
 
@@ -121,19 +126,22 @@ def response_headers(reply: Reply) -> tuple[tuple[str, str], ...]:
     """
     message = reply.message
     kind = (("content-type", message.content_type),) if message.content_type else ()
-    if not message.headers:
+    if not message.headers and message.content_type in _PLAIN:
         return kind
     rest = [(name.lower(), value) for name, value in message.headers]
     headers = (*kind, *[pair for pair in rest if pair[0] not in _OURS])
     for name, value in headers:
+        if not isinstance(value, str):
+            raise ValueError(f"the value of {name} is no text")  # noqa: TRY004 - as all others
         check_header(name, value)
         value.encode("latin-1")
     return headers
 
 
-def bad_headers(error: ValueError) -> Reply:
-    """Return the reply instead of one whose headers are not valid."""
-    return failed(GpfnError(f"the function's reply has a bad header: {error}"))
+def bad_reply(error: Exception) -> Reply:
+    """Return the reply instead of one that cannot be sent."""
+    what = "a bad header" if isinstance(error, ValueError) else "no bytes as its body"
+    return failed(GpfnError(f"the function's reply has {what}: {error}"))
 
 
 class Readiness:
