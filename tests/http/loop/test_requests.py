@@ -289,3 +289,13 @@ def test_both_loops_serve_many_at_once() -> None:
             for thread in threads:
                 thread.join()
             assert wrong == []
+
+
+@EVERY_LOOP
+def test_a_client_of_http_1_0_is_told_that_its_connection_stays(loop: str) -> None:
+    with running(loop) as run, run.connect() as sock:
+        for _ in range(2):
+            sock.sendall(b"GET /a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
+            assert reply(sock)[1]["connection"] == "keep-alive"
+        sock.sendall(b"GET /a HTTP/1.0\r\n\r\n")
+        assert reply(sock)[1]["connection"] == "close"

@@ -20,7 +20,9 @@ class Transport:
 
 def written(response: Response, **options: Any) -> list[bytes | memoryview]:
     transport: Any = Transport()
-    ResponseWriter().write(transport, response, "id-1", **{"last": False, "body": True, **options})
+    ResponseWriter().write(
+        transport, response, "id-1", **{"connection": "", "body": True, **options}
+    )
     found: list[bytes | memoryview] = transport.written
     return found
 
@@ -55,7 +57,7 @@ def test_no_body_where_there_may_be_none(status: int, length: bool) -> None:
 
 
 def test_the_last_answer_says_so_and_a_head_alone_has_the_length() -> None:
-    (data,) = written(Response(200, (), (b"body",)), last=True, body=False)
+    (data,) = written(Response(200, (), (b"body",)), connection="close", body=False)
     assert b"\r\nconnection: close\r\n" in bytes(data)
     assert b"content-length: 4\r\n" in bytes(data)
     assert bytes(data).endswith(b"\r\n\r\n")
@@ -65,7 +67,7 @@ def test_the_last_answer_says_so_and_a_head_alone_has_the_length() -> None:
 def test_what_is_no_header_is_refused_before_anything_is_written(header: tuple[str, str]) -> None:
     transport: Any = Transport()
     with pytest.raises(ValueError, match=r"header|set by the server"):
-        ResponseWriter().write(transport, Response(200, (header,), ()), "i", last=False, body=True)
+        ResponseWriter().write(transport, Response(200, (header,), ()), "i", "", body=True)
     assert transport.written == []
 
 
@@ -73,8 +75,8 @@ def test_heads_that_differ_are_not_all_kept() -> None:
     writer, transport = ResponseWriter(), Transport()
     for number in range(2000):
         response = Response(200, (("x-number", str(number)),), ())
-        writer.write(transport, response, "i", last=False, body=True)  # type: ignore[arg-type]
+        writer.write(transport, response, "i", "", body=True)  # type: ignore[arg-type]
     assert len(writer._begins) <= 256
     long = Response(200, (("x-long", "y" * 5000),), ())
-    writer.write(transport, long, "i", last=False, body=True)  # type: ignore[arg-type]
+    writer.write(transport, long, "i", "", body=True)  # type: ignore[arg-type]
     assert all(len(begin) < 5000 for begin in writer._begins.values())

@@ -249,8 +249,8 @@ class LoopConnection(asyncio.Protocol):
         request = exchange.request
         stopping = self.server.stopping and not self._reader.has_more
         last = not request.keep_alive or stopping
-        body = request.method != "HEAD"
-        self.server.responses.write(self.transport, response, exchange.id, last=last, body=body)
+        body, option = request.method != "HEAD", "close" if last else exchange.fields.connection
+        self.server.responses.write(self.transport, response, exchange.id, option, body=body)
         self._exchange = None
         self.phase = IDLE
         self.since = self.server.clock
@@ -272,7 +272,7 @@ class LoopConnection(asyncio.Protocol):
         self._release()
         self._reader = RequestReader(self.server.limits)  # and with the old one a body's memory
         responses, call_id = self.server.responses, self.server.next_id()
-        responses.write(self.transport, response, call_id, last=True, body=body)
+        responses.write(self.transport, response, call_id, "close", body=body)
         self.close()
 
     def close(self, *, unread: bool = True) -> None:

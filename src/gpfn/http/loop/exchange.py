@@ -31,13 +31,15 @@ class Fields(NamedTuple):
 
     ``by_name`` has the first of those that are repeated; ``others`` are all that do not say
     how the body is to be read; ``id`` is the caller's X-Request-Id if it can stand in a log,
-    ``trace`` the W3C trace id if there is a valid one, otherwise "".
+    ``trace`` the W3C trace id if there is a valid one, otherwise "". ``connection`` is
+    "keep-alive" when the client asks for that, which one of HTTP/1.0 wants to be told.
     """
 
     by_name: Mapping[str, str] = {}
     others: tuple[tuple[str, str], ...] = ()
     id: str = ""
     trace: str = ""
+    connection: str = ""
 
     @classmethod
     def of(cls, headers: tuple[tuple[str, str], ...]) -> Fields:
@@ -45,7 +47,9 @@ class Fields(NamedTuple):
         by_name = dict(reversed(headers))
         given = by_name.get("x-request-id", "")
         others = tuple(pair for pair in headers if pair[0] not in _OF_THE_BODY)
-        return cls(by_name, others, given if is_request_id(given) else "", trace_id(headers))
+        call_id = given if is_request_id(given) else ""
+        kept = "keep-alive" if "keep-alive" in by_name.get("connection", "").lower() else ""
+        return cls(by_name, others, call_id, trace_id(headers), kept)
 
 
 class Exchange:

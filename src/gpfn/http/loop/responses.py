@@ -30,11 +30,13 @@ class ResponseWriter:
         transport: asyncio.Transport,
         response: Response,
         call_id: str,
+        connection: str,
         *,
-        last: bool,
         body: bool,
     ) -> None:
-        """Write an answer, or its head alone without ``body``; ``last`` ends the connection.
+        """Write an answer, or its head alone without ``body``.
+
+        ``connection`` is what its Connection header says: close, keep-alive or nothing.
 
         Raises ValueError, and writes nothing, for a header that may not be one.
         """
@@ -42,7 +44,7 @@ class ResponseWriter:
         length = 0
         for buffer in buffers:
             length += len(buffer) if type(buffer) is bytes else memoryview(buffer).nbytes
-        head = self._head(status, headers, length, call_id, last)
+        head = self._head(status, headers, length, call_id, connection)
         if not body or status in (204, 304):
             transport.write(head)
         elif length <= _JOINED:
@@ -58,12 +60,12 @@ class ResponseWriter:
         headers: tuple[tuple[str, str], ...],
         length: int,
         call_id: str,
-        last: bool,
+        connection: str,
     ) -> bytes:
-        key = (status, headers, last)
+        key = (status, headers, connection)
         begin = self._begins.get(key)
         if begin is None:
-            begin = _begin_of(status, headers, last=last)
+            begin = _begin_of(status, headers, connection)
             self._remember(key, begin)
         size = b"" if status == 204 else b"content-length: %d\r\n" % length
         return b"%b%b%bx-request-id: %b\r\n\r\n" % (begin, size, self._date, call_id.encode())
@@ -88,11 +90,11 @@ def _date_line() -> bytes:
     return f"date: {date}\r\n".encode()
 
 
-def _begin_of(status: int, headers: tuple[tuple[str, str], ...], *, last: bool) -> bytes:
+def _begin_of(status: int, headers: tuple[tuple[str, str], ...], connection: str) -> bytes:
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
     for name, value in headers:
         check_header(name, value)
         lines.append(f"{name}: {value}\r\n")
-    if last:
-        lines.append("connection: close\r\n")
+    if connection:
+        lines.append(f"connection: {connection}\r\n")
     return "".join(lines).encode("latin-1")
