@@ -71,6 +71,7 @@ def package() -> None:
             raise Failed("the build context has neither gpfn's sources nor a wheel of it")
         build = [str(TOOLS / "bin" / "python"), "-m", "hatchling", "build", "-t", "wheel"]
         os.chdir(CONTEXT)
+        (CONTEXT / "training").mkdir(exist_ok=True)  # the wheel has it, no image needs it
         run([*build, "-d", "/build/dist"], "cannot build gpfn's wheel")
         wheels = sorted(Path("/build/dist").glob("gpfn-*.whl"))
     pip("--no-deps", "--no-index", str(wheels[-1]), doing="cannot install gpfn")
