@@ -1,9 +1,9 @@
-"""Accepting connections: one a turn of the loop, and none in vain.
+"""Accepting connections: in equal shares, and none in vain.
 
-One a turn, and only after a moment by who has more than others: so processes that share the
-listening socket get equal shares. A process that has no descriptor left would find the same
-connection waiting at once, again and again: it turns the client away with a descriptor that
-it has kept for that.
+Of several processes each takes one connection a turn, and who has more than others only
+after a moment. A process that has no descriptor left would find the same connection waiting
+at once, again and again: it turns the client away with a descriptor that it has kept for
+that.
 """
 
 from __future__ import annotations
@@ -30,16 +30,20 @@ class Acceptor:
         admit: Callable[[socket.socket], None],
         complain: Callable[[str], None],
         has_most: Callable[[], bool],
+        *,
+        alone: bool,
     ) -> None:
         """``complain`` is told when there are no descriptors left.
 
-        ``has_most`` says whether another process may take the next connection.
+        ``has_most`` says whether another process may take the next connection, ``alone`` that
+        there is no other: then many are accepted in a turn, so that nobody waits for that.
         """
         self._loop = loop
         self._listening = listening
         self._admit = admit
         self._complain = complain
         self._has_most = has_most
+        self._at_once = _MANY if alone else 1
         self._spare: int | None = None
         listening.setblocking(False)
         self._begin()
@@ -70,8 +74,10 @@ class Acceptor:
         if self._has_most():
             self._loop.remove_reader(self._listening)
             self._loop.call_later(_OFFER_SECONDS, self._go_on)
-        else:
-            self._accept()
+            return
+        for _ in range(self._at_once):
+            if not self._accept():
+                return
 
     def _go_on(self) -> None:
         if self._listening.fileno() >= 0:
@@ -106,6 +112,7 @@ class Acceptor:
         self._loop.call_later(_REST_SECONDS, self._begin)
 
 
+_MANY = 64
 _OFFER_SECONDS = 0.002
 _REST_SECONDS = 0.05
 """Until the next try, so that a house full of descriptors does not keep the loop busy."""

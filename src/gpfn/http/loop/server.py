@@ -96,6 +96,7 @@ class LoopServer:
         self.budget = budget
         self._open = metrics.gauge("gpfn_connections", "Open connections.")
         self._bodies = metrics.gauge("gpfn_bodies_bytes", "Request bodies in flight.")
+        self._alone = len(metrics.rows) == 1
         self._open.set(0)  # not what a process before had in this place
         self._refused = metrics.counters(
             "gpfn_refused_requests_total",
@@ -128,7 +129,14 @@ class LoopServer:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(self._log_failure)
         self._listening.listen(socket.SOMAXCONN)
-        acceptor = Acceptor(self.loop, self._listening, self._admit, self._complain, self._has_most)
+        acceptor = Acceptor(
+            self.loop,
+            self._listening,
+            self._admit,
+            self._complain,
+            self._has_most,
+            alone=self._alone,
+        )
         self._tick()
         on_listening()
         await self.stopped.wait()
