@@ -250,7 +250,7 @@ def _free_port() -> int:
         with socket.socket() as taken:
             try:
                 taken.bind(("127.0.0.1", port))
-            except OSError:
+            except OSError:  # somebody has it
                 continue
             return port
 
