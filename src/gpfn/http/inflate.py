@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from gpfn.http.body import Body
+from gpfn.http.body import Body, Budget
 
-__all__ = ["inflate", "is_identity"]
+__all__ = ["inflate", "inflated", "is_identity"]
 
 _PIECE = 1 << 20
 _FIRST_WINDOW, _WINDOW = 1 << 10, 64 << 10
@@ -59,6 +60,27 @@ def inflate(
         if name == "deflate":
             raise InvalidRequest("bytes follow the deflate data", field="body")
     raise InvalidRequest(f"over {_MOST_MEMBERS} gzip members", field="body")
+
+
+@contextmanager
+def inflated(
+    body: bytes | memoryview, coding: str, limit: int, budget: Budget, deadline: Deadline
+) -> Iterator[bytes | memoryview]:
+    """Give the body without its Content-Encoding, its bytes held from ``budget`` meanwhile.
+
+    Raises what :func:`inflate` raises, and Overloaded when the budget has no more.
+    """
+    held = 0
+
+    def hold(size: int) -> None:
+        nonlocal held
+        budget.change(size)
+        held += size
+
+    try:
+        yield inflate(body, coding, limit, hold, deadline)
+    finally:
+        budget.free(held)
 
 
 def _wbits(name: str, data: bytes | memoryview) -> int:

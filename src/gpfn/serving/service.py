@@ -23,7 +23,7 @@ from gpfn.graphpipe.decode import decode_request
 from gpfn.graphpipe.encode import encode_metadata, encode_response
 from gpfn.graphpipe.messages import InferRequest, MetadataResponse
 from gpfn.http.body import Budget
-from gpfn.http.inflate import inflate, is_identity
+from gpfn.http.inflate import inflated, is_identity
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.http.loop.pool import WorkPool
 from gpfn.http.writer import REASONS
@@ -199,7 +199,7 @@ class Service:
     def _compute(
         self, exchange: Exchange, questions: Questions, question: InferRequest
     ) -> Response:
-        deadline = Deadline(exchange.began + self._settings.request_seconds)
+        deadline = self._deadline(exchange)
         if self._store is None:
             result = questions.ask(question, deadline)
         else:
@@ -215,24 +215,13 @@ class Service:
 
     def _inflated(self, exchange: Exchange) -> Response:
         """Answer a compressed request, in a thread."""
-        held = 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            self.budget.change(size)
-            held += size
-
         coding = exchange.fields.by_name["content-encoding"]
-        limit = self._settings.limits.body_bytes
-        try:
-            deadline = Deadline(exchange.began + self._settings.request_seconds)
-            body = inflate(exchange.request.body, coding, limit, hold, deadline)
+        limit, deadline = self._settings.limits.body_bytes, self._deadline(exchange)
+        with inflated(exchange.request.body, coding, limit, self.budget, deadline) as body:
             question = self._read(exchange, body)
             if question is None:
                 return self._metadata_message(exchange)
             return self._compute(exchange, self._loaded(), question)
-        finally:
-            self.budget.free(held)
 
     def _later(self, exchange: Exchange, work: Callable[[], Response]) -> None:
         """Have work done by the pool, unless the client has left meanwhile."""
@@ -246,8 +235,10 @@ class Service:
             elif response is not None:
                 self._answer(exchange, response)
 
-        deadline = Deadline(exchange.began + self._settings.request_seconds)
-        self._pool.submit(unless_gone, deadline, done)
+        self._pool.submit(unless_gone, self._deadline(exchange), done)
+
+    def _deadline(self, exchange: Exchange) -> Deadline:
+        return Deadline(exchange.began + self._settings.request_seconds)
 
     def _failure(self, exchange: Exchange, error: BaseException) -> Response:
         if not isinstance(error, CallerError | Overloaded):

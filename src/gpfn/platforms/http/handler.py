@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gpfn.call.contract import Call, Reply
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import GpfnError
-from gpfn.http.inflate import inflate, is_identity
+from gpfn.http.inflate import inflated, is_identity
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.message import Message
 from gpfn.platforms.http.service import (
@@ -86,21 +86,12 @@ class HttpHandler:
 
     def inflated(self, message: Message, coding: str, call: Call) -> Reply:
         """Answer a compressed message, in a thread: inflating takes time."""
-        budget, held = self._budget, 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            budget.change(size)
-            held += size
-
         limit = self.function.limits.body_bytes
         try:
-            body = inflate(message.body, coding, limit, hold, call.deadline)
-            return self.function.answer(message._replace(body=body), call)
+            with inflated(message.body, coding, limit, self._budget, call.deadline) as body:
+                return self.function.answer(message._replace(body=body), call)
         except GpfnError as error:
             return failed(error)
-        finally:
-            budget.free(held)
 
     async def _open_and_call(self, call: _HttpCall) -> None:
         """Answer a call that came before the function was open."""
