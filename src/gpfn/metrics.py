@@ -22,7 +22,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds of the buckets of durations."""
 
-_ROW = 4096  # values in a process's row; the kernel commits only pages that are written
+_ROW = 4096  # values in a process's row, unless more are asked for; pages are taken when used
 _BYTES = 8
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -71,10 +71,12 @@ class Histogram:
 class Metrics:
     """All metrics of a server of one or several processes."""
 
-    def __init__(self, processes: int = 1) -> None:
-        self._memory = mmap(-1, processes * _ROW * _BYTES)
+    def __init__(self, processes: int = 1, *, more: int = 0) -> None:
+        """``more`` values are for blocks; see :meth:`block`."""
+        self._size = size = _ROW + more
+        self._memory = mmap(-1, processes * size * _BYTES)
         every = memoryview(self._memory).cast("d")
-        self.rows = [every[n * _ROW : (n + 1) * _ROW] for n in range(processes)]
+        self.rows = [every[n * size : (n + 1) * size] for n in range(processes)]
         self._used = 1  # the first value of a row is the process's id
         self._texts: list[Callable[[], list[str]]] = []
         self.begin(0)
@@ -120,6 +122,17 @@ class Metrics:
         self._texts.append(text)
         return Histogram(self, at, bounds)
 
+    def block(self, size: int) -> int:
+        """Take ``size`` values in a row for who counts in them and has a text of them himself.
+
+        They are ``row[at]`` and the next ones, of every process's row.
+        """
+        return self._take(size)
+
+    def texts(self, text: Callable[[], list[str]]) -> None:
+        """Add what ``text`` returns whenever all of them are asked for: lines."""
+        self._texts.append(text)
+
     def text(self) -> bytes:
         """Return all of them in Prometheus' text format."""
         lines = [line for text in self._texts for line in text()]
@@ -132,8 +145,8 @@ class Metrics:
 
     def _take(self, count: int) -> int:
         at, self._used = self._used, self._used + count
-        if self._used > _ROW:
-            raise ValueError(f"more than {_ROW} values")
+        if self._used > self._size:
+            raise ValueError(f"more than {self._size} values")
         return at
 
     def _total(self, at: int) -> float:

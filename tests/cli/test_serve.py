@@ -55,7 +55,7 @@ def test_it_answers_and_ends_with_0(model: str, tmp_path: Path, number: int) -> 
         assert answer.shape == (1, 20, 1)
         assert served.stop(number) == 0
     log = served.log.read_text()
-    assert f" info serve forecast.tflite listening on {served.url}\n" in log
+    assert f" info serve forecast listening on {served.url}\n" in log
     assert re.search(r" ready: load 0\.\d+ s, warm-up 0\.\d+ s, rss ", log)
     assert f" MB ({model}, litert)\n" in log
 

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from gpfn import Function, TensorSpec
-from gpfn.deadline import NEVER
 from gpfn.errors import InvalidTensor, SetupError
 from gpfn.graphpipe import InferRequest, decode_response
 from gpfn.limits import Limits
 from gpfn.message import Message
 from gpfn.models import Model, PythonModel, declare, open_model
-from gpfn.serving.inference import Questions
+from gpfn.serving.protocols.graphpipe_tensors import Questions
 from gpfn.tensors.spec import find_name, plain_names
 from tests.serving.serving import unmatched
 
@@ -52,7 +51,9 @@ def test_outputs_that_differ_by_their_ending_alone(
 def served(model: Model, *outputs: str, inputs: tuple[str, ...] = ("x:0",)) -> list[float]:
     questions = Questions(model)
     request = questions.complete(InferRequest((X,), inputs, outputs))
-    return [float(tensor.item()) for tensor in questions.ask(request, NEVER).tensors]
+    given = model(questions.inputs(request), outputs=request.output_names)
+    tensors = questions.outputs(given, request.output_names)
+    return [float(tensor.item()) for tensor in tensors]
 
 
 @pytest.mark.parametrize(("name", "right"), [("twins.onnx", ONNX), ("twins", SAVED)])

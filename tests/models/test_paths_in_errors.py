@@ -3,26 +3,31 @@
 import json
 import time
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 
 from gpfn import Function, TensorSpec
-from gpfn.deadline import NEVER
 from gpfn.errors import GpfnError, ModelFailed, SetupError, error_document
 from gpfn.graphpipe import InferRequest
-from gpfn.log import Log, trace_text
+from gpfn.graphpipe.encode import encode_request
+from gpfn.log import Log
 from gpfn.message import Message
 from gpfn.models import open_model
 from gpfn.public_text import public_text
-from gpfn.serving.inference import Questions, describe
+from gpfn.serving import Server
+from gpfn.serving.protocols.graphpipe_tensors import describe
 
 BEYOND = b'{"words": ["a", "b", "c"], "which": [9]}'
 BACKENDS = ["pick.tflite", "pick", "pick.onnx"]
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_a_native_error_keeps_its_folders_to_itself(made: Path, name: str) -> None:
+def test_a_native_error_keeps_its_folders_to_itself(
+    made: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     model = open_model(made / name)
     inputs = {"words": np.array([b"a", b"b", b"c"], object), "which": np.array([9], np.int32)}
     with pytest.raises(ModelFailed) as whole:
@@ -31,14 +36,15 @@ def test_a_native_error_keeps_its_folders_to_itself(made: Path, name: str) -> No
     shown = reply.message.body.decode()
     assert (reply.status, json.loads(shown)["error"]["type"]) == (502, "model-failed")
     request = InferRequest(tuple(inputs.values()), tuple(inputs), ("picked",))
-    with pytest.raises(ModelFailed) as served:
-        Questions(model).ask(request, NEVER)
-    for text in (shown, str(served.value)):
+    with Server({"pick": str(made / name)}) as server, pytest.raises(HTTPError) as served:
+        urlopen(server.url, b"".join(encode_request(request)))
+    log = capfd.readouterr().err
+    for text in (shown, served.value.read().decode()):
         assert name in text, "it says which model it was"
         assert str(made) not in text
         assert "/onnxruntime" not in text
     assert str(made) in str(whole.value)
-    assert str(made) in trace_text(served.value)
+    assert str(made) in log
 
 
 def test_a_function_that_cannot_open_its_model_says_so_without_folders(tmp_path: Path) -> None:

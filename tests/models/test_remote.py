@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ from gpfn.graphpipe.encode import encode_metadata
 from gpfn.graphpipe.messages import IOMetadata, MetadataResponse
 from gpfn.message import Message
 from gpfn.models import Model, open_model, remote, warm_up
-from gpfn.serving import Server, ServerSettings, Service
+from gpfn.serving import Server, ServerSettings
 from gpfn.tensors.spec import TensorSpec
 from tests.models.test_backends import INPUTS
 
@@ -37,26 +38,25 @@ class Served(NamedTuple):
 
     url: str
     model: Model
-    service: Service
+    server: Server
+
+    def change(self, model: Model) -> None:
+        """Serve another model, and return when it has taken over."""
+        library = self.server.service.library
+        before = library.changes
+        self.server.put("model", model)
+        while library.changes < before + 2:  # the new one has come, the old one gone
+            time.sleep(0.01)
 
 
 @contextmanager
 def serving(model: Model, **options: Any) -> Iterator[Served]:
-    settings = ServerSettings(port=0, threads=2)
-    service = Service(settings, version="0")
-    service.ready(model)
-    server = Server(service, settings)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    url = f"http://127.0.0.1:{server.address[1]}"
-    try:
-        with closing(open_model(url, **options)) as asked:
-            yield Served(url, asked, service)
-    finally:
-        server.stop()
-        thread.join(10)
-        server.close()
-        model.close()
+    with (
+        closing(model),
+        Server({"model": model}, ServerSettings(port=0, threads=2)) as server,
+        closing(open_model(server.url, **options)) as asked,
+    ):
+        yield Served(server.url, asked, server)
 
 
 @contextmanager
@@ -142,16 +142,17 @@ def test_another_model_behind_the_same_url(
     made: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = np.zeros((1, 20, 1), np.float32)
-    with serving(open_model(made / "order.tflite")) as (_, model, service):
+    with serving(open_model(made / "order.tflite")) as served:
+        model = served.model
         assert model(INPUTS)["total"].tolist() == [7.0, 5.0]
-        service.ready(open_model(root / "models" / "forecast.tflite"))
+        served.change(open_model(root / "models" / "forecast.tflite"))
         with pytest.raises(InvalidTensor):  # it asks again before it refuses
             model({"series": windows[:, :3], "x": windows})
         assert list(model({"series": windows})) == ["forecast"]
         monkeypatch.setattr(remote, "_METADATA_KEPT_SECONDS", 0.0)
         model._expires = Deadline(0.0)  # type: ignore[attr-defined]
         model({"series": windows})
-        service.ready(open_model(made / "slow.tflite"))
+        served.change(open_model(made / "slow.tflite"))
         assert list(model({"anything": np.zeros((1, 768), np.float32)})) == ["y"]
 
 

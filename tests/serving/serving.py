@@ -15,8 +15,9 @@ from gpfn.graphpipe.encode import encode_request
 from gpfn.graphpipe.tensors import contents
 from gpfn.graphpipe.writer import Writer
 from gpfn.limits import Limits
-from gpfn.serving import Server, ServerSettings, Service
-from gpfn.serving.rowcache import Store
+from gpfn.serving import Server, ServerSettings
+from gpfn.serving.rowcache import CachedModel, Store
+from gpfn.serving.service import Service
 from gpfn.tensors.spec import TensorSpec
 
 SETTINGS = ServerSettings(port=0, threads=2, queue=2, request_seconds=5, idle_seconds=5)
@@ -26,6 +27,8 @@ class Doubler:
     """y = 2x, with a hook that runs inside every call."""
 
     name = "doubler"
+    backend = "python"
+    notes_warm_up = False
     inputs = (TensorSpec("float32", (None, 2), "x"),)
     outputs = (TensorSpec("float32", (None, 2), "y"),)
 
@@ -41,17 +44,25 @@ class Doubler:
         deadline: Deadline = NEVER,
     ) -> dict[str, np.ndarray]:
         x = inputs["x"]
-        self.rows.append(len(x))
-        self.inside(x)
+        if self.notes_warm_up or x.any():
+            self.rows.append(len(x))
+            self.inside(x)
         return {"y": x * 2}
 
 
 @dataclass
 class Running:
     server: Server
-    service: Service
     port: int
-    thread: threading.Thread
+
+    @property
+    def service(self) -> Service:
+        return self.server.service
+
+    @property
+    def thread(self) -> threading.Thread:
+        assert self.server.thread is not None
+        return self.server.thread
 
     def connect(self, timeout: float = 10) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -74,7 +85,6 @@ class Running:
 
     def stop(self) -> None:
         self.server.stop()
-        self.thread.join(10)
         assert not self.thread.is_alive()
 
 
@@ -107,18 +117,15 @@ def running(
     model: object | None = None, store: Store | None = None, **changes: object
 ) -> Iterator[Running]:
     settings = replace(SETTINGS, **changes)
-    service = Service(settings, version="test")
     if store is not None:
-        service.keep_rows(store)
-    server = Server(service, settings)
-    if model is not None:
-        service.ready(model)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    run = Running(server, service, server.address[1], thread)
+        model = CachedModel(model, store, settings.limits)
+    server = Server({} if model is None else {"model": model}, settings)
+    if model is None:
+        server.begin()
+    else:
+        server.start()
+    run = Running(server, server.address[1])
     try:
         yield run
     finally:
-        if thread.is_alive():
-            run.stop()
-        server.close()
+        server.stop()

@@ -11,7 +11,7 @@ import pytest
 
 from gpfn.errors import SetupError
 from gpfn.limits import Limits
-from gpfn.serving import Server, ServerSettings, Service
+from gpfn.serving import Server, ServerSettings
 
 from .serving import Doubler, message, response, running
 
@@ -152,7 +152,7 @@ def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
         busy = threading.Thread(target=lambda: results.append(run.infer(X)))
         busy.start()
         assert inside.acquire(timeout=5)
-        run.server.stop()
+        threading.Thread(target=run.server.stop).start()
         time.sleep(0.6)  # a moment in which callers may still hear that there is an end
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", run.port), timeout=5)
@@ -174,7 +174,7 @@ def test_a_taken_port_and_an_open_shutdown_are_refused_clearly() -> None:
     with running(Doubler()) as run:
         settings = ServerSettings(port=run.port)
         with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1:{run.port}"):
-            Server(Service(settings, version="test"), settings)
+            Server({}, settings)
     open_to_all = ServerSettings(host="0.0.0.0", port=0, allow_shutdown=True)
     with pytest.raises(SetupError, match="loopback"):
-        Server(Service(open_to_all, version="test"), open_to_all)
+        Server({}, open_to_all)

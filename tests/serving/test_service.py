@@ -15,7 +15,6 @@ from gpfn.graphpipe.decode import decode_metadata
 from gpfn.graphpipe.encode import encode_request
 from gpfn.limits import Limits
 from gpfn.models import PythonModel, declare
-from gpfn.serving.inference import Pace
 from gpfn.serving.rowstore import RowStore
 from gpfn.tensors.spec import TensorSpec
 
@@ -103,6 +102,7 @@ def test_metadata_as_message_and_as_json() -> None:
         status, _, text = run.ask("GET")
         assert status == 200
         document = json.loads(text)
+        assert (document.pop("status"), document.pop("models")) == ("alive", ["model"])
         assert list(document) == ["Name", "Version", "Server", "Description", "Inputs", "Outputs"]
         assert document["Inputs"] == [
             {"Name": "x", "Description": "", "Shape": [-1, 2], "Type": 10}
@@ -117,7 +117,9 @@ def test_the_controls_tell_the_state() -> None:
         assert status == 503
         assert headers["retry-after"] == "1"
         assert b"being loaded" in body
-        run.service.ready(Doubler())
+        run.server.put("model", Doubler())
+        while run.ask("GET", "/control/is_ready")[0] == 503:
+            time.sleep(0.01)
         assert run.ask("GET", "/control/is_ready")[::2] == (200, b"ok\n")
         end = time.monotonic() + 10  # callers that have gone are noticed a moment later
         while run.ask("GET", "/control/client_count")[2] != b"1\n":
@@ -270,19 +272,36 @@ def test_requests_run_in_parallel() -> None:
         assert len(results) == 2
 
 
-def test_a_quick_model_is_asked_on_the_loop_and_any_other_in_a_thread() -> None:
-    threads: list[str] = []
-    model = Doubler(lambda _: threads.append(threading.current_thread().name))
-    with running() as run:
-        for pace, where in (
-            (Pace(1e-5, 8), run.thread.name),
-            (Pace(2e-3, 8), "gpfn-worker-1"),
-            (Pace(), "gpfn-worker-1"),
-        ):
-            run.service.ready(model, pace)
-            np.testing.assert_array_equal(run.infer(X), X * 2)
-            assert threads.pop() == where, pace
-        run.service.ready(model, Pace(1e-4, 8))  # ten rows of two numbers in a millisecond
-        run.infer(np.zeros((10, 2), np.float32))
-        run.infer(np.zeros((1000, 2), np.float32))
-    assert threads == [run.thread.name, "gpfn-worker-1"]
+class Timed(Doubler):
+    """Takes so long a row, as a backend that computes here."""
+
+    backend = "litert"
+    notes_warm_up = True
+
+    def __init__(self, seconds: float) -> None:
+        self.threads: list[str] = []
+        self.seconds = seconds
+        super().__init__(self.compute)
+
+    def compute(self, x: np.ndarray) -> None:
+        self.threads.append(threading.current_thread().name)
+        end = time.perf_counter() + self.seconds * len(x)
+        while time.perf_counter() < end:
+            pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows", "on_loop"),
+    [(1e-5, 2, True), (2e-3, 2, False), (1e-4, 4, True), (1e-4, 1000, False)],
+)
+def test_a_quick_call_is_made_on_the_loop_and_any_other_in_a_thread(seconds, rows, on_loop) -> None:
+    model = Timed(seconds)
+    with running(model) as run:
+        model.threads.clear()
+        run.infer(np.zeros((rows, 2), np.float32))
+        here = run.thread.name
+    assert [name == here for name in model.threads] == [on_loop] * len(model.threads)
+    assert model.threads

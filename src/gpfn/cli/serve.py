@@ -1,4 +1,4 @@
-"""``gpfn serve``: a GraphPipe server for any model, with graphpipe-tf's flags.
+"""``gpfn serve``: a server for any models, with graphpipe-tf's flags.
 
 Flags and variables are those of graphpipe-tf, so that an old command line only changes
 its first word; what it does not have is in a group of its own in the help.
@@ -7,6 +7,7 @@ its first word; what it does not have is in a group of its own in the help.
 import argparse
 import gc
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "SUMMARY", "ListenAddress", "add_arguments", "run"]
 
-SUMMARY = "serve a model to GraphPipe clients; takes graphpipe-tf's flags and variables"
+SUMMARY = "serve models by GraphPipe, OIP v2 and V1; takes graphpipe-tf's flags and variables"
 EXAMPLES = """
 gpfn serve --model models/forecast.tflite --listen 127.0.0.1:9000
+gpfn serve --model forecast=models/forecast.tflite --model digits=models/digits.tflite
 gpfn serve -m models/rnn_ts_model.pb -l 0.0.0.0:9000 -c -v
 gpfn serve --model https://example.com/model.onnx#sha256=HEX
 GP_MODEL=mobilenet_v1 gpfn serve
@@ -50,8 +52,9 @@ class ListenAddress(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare graphpipe-tf's flags, then ours."""
     flag = parser.add_argument
-    flag("-m", "--model", help="a file, a SavedModel folder, an http(s) URL, a name of the "
-         "catalogue or module:callable (GP_MODEL)")  # fmt: skip
+    flag("-m", "--model", action="append", metavar="[NAME=]MODEL", help="a file, a SavedModel "
+         "folder, an http(s) URL, a name of the catalogue or module:callable (GP_MODEL); several "
+         "times for several")  # fmt: skip
     flag("-l", "--listen", default="127.0.0.1:9000", help="HOST:PORT (default: %(default)s)")
     flag("-i", "--inputs", help="default inputs, with commas (GP_INPUTS)")
     flag("-o", "--outputs", help="default outputs, with commas (GP_OUTPUTS)")
@@ -93,29 +96,30 @@ def run(args: argparse.Namespace) -> int:
     if args.version:
         print(f"gpfn {__version__}")
         return 0
-    name = args.model or os.environ.get("GP_MODEL", "")
-    if args.extra or not name:
+    names = args.model or [name for name in [os.environ.get("GP_MODEL", "")] if name]
+    if args.extra or not names:
         wrong = f"unexpected argument {args.extra[0]!r}" if args.extra else "--model is required"
         print(f"{args.usage}gpfn serve: {wrong}", file=sys.stderr)
         return 1  # not 2: what graphpipe-tf's users' scripts test for
-    return _serve(args, name)
+    return _serve(args, names)
 
 
-def _serve(args: argparse.Namespace, name: str) -> int:
+def _serve(args: argparse.Namespace, names: list[str]) -> int:
     gc.disable()  # what is imported now stays: collecting takes a twentieth of the start
     from gpfn.serving.process import serve
 
     check_settings()
     threads = parse_threads(args.threads)
     settings = _settings(args, ListenAddress.parse(args.listen))
-    target, cache = _model_file(name), _cache(args)
+    targets, cache = _targets(names), _cache(args)
     inputs, outputs = _names(args.inputs, "GP_INPUTS"), _names(args.outputs, "GP_OUTPUTS")
     if args.vet:
         from gpfn.models.vet import vet_model
 
-        vet_model(target, threads=threads, inputs=inputs, outputs=outputs)
+        for target in targets.values():
+            vet_model(target, threads=threads, inputs=inputs, outputs=outputs)
     return serve(
-        target,
+        targets,
         settings,
         threads=threads,
         inputs=inputs,
@@ -128,6 +132,31 @@ def _serve(args: argparse.Namespace, name: str) -> int:
 def _collect_again() -> None:
     gc.freeze()
     gc.enable()
+
+
+def _targets(models: list[str]) -> dict[str, str]:
+    """Return URIs by name, from ``NAME=MODEL`` or ``MODEL``; raises SetupError for a name twice."""
+    from gpfn.serving.process import model_name
+
+    found: dict[str, str] = {}
+    for text in models:
+        name, model = _split(text)
+        uri = _model_file(model)
+        name = name or model_name(model)
+        if name in found:
+            told = f"{name} is the name of two models; call one NAME=MODEL"
+            raise SetupError(told, field="--model")
+        found[name] = uri
+    return found
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, equals, model = text.partition("=")
+    named = equals and _NAME.fullmatch(name) and not os.path.exists(text)
+    return (name, model) if named else ("", text)
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _model_file(name: str) -> str:

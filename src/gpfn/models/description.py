@@ -22,6 +22,7 @@ __all__ = [
     "FILE_NAME",
     "Description",
     "ModelFile",
+    "Serving",
     "Signature",
     "description_beside",
     "parse_description",
@@ -57,6 +58,20 @@ class Signature(NamedTuple):
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+
+
+class Serving(NamedTuple):
+    """How a model server serves a model; None is the server's own default. Times in seconds."""
+
+    max_batch: int | None = None
+    max_delay: float | None = None
+    replicas: int | None = None
+    processes: bool | None = None
+    threads: int | None = None
+    queue: int | None = None
+    timeout: float | None = None
+    warmup: tuple[str, ...] = ()
+    keep: int | None = None
 
 
 class Description(NamedTuple):

@@ -109,6 +109,15 @@ class LiteRTModel:
         given = self._batch(arrays, shapes, names, deadline)
         return dict(zip(names, given, strict=True))
 
+    @property
+    def rows_are_apart(self) -> bool:
+        """Whether the graph certainly computes each row of a batch for itself."""
+        return self._batched and self._rows.apart
+
+    def keep_shapes(self, count: int) -> None:
+        """Keep interpreters of that many shapes, as the batch sizes of a server."""
+        self._pool.keep(count)
+
     def close(self) -> None:
         """Free the interpreters; calls at work end first."""
         self._pool.close()

@@ -20,7 +20,7 @@ from gpfn.models.threads import available_cpus
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
-__all__ = ["Bound", "Engine", "Pool", "ResizeError", "Shapes"]
+__all__ = ["Bound", "Pool", "Prepared", "ResizeError", "Shapes"]
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -40,7 +40,7 @@ class Bound(NamedTuple):
     constants: frozenset[int]
 
 
-class Engine:
+class Prepared:
     """One interpreter at one set of input shapes; for one thread at a time.
 
     ``takes`` is about what its tensors take in bytes, where that was bounded.
@@ -123,7 +123,7 @@ class Pool:
     ) -> None:
         self._graph, self._threads, self._name, self._bound = graph, threads, name, bound
         self._kept, self._size = kept, available_cpus() + kept
-        self._idle = [Engine(graph, first)]  # the one used last stands last
+        self._idle = [Prepared(graph, first)]  # the one used last stands last
         self._made = 1
         self._closed = False
         self._changed = threading.Condition()
@@ -133,7 +133,14 @@ class Pool:
         """How many engines exist."""
         return self._made
 
-    def take(self, shapes: Shapes, deadline: Deadline) -> Engine:
+    def keep(self, count: int) -> None:
+        """Keep that many engines more than there are processors, if that is more than before."""
+        with self._changed:
+            self._kept = max(self._kept, count)
+            self._size = available_cpus() + self._kept
+            self._changed.notify_all()
+
+    def take(self, shapes: Shapes, deadline: Deadline) -> Prepared:
         """Return an engine at these shapes; give it back, or :meth:`drop` it.
 
         Raises ResizeError, TooLarge over the bound, DeadlineExceeded when all were busy
@@ -143,7 +150,7 @@ class Pool:
         if engine is not None and engine.shapes == shapes:
             return engine
         try:
-            engine = engine or Engine(
+            engine = engine or Prepared(
                 self._graph, new_interpreter(self._graph.content, self._threads)
             )
             engine.resize(shapes, self._bound(shapes))
@@ -152,7 +159,7 @@ class Pool:
             raise
         return engine
 
-    def give(self, engine: Engine) -> None:
+    def give(self, engine: Prepared) -> None:
         """Put an engine back."""
         with self._changed:
             if self._closed:
@@ -175,7 +182,7 @@ class Pool:
             self._idle.clear()
             self._changed.notify_all()
 
-    def _idle_or_place(self, shapes: Shapes, deadline: Deadline) -> Engine | None:
+    def _idle_or_place(self, shapes: Shapes, deadline: Deadline) -> Prepared | None:
         with self._changed:
             while True:
                 if self._closed:

@@ -18,7 +18,7 @@ from typing import Any
 
 from gpfn.errors import MissingExtra
 
-__all__ = ["DTYPES", "Buffer", "Library", "Output", "TensorFlowError", "library", "type_name"]
+__all__ = ["DTYPES", "Buffer", "NativeLibrary", "Output", "TensorFlowError", "library", "type_name"]
 
 _P, _INT, _SIZE, _I64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_int64
 _TEXT = ctypes.c_char_p
@@ -165,7 +165,7 @@ class TensorFlowError(Exception):
     """What a TF_Status says: the code's name and TensorFlow's message."""
 
 
-class Library:
+class NativeLibrary:
     """The functions of the C library by their names, with their types set."""
 
     def __init__(self, folder: Path) -> None:
@@ -202,7 +202,7 @@ class Library:
 
 
 @cache
-def library() -> Library:
+def library() -> NativeLibrary:
     """Return TensorFlow's C library, loaded once.
 
     Raises MissingExtra when tensorflow-cpu is not installed. Its messages below errors
@@ -211,7 +211,7 @@ def library() -> Library:
     found = importlib.util.find_spec("tensorflow")
     for place in (found and found.submodule_search_locations) or ():
         if (Path(place) / "libtensorflow_cc.so.2").is_file():
-            return Library(Path(place))
+            return NativeLibrary(Path(place))
     raise MissingExtra("TensorFlow's C library (tensorflow-cpu)", "tensorflow")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from gpfn.errors import ModelFailed, ModelUnreadable
 from gpfn.models.signature import Array
-from gpfn.models.tf_library import DTYPES, Library, Output, TensorFlowError, library
+from gpfn.models.tf_library import DTYPES, NativeLibrary, Output, TensorFlowError, library
 from gpfn.models.tf_signature import Port, find_port
 from gpfn.tensors.spec import TensorSpec
 
@@ -34,7 +34,9 @@ _STRING_BYTES = 24
 class Session:
     """A graph and a TF_Session; ``meta_graph`` is a SavedModel's description of itself."""
 
-    def __init__(self, name: str, opener: Callable[[Library, int], tuple[int, bytes]]) -> None:
+    def __init__(
+        self, name: str, opener: Callable[[NativeLibrary, int], tuple[int, bytes]]
+    ) -> None:
         self.name = name
         self.library = library()
         self.graph: int = self.library.TF_NewGraph()
@@ -105,7 +107,7 @@ class Session:
 def saved_session(folder: str, threads: int) -> Session:
     """Open a SavedModel's graph of the tag ``serve``, its variables restored."""
 
-    def load(native: Library, graph: int) -> tuple[int, bytes]:
+    def load(native: NativeLibrary, graph: int) -> tuple[int, bytes]:
         tags, meta_graph = (ctypes.c_char_p * 1)(_TAG), native.TF_NewBuffer()
         try:
             with _options(native, threads) as options, native.status() as status:
@@ -123,7 +125,7 @@ def saved_session(folder: str, threads: int) -> Session:
 def frozen_session(path: str, content: bytes, threads: int) -> Session:
     """Open a GraphDef whose variables have become constants."""
 
-    def load(native: Library, graph: int) -> tuple[int, bytes]:
+    def load(native: NativeLibrary, graph: int) -> tuple[int, bytes]:
         buffer, options = (
             native.TF_NewBufferFromString(content, len(content)),
             native.TF_NewImportGraphDefOptions(),
@@ -141,7 +143,7 @@ def frozen_session(path: str, content: bytes, threads: int) -> Session:
 
 
 @contextmanager
-def _options(native: Library, threads: int) -> Iterator[int]:
+def _options(native: NativeLibrary, threads: int) -> Iterator[int]:
     options = native.TF_NewSessionOptions()
     config = _config(threads)
     try:
@@ -172,7 +174,9 @@ def _varint(number: int) -> bytes:
 
 
 @contextmanager
-def tensors(library: Library, arrays: Sequence[Array], count: int) -> Iterator[tuple[Any, Any]]:
+def tensors(
+    library: NativeLibrary, arrays: Sequence[Array], count: int
+) -> Iterator[tuple[Any, Any]]:
     """Lend two C arrays of TF_Tensor pointers: copies of ``arrays``, and ``count`` null ones.
 
     The null pointers are for TensorFlow's results. All tensors are freed in the end.
@@ -189,7 +193,7 @@ def tensors(library: Library, arrays: Sequence[Array], count: int) -> Iterator[t
                 _free(library, pointer)
 
 
-def from_tensor(library: Library, tensor: int) -> Array:
+def from_tensor(library: NativeLibrary, tensor: int) -> Array:
     """Return a new array of a TF_Tensor's dtype and shape; strings are an object array of bytes.
 
     Raises ModelFailed for a type that gpfn has no dtype for.
@@ -210,7 +214,7 @@ def from_tensor(library: Library, tensor: int) -> Array:
     return array
 
 
-def _to_tensor(library: Library, array: Array) -> int:
+def _to_tensor(library: NativeLibrary, array: Array) -> int:
     strings = array.dtype.kind == "O"
     number = _STRING if strings else _NUMBERS[array.dtype.name]
     size = array.size * _STRING_BYTES if strings else array.nbytes
@@ -229,7 +233,7 @@ def _to_tensor(library: Library, array: Array) -> int:
     return tensor
 
 
-def _strings(library: Library, tensor: int, shape: Sequence[int]) -> Array:
+def _strings(library: NativeLibrary, tensor: int, shape: Sequence[int]) -> Array:
     array: Array = np.empty(int(np.prod(shape, dtype=np.int64)), object)
     data = library.TF_TensorData(tensor)
     for index in range(array.size):
@@ -239,7 +243,7 @@ def _strings(library: Library, tensor: int, shape: Sequence[int]) -> Array:
     return array.reshape(shape)
 
 
-def _free(library: Library, tensor: int) -> None:
+def _free(library: NativeLibrary, tensor: int) -> None:
     library.TF_DeleteTensor(tensor)
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models.protobuf import Field, ProtobufError, fields, signed
 from gpfn.models.signature import bare, check_some_left, shape_spec, unusable
-from gpfn.models.tf_library import DTYPES, Library, Output, type_name
+from gpfn.models.tf_library import DTYPES, NativeLibrary, Output, type_name
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
@@ -143,7 +143,9 @@ class Port(NamedTuple):
     output: Output
 
 
-def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port], dict[str, str]]:
+def default_ports(
+    library: NativeLibrary, graph: int
+) -> tuple[list[Port], list[Port], dict[str, str]]:
     """Return a frozen graph's inputs and outputs by graphpipe-tf's rules.
 
     Inputs are the operations that have no inputs and are no constants; outputs are the
@@ -171,18 +173,18 @@ def default_ports(library: Library, graph: int) -> tuple[list[Port], list[Port],
     return inputs, outputs, left_out
 
 
-def _name_of(library: Library, output: Output) -> str:
+def _name_of(library: NativeLibrary, output: Output) -> str:
     return bare(f"{library.TF_OperationName(output.oper).decode()}:{output.index}")
 
 
-def operation_types(library: Library, graph: int) -> Iterator[str]:
+def operation_types(library: NativeLibrary, graph: int) -> Iterator[str]:
     """Give the type of each operation, ``MatMul`` for example."""
     for operation in _operations(library, graph):
         yield library.TF_OperationOpType(operation).decode()
 
 
 def find_port(
-    library: Library, graph: int, name: str, spec: TensorSpec | None = None
+    library: NativeLibrary, graph: int, name: str, spec: TensorSpec | None = None
 ) -> Port | None:
     """Return the tensor ``operation`` or ``operation:index``, or None when there is none.
 
@@ -199,13 +201,13 @@ def find_port(
     return Port(spec, output) if spec else _port(library, graph, output)
 
 
-def _operations(library: Library, graph: int) -> Iterator[int]:
+def _operations(library: NativeLibrary, graph: int) -> Iterator[int]:
     position = ctypes.c_size_t(0)
     while operation := library.TF_GraphNextOperation(graph, ctypes.byref(position)):
         yield operation
 
 
-def _port(library: Library, graph: int, output: Output) -> Port | None:
+def _port(library: NativeLibrary, graph: int, output: Output) -> Port | None:
     number = library.TF_OperationOutputType(output)
     if number not in DTYPES:
         return None
@@ -213,7 +215,7 @@ def _port(library: Library, graph: int, output: Output) -> Port | None:
     return Port(TensorSpec(DTYPES[number], shape, _name_of(library, output)), output)
 
 
-def _shape(library: Library, graph: int, output: Output) -> tuple[int | None, ...] | None:
+def _shape(library: NativeLibrary, graph: int, output: Output) -> tuple[int | None, ...] | None:
     with library.status() as status:
         rank = library.TF_GraphGetTensorNumDims(graph, output, status)
     if rank < 0:

@@ -1,16 +1,20 @@
-"""A GraphPipe model server on the loop server.
+"""A model server on the loop server: many models, several protocols, one port.
 
 A request passes from the bottom of this list to the top:
 
-    service      which question was asked, and the answer to it; knows no sockets
-    inference    names and tensors of a request -> the model -> tensors of the reply
-    rowcache     rows that were computed before are not computed again; rowstore keeps them
-    server       its socket and its event loop; settings has where it listens, and its bounds
-    process      all of it as one call, from opening the model to SIGTERM
+    engine       requests to one version -> calls of its model -> answers
+    version      one version of a model: open, warm, timed
+    library      all versions of a process; loads, swaps and closes them as is wanted
+    wanted       what is wanted: one list for all processes
+    opener       what models are opened from; rowcache keeps computed rows, rowstore their file
+    protocols    what clients speak, on the engine
+    routing      from a path to a protocol
+    service      what all requests share; knows no sockets
+    loop         its socket and its event loop; settings has where it listens, and its bounds
+    process      all of it as one call, from opening the models to SIGTERM; server in a block
 """
 
 from gpfn.serving.server import Server
-from gpfn.serving.service import Service
 from gpfn.serving.settings import ServerSettings
 
-__all__ = ["Server", "ServerSettings", "Service"]
+__all__ = ["Server", "ServerSettings"]

@@ -14,8 +14,9 @@ from gpfn.graphpipe.messages import Error, InferResponse
 from gpfn.http.loop.exchange import Response
 from gpfn.media import GRAPHPIPE, OCTETS, TEXT_UTF8
 from gpfn.public_text import public_text
+from gpfn.serving.routing import WrongMethod
 
-__all__ = ["failure", "graphpipe", "health", "page", "text"]
+__all__ = ["failure", "graphpipe", "headers_of", "health", "page", "text"]
 
 _OCTETS = (("content-type", OCTETS),)
 _NAMED = (("content-type", GRAPHPIPE),)
@@ -26,13 +27,21 @@ def failure(error: BaseException, accept: str | None) -> Response:
     """Return the reply to a failed request: a message or text, as ``accept`` says."""
     known = error if isinstance(error, GpfnError) else GpfnError("internal error; see the log")
     told = public_text(str(known))
-    retry = (("retry-after", str(known.retry_after)),) if isinstance(known, Overloaded) else ()
     if GRAPHPIPE not in (accept or ""):
         response = text(known.status, told)
     else:
         message = InferResponse(errors=(Error(code=known.status, message=told),))
         response = graphpipe(known.status, encode_response(message), accept)
-    return response._replace(headers=(*response.headers, *retry))
+    return response._replace(headers=(*response.headers, *headers_of(known)))
+
+
+def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """Return the headers that an answer to an error has, whatever the protocol."""
+    if isinstance(error, Overloaded):
+        return (("retry-after", str(error.retry_after)),)
+    if isinstance(error, WrongMethod):
+        return (("allow", ", ".join(error.allowed)),)
+    return ()
 
 
 def page(media_type: str, text: bytes) -> Response:

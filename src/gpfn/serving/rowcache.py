@@ -8,9 +8,10 @@ each other, so it is off unless asked for.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidMessage
 from gpfn.graphpipe.decode import decode_response
 from gpfn.graphpipe.encode import encode_response
@@ -20,7 +21,9 @@ from gpfn.limits import Limits
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Store", "cached"]
+    from gpfn.models.model import Model
+
+__all__ = ["CachedModel", "Store", "cached"]
 
 _MOST_ROWS = 1 << 12
 """The most rows of outputs in one request: each costs a key, a look-up and an array of its own."""
@@ -39,6 +42,52 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the place where they are."""
+
+
+class CachedModel:
+    """A model whose rows are kept; see `gpfn.models.Model`. A call may wait for the file."""
+
+    waits = True
+
+    def __init__(self, model: "Model", store: Store, limits: Limits) -> None:
+        self.name, self.backend = model.name, model.backend
+        self.inputs, self.outputs = model.inputs, model.outputs
+        self._model = model
+        self._store = store
+        self._limits = limits
+        self._bools = {spec.name for spec in model.outputs if spec.dtype == "bool"}
+
+    def __call__(
+        self,
+        inputs: "Mapping[str, np.ndarray]",
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = NEVER,
+    ) -> "dict[str, np.ndarray]":
+        """Compute what is not kept."""
+        names = tuple(outputs) or tuple(spec.name for spec in self.outputs)
+
+        def compute(request: InferRequest) -> InferResponse:
+            arrays = dict(zip(request.input_names, request.tensors, strict=True))
+            given = self._model(arrays, outputs=names, deadline=deadline)
+            return InferResponse(tensors=tuple(_kept_as(given[name]) for name in given))
+
+        request = InferRequest(tuple(inputs.values()), tuple(inputs), names)
+        tensors = cached(self._store, request, compute, self._limits).tensors
+        return {
+            name: array.view(bool) if name in self._bools else array
+            for name, array in zip(names, tensors, strict=True)
+        }
+
+    def close(self) -> None:
+        """Close the model and the file."""
+        self._model.close()
+        self._store.close()
+
+
+def _kept_as(array: "np.ndarray") -> "np.ndarray":
+    """Return an array as GraphPipe has it, which knows no bool."""
+    return array.view("uint8") if array.dtype.kind == "b" else array
 
 
 def cached(store: Store, request: InferRequest, compute: _Compute, limits: Limits) -> InferResponse:

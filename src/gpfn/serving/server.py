@@ -1,106 +1,118 @@
-"""The model server's socket and its event loop around a service."""
+"""A model server in this process, for embedding and for tests."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from contextlib import nullcontext
+import threading
+from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING
 
+from gpfn import __version__
 from gpfn.errors import SetupError
-from gpfn.http.loop.process import (
-    handlers_kept,
-    is_loopback,
-    listen,
-    on_signals,
-    remove_socket,
-    run_loop,
-    tls_of,
-    url_of,
-)
-from gpfn.http.loop.server import LoopServer
+from gpfn.log import Log
+from gpfn.serving.library import Library
+from gpfn.serving.loop import ServingLoop
+from gpfn.serving.opener import Opener, Target
 from gpfn.serving.service import Service
 from gpfn.serving.settings import ServerSettings
+from gpfn.serving.statistics import Slots, new_metrics
+from gpfn.serving.wanted import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from gpfn.metrics import Metrics
 
-__all__ = ["Server"]
+__all__ = ["Server", "assemble"]
+
+_READY_SECONDS = 600.0
 
 
 class Server:
-    """Serves a service's model.
+    """Serves models by all protocols, on a free port, while its block runs.
 
-    It listens from construction on, so that a taken port is told at once and a port of
-    0 can be asked for in :attr:`address`. Raises SetupError.
+    ``models`` are by name what ``open_model`` opens, open models (which stay open), or plain
+    functions. Settings with another port, or several processes, are as they are.
+
+    >>> from gpfn.serving import Server  # doctest: +SKIP
+    >>> with Server({"forecast": "models/forecast.tflite"}) as server:  # doctest: +SKIP
+    ...     print(server.url)
     """
 
-    def __init__(self, service: Service, settings: ServerSettings) -> None:
-        endpoint = settings.endpoint
-        if settings.allow_shutdown and not (endpoint.path or is_loopback(endpoint.host)):
-            raise SetupError(f"shutdown is only for a loopback address, not {endpoint.host}")
-        self._service = service
-        self._settings = settings
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped = False
-        self._tls = tls_of(endpoint)
-        self._socket = listen(endpoint)
-        self._socket.listen(socket.SOMAXCONN)
+    def __init__(
+        self,
+        models: Mapping[str, Target],
+        settings: ServerSettings | None = None,
+        *,
+        log: Log | None = None,
+    ) -> None:
+        settings = settings or ServerSettings(port=0)
+        if settings.processes != 1:
+            raise SetupError("a server in this process is one process", field="processes")
+        log = log or Log("serve")
+        self._opener = Opener(models)
+        self._wanted = Wanted()
+        self._wanted.replace(self._opener.sources())
+        self.service = assemble(self._wanted, self._opener, settings, log, new_metrics())
+        self._listener = ServingLoop(settings)
+        self.thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address as a client writes it."""
+        return self._listener.url
 
     @property
     def address(self) -> tuple[str, int]:
         """The host and port it listens on."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
+        return self._listener.address
 
-    @property
-    def url(self) -> str:
-        """The address as a client writes it."""
-        return url_of(self._socket, secure=self._tls is not None)
+    def put(self, name: str, target: Target) -> None:
+        """Serve another model by a name, in place of what was served by it, once it is open."""
+        self._opener.put(name, target)
+        self._wanted.replace(self._opener.sources())
 
-    def serve(self, began: Callable[[], object] = lambda: None, *, signals: bool = False) -> None:
-        """Serve until :meth:`stop`, then let running requests finish.
+    def begin(self) -> None:
+        """Serve in a thread, whether the models are open yet or not."""
+        self.thread = threading.Thread(target=self._listener.serve, args=(self.service,))
+        self.thread.start()
 
-        ``began`` is called on the loop. With ``signals``, which only the main thread may have,
-        SIGTERM and SIGINT stop it and SIGHUP reads its certificate again.
+    def start(self) -> None:
+        """Serve in a thread; returns when all models are open.
+
+        Raises what opening one of them raises.
         """
-        with handlers_kept() if signals else nullcontext():
-            run_loop(lambda: self._serve(began, signals=signals))
+        done = threading.Event()
+        self.service.library.on_ready = done.set
+        self.begin()
+        done.wait(_READY_SECONDS)
+        for name in self.service.library.names():
+            failure = self.service.library.failure(name)
+            if failure is not None:
+                self.stop()
+                raise failure
 
     def stop(self) -> None:
-        """Make :meth:`serve` return; from any thread."""
-        self._stopped = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._server.stop)
+        """Let running requests finish, and end."""
+        self._listener.stop()
+        if self.thread is not None:
+            self.thread.join()
+        self._listener.close()
 
-    def close(self) -> None:
-        """Close the socket, for a server that never serves or that others serve as well."""
-        self._socket.close()
-        remove_socket(self._settings.endpoint)
+    def __enter__(self) -> Server:
+        self.start()
+        return self
 
-    async def _serve(self, began: Callable[[], object], *, signals: bool) -> None:
-        service, settings = self._service, self._settings
-        server = self._server = LoopServer(
-            self._socket,
-            service,
-            service.log,
-            limits=settings.limits,
-            settings=settings.loop(),
-            budget=service.budget,
-            metrics=service.metrics,
-            tls=None if self._tls is None else self._tls.context,
-        )
-        service.client_count = lambda: server.connections
-        service.alive = lambda: not server.stopping
-        if settings.allow_shutdown:
-            service.shutdown = server.stop
-        if signals:
-            on_signals(server, self._tls, service.log)
-        self._loop = asyncio.get_running_loop()
-        if self._stopped:
-            server.stop()
-        began()
-        try:
-            await server.serve()
-        finally:
-            self._loop = None
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def assemble(
+    wanted: Wanted, opener: Opener, settings: ServerSettings, log: Log, metrics: Metrics
+) -> Service:
+    """Return a service of everything that is wanted; nothing is opened yet."""
+    library = Library(wanted, Slots(metrics), settings, opener.open, log)
+    return Service(settings, library, version=__version__, log=log, metrics=metrics)

@@ -1,6 +1,7 @@
 """Which question was asked of the model server, and the answer to it; no sockets here.
 
-A model that answers within a millisecond is asked on the loop, any other in the pool.
+What a question means is the business of the protocols; what they share is here: routes,
+permission, compressed bodies, counting, the log.
 """
 
 from __future__ import annotations
@@ -11,248 +12,173 @@ from typing import TYPE_CHECKING
 
 from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
-from gpfn.errors import (
-    CallerError,
-    GpfnError,
-    InvalidMessage,
-    InvalidRequest,
-    Overloaded,
-    UnsupportedMedia,
-)
-from gpfn.graphpipe.decode import decode_request
-from gpfn.graphpipe.encode import encode_metadata, encode_response
-from gpfn.graphpipe.messages import InferRequest, MetadataResponse
+from gpfn.errors import CallerError, GpfnError, Overloaded
 from gpfn.http.body import Budget
-from gpfn.http.inflate import inflated, is_identity
+from gpfn.http.inflate import inflate, is_identity
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.http.loop.pool import WorkPool
 from gpfn.http.writer import REASONS
 from gpfn.log import Log
-from gpfn.media import JSON, is_json
 from gpfn.message import Message
-from gpfn.metrics import MEDIA_TYPE, Metrics
-from gpfn.serving.answers import failure, graphpipe, health, page, text
-from gpfn.serving.inference import Pace, Questions, ServedModel, describe, metadata_json
+from gpfn.metrics import Metrics
+from gpfn.serving.protocols.control import Control
+from gpfn.serving.protocols.graphpipe import GraphPipe
+from gpfn.serving.routing import HttpProtocol, Routed, Router
 from gpfn.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from gpfn.serving.rowcache import Store
+    from gpfn.serving.library import Library
 
 __all__ = ["Service"]
 
+_Tell = Callable[[], None]
+
 
 class Service:
-    """Answers for one model, once it has been given one with :meth:`ready`."""
+    """Answers for all models of a library, by all protocols."""
 
     def __init__(
         self,
         settings: ServerSettings,
+        library: Library,
         *,
         version: str,
-        log: Log | None = None,
-        metrics: Metrics | None = None,
+        log: Log,
+        metrics: Metrics,
     ) -> None:
         """``version`` is in the metadata."""
-        self.log = log or Log("serve")
-        self._settings = settings
-        self._version = version
-        self._store: Store | None = None
+        self.settings = settings
+        self.library = library
+        self.version = version
+        self.log = log
+        self.metrics = metrics
         self.budget = Budget(settings.loop().body_bytes)
-        self._pool = WorkPool(settings.threads, settings.queue)
-        self._model: ServedModel | None = None
-        self._questions: Questions | None = None
-        self._quick_bytes = -1.0
-        self.metrics = metrics or Metrics()
-        self._requests = self.metrics.counters(
+        self._inflaters = WorkPool(settings.threads, settings.queue)
+        self._router = Router([Control(self), GraphPipe(self)])
+        self._requests = metrics.counters(
             "gpfn_requests_total", "Inferences, by the status of the answer.", "code", [*REASONS]
         )
-        self._durations = self.metrics.histogram(
+        self._durations = metrics.histogram(
             "gpfn_request_duration_seconds", "Time from a complete request to its answer."
         )
         self.alive: Callable[[], bool] = lambda: True
         self.client_count: Callable[[], int] = lambda: 0
-        self.shutdown: Callable[[], None] | None = None
+        self.shutdown: _Tell | None = None
 
-    def ready(self, model: ServedModel, pace: Pace = Pace()) -> None:  # noqa: B008 - immutable
-        """Begin to answer questions about the model."""
-        self._model = model
-        self._questions = Questions(model)
-        self._quick_bytes = pace.quick_bytes
-
-    def keep_rows(self, store: Store) -> None:
-        """Keep rows that were computed, and do not compute them again."""
-        self._store = store
-
-    def close(self) -> None:
-        """Close the store of rows."""
-        if self._store is not None:
-            self._store.close()
+    @property
+    def ready(self) -> bool:
+        """Whether every model that was asked for answers, and the end has not begun."""
+        return self.alive() and self.library.ready
 
     # what the loop server asks
 
     def handle(self, exchange: Exchange) -> None:
-        """Answer one request, now or from the pool; never raises."""
+        """Answer one request, now or later; never raises."""
+        request = exchange.request
         try:
-            response = self._route(exchange)
+            routed = self._router.find(request.method, request.target)
+        except GpfnError as error:
+            self.fail(exchange, error, self._router.protocol_of(request.target))
+            return
+        try:
+            coding = exchange.fields.by_name.get("content-encoding")
+            if coding and routed.route.body and not is_identity(coding):
+                self._inflate(exchange, coding, routed)
+                return
+            response = routed.route.answer(exchange, request.body, **routed.names)
         except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
-            response = self._failure(exchange, error)
+            self.fail(exchange, error, routed.protocol)
+            return
         if response is not None:
-            self._answer(exchange, response)
+            self.answer(exchange, response)
 
     def early(self, method: str, target: str) -> Response | None:
-        """Return the answer to what is no inference, before a body has come."""
-        if method == "POST" and target.partition("?")[0] == "/":
-            return None
-        return self._page(method, target.partition("?")[0])
+        """Return the answer to a request whose body need not be waited for, or None."""
+        try:
+            self._router.find(method, target)
+        except GpfnError as error:
+            return self._router.protocol_of(target).failure(error, None)
+        return None
 
     def vital(self, exchange: Exchange) -> Response | None:
         """Return the answer to a question about health."""
-        path = exchange.request.target.partition("?")[0]
-        return self._control(path) if path in _HEALTH else None
+        request = exchange.request
+        try:
+            routed = self._router.find(request.method, request.target)
+        except GpfnError:
+            return None
+        if not routed.route.vital:
+            return None
+        return routed.route.answer(exchange, request.body, **routed.names)
 
-    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
+    def refuse(
+        self, error: GpfnError, headers: tuple[tuple[str, str], ...], target: str = "/"
+    ) -> Response:
         """Return the answer to a broken request."""
         accept = [value for name, value in headers if name == "accept"]
-        return failure(error, accept[0] if accept else None)
+        return self._router.protocol_of(target).failure(error, accept[0] if accept else None)
 
-    # routes
+    # what protocols ask
 
-    def _route(self, exchange: Exchange) -> Response | None:
-        request = exchange.request
-        path = request.target if request.target == "/" else request.target.partition("?")[0]
-        if path != "/" or request.method != "POST":
-            return self._page(request.method, path)
-        questions = self._loaded()
-        coding = exchange.fields.by_name.get("content-encoding")
-        if coding and not is_identity(coding):
-            self._later(exchange, lambda: self._inflated(exchange))
-            return None
-        question = self._read(exchange, request.body)
-        if question is None:
-            return self._metadata_message(exchange)
-        if len(request.body) <= self._quick_bytes and self._store is None:
-            return self._compute(exchange, questions, question)
-        self._later(exchange, lambda: self._compute(exchange, questions, question))
-        return None
-
-    def _page(self, method: str, path: str) -> Response:
-        if path.startswith("/control/"):
-            return self._control(path)
-        if path not in ("/", "/metrics"):
-            return failure(InvalidRequest(f"no such path: {path:.99}", status=404), None)
-        if method not in ("GET", "HEAD"):
-            response = failure(
-                InvalidRequest("use GET for metadata, POST / for inference", status=405), None
-            )
-            return response._replace(headers=(*response.headers, ("allow", "GET, HEAD, POST")))
-        if path == "/metrics":
-            return page(MEDIA_TYPE, self.metrics.text())
-        try:
-            return self._metadata_document()
-        except GpfnError as error:
-            return failure(error, None)
-
-    def _control(self, path: str) -> Response:
-        match path.removeprefix("/control/"):
-            case "is_ready":
-                return health(self.alive() and self._model is not None)
-            case "is_alive":
-                return health(self.alive())
-            case "client_count":
-                return text(200, str(self.client_count()))
-            case "shutdown" if self.shutdown is not None:
-                self.shutdown()
-                return text(200, "ok")
-        return text(404, f"no such control: {path:.99}")
-
-    def _metadata_document(self) -> Response:
-        import orjson
-
-        return page(JSON, orjson.dumps(metadata_json(self._describe())))
-
-    def _metadata_message(self, exchange: Exchange) -> Response:
-        return graphpipe(200, encode_metadata(self._describe()), _accept(exchange))
-
-    def _describe(self) -> MetadataResponse:
-        self._loaded()
-        assert self._model is not None, "it is loaded"  # noqa: S101
-        return describe(self._model, "gpfn", self._version)
-
-    def _loaded(self) -> Questions:
-        if self._questions is None:
-            raise Overloaded("the model is still being loaded")
-        return self._questions
-
-    # inference
-
-    def _read(self, exchange: Exchange, body: bytes | memoryview) -> InferRequest | None:
-        """Return the question in a body, its names complete; None when it asks for metadata."""
-        try:
-            message = decode_request(body, self._settings.limits)
-        except InvalidMessage as error:
-            if is_json(exchange.fields.by_name.get("content-type", "")) or body[:1] == b"{":
-                told = "this speaks GraphPipe; for JSON serve a function with gpfn run http"
-                raise UnsupportedMedia(told, field="content-type") from error
-            raise
-        return self._loaded().complete(message) if isinstance(message, InferRequest) else None
-
-    def _compute(
-        self, exchange: Exchange, questions: Questions, question: InferRequest
-    ) -> Response:
-        deadline = self._deadline(exchange)
-        if self._store is None:
-            result = questions.ask(question, deadline)
-        else:
-            from gpfn.serving.rowcache import cached
-
-            result = cached(
-                self._store,
-                question,
-                lambda part: questions.ask(part, deadline),
-                self._settings.limits,
-            )
-        return graphpipe(200, encode_response(result), _accept(exchange))
-
-    def _inflated(self, exchange: Exchange) -> Response:
-        """Answer a compressed request, in a thread."""
-        coding = exchange.fields.by_name["content-encoding"]
-        limit, deadline = self._settings.limits.body_bytes, self._deadline(exchange)
-        with inflated(exchange.request.body, coding, limit, self.budget, deadline) as body:
-            question = self._read(exchange, body)
-            if question is None:
-                return self._metadata_message(exchange)
-            return self._compute(exchange, self._loaded(), question)
-
-    def _later(self, exchange: Exchange, work: Callable[[], Response]) -> None:
-        """Have work done by the pool, unless the client has left meanwhile."""
-
-        def unless_gone() -> Response | None:
-            return None if exchange.gone else work()
-
-        def done(response: Response | None, error: BaseException | None) -> None:
-            if error is not None:
-                self._answer(exchange, self._failure(exchange, error))
-            elif response is not None:
-                self._answer(exchange, response)
-
-        self._pool.submit(unless_gone, self._deadline(exchange), done)
-
-    def _deadline(self, exchange: Exchange) -> Deadline:
-        return Deadline(exchange.began + self._settings.request_seconds)
-
-    def _failure(self, exchange: Exchange, error: BaseException) -> Response:
+    def fail(self, exchange: Exchange, error: BaseException | None, protocol: HttpProtocol) -> None:
+        """Answer a request that failed."""
+        error = error or GpfnError("there is no result")
         if not isinstance(error, CallerError | Overloaded):
             self.log.failure(error, call=exchange.id, trace=exchange.fields.trace)
-        return failure(error, _accept(exchange))
+        self.answer(exchange, protocol.failure(error, exchange.fields.by_name.get("accept")))
 
-    def _answer(self, exchange: Exchange, response: Response) -> None:
+    def answer(self, exchange: Exchange, response: Response) -> None:
+        """Send an answer, count it, and write its line."""
         gone = exchange.gone
         exchange.answer(response)
         if exchange.request.method == "POST":
             self._requests[response.status].add()
             self._durations.observe(monotonic() - exchange.began)
-        if self._settings.verbose:
+        if self.settings.verbose:
             self._log_request(exchange, response, gone=gone)
+
+    def in_thread(
+        self,
+        exchange: Exchange,
+        work: Callable[[], object],
+        then: Callable[[object], None],
+        protocol: HttpProtocol,
+    ) -> None:
+        """Have work done that takes time, and go on with what it returns, on the loop."""
+
+        def done(result: object, error: BaseException | None) -> None:
+            if error is None:
+                try:
+                    then(result)
+                except BaseException as failed:  # noqa: BLE001 - every request is answered
+                    error = failed
+            if error is not None:
+                self.fail(exchange, error, protocol)
+
+        deadline = Deadline(exchange.began + self.settings.request_seconds)
+        self._inflaters.submit(work, deadline, done)
+
+    def _inflate(self, exchange: Exchange, coding: str, routed: Routed) -> None:
+        """Answer a compressed request: inflating takes time."""
+        limit = self.settings.limits.body_bytes
+        deadline = Deadline(exchange.began + self.settings.request_seconds)
+
+        def hold(size: int) -> None:
+            self.budget.change(size)
+            exchange.held += size  # and is given back with the exchange
+
+        def work() -> object:
+            body = exchange.request.body
+            return None if exchange.gone else inflate(body, coding, limit, hold, deadline)
+
+        def then(body: object) -> None:
+            if body is None:
+                return
+            response = routed.route.answer(exchange, body, **routed.names)
+            if response is not None:
+                self.answer(exchange, response)
+
+        self.in_thread(exchange, work, then, routed.protocol)
 
     def _log_request(self, exchange: Exchange, response: Response, *, gone: bool) -> None:
         sent = 0 if gone else sum(memoryview(part).nbytes for part in response.buffers)
@@ -264,10 +190,3 @@ class Service:
             sent,
             trace=exchange.fields.trace,
         )
-
-
-_HEALTH = ("/control/is_ready", "/control/is_alive")
-
-
-def _accept(exchange: Exchange) -> str | None:
-    return exchange.fields.by_name.get("accept")

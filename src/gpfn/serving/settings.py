@@ -29,8 +29,10 @@ class ServerSettings:
     """Where a model server listens, and its bounds; times are in seconds.
 
     ``processes`` share the address. In each of them ``threads`` inferences that take over a
-    millisecond run at once and ``queue`` more may wait; a request beyond that is answered
-    503. ``request_seconds`` is the time for a body to come, and again for the answer.
+    millisecond run at once for each model and ``queue`` more may wait; a request beyond that is
+    answered 503. ``request_seconds`` is the time for a body to come, and again for the answer.
+    ``max_batch`` is the most rows that are computed together, whatever the model says;
+    ``unload_first`` closes the old version before the new one is opened.
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +50,8 @@ class ServerSettings:
     drain_seconds: float = 30.0
     allow_shutdown: bool = False
     verbose: bool = False
+    max_batch: int | None = None
+    unload_first: bool = False
     limits: Limits = field(default_factory=_limits)
 
     @property

@@ -38,10 +38,12 @@ _LOOK_SECONDS = 0.25  # a job that came later may have the earlier deadline
 class WorkPool:
     """At most ``threads`` threads, each started when it is needed; ``queue`` jobs may wait.
 
-    Everything but what the threads do is for the loop's thread.
+    Everything but what the threads do is for the loop's thread. One that is not ``patient``
+    never waits for its threads: it is known that the work is long.
     """
 
-    def __init__(self, threads: int, queue: int) -> None:
+    def __init__(self, threads: int, queue: int, *, patient: bool = True) -> None:
+        self._patient = patient
         self._places = threads + queue
         self._team = Team(threads)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,8 +118,10 @@ class WorkPool:
             return
         if self._haste:
             self._haste -= 1
-        else:
+        elif self._patient:
             self._stand_by()
+        else:
+            self._team.help()
         self._settle()
         if self._open:
             self._watch()

@@ -1,23 +1,21 @@
-"""What the server asks of a model: tensors of a request become tensors of the reply, by name.
+"""GraphPipe's words for a model: tensors of a request by name, and back; its metadata.
 
-The same for a model's metadata, as a GraphPipe message and as graphpipe-go's JSON.
+The latter as a GraphPipe message and as graphpipe-go's JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gpfn.deadline import Deadline
-from gpfn.errors import BackendError, GpfnError, InvalidMessage
+from gpfn.errors import BackendError, InvalidMessage
 from gpfn.graphpipe.messages import (
     InferRequest,
-    InferResponse,
     IOMetadata,
     MetadataResponse,
     type_number,
 )
-from gpfn.public_text import public_error
 from gpfn.tensors.spec import TensorSpec, find_name
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Pace", "Questions", "ServedModel", "describe", "metadata_json"]
+__all__ = ["Questions", "ServedModel", "describe", "metadata_json"]
 
 
 class ServedModel(Protocol):
@@ -51,29 +49,6 @@ class ServedModel(Protocol):
         deadline: Deadline = ...,
     ) -> dict[str, np.ndarray]:
         """Compute ``outputs`` from ``inputs``."""
-
-
-_QUICK_SECONDS = 0.001
-"""An inference that is expected to take longer does not run on the loop."""
-_ENVELOPE = 512
-"""What a small message is about, without its tensors."""
-
-
-class Pace(NamedTuple):
-    """How long an inference of an input of so many bytes took: None where that says nothing.
-
-    A function of the user's or a remote server may wait for anything, however quick it was.
-    """
-
-    seconds: float | None = None
-    bytes: int = 1
-
-    @property
-    def quick_bytes(self) -> float:
-        """The largest body whose inference may be done on the loop."""
-        if self.seconds is None or self.seconds > _QUICK_SECONDS:
-            return -1.0
-        return _ENVELOPE + self.bytes * _QUICK_SECONDS / max(self.seconds, 1e-9)
 
 
 class Questions:
@@ -102,23 +77,18 @@ class Questions:
             self._names[key] = names
         return _request(InferRequest, (request.tensors, *names, request.config))
 
-    def ask(self, request: InferRequest, deadline: Deadline) -> InferResponse:
-        """Run the model for a complete request.
-
-        What the model raises keeps its folders to itself; the log has the whole, as the cause.
-        """
+    def inputs(self, request: InferRequest) -> dict[str, np.ndarray]:
+        """Return the arrays of a complete request by name."""
         arrays = dict(zip(request.input_names, request.tensors, strict=True))
         if self._bools:
             arrays = {name: self._as_bool(name, array) for name, array in arrays.items()}
-        try:
-            results = self._model(arrays, outputs=request.output_names, deadline=deadline)
-        except GpfnError as error:
-            told = public_error(error)
-            if told is error:
-                raise
-            raise told from error
-        names = request.output_names or tuple(results)
-        return _response(InferResponse, (tuple([_output(results, name) for name in names]), ()))
+        return arrays
+
+    def outputs(
+        self, results: Mapping[str, np.ndarray], names: Sequence[str]
+    ) -> tuple[np.ndarray, ...]:
+        """Return what the model gave in the order asked for, or its own."""
+        return tuple([_output(results, name) for name in names or results])
 
     def _as_bool(self, name: str, array: np.ndarray) -> np.ndarray:
         """Return a bool input as bool. GraphPipe has none, so clients send it as Uint8."""
@@ -128,7 +98,6 @@ class Questions:
 _MOST_NAMES = 64
 # What a NamedTuple's own constructor does, without the Python function around it.
 _request: Callable[..., InferRequest] = tuple.__new__
-_response: Callable[..., InferResponse] = tuple.__new__
 
 
 def _complete_names(

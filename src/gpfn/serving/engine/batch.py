@@ -1,0 +1,126 @@
+"""Requests to one call of the model, and its outputs back to the requests.
+
+What is computed together is only ever rows of a model that has a batch axis. When such a
+call fails, each request is computed for itself: the one that is to blame fails alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpfn.deadline import Deadline
+from gpfn.errors import ModelFailed
+
+if TYPE_CHECKING:
+    from gpfn.models.model import Model
+    from gpfn.serving.engine.inference import Inference
+
+__all__ = ["Computation"]
+
+_Arrays = Mapping[str, np.ndarray]
+
+
+class _OtherRows(ModelFailed):
+    """The model gave another number of rows than it was given: nobody's rows are certain."""
+
+
+class Computation:
+    """One turn's requests to a model, computed on whichever thread calls it.
+
+    ``most`` is how many rows a call may have, 0 where the model has no batch axis; ``size``
+    how many this one is filled up to, because that size is prepared: the last row again.
+    """
+
+    __slots__ = ("_model", "_most", "_size", "batch", "refused")
+
+    def __init__(self, model: Model, batch: list[Inference], most: int, size: int) -> None:
+        self.batch = batch
+        self.refused: Exception | None = None
+        """Why the model did not compute the batch, where each request was computed for itself."""
+        self._model = model
+        self._most = most
+        self._size = size
+
+    def __call__(self) -> None:
+        """Give each of them its results or its error; never raises."""
+        batch = self.batch
+        if len(batch) > 1:
+            try:
+                self._together()
+            except _OtherRows as error:
+                for inference in batch:
+                    inference.error = error
+            except Exception as error:  # noqa: BLE001 - a model may be anybody's code
+                self.refused = error
+                for inference in batch:
+                    self._alone(inference)
+        else:
+            self._alone(batch[0])
+
+    def _alone(self, inference: Inference) -> None:
+        if not inference.waited_for:  # any more
+            return
+        try:
+            if self._most and inference.rows > self._most:
+                inference.results = self._in_parts(inference)
+            else:
+                inference.results = self._model(
+                    inference.inputs, outputs=inference.outputs, deadline=inference.deadline
+                )
+                if self._most:
+                    _check_rows(inference.results, inference.rows)
+        except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
+            inference.error = error
+
+    def _in_parts(self, inference: Inference) -> _Arrays:
+        """Compute a request of more rows than one call may have."""
+        parts: list[_Arrays] = []
+        for start in range(0, inference.rows, self._most):
+            inference.deadline.check(f"row {start} of {inference.rows}")
+            part = {
+                spec.name: array[start : start + self._most]
+                for spec, array in zip(self._model.inputs, inference.arrays, strict=True)
+            }
+            given = self._model(part, outputs=inference.outputs, deadline=inference.deadline)
+            _check_rows(given, min(self._most, inference.rows - start))
+            parts.append(given)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _together(self) -> None:
+        batch = self.batch
+        rows = sum([inference.rows for inference in batch])
+        size = max(rows, self._size)
+        stacked = {
+            spec.name: _stacked([one.arrays[index] for one in batch], size - rows)
+            for index, spec in enumerate(self._model.inputs)
+        }
+        latest = Deadline(max([inference.deadline.at for inference in batch]))
+        given = self._model(stacked, outputs=batch[0].outputs, deadline=latest)
+        _check_rows(given, size)
+        for inference, results in zip(batch, _shares(given, batch), strict=True):
+            inference.results = results
+
+
+def _stacked(arrays: Sequence[np.ndarray], more: int) -> np.ndarray:
+    if more:
+        last = arrays[-1][-1:]
+        arrays = [*arrays, np.broadcast_to(last, (more, *last.shape[1:]))]
+    return np.concatenate(arrays)
+
+
+def _shares(given: _Arrays, batch: Sequence[Inference]) -> Iterator[_Arrays]:
+    start = 0
+    for inference in batch:
+        end = start + inference.rows
+        yield {name: array[start:end] for name, array in given.items()}
+        start = end
+
+
+def _check_rows(given: _Arrays, rows: int) -> None:
+    for name, array in given.items():
+        if array.ndim == 0 or len(array) != rows:
+            told = f"the model gave {name} in the shape {list(array.shape)} for {rows} rows"
+            raise _OtherRows(told)

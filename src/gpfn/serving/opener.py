@@ -1,0 +1,148 @@
+"""What the models of a server are opened from: files, addresses, open models, functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from gpfn.errors import SetupError
+from gpfn.limits import Limits
+from gpfn.log import Log
+from gpfn.models.model import Model
+from gpfn.serving.wanted import Source
+
+if TYPE_CHECKING:
+    from gpfn.serving.rowstore import RowStore
+
+__all__ = ["CacheSettings", "Opener", "Target"]
+
+Target = str | Model | Callable[..., Any]
+"""What ``open_model`` opens, an open model, or a plain function of arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """Where computed rows are kept, and how many bytes of them."""
+
+    folder: Path
+    max_bytes: int = 1 << 30
+
+
+class Opener:
+    """Opens what sources name, in whichever thread.
+
+    Args:
+        targets: By name of the model. What is open already, or a function, is not closed.
+        threads: For one inference, as ``open_model`` takes them.
+        inputs: Names for requests that leave theirs out; the model's own when empty.
+        outputs: The same for outputs.
+        cache: Keep computed rows; only right for models whose rows are independent.
+        limits: On what comes from the cache.
+        log: Where records go.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        *,
+        threads: int | Literal["auto"] = 1,
+        inputs: Sequence[str] = (),
+        outputs: Sequence[str] = (),
+        cache: CacheSettings | None = None,
+        limits: Limits | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self._targets = dict(targets)
+        self._stamps: dict[str, str] = {}
+        self._puts = 0
+        self._threads = threads
+        self._names = (tuple(inputs), tuple(outputs))
+        self._cache = cache
+        self._log = log or Log("serve")
+        self._limits = limits or Limits()
+
+    def put(self, name: str, target: Target) -> None:
+        """Open another target by that name from now on."""
+        self._targets[name] = target
+        self._puts += 1
+        self._stamps[name] = str(self._puts)
+
+    def sources(self) -> list[Source]:
+        """Return the targets as version 1 of a model each; a file with its labels.
+
+        Raises SetupError for a model.toml beside a file that is wrong.
+        """
+        return [self._source(name, target) for name, target in self._targets.items()]
+
+    def open(self, source: Source) -> Model:
+        """Open a source's model; raises as ``open_model`` does."""
+        target = self._targets.get(source.name)
+        model = self._open_uri(source) if source.uri else _as_model(target)
+        if self._cache is None:
+            return model
+        from gpfn.serving.rowcache import CachedModel
+
+        try:
+            return CachedModel(model, _row_store(source.uri, self._cache, self._log), self._limits)
+        except BaseException:
+            model.close()
+            raise
+
+    def _source(self, name: str, target: Target) -> Source:
+        inputs, outputs = self._names
+        if not isinstance(target, str):
+            target = ""
+        stamp = self._stamps.get(name, "")
+        source = Source(name, "1", target, stamp, inputs=inputs, outputs=outputs)
+        described = _description(target) if target else None
+        return source if described is None else source._replace(**described)
+
+    def _open_uri(self, source: Source) -> Model:
+        from gpfn.models.open import open_model
+
+        threads = source.serving.threads or self._threads
+        return open_model(source.uri, threads=threads, inputs=source.inputs, outputs=source.outputs)
+
+
+def _as_model(target: object) -> Model:
+    if hasattr(target, "inputs"):
+        return cast("Model", target)
+    from gpfn.models.python import PythonModel
+
+    return PythonModel(cast("Callable[..., Any]", target))
+
+
+def _description(uri: str) -> dict[str, Any] | None:
+    """Return the labels and the way of serving that a model.toml beside a file tells."""
+    from gpfn.models.description import description_beside
+    from gpfn.models.open import split_uri
+
+    place = split_uri(uri)[0]
+    found = description_beside(place) if Path(place).exists() else None
+    if found is None:
+        return None
+    labels: tuple[str, ...] = ()
+    if found.labels is not None:
+        text = (Path(place).parent / found.labels.name).read_text(encoding="utf-8")
+        labels = tuple(text.splitlines())
+    return {"labels": labels}
+
+
+def _row_store(uri: str, cache: CacheSettings, log: Log) -> RowStore:
+    from gpfn.models.open import split_uri
+    from gpfn.models.parts import model_digest
+    from gpfn.serving.rowstore import RowStore
+
+    place, signature, _ = split_uri(uri)
+    if not place or not Path(place).exists():
+        raise SetupError("the row cache needs a model file to tell models apart", field="cache")
+    name = model_digest(place)
+    if signature:  # another signature gives other rows
+        name = sha256(f"{name}\0{signature}".encode()).hexdigest()
+    try:
+        return RowStore(cache.folder / f"{name}.rows", cache.max_bytes, log)
+    except OSError as error:
+        raise SetupError(f"cannot use {cache.folder}: {error.strerror}", field="cache") from error

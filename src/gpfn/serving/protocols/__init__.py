@@ -1,0 +1,10 @@
+"""The protocols that clients speak, each an adapter between HTTP and the engine.
+
+control      health, metrics, the page at /
+graphpipe    GraphPipe, at / and at /graphpipe/NAME
+"""
+
+from gpfn.serving.protocols.control import Control
+from gpfn.serving.protocols.graphpipe import GraphPipe
+
+__all__ = ["Control", "GraphPipe"]

@@ -1,0 +1,97 @@
+"""GraphPipe over HTTP: at / for the first model, at /graphpipe/NAME for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpfn.deadline import Deadline
+from gpfn.errors import GpfnError, InvalidMessage, UnsupportedMedia
+from gpfn.graphpipe.decode import decode_request
+from gpfn.graphpipe.encode import encode_metadata, encode_response
+from gpfn.graphpipe.messages import InferRequest, InferResponse
+from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.media import is_json
+from gpfn.serving.answers import failure, graphpipe
+from gpfn.serving.engine.inference import Inference
+from gpfn.serving.protocols.graphpipe_tensors import Questions, describe
+from gpfn.serving.routing import Route, not_found
+
+if TYPE_CHECKING:
+    from gpfn.serving.service import Service
+    from gpfn.serving.version import ServedVersion
+
+__all__ = ["GraphPipe"]
+
+_response: Callable[..., InferResponse] = tuple.__new__
+
+
+class GraphPipe:
+    """The adapter; see `gpfn.serving.routing.HttpProtocol`."""
+
+    prefixes = ("/graphpipe", "/control", "/metrics", "/")
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.routes = (
+            Route("POST", "/", self.infer, body=True),
+            Route("POST", "/graphpipe/{model}", self.infer, body=True),
+        )
+
+    def failure(self, error: BaseException, accept: str | None) -> Response:
+        """Return a message or text, as ``accept`` says."""
+        return failure(error, accept)
+
+    def unknown(self, method: str, path: str, allowed: Sequence[str]) -> GpfnError:  # noqa: ARG002
+        """Return 404 or 405."""
+        return not_found(path, allowed)
+
+    def infer(
+        self, exchange: Exchange, body: bytes | memoryview, model: str = ""
+    ) -> Response | None:
+        """Answer an inference, or a question for metadata."""
+        service = self._service
+        message = self._read(exchange, body)
+        served = service.library.find(model or service.library.first)
+        accept = exchange.fields.by_name.get("accept")
+        if not isinstance(message, InferRequest):
+            told = describe(served.model, "gpfn", service.version)
+            return graphpipe(200, encode_metadata(told), accept)
+        questions = _questions(served)
+        question = questions.complete(message)
+        names = question.output_names
+
+        def done(results: Mapping[str, np.ndarray] | None, error: BaseException | None) -> None:
+            if results is None:
+                service.fail(exchange, error, self)
+                return
+            try:
+                tensors = questions.outputs(results, names)
+                buffers = encode_response(_response(InferResponse, (tensors, ())))
+            except Exception as failed:  # noqa: BLE001 - every request is answered
+                service.fail(exchange, failed, self)
+            else:
+                service.answer(exchange, graphpipe(200, buffers, accept))
+
+        deadline = Deadline(exchange.began + served.request_seconds)
+        inputs = questions.inputs(question)
+        served.engine.submit(Inference(inputs, names, deadline, done, exchange))
+        return None
+
+    def _read(self, exchange: Exchange, body: bytes | memoryview) -> object:
+        try:
+            return decode_request(body, self._service.settings.limits)
+        except InvalidMessage as error:
+            if is_json(exchange.fields.by_name.get("content-type", "")) or body[:1] == b"{":
+                told = "this speaks GraphPipe; JSON goes to /v2/models/NAME/infer"
+                raise UnsupportedMedia(told, field="content-type") from error
+            raise
+
+
+def _questions(served: ServedVersion) -> Questions:
+    found: Questions | None = served.notes.get("graphpipe")
+    if found is None:
+        found = served.notes["graphpipe"] = Questions(served.model)
+    return found

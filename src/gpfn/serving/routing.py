@@ -1,0 +1,153 @@
+"""From a method and a target to what answers it; each target is looked at once.
+
+A protocol has a table of routes, whose patterns have names in braces: ``/v2/models/{model}``.
+A name is one part of the path, percent-decoded, and is refused when it holds what no model's
+name does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import unquote_to_bytes
+
+from gpfn.errors import GpfnError, InvalidRequest
+
+if TYPE_CHECKING:
+    from gpfn.http.loop.exchange import Response
+
+__all__ = ["Answering", "HttpProtocol", "Route", "Routed", "Router", "WrongMethod", "not_found"]
+
+Answering = Callable[..., "Response | None"]
+"""Called with the exchange, its body, and the names of the path."""
+
+_MOST = 1024  # targets that are remembered
+_LONGEST_NAME = 255
+
+
+class WrongMethod(InvalidRequest):
+    """The path is there, but not for this method; ``allowed`` are those that it has."""
+
+    def __init__(self, detail: str, allowed: Sequence[str]) -> None:
+        super().__init__(detail, status=405)
+        self.allowed = allowed
+
+
+def not_found(path: str, allowed: Sequence[str]) -> GpfnError:
+    """Return what is wrong with a path that has no route, or only for other methods."""
+    if not allowed:
+        return InvalidRequest(f"no such path: {path:.99}", status=404)
+    methods = sorted({*allowed, *(("HEAD",) if "GET" in allowed else ())})
+    return WrongMethod(f"use {' or '.join(methods)} for {path:.99}", methods)
+
+
+class Route(NamedTuple):
+    """What answers ``method`` on paths of a ``pattern``.
+
+    ``scope`` is what a caller has to be allowed: predict, write or admin; nothing for all. A
+    ``vital`` route is answered in a full house. A ``body`` is waited for.
+    """
+
+    method: str
+    pattern: str
+    answer: Answering
+    scope: str = "predict"
+    vital: bool = False
+    body: bool = False
+
+
+class HttpProtocol(Protocol):
+    """A protocol that clients speak over HTTP."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """What it answers."""
+
+    @property
+    def prefixes(self) -> Sequence[str]:
+        """What its paths begin with: what is wrong with such a request is told in its way."""
+
+    def failure(self, error: BaseException, accept: str | None) -> Response:
+        """Return the answer to a request that failed."""
+
+    def unknown(self, method: str, path: str, allowed: Sequence[str]) -> GpfnError:
+        """Return what is wrong with a path that has no route, or only for other methods."""
+
+
+class Routed(NamedTuple):
+    """What answers a request."""
+
+    protocol: HttpProtocol
+    route: Route
+    names: Mapping[str, str]
+
+
+class Router:
+    """Finds routes; a protocol that stands first is asked first."""
+
+    def __init__(self, protocols: Sequence[HttpProtocol]) -> None:
+        self._protocols = protocols
+        self._known: dict[tuple[str, str], Routed] = {}
+        self._patterns = [
+            (protocol, route, route.pattern.split("/")[1:])
+            for protocol in protocols
+            for route in protocol.routes
+        ]
+
+    def find(self, method: str, target: str) -> Routed:
+        """Return what answers; raises what its protocol says of an unknown path."""
+        found = self._known.get((method, target))
+        if found is None:
+            found = self._search(method, target.partition("?")[0])
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[method, target] = found
+        return found
+
+    def protocol_of(self, target: str) -> HttpProtocol:
+        """Return the protocol in whose words a request for a target is refused."""
+        path = target.partition("?")[0]
+        for protocol in self._protocols:
+            if any(path == prefix or path.startswith(f"{prefix}/") for prefix in protocol.prefixes):
+                return protocol
+        return self._protocols[-1]
+
+    def _search(self, method: str, path: str) -> Routed:
+        parts = path.split("/")[1:]
+        allowed: list[str] = []
+        for protocol, route, pattern in self._patterns:
+            names = _match(pattern, parts)
+            if names is None:
+                continue
+            if route.method == method or (method == "HEAD" and route.method == "GET"):
+                return Routed(protocol, route, {k: _decoded(v) for k, v in names.items()})
+            allowed.append(route.method)
+        raise self.protocol_of(path).unknown(method, path, allowed)
+
+
+def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    if len(pattern) != len(parts):
+        return None
+    names: dict[str, Any] = {}
+    for want, part in zip(pattern, parts, strict=True):
+        if want[:1] == "{":
+            name, _, verb = want[1:].partition("}")
+            if verb and part[-len(verb) :].lower() != verb:
+                return None
+            names[name] = part.removesuffix(part[-len(verb) :]) if verb else part
+            if not names[name]:
+                return None
+        elif want != part:
+            return None
+    return names
+
+
+def _decoded(part: str) -> str:
+    """Return a part of a path as text; raises InvalidRequest for what can name nothing."""
+    try:
+        name = unquote_to_bytes(part).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("a name in the path is not UTF-8", field="path") from None
+    if "/" in name or name in (".", "..") or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise InvalidRequest(f"{name:.99} can be no name", field="path")
+    return name

@@ -1,0 +1,134 @@
+"""One version of a model, open, warm and timed: what a request is computed by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gpfn.errors import GpfnError
+from gpfn.serving.engine.engine import Engine, EngineSettings
+from gpfn.serving.engine.timing import Timing, computes_here, has_batch_axis, measure
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.log import Log
+    from gpfn.models.model import Model
+    from gpfn.serving.settings import ServerSettings
+    from gpfn.serving.statistics import Statistics
+    from gpfn.serving.wanted import Source
+
+__all__ = ["LARGEST_BATCH", "Loaded", "ServedVersion", "load"]
+
+LARGEST_BATCH = 64
+"""Rows that are computed together at most, unless the model's description says otherwise."""
+
+
+class Loaded(NamedTuple):
+    """A model that was opened, warmed up and timed; seconds, and what went wrong when warm."""
+
+    model: Model
+    timing: Timing
+    max_batch: int
+    load_seconds: float
+    warmup_seconds: float
+    warmup_error: str
+
+
+def load(source: Source, open_it: Callable[[Source], Model], *, only: int | None = None) -> Loaded:
+    """Open a version, call it once and time it, in whichever thread; raises what opening raises.
+
+    ``only`` is the most rows that may be computed together, whatever the model says.
+    """
+    began = time.perf_counter()
+    model = open_it(source)
+    opened = time.perf_counter()
+    try:
+        warmup_error, row = _warm_up(model)
+        most = _max_batch(model, source, only)
+        timing = _time(model, row, most) if row and computes_here(model) else Timing()
+    except BaseException:
+        if source.uri:
+            model.close()
+        raise
+    warm = time.perf_counter()
+    return Loaded(model, timing, most, opened - began, warm - opened, warmup_error)
+
+
+def _warm_up(model: Model) -> tuple[str, Mapping[str, np.ndarray]]:
+    """Return what went wrong, and a row that the model takes if there is one."""
+    from gpfn.models.cache import warm_up, zeros
+
+    warm = warm_up(model)
+    if warm.error is not None:
+        return str(warm.error), {}
+    return "", {spec.name: zeros(spec) for spec in model.inputs}
+
+
+def _max_batch(model: Model, source: Source, only: int | None) -> int:
+    declared = source.serving.max_batch if only is None else only
+    if declared is not None:
+        return declared if declared > 1 and model.inputs else 0
+    return LARGEST_BATCH if has_batch_axis(model) else 0
+
+
+def _time(model: Model, row: Mapping[str, np.ndarray], most: int) -> Timing:
+    keep = getattr(model, "keep_shapes", None)
+    if keep is not None and most:
+        keep(8)  # of every size that is timed, and one that comes as it is
+    rows = {name: array[:1] if array.ndim and most else array for name, array in row.items()}
+    return measure(model, rows, most)
+
+
+class ServedVersion:
+    """What protocols see of a version: its names, its model, and the engine that computes.
+
+    ``max_batch`` is how many rows one call may have, 0 where rows are never computed together.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        loaded: Loaded,
+        settings: ServerSettings,
+        statistics: Statistics,
+        guard: Callable[[bool], object] = lambda _: None,
+    ) -> None:
+        serving = source.serving
+        self.source = source
+        self.name = source.name
+        self.version = source.version
+        self.labels = source.labels
+        self.model = loaded.model
+        self.timing = loaded.timing
+        self.max_batch = loaded.max_batch
+        self.statistics = statistics
+        self.request_seconds = serving.timeout or settings.request_seconds
+        self.notes: dict[str, Any] = {}
+        """What protocols have worked out of the model, by their own names."""
+        self.engine = Engine(
+            loaded.model,
+            loaded.timing,
+            EngineSettings(
+                loaded.max_batch,
+                serving.max_delay or 0.0,
+                serving.replicas or settings.threads,
+                serving.queue or settings.queue,
+            ),
+            statistics,
+            guard=guard,
+        )
+
+    @property
+    def backend(self) -> str:
+        """What computes."""
+        return str(getattr(self.model, "backend", "python"))
+
+    def close(self, log: Log) -> None:
+        """Free the model, in whichever thread, once its engine has drained."""
+        try:
+            if self.source.uri:  # otherwise somebody else has opened it
+                self.model.close()
+        except (GpfnError, OSError, RuntimeError) as error:  # nobody waits for it
+            log.warning(f"{self.name} {self.version} was not closed in order: {error}")

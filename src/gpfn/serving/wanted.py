@@ -1,0 +1,193 @@
+"""Which versions of which models are to be served: one list for all processes of a server.
+
+The list lies in memory that the processes share, as JSON behind a number that grows with
+every change. Whoever changes it, each process finds that out by the number, opens and closes
+what it has to, and notes which number it has come to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from mmap import mmap
+from typing import Any, NamedTuple
+
+import orjson
+
+from gpfn.errors import SetupError
+from gpfn.models.description import Serving
+from gpfn.serving.statistics import SLOTS
+
+__all__ = ["Source", "Wanted", "version_order"]
+
+_BYTES = 16 << 20
+_NUMBER = struct.Struct("<q")
+_PLACES = 64 << 10  # bytes for the numbers, before the JSON
+
+
+class Source(NamedTuple):
+    """One version of a model, and what it is opened from.
+
+    ``stamp`` differs when its files do. ``slot`` is where it is counted. A version that is not
+    ``loaded`` is known, and not served.
+    """
+
+    name: str
+    version: str
+    uri: str
+    stamp: str = ""
+    labels: tuple[str, ...] = ()
+    serving: Serving = Serving()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    slot: int = 0
+    loaded: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from every other one."""
+        return self.name, self.version, self.stamp
+
+
+def version_order(version: str) -> tuple[int, int, str]:
+    """Return what versions are sorted by: numbers by their value, before other names.
+
+    >>> sorted(["10", "9", "v2"], key=version_order)
+    ['9', '10', 'v2']
+    """
+    return (0, int(version), "") if version.isdecimal() else (1, 0, version)
+
+
+class Wanted:
+    """The list; ``processes`` work by it. Safe for threads and for processes forked later."""
+
+    def __init__(self, processes: int = 1) -> None:
+        self._file = os.memfd_create("gpfn-wanted", os.MFD_CLOEXEC)
+        os.ftruncate(self._file, _BYTES)
+        self._memory = mmap(self._file, _BYTES)
+        self._processes = processes
+        self._process = 0
+        self._guard = threading.Lock()
+        self._write({"sources": [], "freed": []})
+
+    def begin(self, process: int) -> None:
+        """Work by it as the process of that number, which has done nothing of it yet."""
+        self._process = process
+        self.done(0)
+
+    @property
+    def generation(self) -> int:
+        """The number that grows with every change."""
+        return self._number(0)
+
+    def sources(self) -> Mapping[str, Mapping[str, Source]]:
+        """Return all versions by model and version."""
+        with self._locked():
+            found: dict[str, dict[str, Source]] = {}
+            for source in self._sources(self._read()):
+                found.setdefault(source.name, {})[source.version] = source
+            return found
+
+    def replace(self, sources: Iterable[Source], among: Iterable[str] | None = None) -> int:
+        """Want these versions and no others, of the models ``among`` or of all.
+
+        What has been unloaded stays so. Returns the generation. Raises SetupError when they
+        are too many.
+        """
+        with self._locked():
+            state = self._read()
+            before = {source.key: source for source in self._sources(state)}
+            unloaded = {source.name for source in before.values() if not source.loaded}
+            names = None if among is None else {*among}
+            kept = [] if names is None else [s for s in before.values() if s.name not in names]
+            wanted = [s._replace(loaded=s.name not in unloaded) for s in sources]
+            return self._want([*kept, *wanted], before, state["freed"])
+
+    def load(self, name: str, *, loaded: bool) -> int:
+        """Want a model to be served, or not to be; returns the generation."""
+        with self._locked():
+            state = self._read()
+            before = {source.key: source for source in self._sources(state)}
+            changed = [
+                source._replace(loaded=loaded) if source.name == name else source
+                for source in before.values()
+            ]
+            return self._want(changed, before, state["freed"])
+
+    def done(self, generation: int) -> None:
+        """Note that this process has done what that generation wants."""
+        self._set_number(2 + self._process, generation)
+
+    def all_done(self, generation: int, alive: Iterable[int]) -> bool:
+        """Say whether the processes of these numbers have done what that generation wants."""
+        return all(self._number(2 + process) >= generation for process in alive)
+
+    def _want(
+        self, wanted: list[Source], before: Mapping[tuple[str, str, str], Source], freed: list[int]
+    ) -> int:
+        kept = {source.key: before[source.key].slot for source in wanted if source.key in before}
+        freed = [*freed, *(s.slot for key, s in before.items() if key not in kept)]
+        free = _free_slots({*kept.values()}, freed)
+        placed = [
+            source._replace(slot=kept[source.key] if source.key in kept else next(free))
+            for source in wanted
+        ]
+        if [*before.values()] == placed:
+            return self.generation
+        used = {source.slot for source in placed}
+        rows = [[list(x) if isinstance(x, Serving) else x for x in source] for source in placed]
+        self._write({"sources": rows, "freed": [slot for slot in freed if slot not in used]})
+        return self.generation
+
+    def _sources(self, state: Mapping[str, Any]) -> list[Source]:
+        return [
+            Source(name, version, uri, stamp, tuple(labels), _serving(serving), tuple(inputs),
+                   tuple(outputs), slot, loaded)
+            for name, version, uri, stamp, labels, serving, inputs, outputs, slot, loaded
+            in state["sources"]
+        ]  # fmt: skip
+
+    def _read(self) -> dict[str, Any]:
+        size = self._number(1)
+        found: dict[str, Any] = orjson.loads(self._memory[_PLACES : _PLACES + size])
+        return found
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        text = orjson.dumps(state)
+        if len(text) > _BYTES - _PLACES:
+            raise SetupError(f"more models than {_BYTES} bytes can list", field="models")
+        self._memory[_PLACES : _PLACES + len(text)] = text
+        self._set_number(1, len(text))
+        self._set_number(0, self._number(0) + 1)
+
+    def _number(self, at: int) -> int:
+        value: int = _NUMBER.unpack_from(self._memory, at * 8)[0]
+        return value
+
+    def _set_number(self, at: int, value: int) -> None:
+        _NUMBER.pack_into(self._memory, at * 8, value)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._guard:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)  # ends with the process, however that ends
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _serving(values: Iterable[Any]) -> Serving:
+    serving = Serving(*values)
+    return serving._replace(warmup=tuple(serving.warmup))
+
+
+def _free_slots(used: set[int], freed: list[int]) -> Iterator[int]:
+    """Yield slots that nobody has: first those never used, then those freed longest ago."""
+    yield from (slot for slot in range(SLOTS) if slot not in used and slot not in freed)
+    yield from (slot for slot in dict.fromkeys(freed) if slot not in used)
+    raise SetupError(f"more than {SLOTS} versions of models", field="models")
