@@ -7,7 +7,7 @@ import json
 import struct
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ from gpfn.graphpipe.messages import (
     Type,
 )
 from gpfn.graphpipe.writer import Writer
+from gpfn.oip.reply import encode_reply
+from gpfn.oip.request import InferCall, OutputAsked, encode_infer
 from gpfn.tensors.codec import encode
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "init_bodies",
     "multipart",
     "npy",
+    "oip_replies",
+    "oip_requests",
     "saved_signatures",
     "tflite",
 ]
@@ -227,6 +231,32 @@ def tflite() -> list[bytes]:
         signature = writer.table(place, 0, 0, 4, 0, 4)
         writer.string(signature[2], key)
     return [bytes(writer.out)]
+
+
+def oip_requests() -> list[bytes]:
+    """Return requests in JSON, in binary and with both, each behind its header."""
+    asked = (OutputAsked("y", True), OutputAsked("z", False, 2))
+    arrays = dict(zip("abcd", _ARRAYS, strict=True))
+    plain = {"a": _ARRAYS[0], "e": np.array([1.5, -2.0], np.float32)}
+    sent = [
+        encode_infer(arrays, outputs=asked, identity="1", parameters={"timeout": 5}),
+        encode_infer({"a": _ARRAYS[0]}, binary=False),
+        encode_infer(plain, datatypes={"e": "BF16"}),
+        encode_infer(plain, datatypes={"e": "BF16"}, binary=False),
+    ]
+    return [_headed(pieces, size) for pieces, size in sent]
+
+
+def oip_replies() -> list[bytes]:
+    """Return replies in JSON and in binary, each behind its header."""
+    arrays = {"y": _ARRAYS[0], "z": np.array([[b"a", b"bc"]], object)}
+    calls = [InferCall("1", {}, {}, {}, (), binary) for binary in (True, False)]
+    return [_headed(*encode_reply("m", "1", arrays, call)) for call in calls]
+
+
+def _headed(pieces: Sequence[bytes | memoryview], size: int | None) -> bytes:
+    head = b"" if size is None else b"json: %d" % size
+    return head + b"\n\n" + b"".join(pieces)
 
 
 def _field(number: int, content: bytes | int) -> bytes:

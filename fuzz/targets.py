@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from fuzz import seeds
 from gpfn import Function, TensorSpec
@@ -23,7 +24,7 @@ from gpfn.build.dependencies import requirement_files, requirements_of
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
-from gpfn.errors import GpfnError
+from gpfn.errors import GpfnError, InvalidTensor
 from gpfn.events.modes import Received, read, write
 from gpfn.graphpipe.decode import decode_metadata, decode_request, decode_response
 from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
@@ -51,6 +52,9 @@ from gpfn.models.filekind import describe, recognise
 from gpfn.models.protobuf import ProtobufError
 from gpfn.models.tf_signature import choose_signature
 from gpfn.models.tflite_file import signature_subgraphs
+from gpfn.oip.documents import error_text, read_model_metadata
+from gpfn.oip.reply import decode_reply, encode_reply
+from gpfn.oip.request import InferCall, decode_infer, encode_infer
 from gpfn.platforms.fn.wire import read_call, reply_headers
 from gpfn.platforms.openwhisk.activation import Activation
 from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
@@ -134,6 +138,47 @@ def _same_tensors(message: Any, again: Any) -> None:
 def _graphpipe_metadata(data: bytes) -> None:
     message = decode_metadata(data, LIMITS)
     assert decode_metadata(b"".join(encode_metadata(message)), LIMITS) == message
+
+
+# Open Inference Protocol
+
+
+def _oip_request(data: bytes) -> None:
+    pairs, body = _split(data)
+    call = decode_infer(body, dict(pairs).get("json"), LIMITS, nan_words=data[:1] == b"j")
+    pieces, size = encode_infer(
+        call.inputs,
+        datatypes=call.datatypes,
+        outputs=call.outputs,
+        identity=call.id,
+        parameters=call.parameters,
+    )
+    again = decode_infer(b"".join(pieces), None if size is None else str(size), LIMITS)
+    assert (again.id, again.datatypes) == (call.id, call.datatypes)
+    assert again.outputs == call.outputs
+    for name, array in call.inputs.items():
+        _same(again.inputs[name], array)
+    reply, size = encode_reply("m", "1", call.inputs, call._replace(outputs=(), binary=True))
+    read_again = decode_reply(b"".join(reply), None if size is None else str(size), LIMITS)
+    assert list(read_again.outputs) == list(call.inputs)
+
+
+def _oip_reply(data: bytes) -> None:
+    pairs, body = _split(data)
+    reply = decode_reply(body, dict(pairs).get("json"), LIMITS)
+    call = InferCall(reply.id, {}, {}, {}, (), binary=False)
+    with suppress(InvalidTensor):  # strings that are no UTF-8
+        pieces, _ = encode_reply(reply.model, "1", reply.outputs, call, nan_words=True)
+        again = decode_reply(b"".join(pieces), None, LIMITS)
+        assert again.id == reply.id
+        for name, array in reply.outputs.items():
+            assert np.array_equal(again.outputs[name], array, equal_nan=array.dtype.kind == "f")
+
+
+def _oip_documents(data: bytes) -> None:
+    assert type(error_text(data)) is str
+    with suppress(orjson.JSONDecodeError):
+        read_model_metadata(orjson.loads(data))
 
 
 # CloudEvents
@@ -556,6 +601,14 @@ def _rows() -> Mapping[str, Target]:
                seeds.graphpipe_responses),
         Target("graphpipe-metadata", _graphpipe_metadata,
                ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode"), seeds.graphpipe_metadata),
+        Target("oip-request", _oip_request,
+               ("gpfn.oip.decode", "gpfn.oip.request", "gpfn.oip.binary_values",
+                "gpfn.oip.json_values", "gpfn.json_words"), seeds.oip_requests),
+        Target("oip-reply", _oip_reply, ("gpfn.oip.decode", "gpfn.oip.reply"), seeds.oip_replies),
+        Target("oip-documents", _oip_documents, ("gpfn.oip.documents",),
+               lambda: seeds.documents(
+                   {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]},
+                   {"error": "no"}, {"detail": [{"loc": ["body", 0], "msg": "no"}]})),
         Target("event", _event,
                ("gpfn.events.json_format", "gpfn.events.json_text", "gpfn.events.attributes",
                 "gpfn.events.legacy"), lambda: seeds.events("structured")),
