@@ -1,0 +1,148 @@
+"""The text of a request to its members, and what they say besides the data.
+
+orjson reads it. NaN and Infinity are no JSON: with ``nan_words`` Python's own reader takes a
+text that has them, as TF Serving does; else the error says how to have them read.
+
+Of two members of one name orjson keeps the last. Each member has one colon, so that a loss
+can be counted; only a text whose count differs is read again to find the name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, cast
+
+import orjson
+
+from gpfn.errors import InvalidRequest, InvalidTensor
+from gpfn.events.json_text import colons
+from gpfn.json_exact import UnreadableNumber, loads_loosely, path_of, settle, without_mark
+from gpfn.tensors.shapes import shown, what
+
+__all__ = [
+    "SIGNATURE",
+    "Form",
+    "check_signature",
+    "form_of",
+    "has_words",
+    "parse",
+    "refuse_twins",
+    "settled",
+]
+
+Form = Literal["instances", "inputs"]
+"""The member that has the data: by rows, or by inputs."""
+
+SIGNATURE = "serving_default"
+"""The one signature of every model here."""
+
+
+def parse(body: bytes, *, nan_words: bool = False) -> dict[str, object]:
+    """Return the members of a request; whole numbers beyond 64 bits may be floats.
+
+    Raises InvalidRequest for what is no JSON object, InvalidTensor with the place of a
+    number that has no value.
+    """
+    try:
+        value = loads_loosely(body)
+    except UnreadableNumber as error:
+        raise InvalidTensor(error.detail, field=path_of("", error.steps)) from None
+    except orjson.JSONDecodeError as error:
+        if nan_words and has_words(body):
+            value = _with_words(body)
+        else:
+            raise _unreadable(body, error.msg, error.pos) from None
+    if type(value) is not dict:
+        raise InvalidRequest(f"JSON Value: {what(value)} Not an object", field="body")
+    return value
+
+
+def settled(members: dict[str, object], body: bytes) -> dict[str, object]:
+    """Return the members of a body that :func:`parse` has read, every whole number exact."""
+    try:
+        return cast("dict[str, object]", settle(members, body))
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(body, error.msg, error.pos) from None
+
+
+def form_of(members: dict[str, object]) -> Form:
+    """Return which member has the data; raises InvalidRequest for both and for none."""
+    if "instances" in members:
+        if "inputs" in members:
+            told = "expecting only one of 'inputs' or 'instances' keys to exist"
+            raise InvalidRequest(f"Not formatted correctly {told}", field="inputs")
+        return "instances"
+    if "inputs" in members:
+        return "inputs"
+    raise InvalidRequest("Missing 'inputs' or 'instances' key")
+
+
+def check_signature(members: dict[str, object]) -> None:
+    """Raise InvalidRequest for a signature that is not the default one, which may be named."""
+    name = members.get("signature_name", "")
+    if type(name) is not str:
+        told = f"'signature_name' key must be a string value, got {what(name)}"
+        raise InvalidRequest(told, field="signature_name")
+    if name not in ("", SIGNATURE):
+        raise InvalidRequest(
+            f'Serving signature name: "{shown(name)[1:-1]}" not found in signature def',
+            field="signature_name",
+        )
+
+
+def refuse_twins(body: bytes, members: dict[str, object]) -> None:
+    """Raise InvalidRequest when an object in the body has two members of one name."""
+    try:
+        kept = orjson.dumps(members).count(b":")
+    except orjson.JSONEncodeError:  # nested deeper than it writes, or a number of other size
+        kept = -1
+    if colons(body) == kept:
+        return
+    try:
+        json.loads(without_mark(body), object_pairs_hook=_unique)
+    except RecursionError:
+        raise _unreadable(body, "Recursion limit reached", 0) from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        name = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest("the member occurs twice", field=shown(name)[1:-1])
+    return members
+
+
+def has_words(body: bytes) -> bool:
+    """Say whether NaN or Infinity stands in a body, in a string or as a number."""
+    return b"NaN" in body or b"Infinity" in body
+
+
+def _with_words(body: bytes) -> object:
+    """Return the value of JSON text in which NaN, Infinity and -Infinity are numbers."""
+    try:
+        return json.loads(without_mark(body), parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise _unreadable(body, error.msg, error.pos) from None
+    except RecursionError:
+        raise _unreadable(body, "Recursion limit reached", 0) from None
+    except UnicodeDecodeError as error:
+        raise _unreadable(body, "not UTF-8", error.start) from None
+    except ValueError as error:  # more digits than are read, or beyond a double
+        raise _unreadable(body, str(error).partition(";")[0], 0) from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise ValueError(f"{text[:40]} is beyond the range of a double")
+    return number
+
+
+def _unreadable(body: bytes, detail: str, offset: int) -> InvalidRequest:
+    if not body:
+        detail = "The document is empty."
+    hint = ""
+    if has_words(body):
+        hint = "; NaN and Infinity are no JSON, and are read with --nan-words"
+    return InvalidRequest(f"JSON Parse error: {detail} at offset: {offset}{hint}", field="body")
