@@ -48,6 +48,7 @@ __all__ = [
     "oip_requests",
     "saved_signatures",
     "tflite",
+    "v1",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +85,18 @@ def graphpipe_metadata() -> list[bytes]:
 def documents(*more: object) -> list[bytes]:
     """Return values as JSON."""
     return [json.dumps(value).encode() for value in more]
+
+
+def v1() -> list[bytes]:
+    """Return bodies for ``:predict`` in both forms, of one input and of several."""
+    rows = {"x": [1.5, 2], "y": "a"}, {"x": [16777217, 3], "y": {"b64": "AAA="}}
+    return documents(
+        {"instances": [1, 2.5]},
+        {"inputs": [[1, 2], [3, 4]], "signature_name": "serving_default"},
+        {"instances": rows},
+        {"inputs": {"x": [[1, 2]], "y": [True]}},
+        {"instances": [{"x": [1.5, float("inf")], "y": "NaN"}, {"x": [float("nan"), 1], "y": ""}]},
+    )
 
 
 def events(*modes: str) -> list[bytes]:

@@ -63,6 +63,8 @@ from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
+from gpfn.v1.predict import decode_predict
+from gpfn.v1.predictions import encode_predictions
 
 __all__ = ["TARGETS", "Target", "remove_files"]
 
@@ -263,6 +265,20 @@ def _raw(data: bytes) -> None:
         written = encode({name: array}, media_type)
         again = decode_bytes(written.body, media_type, (), LIMITS, attributes=written.attributes)
         _same(array, next(iter(again.values())))
+
+
+def _v1(data: bytes) -> None:
+    """The first byte says which arrays are expected, and whether NaN is a word."""
+    first = data[0] if data else 0
+    specs, nan_words = _SPECS[first % len(_SPECS)], first >= 128
+    arrays, form = decode_predict(data[1:], specs, LIMITS, nan_words=nan_words)
+    found = [TensorSpec(_dtype(array), array.shape, name) for name, array in arrays.items()]
+    reply = encode_predictions(arrays, form, nan_words=nan_words)
+    asked = reply.replace(b"predictions" if form == "instances" else b"outputs", form.encode(), 1)
+    again = decode_predict(asked, found, LIMITS, nan_words=nan_words)
+    assert again.form == form
+    for name, array in arrays.items():
+        _same(array, again.arrays[name])
 
 
 # HTTP
@@ -622,6 +638,9 @@ def _rows() -> Mapping[str, Target]:
                lambda: [bytes([at]) + seed for at in range(7) for seed in json_seeds]),
         Target("tensors-v2", _v2, ("gpfn.tensors.json_forms",),
                lambda: seeds.documents({"inputs": [v2, text]}, {"id": "1", "inputs": [v2, text]})),
+        Target("v1-predict", _v1,
+               ("gpfn.v1.envelope", "gpfn.v1.predict", "gpfn.v1.predictions"),
+               lambda: [bytes([at]) + seed for at in (*range(6), 130) for seed in seeds.v1()]),
         Target("tensors-npy", _npy, ("gpfn.tensors.npy",),
                lambda: [bytes([at]) + seed for at in (0, 1, 6) for seed in seeds.npy()]),
         Target("tensors-raw", _raw, ("gpfn.tensors.raw", "gpfn.tensors.shapes"),
