@@ -21,6 +21,7 @@ from gpfn.models.description import (
     FILE_NAME,
     Description,
     ModelFile,
+    Serving,
     Signature,
     description_beside,
     parse_description,
@@ -55,6 +56,17 @@ fit = "crop"
 mean = [127.5, 127.5, 127.5]
 std = [127.5, 127.5, 128]
 
+[serving]
+max_batch = 64
+max_delay = 0.002
+replicas = 2
+processes = true
+threads = 1
+queue = 0
+timeout = 5
+warmup = ["night.json", "day.npy"]
+keep = 2
+
 [files."tiny.tflite"]
 url = "https://example.com/tiny.tflite"
 sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -72,6 +84,9 @@ GOOD = {
     "a URL without a hash": SHORT + 'files."tiny.tflite".url = "https://example.com/t"\n',
     "a hash without a URL": SHORT + f'files."tiny.tflite".sha256 = "{"b" * 64}"\n',
     "a scalar": SHORT + 'signature.inputs.x = { dtype = "bool", shape = [] }\n',
+    "a function": 'model = "tiny.py:double"\n',
+    "an empty table": SHORT + "serving = {}\n",
+    "never batched": SHORT + "serving = { max_batch = 0, max_delay = 0 }\n",
     "quantised": SHORT
     + 'image = { height = 1, width = 1, channels = "L", layout = "NCHW", quantised = true, '
     'fit = "stretch" }\n',
@@ -83,6 +98,10 @@ BAD = {
         "model = 1",
         'model = "a/b"',
         'model = ".hidden"',
+        'model = "m.tflite:f"',
+        'model = "m.py:"',
+        'model = "m.py:f.g"',
+        'model = "../m.py:f"',
         'title = "no model"',
     ],
     "title": ['title = ""', "title = 1"],
@@ -91,7 +110,24 @@ BAD = {
     "source": ["source = {}"],
     "aliases": ["aliases = 'x'", "aliases = ['a b']", "aliases = ['a', 'a']", "aliases = [1]"],
     "labels": ["labels = 'a/b'", "labels = ''", "labels = 5"],
-    "serving": ["serving = {}"],
+    "colour": ["colour = {}"],
+    "serving": ["serving = 1"],
+    "serving.max_batch": [f"serving.max_batch = {each}" for each in ("-1", "65537", "1.5", "true")],
+    "serving.max_delay": [f"serving.max_delay = {each}" for each in ("-0.1", "61", "'1s'", "inf")],
+    "serving.replicas": ["serving.replicas = 0", "serving.replicas = 1025"],
+    "serving.processes": ["serving.processes = 2", "serving.processes = 'yes'"],
+    "serving.threads": ["serving.threads = 0", "serving.threads = 'auto'"],
+    "serving.queue": ["serving.queue = -1", "serving.queue = 1_000_001"],
+    "serving.timeout": [f"serving.timeout = {each}" for each in ("0", "false", "86401", "-inf")],
+    "serving.warmup": [
+        "serving.warmup = 'day.npy'",
+        "serving.warmup = ['day.csv']",
+        "serving.warmup = ['../day.npy']",
+        "serving.warmup = ['.npy']",
+        "serving.warmup = ['a.npy', 'a.npy']",
+    ],
+    "serving.keep": ["serving.keep = 0", "serving.keep = 1001"],
+    "serving.max_body": ["serving.max_body = 1"],
     "files": ["files = []"],
     "files.tiny": ["files.tiny = 5"],
     'files."a b"': ["files.'a b' = {}"],
@@ -160,7 +196,7 @@ def bad() -> Iterator[Any]:
 def test_good_samples(text: str) -> None:
     document = tomllib.loads(text)
     assert not list(MODEL.iter_errors(document))
-    assert read(document).model.name == "tiny.tflite"
+    assert read(document).model.name.partition(".")[0] == "tiny"
 
 
 @pytest.mark.parametrize(("document", "field"), list(bad()))
@@ -191,6 +227,7 @@ def test_a_full_description() -> None:
         image=ImageInput(
             8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
         ),
+        serving=Serving(64, 0.002, 2, True, 1, 0, 5.0, ("night.json", "day.npy"), 2),
     )
 
 
@@ -212,8 +249,10 @@ def test_the_schema_has_the_keys_that_the_reader_asks_for(monkeypatch: pytest.Mo
         "signature": known["signature"],
         "signature.*": known["tensor"],
         "image": known["image"],
+        "serving": known["serving"],
     }
-    assert not set(Description._fields) - known["description"] - {"name"}
+    assert not set(Description._fields) - known["description"] - {"name", "function"}
+    assert set(Serving._fields) == known["serving"]
 
 
 def test_our_catalogue_obeys_the_schema(root: Path) -> None:
@@ -242,6 +281,15 @@ def test_a_catalogue_has_to_say_more() -> None:
             read(document)
 
 
+def test_a_catalogue_has_no_functions() -> None:
+    document = tomllib.loads(FULL) | {"model": "tiny.py:double", "files": {"tiny.py": {}}}
+    document["files"]["tiny.txt"] = {}
+    read(document)
+    assert list(CATALOGUE.iter_errors({"models": {"tiny": document}}))
+    with pytest.raises(SetupError, match="expected the name of a file beside it"):
+        parse_catalogue({"models": {"tiny": document}})
+
+
 def test_what_a_catalogue_declares_is_what_its_models_have(shared: Path) -> None:
     for entry in default_catalogue():
         folder = entry.model.folder or str(shared / "data" / "models")
@@ -257,6 +305,12 @@ def test_a_file_beside_the_model(tmp_path: Path) -> None:
     assert found is not None
     assert (found.name, found.labels) == ("tiny", ModelFile("tiny.txt", folder=str(tmp_path)))
     assert description_beside(tmp_path / "other.tflite") is None
+    (tmp_path / FILE_NAME).write_text('model = "own.py:double"\n')
+    found = description_beside(tmp_path / "own.py:double")
+    assert found is not None
+    assert (found.name, found.model.name, found.function) == ("own", "own.py", "double")
+    assert found.serving == Serving()
+    assert description_beside(tmp_path / "own.py:halve") is None
     (tmp_path / "folder").mkdir()
     (tmp_path / FILE_NAME).write_text('model = "folder"\n')
     assert description_beside(tmp_path / "folder") == read_description(tmp_path / FILE_NAME)
@@ -265,7 +319,7 @@ def test_a_file_beside_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("model = 'm'\nserving = {}\n", "serving: unknown key; known: aliases, description, "),
+        ("model = 'm'\ncolour = {}\n", "colour: unknown key; known: aliases, description, "),
         ("model = 'm'\ntitle = 5\n", "title: expected text, in "),
         ("model = [\n", ": cannot be read: "),
     ],
@@ -283,7 +337,22 @@ VALUES = st.one_of(
     st.booleans(),
     st.integers(-2, 5),
     st.sampled_from([0.5, 127.5, -1.25]),
-    st.sampled_from(["", "x", "a/b", "RGB", "L", "NCHW", "crop", "bool", "https://h/x", "f" * 64]),
+    st.sampled_from(
+        [
+            "",
+            "x",
+            "a/b",
+            "a.npy",
+            "m.py:f",
+            "RGB",
+            "L",
+            "NCHW",
+            "crop",
+            "bool",
+            "https://h/x",
+            "f" * 64,
+        ]
+    ),
     st.lists(st.sampled_from([1, -1, 0, 2.5, "x", True]), max_size=4),
     st.sampled_from([{}, {"x": {}}, {"x": {"dtype": "bool"}}, {"dtype": "int8"}]),
 )
@@ -303,7 +372,7 @@ def test_reader_and_schema_agree_on_any_change(data: st.DataObject) -> None:
     document = tomllib.loads(FULL)
     for _ in range(data.draw(st.integers(1, 3))):
         table = data.draw(st.sampled_from(list(tables_of(document))))
-        key = data.draw(st.sampled_from([*table, "x", "mean", "url", "shape"]))
+        key = data.draw(st.sampled_from([*table, "x", "mean", "url", "shape", "keep"]))
         if data.draw(st.booleans()) and key in table:
             del table[key]
         else:

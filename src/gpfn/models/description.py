@@ -34,7 +34,10 @@ FILE_NAME = "model.toml"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\.py:[A-Za-z_][A-Za-z0-9_]*)?")
+_SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(json|npy)")
 _URL = re.compile(r"https://[^\s/]+/\S*")
+_BESIDE = "the name of a file beside it"
 _CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 
 
@@ -61,7 +64,17 @@ class Signature(NamedTuple):
 
 
 class Serving(NamedTuple):
-    """How a model server serves a model; None is the server's own default. Times in seconds."""
+    """How a model server runs a model; None where the server's own default holds.
+
+    ``max_batch`` is the most rows of one call, 0 and 1 are: never several. It declares as
+    well that the answer for a row depends on that row alone, for a model whose signature
+    has no batch axis, such as a Python function. ``max_delay`` is how long a request may
+    wait for others to be called with, and ``timeout`` for its answer, both in seconds.
+    ``replicas`` compute at once, each of them a process or a thread as ``processes`` says,
+    with ``threads`` of its own; ``queue`` requests more may wait. ``warmup`` are files beside
+    the description: samples that the model is called with before a request. ``keep``
+    versions are served, the highest.
+    """
 
     max_batch: int | None = None
     max_delay: float | None = None
@@ -77,6 +90,7 @@ class Serving(NamedTuple):
 class Description(NamedTuple):
     """A model: its files, where it comes from, and what it takes.
 
+    ``function`` is the name in a Python file that is the model, empty for any other file.
     ``labels`` is a text file with one class name a line, in the order of the output.
     ``image`` is how an image becomes the input. ``files`` has all files, the model first,
     then the labels.
@@ -93,20 +107,24 @@ class Description(NamedTuple):
     labels: ModelFile | None = None
     signature: Signature | None = None
     image: ImageInput | None = None
+    function: str = ""
+    serving: Serving = Serving()
 
 
 def description_beside(model: str | os.PathLike[str]) -> Description | None:
-    """Return what the ``model.toml`` beside a model file or folder says of it.
+    """Return what the ``model.toml`` beside a model says of it.
 
-    None when there is no such file, or when it describes another model. Raises SetupError,
-    naming the key and the file, when it is wrong.
+    A model is a file, a folder or, as ``PATH.py:NAME``, a function. None when there is no
+    ``model.toml``, or when it describes another model. Raises SetupError, naming the key and
+    the file, when it is wrong.
     """
     path = Path(model)
     beside = path.parent / FILE_NAME
     if not beside.is_file():
         return None
     found = read_description(beside)
-    return found if found.model.name == path.name else None
+    named = f"{found.model.name}:{found.function}" if found.function else found.model.name
+    return found if named == path.name else None
 
 
 def read_description(path: Path) -> Description:
@@ -129,16 +147,19 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
         key: _file(key, each, folder, complete=complete) for key, each in table.tables("files")
     }
 
-    def listed(key: str, default: str | None = None) -> ModelFile | None:
-        wanted = table.match(key, _NAME, "the name of a file beside it", default)
+    def listed(key: str, wanted: str) -> ModelFile | None:
         if complete and wanted and wanted not in files:
             raise table.wrong(f"files has no {wanted!r}", key)
         return files.setdefault(wanted, ModelFile(wanted, folder=folder)) if wanted else None
 
+    form, told = (_NAME, _BESIDE) if complete else (_MODEL, f"{_BESIDE}, or FILE.py:FUNCTION")
+    file, _, function = table.match("model", form, told).partition(":")
+    model = listed("model", file)
+    labels = listed("labels", table.match("labels", _NAME, _BESIDE, ""))
+    assert model is not None  # noqa: S101 - it is never empty
     optional = None if complete else ""
-    model, labels = listed("model"), listed("labels", "")
-    assert model is not None  # noqa: S101 - it has no default
     signature, image = table.optional("signature"), table.optional("image")
+    serving = table.optional("serving")
     found = Description(
         name=name or os.path.splitext(model.name)[0],
         model=model,
@@ -151,6 +172,8 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
         labels=labels,
         signature=_signature(signature) if signature else None,
         image=_image(image) if image else None,
+        function=function,
+        serving=_serving(serving) if serving else Serving(),
     )
     table.end()
     return found
@@ -205,5 +228,21 @@ def _image(table: Table) -> ImageInput:
     )
     if 0 in value.std:
         raise table.wrong("nothing can be divided by 0", "std")
+    table.end()
+    return value
+
+
+def _serving(table: Table) -> Serving:
+    value = Serving(
+        max_batch=table.count("max_batch", 0, 65536),
+        max_delay=table.seconds("max_delay", 0, 60),
+        replicas=table.count("replicas", 1, 1024),
+        processes=table.choice("processes"),
+        threads=table.count("threads", 1, 1024),
+        queue=table.count("queue", 0, 1_000_000),
+        timeout=table.seconds("timeout", 0.001, 86400),
+        warmup=table.matches("warmup", _SAMPLE, "names of .npy or .json files beside it"),
+        keep=table.count("keep", 1, 1000),
+    )
     table.end()
     return value

@@ -96,6 +96,26 @@ class Table:
             return value
         raise self.wrong("expected a whole number above 0", key)
 
+    def count(self, key: str, least: int, most: int) -> int | None:
+        """Return a whole number from ``least`` to ``most``; None when the key is absent."""
+        value = self._taken(key)
+        if key in self._absent or (type(value) is int and least <= value <= most):
+            return value  # type: ignore[return-value]
+        raise self.wrong(f"expected a whole number from {least} to {most}", key)
+
+    def seconds(self, key: str, least: float, most: float) -> float | None:
+        """Return seconds from ``least`` to ``most``; None when the key is absent."""
+        value = self._taken(key)
+        if key in self._absent:
+            return None
+        if type(value) in (int, float) and least <= value <= most:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        raise self.wrong(f"expected seconds from {least:g} to {most:g}", key)
+
+    def choice(self, key: str) -> bool | None:
+        """Return true or false; None when the key is absent."""
+        return self.flag(key) if key in self else self._taken(key)  # type: ignore[return-value]
+
     def flag(self, key: str) -> bool:
         """Return true or false."""
         value = self._taken(key)
