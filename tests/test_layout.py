@@ -35,7 +35,7 @@ SHORT = {
     "gpfn.limits": "a word of the ground floor, on every start path",
     "gpfn.message": "a word of the ground floor, on every start path",
     "gpfn.serving.answers": "how a server of GraphPipe answers, with the reasons of its clients",
-    "gpfn.serving.index": "words that the library and every protocol share",
+    "gpfn.serving.compression": "what answers of any protocol may go through",
     "gpfn.serving.page": "HTML, apart from everything that answers programs",
     "gpfn.models.model": "the seam that all backends are typed against: a protocol alone",
     "gpfn.oip.classes": "an extension of the protocol on its own, which gRPC shares",

@@ -77,9 +77,9 @@ class Head:
     def __init__(self) -> None:
         self._sink = _Sink()
         self._parser = HttpRequestParser(self._sink)
-        self._upgrade = False
-        self._single = ""  # names of single-valued headers that have come
+        self._upgrade, self._single = False, ""  # names of single-valued headers that have come
         self.raw: bytes | bytearray = b""
+        self.method = self.target = ""
         self.headers: tuple[tuple[str, str], ...] = ()
         self.host = False
         self.close = False

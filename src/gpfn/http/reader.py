@@ -99,8 +99,8 @@ class RequestReader:
 
     @property
     def asked(self) -> tuple[str, str]:
-        """The method and target of the request whose body is being read."""
-        return self._head.method, self._head.target
+        """The method and target of the request that is being read, as far as they have come."""
+        return ("", "") if self._state == _BETWEEN else (self._head.method, self._head.target)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:

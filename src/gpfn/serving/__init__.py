@@ -4,7 +4,8 @@ A request passes from the bottom of this list to the top:
 
     engine       requests to one version -> calls of its model -> answers
     version      one version of a model: open, warm, timed
-    library      all versions of a process; loads, swaps and closes them as is wanted
+    library      all versions of a process
+    keeper       opens, swaps and closes them until all is as wanted
     wanted       what is wanted: one list for all processes
     opener       what models are opened from; rowcache keeps computed rows, rowstore their file
     protocols    what clients speak, on the engine

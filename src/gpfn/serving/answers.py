@@ -12,11 +12,11 @@ from gpfn.errors import GpfnError, Overloaded
 from gpfn.graphpipe.encode import encode_response
 from gpfn.graphpipe.messages import Error, InferResponse
 from gpfn.http.loop.exchange import Response
-from gpfn.media import GRAPHPIPE, OCTETS, TEXT_UTF8
+from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.public_text import public_text
 from gpfn.serving.routing import WrongMethod
 
-__all__ = ["failure", "graphpipe", "headers_of", "health", "page", "text"]
+__all__ = ["failure", "graphpipe", "headers_of", "health", "json_page", "page", "text"]
 
 _OCTETS = (("content-type", OCTETS),)
 _NAMED = (("content-type", GRAPHPIPE),)
@@ -47,6 +47,13 @@ def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
 def page(media_type: str, text: bytes) -> Response:
     """Return a document of that media type."""
     return Response(200, (("content-type", media_type),), (text,))
+
+
+def json_page(document: object, status: int = 200) -> Response:
+    """Return a document as JSON."""
+    import orjson
+
+    return Response(status, (("content-type", JSON),), (orjson.dumps(document),))
 
 
 def graphpipe(status: int, buffers: Sequence[bytes | memoryview], accept: str | None) -> Response:

@@ -105,10 +105,10 @@ class ServingLoop:
         self._loop = asyncio.get_running_loop()
         if self._stopped:
             server.stop()
-        service.library.start()
+        service.keeper.start()
         began()
         try:
             await server.serve()
         finally:
             self._loop = None
-            await service.library.stop()
+            await service.keeper.stop()

@@ -114,7 +114,7 @@ class _Serving:
                 first = service.library.find(service.library.first)
                 self._on_ready(first.model, self._listener.url)
 
-        service.library.on_ready = opened
+        service.keeper.on_ready = opened
         self._listener.serve(service, signals=True)
         if failures:
             raise failures[0]

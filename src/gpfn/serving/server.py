@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gpfn import __version__
 from gpfn.errors import SetupError
 from gpfn.log import Log
+from gpfn.serving.keeper import Keeper
 from gpfn.serving.library import Library
 from gpfn.serving.loop import ServingLoop
 from gpfn.serving.opener import Opener, Target
@@ -81,7 +82,7 @@ class Server:
         Raises what opening one of them raises.
         """
         done = threading.Event()
-        self.service.library.on_ready = done.set
+        self.service.keeper.on_ready = done.set
         self.begin()
         done.wait(_READY_SECONDS)
         for name in self.service.library.names():
@@ -114,5 +115,6 @@ def assemble(
     wanted: Wanted, opener: Opener, settings: ServerSettings, log: Log, metrics: Metrics
 ) -> Service:
     """Return a service of everything that is wanted; nothing is opened yet."""
-    library = Library(wanted, Slots(metrics), settings, opener.open, log)
-    return Service(settings, library, version=__version__, log=log, metrics=metrics)
+    library = Library()
+    keeper = Keeper(library, wanted, Slots(metrics), settings, open_it=opener.open, log=log)
+    return Service(settings, library, keeper, version=__version__, log=log, metrics=metrics)

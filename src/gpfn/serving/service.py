@@ -6,13 +6,15 @@ permission, compressed bodies, counting, the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
-from gpfn.errors import CallerError, GpfnError, Overloaded
+from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded
 from gpfn.http.body import Budget
 from gpfn.http.inflate import inflate, is_identity
 from gpfn.http.loop.exchange import Exchange, Response
@@ -23,11 +25,14 @@ from gpfn.message import Message
 from gpfn.metrics import Metrics
 from gpfn.serving.protocols.control import Control
 from gpfn.serving.protocols.graphpipe import GraphPipe
+from gpfn.serving.protocols.v2 import OpenInference
 from gpfn.serving.routing import HttpProtocol, Routed, Router
 from gpfn.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from gpfn.serving.keeper import Keeper
     from gpfn.serving.library import Library
+    from gpfn.serving.version import ServedVersion
 
 __all__ = ["Service"]
 
@@ -41,6 +46,7 @@ class Service:
         self,
         settings: ServerSettings,
         library: Library,
+        keeper: Keeper,
         *,
         version: str,
         log: Log,
@@ -49,18 +55,20 @@ class Service:
         """``version`` is in the metadata."""
         self.settings = settings
         self.library = library
+        self.keeper = keeper
         self.version = version
         self.log = log
         self.metrics = metrics
         self.budget = Budget(settings.loop().body_bytes)
         self._inflaters = WorkPool(settings.threads, settings.queue)
-        self._router = Router([Control(self), GraphPipe(self)])
+        self._router = Router([OpenInference(self), Control(self), GraphPipe(self)])
         self._requests = metrics.counters(
             "gpfn_requests_total", "Inferences, by the status of the answer.", "code", [*REASONS]
         )
         self._durations = metrics.histogram(
             "gpfn_request_duration_seconds", "Time from a complete request to its answer."
         )
+        self._tasks: set[asyncio.Task[None]] = set()
         self.alive: Callable[[], bool] = lambda: True
         self.client_count: Callable[[], int] = lambda: 0
         self.shutdown: _Tell | None = None
@@ -112,7 +120,7 @@ class Service:
         return routed.route.answer(exchange, request.body, **routed.names)
 
     def refuse(
-        self, error: GpfnError, headers: tuple[tuple[str, str], ...], target: str = "/"
+        self, error: GpfnError, headers: tuple[tuple[str, str], ...], target: str
     ) -> Response:
         """Return the answer to a broken request."""
         accept = [value for name, value in headers if name == "accept"]
@@ -136,6 +144,41 @@ class Service:
             self._durations.observe(monotonic() - exchange.began)
         if self.settings.verbose:
             self._log_request(exchange, response, gone=gone)
+
+    def deadline(
+        self, exchange: Exchange, served: ServedVersion, seconds: float | None = None
+    ) -> Deadline:
+        """Return until when a request is to be answered: ``seconds`` are its own wish.
+
+        Another one may be in its X-Timeout header, in seconds. Raises InvalidRequest.
+        """
+        most = served.request_seconds
+        header = exchange.fields.by_name.get("x-timeout")
+        for given in (seconds, None if header is None else _seconds(header)):
+            if given is not None:
+                most = min(most, given)
+        return Deadline(exchange.began + most)
+
+    def spawn(
+        self,
+        exchange: Exchange,
+        work: Coroutine[object, object, object],
+        protocol: HttpProtocol,
+        then: Callable[[object], Response],
+    ) -> None:
+        """Answer with what comes of a coroutine, on the loop."""
+
+        async def run() -> None:
+            try:
+                response = then(await work)
+            except BaseException as error:  # noqa: BLE001 - every request is answered
+                self.fail(exchange, error, protocol)
+            else:
+                self.answer(exchange, response)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def in_thread(
         self,
@@ -190,3 +233,13 @@ class Service:
             sent,
             trace=exchange.fields.trace,
         )
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not isfinite(found) or found <= 0:
+        raise InvalidRequest(f"expected seconds above 0, got {text:.40}", field="x-timeout")
+    return found

@@ -32,7 +32,8 @@ class ServerSettings:
     millisecond run at once for each model and ``queue`` more may wait; a request beyond that is
     answered 503. ``request_seconds`` is the time for a body to come, and again for the answer.
     ``max_batch`` is the most rows that are computed together, whatever the model says;
-    ``unload_first`` closes the old version before the new one is opened.
+    ``unload_first`` closes the old version before the new one is opened. With ``nan_words``
+    JSON may have the words NaN, Infinity and -Infinity, both ways.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class ServerSettings:
     verbose: bool = False
     max_batch: int | None = None
     unload_first: bool = False
+    nan_words: bool = False
     limits: Limits = field(default_factory=_limits)
 
     @property

@@ -33,7 +33,7 @@ class Source(NamedTuple):
     """One version of a model, and what it is opened from.
 
     ``stamp`` differs when its files do. ``slot`` is where it is counted. A version that is not
-    ``loaded`` is known, and not served.
+    ``loaded`` is known, and not served. ``attempt`` grows when it is to be opened once more.
     """
 
     name: str
@@ -46,11 +46,17 @@ class Source(NamedTuple):
     outputs: tuple[str, ...] = ()
     slot: int = 0
     loaded: bool = True
+    attempt: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What tells it from every other one."""
         return self.name, self.version, self.stamp
+
+    @property
+    def attempted(self) -> tuple[str, str, str, int]:
+        """What tells one attempt to open it from every other one."""
+        return self.name, self.version, self.stamp, self.attempt
 
 
 def version_order(version: str) -> tuple[int, int, str]:
@@ -104,16 +110,21 @@ class Wanted:
             unloaded = {source.name for source in before.values() if not source.loaded}
             names = None if among is None else {*among}
             kept = [] if names is None else [s for s in before.values() if s.name not in names]
-            wanted = [s._replace(loaded=s.name not in unloaded) for s in sources]
+            wanted = [_as_before(s, before.get(s.key), unloaded) for s in sources]
             return self._want([*kept, *wanted], before, state["freed"])
 
     def load(self, name: str, *, loaded: bool) -> int:
-        """Want a model to be served, or not to be; returns the generation."""
+        """Want a model to be served, or not to be; returns the generation.
+
+        A version that could not be opened is to be tried again.
+        """
         with self._locked():
             state = self._read()
             before = {source.key: source for source in self._sources(state)}
             changed = [
-                source._replace(loaded=loaded) if source.name == name else source
+                source._replace(loaded=loaded, attempt=source.attempt + loaded)
+                if source.name == name
+                else source
                 for source in before.values()
             ]
             return self._want(changed, before, state["freed"])
@@ -146,8 +157,8 @@ class Wanted:
     def _sources(self, state: Mapping[str, Any]) -> list[Source]:
         return [
             Source(name, version, uri, stamp, tuple(labels), _serving(serving), tuple(inputs),
-                   tuple(outputs), slot, loaded)
-            for name, version, uri, stamp, labels, serving, inputs, outputs, slot, loaded
+                   tuple(outputs), *rest)
+            for name, version, uri, stamp, labels, serving, inputs, outputs, *rest
             in state["sources"]
         ]  # fmt: skip
 
@@ -179,6 +190,11 @@ class Wanted:
                 yield
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _as_before(source: Source, before: Source | None, unloaded: set[str]) -> Source:
+    attempt = source.attempt if before is None else before.attempt
+    return source._replace(loaded=source.name not in unloaded, attempt=attempt)
 
 
 def _serving(values: Iterable[Any]) -> Serving:

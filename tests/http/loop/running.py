@@ -70,7 +70,9 @@ class Script:
     def vital(self, exchange: Exchange) -> Response | None:
         return Response(200, (), (b"alive",)) if exchange.request.target == "/health" else None
 
-    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
+    def refuse(
+        self, error: GpfnError, headers: tuple[tuple[str, str], ...], target: str
+    ) -> Response:
         retry = (("retry-after", "1"),) if error.status == 503 else ()
         return Response(error.status, retry, (str(error).encode(),))
 

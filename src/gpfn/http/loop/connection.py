@@ -265,7 +265,7 @@ class LoopConnection(asyncio.Protocol):
             return
         if self._exchange is not None:  # what was asked before is answered first
             return
-        self._finish_with(self.server.refuse(error, self._reader.headers))
+        self._finish_with(self.server.refuse(error, self._reader.headers, self._reader.asked[1]))
 
     def _finish_with(self, response: Response) -> None:
         body = not self._reader.reading_body or self._reader.asked[0] != "HEAD"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gpfn.log import Log
     from gpfn.metrics import Metrics
 
-__all__ = ["DRAIN_SECONDS", "Handler", "LoopServer", "LoopSettings"]
+__all__ = ["DRAIN_SECONDS", "Handler", "Headers", "LoopServer", "LoopSettings"]
 
 _SCRATCH = 64 << 10
 _RESERVE = 16
@@ -39,6 +39,7 @@ _DRAIN_LOOK_SECONDS = 0.02
 _LAST_CALL_SECONDS = 0.25
 _RECENT_SECONDS = 3.0
 DRAIN_SECONDS = 30.0
+Headers = tuple[tuple[str, str], ...]
 
 
 class LoopSettings(NamedTuple):
@@ -71,8 +72,8 @@ class Handler(Protocol):
     def vital(self, exchange: Exchange) -> Response | None:
         """Return the answer to a request that is answered even in a full house: health."""
 
-    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
-        """Return the answer to a request that is broken."""
+    def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
+        """Return the answer to a request that is broken, as far as it has come."""
 
 
 class LoopServer:
@@ -229,16 +230,17 @@ class LoopServer:
             return
         vital = self._handler.vital(exchange)
         if vital is None:
-            vital = self.refuse(Overloaded("too many connections"), exchange.request.headers)
+            request, error = exchange.request, Overloaded("too many connections")
+            vital = self.refuse(error, request.headers, request.target)
         exchange.answer(vital)
 
     def early(self, method: str, target: str) -> Response | None:
         """Return the answer to a request whose body need not be waited for, or None."""
         return self._handler.early(method, target)
 
-    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
-        """Return the answer to a request that is broken."""
-        response = self._handler.refuse(error, headers)
+    def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
+        """Return the answer to a request that is broken, as far as it has come."""
+        response = self._handler.refuse(error, headers, target)
         self._refused[response.status].add()
         return response
 

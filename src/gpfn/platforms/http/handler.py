@@ -12,6 +12,7 @@ from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import GpfnError
 from gpfn.http.inflate import inflated, is_identity
 from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.server import Headers
 from gpfn.message import Message
 from gpfn.platforms.http.service import (
     HttpService,
@@ -69,7 +70,7 @@ class HttpHandler:
         reply = self._service.route(request.method, request.target.partition("?")[0])
         return None if reply is None else _response(reply)
 
-    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:  # noqa: ARG002
+    def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:  # noqa: ARG002
         """Return the answer to a broken request."""
         return _response(failed(error))
 

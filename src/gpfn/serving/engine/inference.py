@@ -88,7 +88,7 @@ class Inference:
         """Tell who waits, unless that was told before."""
         done, self.done = self.done, None
         if done is not None:
-            done(self.results, self.error)
+            done(None if self.error else self.results, self.error)
 
     def fail(self, error: BaseException) -> None:
         """Tell who waits that it failed."""

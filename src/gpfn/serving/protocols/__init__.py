@@ -6,5 +6,6 @@ graphpipe    GraphPipe, at / and at /graphpipe/NAME
 
 from gpfn.serving.protocols.control import Control
 from gpfn.serving.protocols.graphpipe import GraphPipe
+from gpfn.serving.protocols.v2 import OpenInference
 
-__all__ = ["Control", "GraphPipe"]
+__all__ = ["Control", "GraphPipe", "OpenInference"]

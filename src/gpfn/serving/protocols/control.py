@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.loop.exchange import Exchange, Response
-from gpfn.media import JSON
 from gpfn.metrics import MEDIA_TYPE
-from gpfn.serving.answers import failure, health, page, text
+from gpfn.serving.answers import failure, health, json_page, page, text
 from gpfn.serving.protocols.graphpipe_tensors import describe, metadata_json
 from gpfn.serving.routing import Route, not_found
 
@@ -50,14 +49,12 @@ class Control:
             from gpfn.serving.page import front_page
 
             return page("text/html; charset=utf-8", front_page(self._service))
-        import orjson
-
         library = self._service.library
         document: dict[str, object] = {"status": "alive", "models": library.names()}
         if library.first:
             served = library.find(library.first)
             document |= metadata_json(describe(served.model, "gpfn", self._service.version))
-        return page(JSON, orjson.dumps(document))
+        return json_page(document)
 
     def metrics(self, *_: object) -> Response:
         """Return Prometheus' text."""

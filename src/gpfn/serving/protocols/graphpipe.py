@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpfn.deadline import Deadline
 from gpfn.errors import GpfnError, InvalidMessage, UnsupportedMedia
 from gpfn.graphpipe.decode import decode_request
 from gpfn.graphpipe.encode import encode_metadata, encode_response
@@ -75,7 +74,7 @@ class GraphPipe:
             else:
                 service.answer(exchange, graphpipe(200, buffers, accept))
 
-        deadline = Deadline(exchange.began + served.request_seconds)
+        deadline = service.deadline(exchange, served)
         inputs = questions.inputs(question)
         served.engine.submit(Inference(inputs, names, deadline, done, exchange))
         return None

@@ -1,0 +1,215 @@
+"""What makes the library as it is wanted: opens versions, lets them take over, closes them.
+
+A new version is opened, warmed and timed in a thread, while the old one goes on answering.
+It takes over between two requests; then the old one computes what it has, and is closed. A
+version that cannot be opened replaces nothing, and is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+from gpfn.call.opening import NotReady
+from gpfn.errors import DeadlineExceeded
+from gpfn.serving.library import Library, UnknownModel
+from gpfn.serving.version import Loaded, ServedVersion, load
+from gpfn.serving.wanted import Source, Wanted, version_order
+
+if TYPE_CHECKING:
+    from gpfn.log import Log
+    from gpfn.models.model import Model
+    from gpfn.serving.settings import ServerSettings
+    from gpfn.serving.statistics import Slots
+
+__all__ = ["Keeper"]
+
+_LOOK_SECONDS = 0.05
+"""How often a process looks whether something else is wanted."""
+
+
+class Keeper:
+    """Opens and closes the versions of one process. Methods are for the loop's thread."""
+
+    def __init__(
+        self,
+        library: Library,
+        wanted: Wanted,
+        slots: Slots,
+        settings: ServerSettings,
+        *,
+        open_it: Callable[[Source], Model],
+        log: Log,
+    ) -> None:
+        """``open_it`` opens the model of a source, in a thread."""
+        self._library = library
+        self._wanted = wanted
+        self._slots = slots
+        slots.in_use = library.in_use
+        self._settings = settings
+        self._open_it = open_it
+        self._log = log
+        self._opening: Source | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._seen = 0
+        self._stopping = False
+        self.on_ready: Callable[[], object] = lambda: None
+        """Called once, when everything wanted at the start is open or has failed."""
+        self.refresh: Callable[[], Awaitable[None]] = _nothing
+        """Called before a model is loaded: looks what there is to be loaded."""
+        self.alive: Callable[[], Iterable[int]] = lambda: (0,)
+        """Returns the numbers of the processes that serve."""
+
+    def start(self) -> None:
+        """Begin to do what is wanted, and go on with that; on the loop."""
+        self._loop = asyncio.get_running_loop()
+        self._look()
+
+    async def stop(self) -> None:
+        """Close everything; nothing is asked any more."""
+        self._stopping = True
+        for found in self._library.all_open():
+            self._library.take(found.name, found.version)
+            await self._loop.run_in_executor(None, found.close, self._log)
+
+    async def load(self, name: str) -> None:
+        """Have a model served by all processes, opened again where that has failed.
+
+        Raises UnknownModel, and NotReady with the reason when it cannot be opened.
+        """
+        await self.refresh()
+        generation = self._wanted.load(name, loaded=True)
+        if name not in self._wanted.sources():
+            raise UnknownModel(name)
+        await self._until_done(generation)
+        failure = self._library.failure(name)
+        if failure is not None:
+            raise NotReady(f"the model {name} cannot be opened: {failure}") from failure
+
+    async def unload(self, name: str) -> None:
+        """Have a model served by no process any more. Raises UnknownModel."""
+        if name not in self._wanted.sources():
+            raise UnknownModel(name)
+        await self._until_done(self._wanted.load(name, loaded=False))
+
+    async def _until_done(self, generation: int) -> None:
+        """Wait until all processes have done what a generation wants."""
+        until = time.monotonic() + self._settings.request_seconds
+        while not self._wanted.all_done(generation, self.alive()):
+            if time.monotonic() > until:
+                raise DeadlineExceeded("some process has not come to it yet; it goes on with it")
+            await asyncio.sleep(_LOOK_SECONDS / 5)
+
+    # one step after the other
+
+    def _look(self) -> None:
+        if self._stopping:
+            return
+        if self._wanted.generation != self._seen:
+            self._seen = self._wanted.generation
+            self._library.want(self._wanted.sources())
+            self._reconcile()
+        self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _reconcile(self) -> None:
+        """Do the next thing that is to be done."""
+        library = self._library
+        if self._opening is None:
+            source = self._next_source()
+            if source is not None:
+                self._begin_to_open(source)
+        for name in [*library.open]:
+            self._retire_old(name)
+        if self._opening is None:
+            self._wanted.done(self._seen)
+            told, self.on_ready = self.on_ready, lambda: None
+            told()
+
+    def _next_source(self) -> Source | None:
+        """Return a version that is to be opened: of a model the highest first."""
+        for versions in self._library.sources.values():
+            for version in sorted(versions, key=version_order, reverse=True):
+                if self._library.may_be_opened(versions[version]):
+                    return versions[version]
+        return None
+
+    def _begin_to_open(self, source: Source) -> None:
+        self._opening = source
+        if self._settings.unload_first:
+            for version in self._library.versions(source.name):
+                self._retire(self._library.take(source.name, version))
+        closing = [*self._closing] if self._settings.unload_first else []
+        self._loop.create_task(self._open_after(source, closing))
+
+    async def _open_after(self, source: Source, closing: list[asyncio.Task[None]]) -> None:
+        if closing:
+            await asyncio.wait(closing)
+        threading.Thread(target=self._open, args=(source,), daemon=True).start()
+
+    def _open(self, source: Source) -> None:
+        """Open a version, in a thread."""
+        loaded: Loaded | None = None
+        failure: BaseException | None = None
+        try:
+            loaded = load(source, self._open_it, only=self._settings.max_batch)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told in the index and the log
+            failure = error
+        try:
+            self._loop.call_soon_threadsafe(self._opened, source, loaded, failure)
+        except RuntimeError:  # the loop has ended, and nobody asks any more
+            return
+
+    def _opened(self, source: Source, loaded: Loaded | None, error: BaseException | None) -> None:
+        self._opening = None
+        if loaded is None:
+            error = error or RuntimeError("nothing was opened")
+            self._library.failed(source, error)
+            self._log.failure(error)
+        else:
+            self._take_in(source, loaded)
+        self._reconcile()
+
+    def _take_in(self, source: Source, loaded: Loaded) -> None:
+        """Let a new version answer from now on."""
+        statistics = self._slots.statistics(source.slot)
+        statistics.set("ready", 1)
+        statistics.set("load_seconds", loaded.load_seconds + loaded.warmup_seconds)
+        if loaded.warmup_error:
+            told = f"not warmed up: {loaded.warmup_error}"
+            self._log.warning(f"{source.name} {source.version}: {told}")
+        found = ServedVersion(source, loaded, self._settings, statistics)
+        self._retire(self._library.put(found))
+        seconds = {"load": loaded.load_seconds, "warm-up": loaded.warmup_seconds}
+        self._log.ready(seconds, f" ({source.name} {source.version}, {found.backend})")
+
+    def _retire_old(self, name: str) -> None:
+        """Let go of versions that are not wanted, unless nothing that is wanted has come."""
+        library = self._library
+        wanted = {v for v, s in library.sources.get(name, {}).items() if s.loaded}
+        there = {*library.open[name]}
+        if wanted and not wanted & there:
+            return  # what is to replace them is on its way, or has failed
+        for version in there - wanted:
+            self._retire(library.take(name, version))
+
+    def _retire(self, found: ServedVersion | None) -> None:
+        """Close a version when it has computed what it has."""
+        if found is None:
+            return
+        if not self._library.has(found.source):
+            found.statistics.set("ready", 0)
+        task = self._loop.create_task(self._close(found))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, found: ServedVersion) -> None:
+        await found.engine.drain()
+        await self._loop.run_in_executor(None, found.close, self._log)
+        self._log.info(f"{found.name} {found.version} was closed")
+
+
+async def _nothing() -> None:
+    """Look for nothing."""

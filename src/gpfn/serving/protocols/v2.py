@@ -1,0 +1,169 @@
+"""Open Inference Protocol v2 over REST, with the extensions of Triton's clients, under /v2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gpfn.errors import GpfnError, InvalidRequest, InvalidTensor
+from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.oip.body import JSON_SIZE, is_raw
+from gpfn.oip.documents import error_body
+from gpfn.oip.reply import encode_reply
+from gpfn.oip.request import InferCall, decode_infer, decode_raw_infer, time_allowed
+from gpfn.serving.answers import headers_of
+from gpfn.serving.compression import compressed
+from gpfn.serving.engine.inference import Inference
+from gpfn.serving.protocols.v2_documents import VERSIONED, Documents
+from gpfn.serving.routing import Route, not_found
+from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
+
+if TYPE_CHECKING:
+    from gpfn.serving.service import Service
+    from gpfn.serving.version import ServedVersion
+
+__all__ = ["OpenInference", "check_datatypes", "outputs_wanted"]
+
+_JSON = (("content-type", "application/json"),)
+_HEADER = JSON_SIZE.lower()
+
+
+class _Expected(NamedTuple):
+    """What requests to a model are held against: datatypes of inputs, names of outputs."""
+
+    datatypes: Mapping[str, str]
+    outputs: Sequence[str]
+
+
+class OpenInference:
+    """The adapter; see `gpfn.serving.routing.HttpProtocol`."""
+
+    prefixes = ("/v2",)
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._nan_words = service.settings.nan_words
+        infer = [Route("POST", f"{path}/infer", self.infer, body=True) for path in VERSIONED]
+        self.routes = (*infer, *Documents(service, self).routes)
+
+    def failure(self, error: BaseException, accept: str | None) -> Response:  # noqa: ARG002
+        """Return ``{"error": …}``, whatever is accepted."""
+        status = error.status if isinstance(error, GpfnError) else 500
+        return Response(status, (*_JSON, *headers_of(error)), (error_body(error),))
+
+    def unknown(self, method: str, path: str, allowed: Sequence[str]) -> GpfnError:  # noqa: ARG002
+        """Return 404 or 405."""
+        return not_found(path, allowed)
+
+    def infer(
+        self, exchange: Exchange, body: bytes | memoryview, model: str, version: str = ""
+    ) -> Response | None:
+        """Compute."""
+        service = self._service
+        found = service.library.find(model, version)
+        call = self._read(exchange, body, found)
+        expected = _expected(found)
+        check_datatypes(call, expected.datatypes, model)
+        names = outputs_wanted([one.name for one in call.outputs], expected.outputs, model)
+
+        def done(results: Mapping[str, np.ndarray] | None, error: BaseException | None) -> None:
+            if results is None:
+                service.fail(exchange, error, self)
+                return
+            try:
+                response = self._reply(exchange, found, results, names, call)
+            except Exception as failed:  # noqa: BLE001 - every request is answered
+                service.fail(exchange, failed, self)
+            else:
+                service.answer(exchange, response)
+
+        seconds = time_allowed(call.parameters) if call.parameters else None
+        deadline = service.deadline(exchange, found, seconds)
+        found.engine.submit(Inference(call.inputs, names, deadline, done, exchange))
+        return None
+
+    def _read(
+        self, exchange: Exchange, body: bytes | memoryview, found: ServedVersion
+    ) -> InferCall:
+        size = exchange.fields.by_name.get(_HEADER)
+        limits = self._service.settings.limits
+        if size is None or not is_raw(size):
+            return decode_infer(body, size, limits, nan_words=self._nan_words)
+        inputs = found.model.inputs
+        if len(inputs) != 1:
+            told = f"a body without JSON is for models of one input; '{found.name}' has "
+            raise InvalidRequest(f"{told}{len(inputs)}", field=_HEADER)
+        return decode_raw_infer(body, inputs[0], limits, batched=bool(found.max_batch))
+
+    def _reply(
+        self,
+        exchange: Exchange,
+        found: ServedVersion,
+        results: Mapping[str, np.ndarray],
+        names: Sequence[str],
+        call: InferCall,
+    ) -> Response:
+        pieces, size = encode_reply(
+            found.name,
+            found.version,
+            {name: results[name] for name in names} if names else results,
+            call,
+            labels=found.labels,
+            batched=bool(found.max_batch),
+            nan_words=self._nan_words,
+        )
+        headers = _JSON if size is None else _binary(size)
+        accepted = exchange.fields.by_name.get("accept-encoding")
+        response = Response(200, headers, pieces)
+        return compressed(response, accepted) if accepted else response
+
+
+def _binary(size: int) -> tuple[tuple[str, str], ...]:
+    return (("content-type", "application/octet-stream"), (_HEADER, str(size)))
+
+
+def _expected(found: ServedVersion) -> _Expected:
+    expected: _Expected | None = found.notes.get("v2")
+    if expected is None:
+        expected = found.notes["v2"] = _Expected(
+            {spec.name: OPEN_INFERENCE_NAMES[spec.dtype] for spec in found.model.inputs},
+            [spec.name for spec in found.model.outputs],
+        )
+    return expected
+
+
+def check_datatypes(call: Any, expected: Mapping[str, str], model: str) -> None:
+    """Raise InvalidTensor unless the inputs are the model's, of its datatypes.
+
+    BF16 stands for FP32, whose values it has. A function that declares no inputs takes all.
+    """
+    given = call.datatypes
+    if given == expected or not expected:
+        return
+    for name, datatype in given.items():
+        want = expected.get(name)
+        if want is None:
+            raise InvalidTensor(f"unexpected inference input '{name}' for model '{model}'")
+        if want != datatype and (want, datatype) != ("FP32", "BF16"):
+            told = f"data-type is '{datatype}', but model '{model}' expects '{want}'"
+            raise InvalidTensor(f"inference input '{name}' {told}", field=f"inputs.{name}")
+    missing = [name for name in expected if name not in given]
+    if missing:
+        told = f"expected {len(expected)} inputs but got {len(given)} inputs for model '{model}'"
+        raise InvalidTensor(f"{told}; missing required input(s) {missing}", field="inputs")
+
+
+def outputs_wanted(asked: Sequence[str], known: Sequence[str], model: str) -> Sequence[str]:
+    """Return the outputs that were asked for in the model's order; nothing stands for all.
+
+    Raises InvalidTensor for one that the model does not have.
+    """
+    if not asked or not known:
+        return asked
+    for name in asked:
+        if name not in known:
+            told = f"unexpected inference output '{name}' for model '{model}'"
+            raise InvalidTensor(told, field="outputs")
+    return [name for name in known if name in asked]
