@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from gpfn.errors import BackendError, InvalidTensor
+from gpfn.errors import InvalidTensor
 from gpfn.tensors import TensorSpec
 from gpfn.v1.predict import decode_predict
 from gpfn.v1.predictions import encode_predictions
@@ -55,7 +55,7 @@ def test_bytes_of_any_kind_go_round(value: bytes) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 def test_no_reply_has_a_word_that_is_no_json(value: float, dtype: str) -> None:
-    with pytest.raises(BackendError, match="--nan-words"):
+    with pytest.raises(InvalidTensor, match="--nan-words"):
         encode_predictions({"y": np.array([1, value], dtype)}, "instances")
 
 

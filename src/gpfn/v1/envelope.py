@@ -17,6 +17,7 @@ import orjson
 from gpfn.errors import InvalidRequest, InvalidTensor
 from gpfn.events.json_text import colons
 from gpfn.json_exact import UnreadableNumber, loads_loosely, path_of, settle, without_mark
+from gpfn.json_words import has_words, loads_words
 from gpfn.tensors.shapes import shown, what
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
     "Form",
     "check_signature",
     "form_of",
-    "has_words",
     "parse",
+    "parsed_bytes",
     "refuse_twins",
     "settled",
 ]
@@ -37,6 +38,23 @@ SIGNATURE = "serving_default"
 """The one signature of every model here."""
 
 
+def _loads(body: bytes, *, nan_words: bool) -> object:
+    try:
+        return loads_loosely(body)
+    except orjson.JSONDecodeError:
+        if not (nan_words and has_words(body)):
+            raise
+    return loads_words(without_mark(body))
+
+
+def parsed_bytes(body: bytes) -> int:
+    """Return about how much memory the values take that a body spells, at most.
+
+    A list of one number takes 115 bytes and four of the text, an object of one 245.
+    """
+    return 120 * body.count(b"[") + 260 * body.count(b"{") + 64 * body.count(b",")
+
+
 def parse(body: bytes, *, nan_words: bool = False) -> dict[str, object]:
     """Return the members of a request; whole numbers beyond 64 bits may be floats.
 
@@ -44,14 +62,11 @@ def parse(body: bytes, *, nan_words: bool = False) -> dict[str, object]:
     number that has no value.
     """
     try:
-        value = loads_loosely(body)
+        value = _loads(body, nan_words=nan_words)
     except UnreadableNumber as error:
         raise InvalidTensor(error.detail, field=path_of("", error.steps)) from None
     except orjson.JSONDecodeError as error:
-        if nan_words and has_words(body):
-            value = _with_words(body)
-        else:
-            raise _unreadable(body, error.msg, error.pos) from None
+        raise _unreadable(body, error.msg, error.pos) from None
     if type(value) is not dict:
         raise InvalidRequest(f"JSON Value: {what(value)} Not an object", field="body")
     return value
@@ -111,32 +126,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         name = next(name for name in names if names.count(name) > 1)
         raise InvalidRequest("the member occurs twice", field=shown(name)[1:-1])
     return members
-
-
-def has_words(body: bytes) -> bool:
-    """Say whether NaN or Infinity stands in a body, in a string or as a number."""
-    return b"NaN" in body or b"Infinity" in body
-
-
-def _with_words(body: bytes) -> object:
-    """Return the value of JSON text in which NaN, Infinity and -Infinity are numbers."""
-    try:
-        return json.loads(without_mark(body), parse_float=_finite)
-    except json.JSONDecodeError as error:
-        raise _unreadable(body, error.msg, error.pos) from None
-    except RecursionError:
-        raise _unreadable(body, "Recursion limit reached", 0) from None
-    except UnicodeDecodeError as error:
-        raise _unreadable(body, "not UTF-8", error.start) from None
-    except ValueError as error:  # more digits than are read, or beyond a double
-        raise _unreadable(body, str(error).partition(";")[0], 0) from None
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number - number != 0:
-        raise ValueError(f"{text[:40]} is beyond the range of a double")
-    return number
 
 
 def _unreadable(body: bytes, detail: str, offset: int) -> InvalidRequest:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.errors import GpfnError, InvalidRequest, InvalidTensor
+from gpfn.json_words import has_words
 from gpfn.limits import Limits
 from gpfn.tensors.nested import decode_nested, flatten
 from gpfn.tensors.shapes import at, over_limit, shown, what
@@ -23,7 +24,6 @@ from gpfn.v1.envelope import (
     Form,
     check_signature,
     form_of,
-    has_words,
     parse,
     refuse_twins,
     settled,

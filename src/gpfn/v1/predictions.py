@@ -9,7 +9,6 @@ are bare words with ``nan_words``, else an error that says so.
 
 from __future__ import annotations
 
-import math
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +18,7 @@ import numpy.typing as npt
 import orjson
 
 from gpfn.errors import BackendError, InvalidTensor
+from gpfn.json_words import words_for_nulls
 from gpfn.tensors.cast import MASKED, cast_to, is_masked, nonfinite_index
 from gpfn.tensors.shapes import at
 from gpfn.tensors.spec import TensorSpec
@@ -36,7 +36,8 @@ def encode_predictions(
     """Return the reply's body for the outputs by name.
 
     Raises InvalidTensor when the outputs are not of the form that was asked for, or hold
-    bytes that are no text; BackendError for an array that JSON cannot hold.
+    what JSON has no way to write: bytes that are no text, NaN and infinity; BackendError for
+    an array that is no tensor.
     """
     if form == "instances":
         _check_rows(outputs)
@@ -118,15 +119,15 @@ def _nested(items: list[Any], shape: tuple[int, ...]) -> object:
 
 
 def _check_finite(outputs: Mapping[str, _Array], *, nan_words: bool) -> bool:
-    """Say whether a value is NaN or infinite; raise BackendError for it unless words are asked."""
+    """Say whether a value is NaN or infinite; raise InvalidTensor for it unless words are asked."""
     for name, array in outputs.items():
         index = nonfinite_index(array) if array.dtype.kind == "f" else None
         if index is not None:
             if nan_words:
                 return True
-            told = f"the result is {array[index]}, which JSON cannot hold"
+            told = f"the result is {array[index]}, which JSON cannot hold; /v2 has binary data"
             hint = "with --nan-words the server writes it as a bare word"
-            raise BackendError(f"{told}; {hint}", field=at(name, index))
+            raise InvalidTensor(f"{told}, and {hint}", field=at(name, index))
     return False
 
 
@@ -141,11 +142,5 @@ def _fragment(value: Any) -> Any:
     if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind != "f":
         return value
     numbers = np.asarray(value)
-    words = [_word(number) for number in numbers[~np.isfinite(numbers)].ravel().tolist()]
-    first, *others = orjson.dumps(value, option=_NUMPY).split(b"null")
-    pieces = [word + other for word, other in zip(words, others, strict=True)]
-    return orjson.Fragment(b"".join([first, *pieces]))
-
-
-def _word(number: float) -> bytes:
-    return b"NaN" if math.isnan(number) else b"Infinity" if number > 0 else b"-Infinity"
+    words = numbers[~np.isfinite(numbers)].ravel().tolist()
+    return orjson.Fragment(words_for_nulls(orjson.dumps(value, option=_NUMPY), words))
