@@ -25,6 +25,7 @@ from gpfn.message import Message
 from gpfn.metrics import Metrics
 from gpfn.serving.protocols.control import Control
 from gpfn.serving.protocols.graphpipe import GraphPipe
+from gpfn.serving.protocols.v1 import V1
 from gpfn.serving.protocols.v2 import OpenInference
 from gpfn.serving.routing import HttpProtocol, Routed, Router
 from gpfn.serving.settings import ServerSettings
@@ -61,7 +62,7 @@ class Service:
         self.metrics = metrics
         self.budget = Budget(settings.loop().body_bytes)
         self._inflaters = WorkPool(settings.threads, settings.queue)
-        self._router = Router([OpenInference(self), Control(self), GraphPipe(self)])
+        self._router = Router([OpenInference(self), V1(self), Control(self), GraphPipe(self)])
         self._requests = metrics.counters(
             "gpfn_requests_total", "Inferences, by the status of the answer.", "code", [*REASONS]
         )
