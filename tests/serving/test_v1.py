@@ -288,6 +288,11 @@ def test_every_error_is_json(served: Running, method: str, path: str, status: in
     assert list(orjson.loads(body)) == ["error"]
 
 
+def test_a_coding_that_is_none_is_told_in_json_too(served: Running) -> None:
+    assert predict(served, "m", b"x", content_encoding="br")[0] == 415
+    assert predict(served, "m", b"x", content_encoding="gzip")[0] == 400
+
+
 def test_errors_of_a_model_say_nothing_of_ours() -> None:
     def breaks(x: np.ndarray) -> None:
         if x[0, 0] > 5:

@@ -1,6 +1,7 @@
 """Bodies of ``:predict`` to arrays: every form, every refusal with its place."""
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -258,6 +259,14 @@ def test_names_that_are_not_the_inputs(body: object, text: str) -> None:
 
 def test_a_model_that_declares_nothing_cannot_be_asked() -> None:
     assert "/v2" in told({"instances": [1]}, (), InvalidRequest)
+
+
+def test_a_member_among_many_that_occurs_twice_is_found_in_little_time() -> None:
+    names = ",".join([f'"{number}":1' for number in range(100_000)])
+    began = time.perf_counter()
+    body = b'{"instances":[[1,2]],"a":{%b,"99999":1}}' % names.encode()
+    assert told(body, kind=InvalidRequest) == "99999: the member occurs twice"
+    assert time.perf_counter() - began < 3
 
 
 # limits

@@ -110,18 +110,14 @@ _DTYPES = {"float16": "DT_HALF", "float32": "DT_FLOAT", "float64": "DT_DOUBLE"}
 
 # errors
 
-_STATUSES = frozenset({400, 404, 413, 429, 501, 503, 504})
-
 
 def status_of(error: BaseException) -> int:
-    """Return TF Serving's status for an error: 400 for what the caller did wrong, else 500.
+    """Return the status for an error: its own, but 500 for a model that failed, not 502.
 
-    Not found, too large, too many, not implemented, not ready and too late have their own.
+    A model is no gateway to V1's clients; TF Serving has no 502.
     """
     status = error.status if isinstance(error, GpfnError) else 500
-    if status in _STATUSES:
-        return status
-    return 400 if status < 500 else 500
+    return 500 if status == 502 else status
 
 
 def error_body(error: BaseException) -> bytes:
