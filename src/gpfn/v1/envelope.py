@@ -1,5 +1,7 @@
 """The text of a request to its members, and what they say besides the data.
 
+Errors have the words of TF Serving where it has some, which name the member themselves.
+
 orjson reads it. NaN and Infinity are no JSON: with ``nan_words`` Python's own reader takes a
 text that has them, as TF Serving does; else the error says how to have them read.
 
@@ -69,7 +71,7 @@ def parse(body: bytes, *, nan_words: bool = False) -> dict[str, object]:
     except orjson.JSONDecodeError as error:
         raise _unreadable(body, error.msg, error.pos) from None
     if type(value) is not dict:
-        raise InvalidRequest(f"JSON Value: {what(value)} Not an object", field="body")
+        raise InvalidRequest(f"JSON Value: {what(value)} Not an object")
     return value
 
 
@@ -86,7 +88,7 @@ def form_of(members: dict[str, object]) -> Form:
     if "instances" in members:
         if "inputs" in members:
             told = "expecting only one of 'inputs' or 'instances' keys to exist"
-            raise InvalidRequest(f"Not formatted correctly {told}", field="inputs")
+            raise InvalidRequest(f"Not formatted correctly {told}")
         return "instances"
     if "inputs" in members:
         return "inputs"
@@ -98,12 +100,10 @@ def check_signature(members: dict[str, object]) -> None:
     name = members.get("signature_name", "")
     if type(name) is not str:
         told = f"'signature_name' key must be a string value, got {what(name)}"
-        raise InvalidRequest(told, field="signature_name")
+        raise InvalidRequest(told)
     if name not in ("", SIGNATURE):
-        raise InvalidRequest(
-            f'Serving signature name: "{shown(name)[1:-1]}" not found in signature def',
-            field="signature_name",
-        )
+        told = f'Serving signature name: "{shown(name)[1:-1]}" not found in signature def'
+        raise InvalidRequest(told)
 
 
 def refuse_twins(body: bytes, members: dict[str, object]) -> None:
@@ -148,4 +148,4 @@ def _unreadable(body: bytes, detail: str, offset: int) -> InvalidRequest:
     hint = ""
     if has_words(body):
         hint = "; NaN and Infinity are no JSON, and are read with --nan-words"
-    return InvalidRequest(f"JSON Parse error: {detail} at offset: {offset}{hint}", field="body")
+    return InvalidRequest(f"JSON Parse error: {detail} at offset: {offset}{hint}")

@@ -101,9 +101,9 @@ class _Reader:
         """Return the arrays of ``instances``: values of a lone input, or objects of them all."""
         if type(value) is not list:
             told = f"Expecting 'instances' to be an list/array, got {what(value)}"
-            raise InvalidTensor(told, field="instances")
+            raise InvalidTensor(told)
         if not value:
-            raise InvalidTensor("No values in 'instances' array", field="instances")
+            raise InvalidTensor("No values in 'instances' array")
         rows: list[Any] = value
         if self._is_named(rows[0]):
             for index, row in enumerate(rows):
@@ -111,7 +111,7 @@ class _Reader:
             return {spec.name: self._column(rows, spec) for spec in self.inputs}
         if len(self.inputs) > 1:
             told = "instances is a plain list, but expecting list of objects with"
-            raise InvalidTensor(f"{told} {self._known()}", field="instances[0]")
+            raise InvalidTensor(f"{told} {self._known()}")
         return {self.inputs[0].name: self._array(rows, self.inputs[0], "instances")}
 
     def columns(self, value: object) -> dict[str, _Array]:

@@ -225,7 +225,7 @@ class V1:
         except UnknownModel:
             which = f"Specific({model:.99}, {version:.99})" if version else f"Latest({model:.99})"
             told = f"Servable not found for request: {which}"
-            raise InvalidRequest(told, field="path", status=404) from None
+            raise InvalidRequest(told, status=404) from None
         _check_label(label)
         return served
 
