@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gpfn.deadline import Deadline
 from gpfn.errors import GpfnError, InvalidRequest, Overloaded, TooLarge
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import JSON
 from gpfn.serving.engine.inference import Inference
-from gpfn.serving.index import UnknownModel
+from gpfn.serving.library import UnknownModel
 from gpfn.serving.routing import Route
 from gpfn.v1.documents import (
     VersionStatus,
@@ -31,7 +30,7 @@ from gpfn.v1.predictions import encode_predictions
 if TYPE_CHECKING:
     import numpy as np
 
-    from gpfn.serving.index import IndexEntry
+    from gpfn.oip.documents import ModelIndex
     from gpfn.serving.service import Service
     from gpfn.serving.version import ServedVersion
 
@@ -180,7 +179,7 @@ class V1:
                 service.fail(exchange, failed, self)
 
         outputs = tuple([spec.name for spec in served.model.outputs])
-        deadline = Deadline(exchange.began + served.request_seconds)
+        deadline = self._service.deadline(exchange, served)
         served.engine.submit(Inference(request.arrays, outputs, deadline, done, exchange))
 
     def _hold(self, exchange: Exchange, size: int) -> None:
@@ -239,7 +238,7 @@ def _check_label(label: str) -> None:
         raise InvalidRequest(f"Unrecognized servable version label: {label:.99}", status=404)
 
 
-def _status(entry: IndexEntry, answers: bool) -> VersionStatus:
+def _status(entry: ModelIndex, answers: bool) -> VersionStatus:
     """Return a version's state; the old files of one answer until its new ones are open."""
     if answers:
         return VersionStatus(entry.version, "AVAILABLE")
