@@ -17,6 +17,7 @@ from gpfn.deadline import NEVER
 from gpfn.errors import DeadlineExceeded, Overloaded
 from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.engine.batch import Computation
+from gpfn.serving.engine.inference import Form
 from gpfn.serving.engine.timing import INLINE_SECONDS, Timing
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Engine:
         self._statistics = statistics
         self._guard = guard
         self._most = settings.max_batch
+        self._form = Form(model.inputs)
         self._waiting: deque[Inference] = deque()
         self._running: set[Computation] = set()
         self._computing = 0  # requests among those
@@ -98,7 +100,7 @@ class Engine:
             raise Overloaded(f"{waiting} requests wait for this model already")
         inference.began = monotonic()
         if self._most:
-            inference.fit(self._model.inputs)
+            inference.fit(self._form)
         self._waiting.append(inference)
         if not self._armed or len(self._waiting) == self._most:
             self._arm()

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from gpfn.deadline import Deadline
 from gpfn.errors import InvalidTensor
 from gpfn.models.signature import arguments
+from gpfn.tensors.dtypes import DTYPE_TABLE
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Caller", "Done", "Inference"]
+__all__ = ["Caller", "Done", "Form", "Inference"]
+
+_ndarray = np.ndarray
 
 Done = Callable[[Any, BaseException | None], object]
 """Hears the results, named arrays, or the error; on the loop's thread."""
@@ -31,6 +34,40 @@ class _Present:
     """A caller that waits, whatever happens."""
 
     gone = False
+
+
+class Form:
+    """What a model takes, prepared so that arrays that fit as they are cost next to nothing."""
+
+    def __init__(self, specs: Sequence[TensorSpec]) -> None:
+        self.specs = specs
+        self._exact = [
+            (spec.name, DTYPE_TABLE[spec.dtype].numpy, spec.shape[1:])
+            for spec in specs
+            if spec.shape and None not in spec.shape[1:] and spec.dtype != "string"
+            if not spec.finite
+        ]
+        if len(self._exact) != len(specs):
+            self._exact = []
+
+    def taken(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the arrays in the model's order, as it takes them; raises InvalidTensor."""
+        if len(inputs) == len(self._exact):
+            arrays = []
+            for name, dtype, shape in self._exact:
+                array = inputs.get(name)
+                if (
+                    array.__class__ is not _ndarray
+                    or array.dtype != dtype
+                    or array.ndim != len(shape) + 1
+                    or array.shape[1:] != shape
+                    or not array.flags.c_contiguous
+                ):
+                    break
+                arrays.append(array)
+            else:
+                return arrays
+        return arguments(inputs, self.specs)
 
 
 class Inference:
@@ -65,18 +102,18 @@ class Inference:
         self.results: Mapping[str, np.ndarray] | None = None
         self.error: BaseException | None = None
 
-    def fit(self, specs: Sequence[TensorSpec]) -> None:
+    def fit(self, form: Form) -> None:
         """Make it one of a batch: arrays as the model takes them, rows, and what they share.
 
         Raises InvalidTensor when an input is not the model's, or has another number of rows.
         """
-        arrays = arguments(self.inputs, specs)
-        rows = len(arrays[0])
-        for spec, array in zip(specs, arrays, strict=True):
-            if len(array) != rows:
-                told = f"{len(array)} rows, but {specs[0].name} has {rows}"
-                raise InvalidTensor(told, field=spec.name)
-        self.arrays, self.rows = arrays, rows
+        self.arrays = arrays = form.taken(self.inputs)
+        self.rows = rows = len(arrays[0])
+        if len(arrays) > 1:
+            for spec, array in zip(form.specs, arrays, strict=True):
+                if len(array) != rows:
+                    told = f"{len(array)} rows, but {form.specs[0].name} has {rows}"
+                    raise InvalidTensor(told, field=spec.name)
         self.key = (tuple(self.outputs), *[array.shape[1:] for array in arrays])
 
     @property
