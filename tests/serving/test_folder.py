@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpfn.errors import GpfnError, SetupError
+from gpfn.errors import GpfnError, SetupError, escaped
 from gpfn.models import open_model
 from gpfn.serving import folder_view
 from gpfn.serving.folder import Scan, Survey, is_model_name, scan
@@ -326,7 +326,14 @@ def test_any_name_of_a_folder_has_an_outcome(
         assert set(result.models) == {name}
     else:
         assert not result.models
-        assert [each.path for each in result.ignored] == ([] if hidden else [name])
+        assert [each.path for each in result.ignored] == ([] if hidden else [escaped(name)])
+
+
+def test_a_name_that_is_no_text_is_shown_as_text(tmp_path: Path) -> None:
+    os.makedirs(os.fsencode(tmp_path) + b"/caf\xe9\n/1")
+    (ignored,) = scan(tmp_path).ignored
+    assert ignored.path == r"caf\udce9\n"
+    assert ignored.path.isprintable()
 
 
 # safety
@@ -663,6 +670,81 @@ def test_a_refused_version_is_examined_once_for_each_state(
     assert [each.path for each in refused] == ["m/1"]
     monkeypatch.setattr("gpfn.serving.folder_watch.examine", lambda _: pytest.fail("once more"))
     assert look().ignored == refused
+
+
+PLACES = [
+    f"{folder}{file}"
+    for folder in ("m/1/", "m/2/", "m/", "n/007/", "")
+    for file in ("model.tflite", "other.tflite", "model.toml", "own.py")
+]
+CONTENTS: dict[str, bytes] = {
+    "model": TFLITE.read_bytes(),
+    "junk": b"junk",
+    "empty": b"",
+    "toml": b'model = "model.tflite"\n',
+    "python": b'model = "own.py:double"\n',
+}
+STEP = st.one_of(
+    st.tuples(st.sampled_from(PLACES), st.sampled_from(list(CONTENTS))),
+    st.tuples(st.sampled_from([*PLACES, "m", "m/1", "n"]), st.just("remove")),
+    st.tuples(st.sampled_from(PLACES), st.sampled_from(["link", "writable"])),
+    st.just(("", "look")),
+)
+
+
+def change(folder: Path, place: str, what: str) -> None:
+    path = folder / place
+    if what == "remove" and path.is_dir():
+        shutil.rmtree(path)
+    elif what in ("remove", "link"):
+        path.unlink(missing_ok=True)
+    if what == "writable" and path.is_file() and not path.is_symlink():
+        path.chmod(0o666)
+    elif what not in ("remove", "writable"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if what == "link":
+            path.symlink_to("/dev/null")
+        else:
+            path.unlink(missing_ok=True)
+            path.write_bytes(CONTENTS[what])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(STEP, max_size=25))
+def test_looks_end_at_what_is_there(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str]]
+) -> None:
+    """Whatever happened: what is told is what a scan finds, and what is kept is explained."""
+    folder, clock = tmp_path_factory.mktemp("models"), Clock()
+    watch = FolderWatch(folder, clock=clock)
+    served: dict[tuple[str, str], object] = {}
+
+    def look() -> Changes:
+        clock.now += 1.0
+        changes = watch.look()
+        for each in changes.added:
+            assert served.setdefault((each.name, each.version), each.stamp) is each.stamp
+        for each in changes.changed:
+            assert served[each.name, each.version] != each.stamp
+            served[each.name, each.version] = each.stamp
+        for key in changes.removed:
+            del served[key]
+        return changes
+
+    for place, what in steps:
+        if what == "look":
+            look()
+        else:
+            change(folder, place, what)
+    last = [look() for _ in range(3)][-1]
+    assert not last.unsettled
+    result = scan(folder)
+    there = {(v.name, v.version): v.stamp for each in result.models.values() for v in each}
+    assert {key: served.get(key) for key in there} == there
+    explained = {(each.name, each.version) for each in result.ignored}
+    for name, version in served.keys() - there.keys():
+        assert {(name, version), (name, "")} & explained
+    assert last.ignored == result.ignored
 
 
 def test_what_was_forgotten_is_told_again(tmp_path: Path) -> None:

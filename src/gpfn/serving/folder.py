@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gpfn.errors import GpfnError, ModelUnreadable, SetupError
+from gpfn.errors import GpfnError, ModelUnreadable, SetupError, escaped
 from gpfn.models.description import FILE_NAME
 from gpfn.models.parts import other_names
 from gpfn.serving.folder_model import (
@@ -119,7 +119,7 @@ class Survey:
 
     def ignore(self, path: str, reason: str, name: str = "", version: str = "") -> None:
         """Note that an entry is not served."""
-        self.ignored.append(Ignored(path, reason, name, version))
+        self.ignored.append(Ignored(escaped(path), reason, name, version))
 
     def refuse(self, candidate: Candidate, error: GpfnError) -> None:
         """Note that a candidate is not served, for what was raised when it was examined."""

@@ -83,7 +83,8 @@ class Candidate(NamedTuple):
         """Return what changes with every file that counts."""
         outside = self.beside.counted().items()
         apart = {f"../{name}": each for name, each in outside if each not in self.files.values()}
-        return tuple((name, *each.mark) for name, each in sorted((self.files | apart).items()))
+        marks = ((name, *each.mark) for name, each in sorted((self.files | apart).items()))
+        return (*marks, self.beside.error) if self.beside.error else tuple(marks)
 
 
 class FoundVersion(NamedTuple):
