@@ -61,6 +61,7 @@ from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
 from gpfn.platforms.openwhisk.archive import unpack
 from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
+from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
 from gpfn.v1.predict import decode_predict
@@ -412,6 +413,16 @@ def _requirements(data: bytes) -> None:
     assert "requirements.txt" in requirement_files(found)
 
 
+def _tokens(data: bytes) -> None:
+    """A header in the first line, the file of tokens below it."""
+    header, _, file = data.partition(b"\n")
+    lines = parse_tokens(file, field="tokens")
+    text = "".join(f"{line.name} {line.scope} {line.digest.hex()}\n" for line in lines)
+    assert parse_tokens(text.encode(), field="tokens") == lines
+    name = Tokens(lines).allows("predict", header.decode("latin-1"))
+    assert name in [line.name for line in lines]
+
+
 def _model_toml(data: bytes) -> None:
     read_description(_written(data, "model.toml"))
 
@@ -698,6 +709,9 @@ def _rows() -> Mapping[str, Target]:
         Target("settings", _settings, ("gpfn.settings", "gpfn.cli.options"),
                lambda: [bytes([at]) + each for at in range(0, 25, 3)
                         for each in (b"64MiB", b"500ms", b"on", b"json", b"[::1]:80", b"auto")]),
+        Target("tokens", _tokens, ("gpfn.serving.tokens",),
+               lambda: [b"Bearer a\n# who\na predict " + b"ca978112ca1bbdcafac231b39a23dc4d"
+                        b"a786eff8147c4e72b9807785afee48bb\nb admin " + b"0" * 64 + b"\n"]),
         Target("function-log", _function_log, ("gpfn.hosts.log",), _log_lines),
         Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),
     ]  # fmt: skip
@@ -722,6 +736,13 @@ quantised = false
 fit = "crop"
 mean = [127.5, 127.5, 127.5]
 std = [127.5, 127.5, 128]
+
+[serving]
+max_batch = 64
+max_delay = 0.002
+processes = true
+timeout = 5
+warmup = ["night.json", "day.npy"]
 
 [files."tiny.tflite"]
 url = "https://example.com/tiny.tflite"

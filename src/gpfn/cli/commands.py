@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "gpfn.cli.predict",
     "run": "gpfn.cli.run",
     "serve": "gpfn.cli.serve",
+    "tokens": "gpfn.cli.tokens",
     "train": "gpfn.cli.train",
 }
 """A command's name and the module that has it."""
