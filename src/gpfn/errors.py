@@ -38,7 +38,6 @@ __all__ = [
     "CannotConnect",
     "DeadlineExceeded",
     "DownloadFailed",
-    "Forbidden",
     "GpfnError",
     "InvalidEvent",
     "InvalidImage",
@@ -48,7 +47,6 @@ __all__ = [
     "MissingExtra",
     "ModelFailed",
     "ModelUnreadable",
-    "NotAuthorised",
     "Overloaded",
     "RefusedByModel",
     "SetupError",
@@ -149,26 +147,6 @@ class TooLarge(CallerError):
     status = 413
     type = "too-large"
     title = "Too large"
-
-
-class NotAuthorised(CallerError):
-    """There is no token that is known; ``challenge`` is the header WWW-Authenticate."""
-
-    status = 401
-    type = "not-authorised"
-    title = "Not authorised"
-
-    def __init__(self, detail: str, *, field: str | None = None, challenge: str = "Bearer") -> None:
-        super().__init__(detail, field=field)
-        self.challenge = challenge
-
-
-class Forbidden(CallerError):
-    """Who asks is not allowed to, or asks from where nobody is."""
-
-    status = 403
-    type = "forbidden"
-    title = "Forbidden"
 
 
 class DeadlineExceeded(CallerError):

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.cli.main import main
-from gpfn.errors import NotAuthorised
-from gpfn.serving.tokens import read_tokens
+from gpfn.serving.tokens import NotAuthorised, read_tokens
 
 GPFN = str(Path(sys.executable).parent / "gpfn")
 

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpfn.errors import Forbidden, GpfnError, NotAuthorised, SetupError
+from gpfn.errors import GpfnError, SetupError
 from gpfn.serving import tokens
-from gpfn.serving.tokens import SCOPES, Scope, Tokens, parse_tokens, read_tokens
+from gpfn.serving.tokens import (
+    SCOPES,
+    Forbidden,
+    NotAuthorised,
+    Scope,
+    Tokens,
+    parse_tokens,
+    read_tokens,
+)
 
 
 def digest(token: str) -> str:

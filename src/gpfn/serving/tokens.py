@@ -25,9 +25,19 @@ import stat
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from gpfn.errors import Forbidden, NotAuthorised, SetupError
+from gpfn.errors import CallerError, SetupError
 
-__all__ = ["SCOPES", "Scope", "TokenLine", "Tokens", "is_token_name", "parse_tokens", "read_tokens"]
+__all__ = [
+    "SCOPES",
+    "Forbidden",
+    "NotAuthorised",
+    "Scope",
+    "TokenLine",
+    "Tokens",
+    "is_token_name",
+    "parse_tokens",
+    "read_tokens",
+]
 
 Scope = Literal["predict", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("predict", "write", "admin")
@@ -39,6 +49,26 @@ _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]{1,512}=*)")
 _MOST_BYTES = 1 << 20
 _MOST_LINES = 1000
 """All of them are compared with at every request, half a microsecond each."""
+
+
+class NotAuthorised(CallerError):
+    """There is no token that is known; ``challenge`` is the header WWW-Authenticate."""
+
+    status = 401
+    type = "not-authorised"
+    title = "Not authorised"
+
+    def __init__(self, detail: str, *, field: str | None = None, challenge: str = "Bearer") -> None:
+        super().__init__(detail, field=field)
+        self.challenge = challenge
+
+
+class Forbidden(CallerError):
+    """Who asks is not allowed to, or asks from where nobody is."""
+
+    status = 403
+    type = "forbidden"
+    title = "Forbidden"
 
 
 class TokenLine(NamedTuple):
