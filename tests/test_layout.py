@@ -34,6 +34,7 @@ SHORT = {
     "gpfn.json_words": "a grammar of its own, which model servers share and strict JSON has not",
     "gpfn.limits": "a word of the ground floor, on every start path",
     "gpfn.message": "a word of the ground floor, on every start path",
+    "gpfn.serving.browser": "a guard with reasons of its own, which every protocol asks at writes",
     "gpfn.serving.answers": "how a server of GraphPipe answers, with the reasons of its clients",
     "gpfn.serving.compression": "what answers of any protocol may go through",
     "gpfn.serving.page": "HTML, apart from everything that answers programs",
