@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.cli.options import parse_threads
 from gpfn.errors import SetupError
-from gpfn.settings import check_settings, parse_size, parse_whole, read_switch
+from gpfn.settings import check_settings, parse_duration, parse_size, parse_whole, read_switch
 
 if TYPE_CHECKING:
     from gpfn.serving.process import CacheSettings
@@ -26,6 +26,7 @@ SUMMARY = "serve models by GraphPipe, OIP v2 and V1; takes graphpipe-tf's flags 
 EXAMPLES = """
 gpfn serve --model models/forecast.tflite --listen 127.0.0.1:9000
 gpfn serve --model forecast=models/forecast.tflite --model digits=models/digits.tflite
+gpfn serve --models-dir models/
 gpfn serve -m models/rnn_ts_model.pb -l 0.0.0.0:9000 -c -v
 gpfn serve --model https://example.com/model.onnx#sha256=HEX
 GP_MODEL=mobilenet_v1 gpfn serve
@@ -65,6 +66,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flag("-V", "--version", action="store_true", help="print the version and end")
     flag("extra", nargs="*", help=argparse.SUPPRESS)
     ours = parser.add_argument_group("not in graphpipe-tf")
+    ours.add_argument("--models-dir", default="", metavar="FOLDER", help="serve what is in a "
+                      "folder: NAME/VERSION/MODEL, NAME/MODEL or MODEL")  # fmt: skip
+    ours.add_argument("--poll", default="2", metavar="SECONDS", help="between looks at the "
+                      "folder (%(default)s)")  # fmt: skip
+    ours.add_argument("--max-batch", help="rows that are computed together at most; 1: never "
+                      "several (default: what the model says)")  # fmt: skip
+    ours.add_argument("--swap", choices=("load-first", "unload-first"), default="load-first",
+                      help="whether the old version goes before the new one is opened, for models "
+                      "too large for two (%(default)s)")  # fmt: skip
+    ours.add_argument("--nan-words", action="store_true", help="NaN and Infinity as words in JSON")
+    ours.add_argument("--tokens", default="", metavar="FILE", help="who may do what; see gpfn "
+                      "tokens")  # fmt: skip
+    ours.add_argument("--host-name", action="append", default=[], metavar="NAME", help="a host "
+                      "that browsers may call this server by, besides its address")  # fmt: skip
     ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
     ours.add_argument("--workers", help="processes that share the address (default: 1)")
     ours.add_argument("--parallel", help="inferences over a millisecond that run at once in a "
@@ -97,8 +112,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"gpfn {__version__}")
         return 0
     names = args.model or [name for name in [os.environ.get("GP_MODEL", "")] if name]
-    if args.extra or not names:
-        wrong = f"unexpected argument {args.extra[0]!r}" if args.extra else "--model is required"
+    if args.extra or not (names or args.models_dir):
+        wrong = (
+            f"unexpected argument {args.extra[0]!r}"
+            if args.extra
+            else "--model is required, or --models-dir"
+        )
         print(f"{args.usage}gpfn serve: {wrong}", file=sys.stderr)
         return 1  # not 2: what graphpipe-tf's users' scripts test for
     return _serve(args, names)
@@ -169,7 +188,7 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
     from gpfn.serving.settings import ServerSettings
 
     chosen: dict[str, Any] = {
-        name: parse_whole(text, field=f"--{flag}", least=1, most=4096)
+        name: parse_whole(text, field=f"--{flag.replace('_', '-')}", least=1, most=4096)
         for flag, name in _COUNTS.items()
         if (text := getattr(args, flag)) is not None
     }
@@ -181,11 +200,22 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         key=args.tls_key,
         allow_shutdown=args.allow_shutdown,
         verbose=args.verbose,
+        unload_first=args.swap == "unload-first",
+        nan_words=args.nan_words,
+        tokens=args.tokens,
+        names=tuple(args.host_name),
+        models_dir=args.models_dir,
+        poll=parse_duration(args.poll, field="--poll"),
         **chosen,
     )
 
 
-_COUNTS = {"workers": "processes", "parallel": "threads", "queue": "queue"}
+_COUNTS = {
+    "workers": "processes",
+    "parallel": "threads",
+    "queue": "queue",
+    "max_batch": "max_batch",
+}
 
 
 def _cache(args: argparse.Namespace) -> "CacheSettings | None":

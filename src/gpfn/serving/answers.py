@@ -15,6 +15,7 @@ from gpfn.http.loop.exchange import Response
 from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.public_text import public_text
 from gpfn.serving.routing import WrongMethod
+from gpfn.serving.tokens import NotAuthorised
 
 __all__ = ["failure", "graphpipe", "headers_of", "health", "json_page", "page", "text"]
 
@@ -39,6 +40,8 @@ def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
     """Return the headers that an answer to an error has, whatever the protocol."""
     if isinstance(error, Overloaded):
         return (("retry-after", str(error.retry_after)),)
+    if isinstance(error, NotAuthorised):
+        return (("www-authenticate", error.challenge),)
     if isinstance(error, WrongMethod):
         return (("allow", ", ".join(error.allowed)),)
     return ()

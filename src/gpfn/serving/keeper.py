@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
@@ -20,8 +20,11 @@ from gpfn.serving.version import Loaded, ServedVersion, load
 from gpfn.serving.wanted import Source, Wanted, version_order
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gpfn.log import Log
     from gpfn.models.model import Model
+    from gpfn.serving.models_dir import ModelsDir
     from gpfn.serving.settings import ServerSettings
     from gpfn.serving.statistics import Slots
 
@@ -54,33 +57,58 @@ class Keeper:
         self._log = log
         self._opening: Source | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
         self._stopping = False
         self.on_ready: Callable[[], object] = lambda: None
         """Called once, when everything wanted at the start is open or has failed."""
-        self.refresh: Callable[[], Awaitable[None]] = _nothing
-        """Called before a model is loaded: looks what there is to be loaded."""
+        self.folder: ModelsDir | None = None
+        """Where models come and go."""
         self.alive: Callable[[], Iterable[int]] = lambda: (0,)
         """Returns the numbers of the processes that serve."""
 
     def start(self) -> None:
         """Begin to do what is wanted, and go on with that; on the loop."""
         self._loop = asyncio.get_running_loop()
+        if self.folder is not None:
+            self._spawn(self.folder.keep())
         self._look()
 
     async def stop(self) -> None:
         """Close everything; nothing is asked any more."""
         self._stopping = True
+        for task in self._tasks:
+            task.cancel()
         for found in self._library.all_open():
             self._library.take(found.name, found.version)
             await self._loop.run_in_executor(None, found.close, self._log)
+
+    def look_into(self, folder: Path, named: Sequence[Source]) -> ModelsDir:
+        """Serve the models of a folder as well, and return what looks after it."""
+        from gpfn.serving.models_dir import ModelsDir
+
+        self.folder = ModelsDir(
+            folder,
+            self._wanted,
+            named,
+            poll=self._settings.poll,
+            log=self._log,
+            tell=self._library.ignore,
+        )
+        return self.folder
+
+    def look_for_models(self) -> None:
+        """Have the folder of models looked at now."""
+        if self.folder is not None:
+            self._wanted.ask_for_a_look()
 
     async def load(self, name: str) -> None:
         """Have a model served by all processes, opened again where that has failed.
 
         Raises UnknownModel, and NotReady with the reason when it cannot be opened.
         """
-        await self.refresh()
+        if self.folder is not None:
+            await self.folder.refresh()
         generation = self._wanted.load(name, loaded=True)
         if name not in self._wanted.sources():
             raise UnknownModel(name)
@@ -142,7 +170,7 @@ class Keeper:
             for version in self._library.versions(source.name):
                 self._retire(self._library.take(source.name, version))
         closing = [*self._closing] if self._settings.unload_first else []
-        self._loop.create_task(self._open_after(source, closing))
+        self._spawn(self._open_after(source, closing))
 
     async def _open_after(self, source: Source, closing: list[asyncio.Task[None]]) -> None:
         if closing:
@@ -201,15 +229,17 @@ class Keeper:
             return
         if not self._library.has(found.source):
             found.statistics.set("ready", 0)
-        task = self._loop.create_task(self._close(found))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._spawn(self._close(found), self._closing)
+
+    def _spawn(
+        self, work: Coroutine[object, object, None], among: set[asyncio.Task[None]] | None = None
+    ) -> None:
+        tasks = self._tasks if among is None else among
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _close(self, found: ServedVersion) -> None:
         await found.engine.drain()
         await self._loop.run_in_executor(None, found.close, self._log)
         self._log.info(f"{found.name} {found.version} was closed")
-
-
-async def _nothing() -> None:
-    """Look for nothing."""

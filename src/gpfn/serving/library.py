@@ -34,11 +34,10 @@ class Library:
         self.sources: Mapping[str, Mapping[str, Source]] = {}
         self.open: dict[str, dict[str, ServedVersion]] = {}
         """By model and version, the highest first; an empty model is left out."""
-        self.ignored: list[tuple[str, str, str]] = []
-        """Model, version and reason of what is there and cannot be served."""
         self.changes = 0
         """Grows whenever a version comes or goes."""
         self._failed: dict[object, BaseException] = {}
+        self._ignored: list[tuple[str, str, str]] = []
         self._asked: set[str] | None = None  # the models that were wanted at the start
 
     # questions of protocols
@@ -92,7 +91,7 @@ class Library:
         known = {(entry.name, entry.version) for entry in found}
         return found + [
             ModelIndex(name, version, "UNAVAILABLE", reason)
-            for name, version, reason in self.ignored
+            for name, version, reason in self._ignored
             if (name, version) not in known
         ]
 
@@ -119,7 +118,9 @@ class Library:
         sources = self.sources.get(name, {}).values()
         known = [source for source in sources if version in ("", source.version)]
         if not known:
-            return UnknownModel(name, version) if name else NotReady("the model is being loaded")
+            if self._asked is None or not name:
+                return NotReady("the model is being loaded")
+            return UnknownModel(name, version)
         for state, reason in map(self._state, known):
             if state == "LOADING":
                 return NotReady(f"the model is still being loaded: {name}")
@@ -136,6 +137,10 @@ class Library:
         self.sources = sources
         tries = {source.attempted for vs in sources.values() for source in vs.values()}
         self._failed = {one: error for one, error in self._failed.items() if one in tries}
+
+    def ignore(self, ignored: list[tuple[str, str, str]]) -> None:
+        """Take note of what is there and cannot be served: model, version, reason."""
+        self._ignored = ignored
 
     def has(self, source: Source) -> bool:
         """Say whether a source is open, with the files that it has now."""

@@ -96,12 +96,14 @@ class ServingLoop:
             metrics=service.metrics,
             tls=None if self._tls is None else self._tls.context,
         )
+        if not settings.unix:
+            service.gate.listens_at(self.address[1])
         service.client_count = lambda: server.connections
         service.alive = lambda: not server.stopping
         if settings.allow_shutdown:
             service.shutdown = server.stop
         if signals:
-            on_signals(server, self._tls, service.log)
+            on_signals(server, self._tls, service.log, service.on_hangup)
         self._loop = asyncio.get_running_loop()
         if self._stopped:
             server.stop()

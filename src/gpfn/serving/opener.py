@@ -128,7 +128,9 @@ def _description(uri: str) -> dict[str, Any] | None:
     if found.labels is not None:
         text = (Path(place).parent / found.labels.name).read_text(encoding="utf-8")
         labels = tuple(text.splitlines())
-    return {"labels": labels}
+    folder = Path(place).parent
+    warmup = tuple(str(folder / name) for name in found.serving.warmup)
+    return {"labels": labels, "serving": found.serving._replace(warmup=warmup)}
 
 
 def _row_store(uri: str, cache: CacheSettings, log: Log) -> RowStore:

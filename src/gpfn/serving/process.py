@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gpfn.log import Log
@@ -78,8 +79,13 @@ class _Serving:
         self._on_ready = on_ready
         self._metrics = new_metrics(settings.processes)
         self._wanted = Wanted(settings.processes)
-        self._wanted.replace(opener.sources())
+        named = opener.sources()
         self._service = assemble(self._wanted, opener, settings, log, self._metrics)
+        if settings.models_dir:
+            folder = self._service.keeper.look_into(Path(settings.models_dir), named)
+            folder.begin()
+        else:
+            self._wanted.replace(named)
         self._listener = ServingLoop(settings)
 
     def run(self) -> int:

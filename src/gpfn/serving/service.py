@@ -23,6 +23,7 @@ from gpfn.http.writer import REASONS
 from gpfn.log import Log
 from gpfn.message import Message
 from gpfn.metrics import Metrics
+from gpfn.serving.gate import Gate
 from gpfn.serving.protocols.control import Control
 from gpfn.serving.protocols.graphpipe import GraphPipe
 from gpfn.serving.protocols.v1 import V1
@@ -60,6 +61,7 @@ class Service:
         self.version = version
         self.log = log
         self.metrics = metrics
+        self.gate = Gate(settings, log)
         self.budget = Budget(settings.loop().body_bytes)
         self._inflaters = WorkPool(settings.threads, settings.queue)
         self._router = Router([OpenInference(self), V1(self), Control(self), GraphPipe(self)])
@@ -90,6 +92,8 @@ class Service:
             self.fail(exchange, error, self._router.protocol_of(request.target))
             return
         try:
+            if routed.route.scope:
+                self.gate.check(routed.route.scope, exchange)
             coding = exchange.fields.by_name.get("content-encoding")
             if coding and routed.route.body and not is_identity(coding):
                 self._inflate(exchange, coding, routed)
@@ -126,6 +130,11 @@ class Service:
         """Return the answer to a broken request."""
         accept = [value for name, value in headers if name == "accept"]
         return self._router.protocol_of(target).failure(error, accept[0] if accept else None)
+
+    def on_hangup(self) -> None:
+        """Read the tokens again, and look for models."""
+        self.gate.read_again()
+        self.keeper.look_for_models()
 
     # what protocols ask
 

@@ -33,7 +33,9 @@ class ServerSettings:
     answered 503. ``request_seconds`` is the time for a body to come, and again for the answer.
     ``max_batch`` is the most rows that are computed together, whatever the model says;
     ``unload_first`` closes the old version before the new one is opened. With ``nan_words``
-    JSON may have the words NaN, Infinity and -Infinity, both ways.
+    JSON may have the words NaN, Infinity and -Infinity, both ways. ``tokens`` is a file that
+    says who may what, ``names`` are hosts that the server is called by. ``models_dir`` is a
+    folder of models, looked at every ``poll`` seconds.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +56,10 @@ class ServerSettings:
     max_batch: int | None = None
     unload_first: bool = False
     nan_words: bool = False
+    tokens: str = ""
+    names: tuple[str, ...] = ()
+    models_dir: str = ""
+    poll: float = 2.0
     limits: Limits = field(default_factory=_limits)
 
     @property

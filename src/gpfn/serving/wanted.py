@@ -26,6 +26,7 @@ __all__ = ["Source", "Wanted", "version_order"]
 
 _BYTES = 16 << 20
 _NUMBER = struct.Struct("<q")
+_GENERATION, _LENGTH, _WISHES, _LOOKED, _DONE = range(5)  # the places of numbers
 _PLACES = 64 << 10  # bytes for the numbers, before the JSON
 
 
@@ -34,6 +35,7 @@ class Source(NamedTuple):
 
     ``stamp`` differs when its files do. ``slot`` is where it is counted. A version that is not
     ``loaded`` is known, and not served. ``attempt`` grows when it is to be opened once more.
+    One to ``vet`` is tried in a process of its own first.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Source(NamedTuple):
     slot: int = 0
     loaded: bool = True
     attempt: int = 0
+    vet: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -79,6 +82,7 @@ class Wanted:
         self._process = 0
         self._guard = threading.Lock()
         self._write({"sources": [], "freed": []})
+        self._set_number(_GENERATION, 0)  # nothing has been said yet
 
     def begin(self, process: int) -> None:
         """Work by it as the process of that number, which has done nothing of it yet."""
@@ -88,7 +92,7 @@ class Wanted:
     @property
     def generation(self) -> int:
         """The number that grows with every change."""
-        return self._number(0)
+        return self._number(_GENERATION)
 
     def sources(self) -> Mapping[str, Mapping[str, Source]]:
         """Return all versions by model and version."""
@@ -131,11 +135,41 @@ class Wanted:
 
     def done(self, generation: int) -> None:
         """Note that this process has done what that generation wants."""
-        self._set_number(2 + self._process, generation)
+        self._set_number(_DONE + self._process, generation)
 
     def all_done(self, generation: int, alive: Iterable[int]) -> bool:
         """Say whether the processes of these numbers have done what that generation wants."""
-        return all(self._number(2 + process) >= generation for process in alive)
+        return all(self._number(_DONE + process) >= generation for process in alive)
+
+    # looking for models: one process does it for all
+
+    def leads(self) -> bool:
+        """Say whether this is the process that looks for models; one is, as long as it lives."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1)
+        except OSError:  # another one is
+            return False
+        return True
+
+    def ask_for_a_look(self) -> int:
+        """Have the leader look for models now; returns the number of the wish."""
+        with self._locked():
+            self._set_number(_WISHES, self._number(_WISHES) + 1)
+            return self._number(_WISHES)
+
+    @property
+    def wishes(self) -> int:
+        """How many looks have been wished for."""
+        return self._number(_WISHES)
+
+    @property
+    def looked(self) -> int:
+        """Up to which wish the leader has looked."""
+        return self._number(_LOOKED)
+
+    def note_a_look(self, wish: int) -> None:
+        """Note that the leader has looked, as was wished for."""
+        self._set_number(_LOOKED, wish)
 
     def _want(
         self, wanted: list[Source], before: Mapping[tuple[str, str, str], Source], freed: list[int]
@@ -163,7 +197,7 @@ class Wanted:
         ]  # fmt: skip
 
     def _read(self) -> dict[str, Any]:
-        size = self._number(1)
+        size = self._number(_LENGTH)
         found: dict[str, Any] = orjson.loads(self._memory[_PLACES : _PLACES + size])
         return found
 
@@ -172,8 +206,8 @@ class Wanted:
         if len(text) > _BYTES - _PLACES:
             raise SetupError(f"more models than {_BYTES} bytes can list", field="models")
         self._memory[_PLACES : _PLACES + len(text)] = text
-        self._set_number(1, len(text))
-        self._set_number(0, self._number(0) + 1)
+        self._set_number(_LENGTH, len(text))
+        self._set_number(_GENERATION, self._number(_GENERATION) + 1)
 
     def _number(self, at: int) -> int:
         value: int = _NUMBER.unpack_from(self._memory, at * 8)[0]
@@ -185,11 +219,11 @@ class Wanted:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with self._guard:
-            fcntl.lockf(self._file, fcntl.LOCK_EX)  # ends with the process, however that ends
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1)  # ends with the process, however that ends
             try:
                 yield
             finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1)
 
 
 def _as_before(source: Source, before: Source | None, unloaded: set[str]) -> Source:

@@ -181,13 +181,25 @@ def handlers_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def on_signals(server: LoopServer, tls: Tls | None, log: Log) -> None:
-    """Let signals end the server that the running loop serves, and SIGHUP renew its TLS."""
+def on_signals(
+    server: LoopServer, tls: Tls | None, log: Log, on_hangup: Callable[[], object] | None = None
+) -> None:
+    """Let signals end the server that the running loop serves, and SIGHUP renew what it can.
+
+    That is its TLS, and what ``on_hangup`` does.
+    """
+
+    def renew() -> None:
+        if tls is not None:
+            tls.reload(log)
+        if on_hangup is not None:
+            on_hangup()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    if tls is not None:
-        loop.add_signal_handler(signal.SIGHUP, tls.reload, log)
+    if tls is not None or on_hangup is not None:
+        loop.add_signal_handler(signal.SIGHUP, renew)
 
 
 def remove_socket(endpoint: Endpoint) -> None:

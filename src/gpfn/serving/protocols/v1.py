@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gpfn.errors import GpfnError, InvalidRequest, Overloaded, TooLarge
+from gpfn.errors import GpfnError, InvalidRequest, TooLarge
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import JSON
+from gpfn.serving.answers import headers_of
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.library import UnknownModel
 from gpfn.serving.routing import Route
@@ -69,8 +70,7 @@ class V1:
     def failure(self, error: BaseException, accept: str | None = None) -> Response:
         """Return the error's document, with the status that TF Serving has for such a one."""
         del accept  # always JSON
-        retry = (("retry-after", str(error.retry_after)),) if isinstance(error, Overloaded) else ()
-        return Response(status_of(error), (*_JSON, *retry), (error_body(error),))
+        return Response(status_of(error), (*_JSON, *headers_of(error)), (error_body(error),))
 
     def unknown(self, method: str, path: str, allowed: Sequence[str]) -> GpfnError:
         """Return 400 for a path or a method that is none."""

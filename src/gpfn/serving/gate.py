@@ -1,0 +1,78 @@
+"""Who is let in: tokens, and pages of other sites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from gpfn.errors import SetupError
+from gpfn.http.loop.process import is_loopback
+from gpfn.serving.browser import check_browser, own_hosts
+from gpfn.serving.tokens import Scope, Tokens, read_tokens
+
+if TYPE_CHECKING:
+    from gpfn.http.loop.exchange import Exchange
+    from gpfn.log import Log
+    from gpfn.serving.settings import ServerSettings
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """What a server lets whom do.
+
+    Without a file of tokens everybody may do everything on loopback, and only ask models
+    elsewhere. Raises SetupError for a file that is wrong.
+    """
+
+    def __init__(self, settings: ServerSettings, log: Log) -> None:
+        self._path = settings.tokens
+        self._log = log
+        local = bool(settings.unix) or is_loopback(settings.host)
+        self._anonymous: Scope = "admin" if local else "predict"
+        self._tokens = self._read()
+        self._settings = settings
+        self.listens_at(settings.port)
+        if not self._path and not local:
+            log.warning(
+                f"anybody who reaches {settings.host} may ask the models, and nobody may load or "
+                "unload them: --tokens FILE says who may what"
+            )
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether asking models needs no token."""
+        return not self._path
+
+    def listens_at(self, port: int) -> None:
+        """Take note of the port, which may have been any free one."""
+        self._hosts = own_hosts(self._settings.host, port, self._settings.names)
+
+    def read_again(self) -> None:
+        """Read the file of tokens once more; when it is wrong, the old ones stay."""
+        if self._path:
+            try:
+                self._tokens = self._read()
+            except SetupError as error:
+                self._log.warning(f"the tokens stay as they were: {error}")
+
+    def check(self, scope: str, exchange: Exchange) -> None:
+        """Raise NotAuthorised or Forbidden unless a request may do what is of a scope."""
+        if not scope or (scope == "predict" and not self._path):
+            return
+        authorization = exchange.fields.by_name.get("authorization")
+        name = self._tokens.allows(cast("Scope", scope), authorization)
+        if scope != "predict":
+            check_browser(exchange.request.headers, self._hosts, token=bool(name))
+
+    def lets_in(self, scope: str, authorization: str | None) -> None:
+        """Raise NotAuthorised or Forbidden, for callers that are no browsers."""
+        if scope:
+            self._tokens.allows(cast("Scope", scope), authorization)
+
+    def _read(self) -> Tokens:
+        if not self._path:
+            return Tokens(anonymous=self._anonymous)
+        tokens = read_tokens(self._path)
+        if tokens.warning:
+            self._log.warning(tokens.warning)
+        return tokens

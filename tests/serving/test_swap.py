@@ -1,0 +1,109 @@
+"""Versions that come and go while the server answers."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpfn.errors import SetupError
+from gpfn.graphpipe import Client
+from gpfn.models.python import PythonModel
+from gpfn.serving import Server, ServerSettings
+
+X = np.ones((1, 2), np.float32)
+
+
+def adding(number: int) -> PythonModel:
+    return PythonModel(lambda x: x + number)
+
+
+class Callers:
+    """Threads that ask all the time, and keep every answer and every error."""
+
+    def __init__(self, url: str, count: int) -> None:
+        self.answers: list[tuple[float, ...]] = []
+        self.errors: list[BaseException] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(url,)) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, url: str) -> None:
+        with Client(url, timeout=20) as client:
+            while not self._stop.is_set():
+                try:
+                    (found,) = client.infer({"x": X})
+                    self.answers.append(tuple(found.ravel().tolist()))
+                except Exception as error:
+                    self.errors.append(error)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def until(true: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_swaps_lose_no_answer_and_mix_none() -> None:
+    with Server({"model": adding(0)}, ServerSettings(port=0, threads=2)) as server:
+        callers = Callers(server.url, 20)
+        library = server.service.library
+        try:
+            for number in range(1, 51):
+                server.put("model", adding(number))
+                until(lambda number=number: library.find("model").source.stamp == str(number))
+        finally:
+            callers.stop()
+    assert not callers.errors
+    assert {answer[0] for answer in callers.answers} <= {float(n) for n in range(1, 52)}
+    assert all(len({*answer}) == 1 for answer in callers.answers), "each from one version"
+    assert len({answer[0] for answer in callers.answers}) > 10
+
+
+def test_what_cannot_be_opened_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.tflite").write_bytes(b"no model")
+    with Server({"model": adding(1)}, ServerSettings(port=0)) as server:
+        library = server.service.library
+        server.put("model", str(tmp_path / "bad.tflite"))
+        until(lambda: library.failure("model") is not None)
+        with Client(server.url) as client:
+            (found,) = client.infer({"x": X})
+        assert found.tolist() == [[2, 2]]
+        (entry,) = library.index()
+        assert entry.state == "UNAVAILABLE"
+        assert "bad.tflite" in entry.reason
+
+
+def test_a_server_starts_with_what_it_can_open_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "bad.tflite").write_bytes(b"no model")
+    with pytest.raises(SetupError), Server({"m": str(tmp_path / "bad.tflite")}):
+        pass
+
+
+def test_unload_first_closes_the_old_one_before_the_new_one_is_opened() -> None:
+    order: list[str] = []
+
+    class Noting(PythonModel):
+        def __init__(self, name: str) -> None:
+            super().__init__(lambda x: x)
+            self.called = name
+
+        def __call__(self, inputs: Any, **options: Any) -> Any:
+            order.append(self.called)
+            return super().__call__(inputs, **options)
+
+    settings = ServerSettings(port=0, unload_first=True)
+    with Server({"model": Noting("old")}, settings) as server:
+        library = server.service.library
+        server.put("model", Noting("new"))
+        until(lambda: library.open and library.find("model").source.stamp == "1")
+        assert library.changes == 3, "come, gone, come"
