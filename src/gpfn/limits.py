@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gpfn.settings import read_size, read_whole
 
-__all__ = ["Limits"]
+__all__ = ["REPLY_LIMITS", "Limits"]
 
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -51,3 +51,9 @@ class Limits(NamedTuple):
             else:
                 values[name] = read_whole(variable, default, least=1, environ=environ)
         return cls(**values)
+
+
+REPLY_LIMITS = Limits(
+    body_bytes=256 * _MIB, elements=256 * _MIB, rank=32, tensors=1000, string_bytes=64 * _MIB
+)
+"""The default limits of a model server's reply to its client; those of a request are far lower."""

@@ -35,18 +35,13 @@ from gpfn.http.address import parse_url, proxy_for
 from gpfn.http.client import HttpClient
 from gpfn.http.response import HttpResponse
 from gpfn.http.writer import check_header
-from gpfn.limits import Limits
+from gpfn.limits import REPLY_LIMITS, Limits
 from gpfn.media import GRAPHPIPE, OCTETS
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["REPLY_LIMITS", "Client", "remote"]
-
-REPLY_LIMITS = Limits(
-    body_bytes=256 << 20, elements=256 << 20, rank=32, tensors=1000, string_bytes=64 << 20
-)
-"""The default limits of a reply; those of a request are far lower."""
+__all__ = ["Client", "remote"]
 
 _HEADERS = (
     ("User-Agent", f"gpfn/{__version__}"),

@@ -4,7 +4,8 @@
     filekind                which backend a file's content is for
     litert, onnx            model files in this process
     tensorflow              SavedModels and frozen graphs through TensorFlow's C library
-    python, remote          a function; a GraphPipe server
+    python                  a function
+    remote, graphpipe       a model behind a server; one of GraphPipe
     vet                     a model tried in a process of its own, before it is opened here
     cache                   the models of a process, open and warm before the first call
     description, catalogue  what is known of a model besides its file; models known by name

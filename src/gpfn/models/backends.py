@@ -143,7 +143,7 @@ BACKENDS = (
         kind="graphpipe",
         runtime="graphpipe",
         title="a GraphPipe server (http:// or https://)",
-        opens="gpfn.models.remote:RemoteModel",
+        opens="gpfn.models.graphpipe:GraphPipeModel",
         options=("inputs", "outputs", "limits"),
         schemes=("http", "https"),
     ),

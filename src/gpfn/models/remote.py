@@ -1,7 +1,10 @@
-"""A model behind a GraphPipe server, called like one in this process."""
+"""A model behind a server, called like one in this process, whatever protocol it speaks.
 
-import re
+A module a protocol derives from :class:`RemoteModel`, such as `gpfn.models.graphpipe`.
+"""
+
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,67 +17,79 @@ from gpfn.errors import (
     ModelFailed,
     RefusedByModel,
 )
-from gpfn.graphpipe.client import REPLY_LIMITS, Client
-from gpfn.graphpipe.messages import IOMetadata
-from gpfn.limits import Limits
-from gpfn.models.signature import Array, bare, find_name, plain_names, shape_spec
+from gpfn.models.signature import Array, bare, find_name
 from gpfn.tensors.cast import cast_to, plain_array
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["RemoteModel"]
+__all__ = ["UNKNOWN", "RemoteModel", "ServerMetadata"]
 
 _METADATA_SECONDS = 5.0
 """How long the server may take to send its metadata."""
 _METADATA_KEPT_SECONDS = 60.0
 """How long its metadata are used before they are asked for again: the model may change."""
 _SERVER_ERROR = 500
-_GO_NAME = re.compile(r"(input|output)\d+")
 
 
-class _Description(NamedTuple):
+class ServerMetadata(NamedTuple):
     """The server's metadata, by name without ``:0``: specs, and the names as the server has them.
 
-    An input or output whose type is not told has a name only.
+    An input or output whose type is not told has a name only. ``datatypes`` are the protocol's
+    own by the server's names, where a spec does not tell them.
     """
 
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
-    input_names: dict[str, str]
-    output_names: dict[str, str]
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    input_names: Mapping[str, str]
+    output_names: Mapping[str, str]
+    datatypes: Mapping[str, str] = {}
 
 
-_UNKNOWN = _Description({}, {}, {}, {})
+UNKNOWN = ServerMetadata({}, {}, {}, {})
+"""What is known of a server that says nothing of itself."""
 
 
-class RemoteModel:
-    """A GraphPipe server; see `gpfn.models.Model`. Outputs are read-only.
+class RemoteModel(ABC):
+    """A model server; see `gpfn.models.Model`. Outputs are read-only.
 
     The server's metadata are asked for when they are first needed, not when this is made:
     a function may start before its model server. They are a hint: graphpipe-go's Serve tells
     a wrong shape and type, graphpipe-tf lists every tensor of its graph, and others say
     nothing. So arrays are sent as they are given, but that a number gets the width that the
     hint has when it fits in all else, and the server judges them. Where it refuses, and the
-    hint says why, that is the error. Arrays of which no name is known to the server are sent
-    without names, in their order.
+    hint says why, that is the error.
     """
 
-    backend = "graphpipe"
+    backend = ""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        inputs: Sequence[str] = (),
-        outputs: Sequence[str] = (),
-        limits: Limits | None = None,
-    ) -> None:
-        self._client = Client(url, limits=limits or REPLY_LIMITS)
-        self.name = self._client.url
+    def __init__(self, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        self.name = name
         self._input_names, self._output_names = tuple(inputs), tuple(outputs)
-        self._description = _UNKNOWN
+        self._description = UNKNOWN
         self._expires = Deadline(0.0)
         self._lock = threading.Lock()
         self._closed = False
+
+    @abstractmethod
+    def _metadata(self, deadline: Deadline) -> ServerMetadata:
+        """Return what the server says of the model; raise BackendError."""
+
+    @abstractmethod
+    def _ask(
+        self,
+        arrays: dict[str, Array],
+        outputs: Mapping[str, str],
+        known: ServerMetadata,
+        deadline: Deadline,
+    ) -> dict[str, Array]:
+        """Return what the server computes, by name.
+
+        ``outputs`` has the server's name of each output that is wanted, by the name that it
+        is to have; it is empty when all are. Raises BackendError.
+        """
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Close the connections."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -115,40 +130,19 @@ class RemoteModel:
         self,
         inputs: Mapping[str, Array],
         outputs: Sequence[str],
-        known: _Description,
+        known: ServerMetadata,
         deadline: Deadline,
     ) -> dict[str, Array]:
-        wanted = tuple(outputs) or self._output_names
-        shown = [find_name(name, known.output_names) or bare(name) for name in wanted]
+        wanted: dict[str, str] = {}
+        for given in tuple(outputs) or self._output_names:
+            shown = find_name(given, known.output_names) or bare(given)
+            wanted[shown] = known.output_names.get(shown, given)
         arrays, as_told = _hinted(inputs, known)
-        tensors = self._client.infer(
-            self._named(arrays, known),
-            output_names=[
-                known.output_names.get(name, given)
-                for name, given in zip(shown, wanted, strict=True)
-            ],
-            deadline=deadline,
-            exact=False,
-        )
-        came = self._by_name(shown, tensors, known)
+        came = self._ask(arrays, wanted, known, deadline)
         # what takes inputs that its metadata rule out is not held to them in its outputs
         return self._checked(came, known) if as_told else came
 
-    def _by_name(
-        self, shown: Sequence[str], tensors: Sequence[Array], known: _Description
-    ) -> dict[str, Array]:
-        if not shown:
-            return dict(zip(_default_names(known, len(tensors)), tensors, strict=True))
-        came = dict(zip(shown, tensors, strict=False))
-        if len(tensors) != len(shown):  # graphpipe-go's Serve gives all, whatever is asked for
-            if len(tensors) != len(known.output_names) or not {*shown} <= {*known.output_names}:
-                raise BrokenReply(
-                    f"{self.name}: {len(tensors)} outputs came, {len(shown)} were asked for"
-                )
-            came = dict(zip(known.output_names, tensors, strict=True))
-        return {name: came[name] for name in shown}
-
-    def _checked(self, came: dict[str, Array], known: _Description) -> dict[str, Array]:
+    def _checked(self, came: dict[str, Array], known: ServerMetadata) -> dict[str, Array]:
         try:
             return {
                 name: cast_to(array, known.outputs[name], path=name)
@@ -164,16 +158,20 @@ class RemoteModel:
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        self._client.close()
+        self._disconnect()
 
-    def _described(self, deadline: Deadline) -> _Description:
+    def _described(self, deadline: Deadline) -> ServerMetadata:
         with self._lock:
             if self._expires.expired():
-                self._description = self._ask(deadline.earlier(Deadline.after(_METADATA_SECONDS)))
+                until = deadline.earlier(Deadline.after(_METADATA_SECONDS))
+                try:
+                    self._description = self._metadata(until)
+                except (RefusedByModel, BrokenReply):
+                    self._description = UNKNOWN  # it may infer all the same
                 self._expires = Deadline.after(_METADATA_KEPT_SECONDS)
             return self._description
 
-    def _asked_again(self, known: _Description, deadline: Deadline) -> _Description:
+    def _asked_again(self, known: ServerMetadata, deadline: Deadline) -> ServerMetadata:
         """Return the metadata of now, after a refusal: it may be another model."""
         self._expires = Deadline(0.0)
         try:
@@ -181,31 +179,8 @@ class RemoteModel:
         except (BackendError, DeadlineExceeded):
             return known
 
-    def _ask(self, deadline: Deadline) -> _Description:
-        try:
-            metadata = self._client.metadata(deadline=deadline)
-        except (RefusedByModel, BrokenReply):
-            return _UNKNOWN  # a server without metadata may infer all the same
-        takes, gives = metadata.inputs, metadata.outputs
-        return _Description(_specs(takes), _specs(gives), _given_names(takes), _given_names(gives))
 
-    def _named(
-        self, arrays: dict[str, Array], known: _Description
-    ) -> dict[str, Array] | tuple[Array, ...]:
-        """Return the arrays under the server's names, or without names when it knows none."""
-        found = {name: find_name(name, known.input_names) for name in arrays}
-        if not any(found.values()):
-            if len(arrays) == len(self._input_names):
-                return dict(zip(self._input_names, arrays.values(), strict=True))
-            if len(arrays) in (1, len(known.input_names)):
-                return tuple(arrays.values())
-        return {
-            known.input_names[found[name] or ""] if found[name] else name: array
-            for name, array in arrays.items()
-        }
-
-
-def _hinted(inputs: Mapping[str, Array], known: _Description) -> tuple[dict[str, Array], bool]:
+def _hinted(inputs: Mapping[str, Array], known: ServerMetadata) -> tuple[dict[str, Array], bool]:
     """Return the arrays, and whether each is as the metadata say.
 
     A number gets the width that they have, where it fits in all else.
@@ -226,14 +201,16 @@ def _hinted(inputs: Mapping[str, Array], known: _Description) -> tuple[dict[str,
     return hinted, as_told
 
 
-def _spec_of(name: str, count: int, known: _Description) -> TensorSpec | None:
+def _spec_of(name: str, count: int, known: ServerMetadata) -> TensorSpec | None:
     match = find_name(name, known.inputs)
     if match:
         return known.inputs[match]
     return next(iter(known.inputs.values())) if count == 1 == len(known.inputs) else None
 
 
-def _blame_caller(error: RefusedByModel, inputs: Mapping[str, Array], known: _Description) -> None:
+def _blame_caller(
+    error: RefusedByModel, inputs: Mapping[str, Array], known: ServerMetadata
+) -> None:
     """Raise InvalidTensor when the metadata say as well that an input is wrong."""
     if error.code >= _SERVER_ERROR:
         return
@@ -252,38 +229,6 @@ def _blame_caller(error: RefusedByModel, inputs: Mapping[str, Array], known: _De
                 raise InvalidTensor(told, field=misfit.field) from error
 
 
-def _given_names(ends: Sequence[IOMetadata]) -> dict[str, str]:
-    return {shown: name for name, shown in plain_names(end.name for end in ends).items()}
-
-
-def _specs(ends: Sequence[IOMetadata]) -> dict[str, TensorSpec]:
-    """Return specs by name. An empty shape means unknown: servers send it for both."""
-    if all(_is_shape_of_go(end) for end in ends):
-        return {}
-    shown = plain_names(end.name for end in ends)
-    return {
-        shown[end.name]: TensorSpec(end.type.dtype, shape_spec(end.shape) or None, shown[end.name])
-        for end in ends
-        if end.type.dtype
-    }
-
-
-def _is_shape_of_go(end: IOMetadata) -> bool:
-    """Say whether it is how graphpipe-go's Serve tells an input: as a tensor of its shape."""
-    return (
-        _GO_NAME.fullmatch(end.name) is not None
-        and end.type.dtype == "int64"
-        and len(end.shape) == 1
-        and end.shape[0] >= 0
-    )
-
-
 def _chosen(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
     found = [find_name(name, specs) for name in names]
     return tuple(specs[name] for name in found if name) if names else tuple(specs.values())
-
-
-def _default_names(known: _Description, count: int) -> list[str]:
-    if count == len(known.output_names):
-        return list(known.output_names)
-    return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
