@@ -28,7 +28,7 @@ class HttpClient:
     """A client of one server, and its idle connections; threads may share it.
 
     Args:
-        address: The server; every request goes to its target.
+        address: The server; a request goes to its target unless another one is named.
         proxy: Through which it is reached, if through one.
         headers: More header lines for every request, checked by the caller.
         connect_timeout: Seconds for connecting, names and TLS included.
@@ -52,13 +52,32 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         self._limit = limit
         self._context = context
-        self._head = request_head("POST", address, proxy, headers) + b"\r\nContent-Length: "
+        self._headers = tuple(headers)
+        self._head = self.head("POST", address.target)
+
+    def head(self, method: str, target: str, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+        """Return the head of requests for another target of the server, for :meth:`send`.
+
+        ``target`` and ``headers``, which come behind those of every request, are checked by
+        the caller.
+        """
+        address = self._address._replace(target=target)
+        return request_head(method, address, self._proxy, (*self._headers, *headers))
 
     def post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> HttpResponse:
-        """Send a body and return the response to it, whatever its status.
+        """Send a body to the client's target; see :meth:`send`."""
+        return self.send(self._head, buffers, deadline)
+
+    def send(
+        self, head: bytes, buffers: Sequence[bytes | memoryview], deadline: Deadline
+    ) -> HttpResponse:
+        """Send a request and return the response to it, whatever its status.
 
         Args:
-            buffers: The body in pieces; they are sent from where they lie, not copied.
+            head: What :meth:`head` returns, perhaps with more lines behind it, each with a
+                line end before it.
+            buffers: The body in pieces; they are sent from where they lie, not copied. A
+                request without a body has none.
             deadline: For connecting, sending and receiving together.
 
         Raises:
@@ -71,7 +90,7 @@ class HttpClient:
         begun = time.monotonic()
         shown = self._address.shown
         try:
-            return self._post(buffers, deadline)
+            return self._send(head, buffers, deadline)
         except TimeoutError:
             seconds = time.monotonic() - begun
             raise BackendTimeout(f"{shown}: no answer within {seconds:.3g} s") from None
@@ -85,9 +104,11 @@ class HttpClient:
             detail = error.strerror or type(error).__name__
             raise BrokenReply(f"{shown}: the connection broke: {detail}") from error
 
-    def _post(self, buffers: Sequence[bytes | memoryview], deadline: Deadline) -> HttpResponse:
-        size = sum(map(len, buffers))
-        message = [self._head + b"%d\r\n\r\n" % size, *buffers]
+    def _send(
+        self, head: bytes, buffers: Sequence[bytes | memoryview], deadline: Deadline
+    ) -> HttpResponse:
+        length = b"\r\nContent-Length: %d" % sum(map(len, buffers)) if buffers else b""
+        message = [head + length + b"\r\n\r\n", *buffers]
         connection = self._reuse()
         if connection is None:
             return self._talk(self._connect(deadline, attempts=2), message, deadline)
@@ -101,7 +122,7 @@ class HttpClient:
     ) -> HttpResponse:
         connection.deadline = deadline
         try:
-            sent = _send(connection, message)
+            sent = _sent(connection, message)
             reply = read_response(connection, self._limit)
         except BaseException:
             connection.close()
@@ -156,7 +177,7 @@ class HttpClient:
             return None
 
 
-def _send(connection: Connection, message: Sequence[bytes | memoryview]) -> bool:
+def _sent(connection: Connection, message: Sequence[bytes | memoryview]) -> bool:
     """Send all of it, or as much as the server takes: it may have answered and closed."""
     try:
         connection.send(message)

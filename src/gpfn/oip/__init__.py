@@ -9,6 +9,7 @@
     reply           the reply to it: written by a server, read by a client
     classes         the classification extension
     documents       metadata, configuration, statistics, index and errors as plain values
+    client          asks a model server
 
 The protocol is https://github.com/kserve/open-inference-protocol with the extensions that
 Triton's clients use: binary data, classification, statistics, configuration, repository.

@@ -69,13 +69,13 @@ def _sizes(shape: Iterable[int | None]) -> list[int]:
 class ServedTensors(NamedTuple):
     """What a server says of a model's inputs and outputs.
 
-    ``datatypes`` has the protocol's name of each by the tensor's name: BF16 is float32 in
-    the specs. A server that lists a tensor with a type that is not known here has its name
-    in neither.
+    ``names`` are those of all inputs and of all outputs; one whose datatype is not known here
+    has no spec. ``datatypes`` are the protocol's own of the inputs: BF16 is float32 in a spec.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    names: tuple[tuple[str, ...], tuple[str, ...]]
     datatypes: dict[str, str]
 
 
@@ -87,32 +87,35 @@ def read_model_metadata(document: object) -> ServedTensors:
     """
     if type(document) is not dict:
         raise InvalidRequest(f"expected an object, got {what(document)}", field="metadata")
-    datatypes: dict[str, str] = {}
-    sides = [tuple(_specs(document.get(side), side, datatypes)) for side in ("inputs", "outputs")]
-    return ServedTensors(sides[0], sides[1], datatypes)
+    takes, gives = (_read_tensors(document.get(side), side) for side in ("inputs", "outputs"))
+    return ServedTensors(
+        inputs=tuple(spec for _, spec in takes.values() if spec),
+        outputs=tuple(spec for _, spec in gives.values() if spec),
+        names=(tuple(takes), tuple(gives)),
+        datatypes={name: datatype for name, (datatype, spec) in takes.items() if spec},
+    )
 
 
-def _specs(entries: object, side: str, datatypes: dict[str, str]) -> Iterable[TensorSpec]:
+def _read_tensors(entries: object, side: str) -> dict[str, tuple[str, TensorSpec | None]]:
+    """Return the datatype and the spec of each tensor; no spec for a datatype not known here."""
+    found: dict[str, tuple[str, TensorSpec | None]] = {}
     if entries is None:
-        return
+        return found
     if type(entries) is not list:
         raise InvalidRequest(f"expected a list, got {what(entries)}", field=side)
-    names = set()
     for index, entry in enumerate(entries):
         name = entry.get("name") if type(entry) is dict else None
         shape = entry.get("shape") if type(entry) is dict else None
-        if type(name) is not str or name in names or type(shape) is not list:
+        if type(name) is not str or name in found or type(shape) is not list:
             told = "expected an object with a name of its own and a shape"
             raise InvalidRequest(told, field=f"{side}[{index}]")
         if any(type(size) is not int for size in shape):
             raise InvalidRequest("expected whole numbers", field=f"{side}[{index}].shape")
-        names.add(name)
-        datatype = entry.get("datatype")
-        kind = DATATYPES.get(datatype) if type(datatype) is str else None
-        if kind is not None:
-            datatypes[name] = kind.name
-            sizes = tuple(None if size < 0 else size for size in shape)
-            yield TensorSpec(kind.dtype.name, sizes or None, name)
+        kind = DATATYPES.get(str(entry.get("datatype")))
+        sizes = tuple(None if size < 0 else size for size in shape)
+        spec = None if kind is None else TensorSpec(kind.dtype.name, sizes or None, name)
+        found[name] = (kind.name if kind else "", spec)
+    return found
 
 
 def model_config(
