@@ -14,7 +14,7 @@ import pytest
 from gpfn.build.stage.lock import RUNTIMES
 from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.models import open_model
-from gpfn.models.backends import BACKENDS, Backend, accepted, runtimes
+from gpfn.models.backends import BACKENDS, Backend, accepted, is_remote, runtimes
 from gpfn.models.open import backend_of
 
 OPTIONS = {"threads", "inputs", "outputs", "signature", "limits"}
@@ -88,7 +88,7 @@ def test_every_row_names_what_there_is(row: Backend) -> None:
 def test_kinds_schemes_and_suffixes_are_of_one_row() -> None:
     for values in (
         [row.kind for row in BACKENDS],
-        [scheme for row in BACKENDS for scheme in row.schemes],
+        [(scheme, row.path) for row in BACKENDS for scheme in row.schemes],
         [suffix for row in BACKENDS for suffix in row.suffixes],
     ):
         assert len(values) == len(set(values))
@@ -113,6 +113,9 @@ def test_a_model_says_what_its_row_says(made: Path, name: str, kind: str) -> Non
 
 def test_addresses_and_functions() -> None:
     assert backend_of("HTTPS://host/model.tflite").kind == "graphpipe"
+    assert backend_of("https://host/v2/models/a%20b/versions/1?k=v").kind == "oip"
+    assert backend_of("http://host/?at=/v2/models/m").kind == "graphpipe"
+    assert [is_remote(row.runtime) for row in BACKENDS] == [bool(row.schemes) for row in BACKENDS]
     assert backend_of("numpy:tanh").kind == "python"
     assert open_model("numpy:tanh").backend == "python"
 

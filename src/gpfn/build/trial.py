@@ -101,9 +101,10 @@ def _other_models(function: Function) -> Iterator[Trouble]:
 def _fed(function: Function) -> list[tuple[TensorSpec, TensorSpec | None]]:
     """Return the inputs, each with the model's that it feeds as it is; None where it does not."""
     from gpfn.function.opening import match_inputs
+    from gpfn.models.backends import is_remote
 
     model = function.model
-    if model is None or function.handler or function.before or model.backend == "graphpipe":
+    if model is None or function.handler or function.before or is_remote(model.backend):
         return [(spec, None) for spec in function.specs]
     theirs = {spec.name: spec for spec in model.inputs}
     fed_by = match_inputs([spec.name for spec in function.specs], model)
@@ -130,6 +131,7 @@ def _can_become(dtype: str, wanted: str) -> bool:
 def _call(function: Function, folder: str) -> Iterator[Trouble]:
     """Call it once; what it says of a sample counts, what ``after`` makes of zeros may not."""
     from gpfn.message import Message
+    from gpfn.models.backends import is_remote
 
     sample = os.path.join(folder, _SAMPLE)
     if os.path.isfile(sample):
@@ -142,7 +144,7 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
     else:
         return
     reply = function.answer(Message(body, "application/json"))
-    remote = function.model is not None and function.model.backend == "graphpipe"
+    remote = function.model is not None and is_remote(function.model.backend)
     if reply.error is not None:
         told = _told(reply.error, field)
         text = told.text if told.field == field else f"{field}: {told.text}"

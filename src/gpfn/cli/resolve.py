@@ -18,7 +18,7 @@ def model_uri(name: str) -> str:
 
     A file or folder comes before a name or an alias of the catalogue. A file of the catalogue
     is fetched when it is not on this machine yet, and so is an address that ends like a model
-    file. Any other address is a GraphPipe server's.
+    file. Any other address is a model server's.
     """
     from gpfn.models.open import split_uri
 
@@ -60,10 +60,11 @@ def fetched(url: str) -> str:
 def _ends_like_a_model(url: str) -> bool:
     from urllib.parse import urlsplit
 
-    from gpfn.models.backends import backend_by_suffix, installed_backends
+    from gpfn.models.backends import backend_by_address, backend_by_suffix, installed_backends
 
     path = urlsplit(url).path
-    if not os.path.splitext(path)[1]:
+    served = backend_by_address(url)
+    if not os.path.splitext(path)[1] or (served and served.path):
         return False
     return bool(backend_by_suffix(path) or backend_by_suffix(path, installed_backends()))
 

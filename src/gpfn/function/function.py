@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Function"]
 
-_REMOTE = "graphpipe"
 _Takes = Literal["arrays", "event", "payload", "message"]
 
 
@@ -190,6 +189,8 @@ class Function(Answering):
         return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)
 
     def _agree(self, predict: Callable[[object, Deadline], object]) -> Contract:
+        from gpfn.models.backends import is_remote
+
         return Contract(
             takes=self.takes,
             specs=self.specs,
@@ -202,7 +203,7 @@ class Function(Answering):
             stamp=self.stamp,
             nonfinite=self.nonfinite,
             limits=self.limits,
-            hints=self.model is not None and not self.declared and self.model.backend == _REMOTE,
+            hints=self.model is not None and not self.declared and is_remote(self.model.backend),
         )
 
     @property

@@ -177,8 +177,10 @@ def match_inputs(
     and kind. Raises SetupError when the numbers differ, when some names are the model's and
     others are not, and when specs disagree.
     """
+    from gpfn.models.backends import is_remote
+
     specs = {each if isinstance(each, str) else each.name: each for each in declared}
-    if specs and model.backend == "graphpipe":
+    if specs and is_remote(model.backend):
         return {name: name for name in specs}
     known = {spec.name: spec for spec in model.inputs}
     if not known:  # a Python function that declares nothing
@@ -237,17 +239,19 @@ def predictor(
     Strings come as text where they are UTF-8, as bytes where not. Raises SetupError when the
     model is known to have no such output.
     """
+    from gpfn.models.backends import is_remote
     from gpfn.models.signature import find_name, reason, text_where_utf8
 
-    ends = [spec.name for spec in model.outputs] if model.backend != "graphpipe" else []
-    outputs = (output,) if output is not None and (ends or model.backend == "graphpipe") else ()
+    remote = is_remote(model.backend)
+    ends = [] if remote else [spec.name for spec in model.outputs]
+    outputs = (output,) if output is not None and (ends or remote) else ()
     if output is not None and ends and find_name(output, ends) is None:
         gives = getattr(model, "gives", None)
         if gives is None or not gives(output):
             told = f"{model.name} gives {', '.join(ends)}, not {output}"
             raise SetupError(reason(output, getattr(model, "left_out", {})) or told, field="output")
 
-    is_told = bool(fed_by) and (model.backend == "graphpipe" or bool(model.inputs))
+    is_told = bool(fed_by) and (remote or bool(model.inputs))
 
     def predict(value: object, deadline: Deadline) -> object:
         fed = feed(value, fed_by) if is_told else _passed(value, fed_by, model)

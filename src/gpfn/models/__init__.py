@@ -5,7 +5,7 @@
     litert, onnx            model files in this process
     tensorflow              SavedModels and frozen graphs through TensorFlow's C library
     python                  a function
-    remote, graphpipe       a model behind a server; one of GraphPipe
+    remote, graphpipe, oip  a model behind a server; the protocols that those speak
     vet                     a model tried in a process of its own, before it is opened here
     cache                   the models of a process, open and warm before the first call
     description, catalogue  what is known of a model besides its file; models known by name

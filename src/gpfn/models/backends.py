@@ -23,11 +23,12 @@ __all__ = [
     "Backend",
     "accepted",
     "all_backends",
+    "backend_by_address",
     "backend_by_folder",
-    "backend_by_scheme",
     "backend_by_spelling",
     "backend_by_suffix",
     "installed_backends",
+    "is_remote",
     "runtimes",
 ]
 
@@ -57,6 +58,8 @@ class Backend(NamedTuple):
     signatures: str = ""
     """``module:callable`` from the path to the names of the signatures that it has."""
     schemes: tuple[str, ...] = ()
+    path: str = ""
+    """What the path of such an address contains, where other backends have the scheme too."""
     suffixes: tuple[str, ...] = ()
     """With the dot, in lower case."""
     folder: tuple[str, ...] = ()
@@ -148,6 +151,15 @@ BACKENDS = (
         schemes=("http", "https"),
     ),
     Backend(
+        kind="oip",
+        runtime="oip",
+        title="an Open Inference server (http://…/v2/models/NAME)",
+        opens="gpfn.models.oip:InferenceModel",
+        options=("inputs", "outputs", "limits"),
+        schemes=("http", "https"),
+        path="/v2/models/",
+    ),
+    Backend(
         kind="python",
         runtime="python",
         title="a Python function (module:callable or file.py:callable)",
@@ -189,9 +201,17 @@ def all_backends() -> tuple[Backend, ...]:
     return (*BACKENDS, *installed_backends())
 
 
-def backend_by_scheme(scheme: str, rows: Sequence[Backend] = BACKENDS) -> Backend | None:
-    """Return the backend that opens addresses of a scheme such as ``https``."""
-    return next((row for row in rows if scheme.lower() in row.schemes), None)
+def backend_by_address(uri: str, rows: Sequence[Backend] = BACKENDS) -> Backend | None:
+    """Return the backend that opens an address, such as ``https://host``; None for all else."""
+    scheme, _, rest = uri.partition("://")
+    path = rest.partition("?")[0]
+    found = [row for row in rows if scheme.lower() in row.schemes and row.path in path]
+    return max(found, key=lambda row: len(row.path), default=None)
+
+
+def is_remote(runtime: str) -> bool:
+    """Say whether models of a runtime of ours are behind a server, which may be asked later."""
+    return any(row.runtime == runtime and row.schemes for row in BACKENDS)
 
 
 def backend_by_folder(path: str, rows: Sequence[Backend] = BACKENDS) -> Backend | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded, TooLarge
+from gpfn.models.backends import is_remote
 from gpfn.models.model import Model
 from gpfn.models.signature import Array
 from gpfn.settings import read_size, read_whole
@@ -259,7 +260,7 @@ def warm_up(model: Model) -> WarmUp:
     A remote model is left to its own server; a function that declares no inputs is not
     warmed up.
     """
-    if model.backend == "graphpipe" or not model.inputs:
+    if is_remote(model.backend) or not model.inputs:
         return WarmUp()
     start = time.perf_counter()
     error: Exception | None = None

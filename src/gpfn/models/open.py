@@ -11,8 +11,8 @@ from gpfn.models.backends import (
     BACKENDS,
     Backend,
     accepted,
+    backend_by_address,
     backend_by_folder,
-    backend_by_scheme,
     backend_by_spelling,
     backend_by_suffix,
     installed_backends,
@@ -97,8 +97,8 @@ def backend_of(uri: "str | os.PathLike[str]") -> Backend:
 
 
 def _find(name: str, path: str, rows: Sequence[Backend]) -> Backend | None:
-    scheme, is_address, _ = name.partition("://")
-    if is_address and (addressed := backend_by_scheme(scheme, rows)):
+    is_address = "://" in name
+    if is_address and (addressed := backend_by_address(name, rows)):
         return addressed
     if os.path.isdir(path):
         return backend_by_folder(path, rows)

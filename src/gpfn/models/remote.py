@@ -1,6 +1,7 @@
 """A model behind a server, called like one in this process, whatever protocol it speaks.
 
-A module a protocol derives from :class:`RemoteModel`, such as `gpfn.models.graphpipe`.
+A module a protocol derives from :class:`RemoteModel`: `gpfn.models.graphpipe` and
+`gpfn.models.oip`.
 """
 
 import threading
