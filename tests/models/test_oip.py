@@ -22,7 +22,9 @@ from gpfn.function import Function
 from gpfn.message import Message
 from gpfn.models import open_model, warm_up
 from gpfn.models.backends import is_remote
+from gpfn.serving import Server, ServerSettings
 from gpfn.tensors.spec import TensorSpec
+from tests.models.test_backends import INPUTS as ORDER
 from tests.oip.model_server import ModelServer, Reply, SimpleModel, serving
 
 ONE = np.arange(16, dtype=np.int32).reshape(1, 16)
@@ -214,3 +216,35 @@ def test_the_command_line_asks_it_and_fetches_no_file(
         assert "  x  float32  (n, 2)" in shown
         assert main(["predict", url, "--input", str(tmp_path / "x.npy")]) == 0
         assert json.loads(capsys.readouterr().out) == [[2.0, 2.0]]
+
+
+@pytest.mark.parametrize("name", ["order.tflite", "order", "order.onnx"])
+def test_a_model_of_our_own_server_is_as_if_it_were_here(made: Path, name: str) -> None:
+    here = open_model(made / name)
+    with Server({"a b": open_model(made / name)}, ServerSettings(port=0)) as server:
+        for path in ("a%20b", "a%20b/versions/1"):
+            there = open_model(f"{server.url}/v2/models/{path}")
+            assert set(there.inputs) == set(here.inputs)
+            assert set(there.outputs) == set(here.outputs)
+            for outputs in ((), ("total",), ("doubled:0", "total")):
+                expected, given = here(ORDER, outputs=outputs), there(ORDER, outputs=outputs)
+                assert set(given) == set(expected)
+                for key, array in expected.items():
+                    assert given[key].dtype == array.dtype
+                    assert_array_equal(given[key], array)
+            with pytest.raises(InvalidTensor, match="expected shape") as caught:
+                there({**ORDER, "weights": np.zeros((2, 4), np.float32)})
+            assert caught.value.field == "weights"
+            there.close()
+
+
+def test_our_own_server_tells_what_it_does_not_have(root: Path) -> None:
+    windows = {"series": np.zeros((1, 20, 1), np.float32)}
+    with Server({"m": open_model(root / "models" / "forecast.tflite")}) as server:
+        for path, code in (("nope", 404), ("m/versions/9", 404)):
+            with pytest.raises(RefusedByModel) as caught:
+                open_model(f"{server.url}/v2/models/{path}")(windows)
+            assert caught.value.code == code
+        model = open_model(f"{server.url}/v2/models/m")
+        many = model({"series": np.zeros((1000, 20, 1), np.float32)}, deadline=Deadline.after(20))
+        assert many["forecast"].shape == (1000, 20, 1)
