@@ -6,6 +6,8 @@
     tensorflow              SavedModels and frozen graphs through TensorFlow's C library
     python                  a function
     remote, graphpipe, oip  a model behind a server; the protocols that those speak
+    python, remote          a function; a GraphPipe server
+    process                 a model in a process of its own; process_* are its parts
     vet                     a model tried in a process of its own, before it is opened here
     cache                   the models of a process, open and warm before the first call
     description, catalogue  what is known of a model besides its file; models known by name
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from gpfn.models.litert_graph import Quantization
     from gpfn.models.model import Model
     from gpfn.models.open import open_model
+    from gpfn.models.process import ProcessModel
     from gpfn.models.python import PythonModel, declare
     from gpfn.models.threads import available_cpus
     from gpfn.models.vet import vet_model
@@ -31,6 +34,7 @@ __all__ = [
     "Counters",
     "Model",
     "ModelCache",
+    "ProcessModel",
     "PythonModel",
     "Quantization",
     "WarmUp",
@@ -46,6 +50,7 @@ _MODULES = {
     "Counters": "cache",
     "Model": "model",
     "ModelCache": "cache",
+    "ProcessModel": "process",
     "PythonModel": "python",
     "Quantization": "litert_graph",
     "WarmUp": "cache",
