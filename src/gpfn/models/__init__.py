@@ -6,7 +6,6 @@
     tensorflow              SavedModels and frozen graphs through TensorFlow's C library
     python                  a function
     remote, graphpipe, oip  a model behind a server; the protocols that those speak
-    python, remote          a function; a GraphPipe server
     process                 a model in a process of its own; process_* are its parts
     vet                     a model tried in a process of its own, before it is opened here
     cache                   the models of a process, open and warm before the first call
