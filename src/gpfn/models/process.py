@@ -77,6 +77,7 @@ class ProcessModel:
         self.inputs, self.outputs = specs_of(told["inputs"]), specs_of(told["outputs"])
         self.labels = {name: tuple(labels) for name, labels in told["labels"].items()}
         self.left_out: dict[str, str] = told["left_out"]
+        self.rows_are_apart: bool = told["apart"]
         self._names: list[str] = told["names"]
 
     @property

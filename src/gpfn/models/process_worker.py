@@ -109,6 +109,7 @@ def _describe(model: Model) -> dict[str, Any]:
         "labels": {k: list(v) for k, v in getattr(model, "labels", {}).items()},
         "left_out": dict(getattr(model, "left_out", {})),
         "names": names_for(Limits().tensors) if names_for else [],
+        "apart": bool(getattr(model, "rows_are_apart", True)),
     }
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
-from gpfn.errors import DeadlineExceeded
+from gpfn.errors import DeadlineExceeded, GpfnError
 from gpfn.serving.library import Library, UnknownModel
 from gpfn.serving.version import Loaded, ServedVersion, load
 from gpfn.serving.wanted import Source, Wanted, version_order
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpfn.log import Log
-    from gpfn.models.model import Model
     from gpfn.serving.models_dir import ModelsDir
+    from gpfn.serving.opener import Opener
     from gpfn.serving.settings import ServerSettings
     from gpfn.serving.statistics import Slots
 
@@ -44,16 +44,15 @@ class Keeper:
         slots: Slots,
         settings: ServerSettings,
         *,
-        open_it: Callable[[Source], Model],
+        opener: Opener,
         log: Log,
     ) -> None:
-        """``open_it`` opens the model of a source, in a thread."""
         self._library = library
         self._wanted = wanted
         self._slots = slots
         slots.in_use = library.in_use
         self._settings = settings
-        self._open_it = open_it
+        self._opener = opener
         self._log = log
         self._opening: Source | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -70,6 +69,8 @@ class Keeper:
     def start(self) -> None:
         """Begin to do what is wanted, and go on with that; on the loop."""
         self._loop = asyncio.get_running_loop()
+        for _, _, slot in self._library.in_use():  # not what a process before had in this place
+            self._slots.statistics(slot).forget_gauges()
         if self.folder is not None:
             self._spawn(self.folder.keep())
         self._look()
@@ -182,7 +183,7 @@ class Keeper:
         loaded: Loaded | None = None
         failure: BaseException | None = None
         try:
-            loaded = load(source, self._open_it, only=self._settings.max_batch)
+            loaded = load(source, self._opener.open, only=self._settings.max_batch)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told in the index and the log
             failure = error
         try:
@@ -208,10 +209,29 @@ class Keeper:
         if loaded.warmup_error:
             told = f"not warmed up: {loaded.warmup_error}"
             self._log.warning(f"{source.name} {source.version}: {told}")
-        found = ServedVersion(source, loaded, self._settings, statistics)
+        found = ServedVersion(
+            source, loaded, self._settings, statistics, on_hang=self._isolate_later
+        )
         self._retire(self._library.put(found))
         seconds = {"load": loaded.load_seconds, "warm-up": loaded.warmup_seconds}
         self._log.ready(seconds, f" ({source.name} {source.version}, {found.backend})")
+
+    def _isolate_later(self, found: ServedVersion) -> None:
+        self._spawn(self.isolate(found))
+
+    async def isolate(self, found: ServedVersion) -> None:
+        """Let a version that hangs or ends processes compute in processes of its own."""
+        if not found.source.uri or found.isolated:
+            return
+        found.isolated = True
+        told = f"{found.name} {found.version} hangs or ends processes: it gets its own now"
+        self._log.warning(told)
+        try:
+            model = await asyncio.to_thread(self._opener.in_processes, found.source)
+        except (GpfnError, OSError) as error:
+            self._log.failure(error)
+            return
+        found.isolate(model)  # what hangs is left alone: closing it would wait for it
 
     def _retire_old(self, name: str) -> None:
         """Let go of versions that are not wanted, unless nothing that is wanted has come."""

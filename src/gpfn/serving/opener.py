@@ -40,6 +40,7 @@ class Opener:
         inputs: Names for requests that leave theirs out; the model's own when empty.
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
+        replicas: Processes of a model that is served by processes, unless it says how many.
         limits: On what comes from the cache.
         log: Where records go.
     """
@@ -52,6 +53,7 @@ class Opener:
         inputs: Sequence[str] = (),
         outputs: Sequence[str] = (),
         cache: CacheSettings | None = None,
+        replicas: int = 1,
         limits: Limits | None = None,
         log: Log | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Opener:
         self._threads = threads
         self._names = (tuple(inputs), tuple(outputs))
         self._cache = cache
+        self._replicas = replicas
         self._log = log or Log("serve")
         self._limits = limits or Limits()
 
@@ -104,7 +107,21 @@ class Opener:
         from gpfn.models.open import open_model
 
         threads = source.serving.threads or self._threads
-        return open_model(source.uri, threads=threads, inputs=source.inputs, outputs=source.outputs)
+        names: dict[str, Any] = {"inputs": source.inputs, "outputs": source.outputs}
+        if source.vet:
+            from gpfn.models.vet import vet_model
+
+            vet_model(source.uri, threads=threads, **names)
+        if source.serving.processes:
+            return self.in_processes(source)
+        return open_model(source.uri, threads=threads, **names)
+
+    def in_processes(self, source: Source) -> Model:
+        """Open a source in processes of its own, as many as it has replicas."""
+        from gpfn.serving.replicas import replicas_of
+
+        threads = source.serving.threads or self._threads
+        return replicas_of(source, count=source.serving.replicas or self._replicas, threads=threads)
 
 
 def _as_model(target: object) -> Model:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheSettings", "model_name", "serve"]
 
-_OnReady = Callable[["Model", str], None]
+_OnReady = Callable[["Model | None", str], None]
 
 
 def serve(
@@ -45,7 +46,8 @@ def serve(
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
         log: Where records go; standard error in the form that GPFN_LOG names when None.
-        on_ready: Called with the first model and the URL once requests are answered.
+        on_ready: Called with the first model that was named, and the URL, once requests are
+            answered.
 
     Returns the exit code: 1 when one of several processes could not be set up.
 
@@ -62,6 +64,7 @@ def serve(
         inputs=inputs,
         outputs=outputs,
         cache=cache,
+        replicas=settings.threads,
         limits=settings.limits,
         log=log,
     )
@@ -80,19 +83,20 @@ class _Serving:
         self._metrics = new_metrics(settings.processes)
         self._wanted = Wanted(settings.processes)
         named = opener.sources()
+        self._named = [source.name for source in named]
         self._service = assemble(self._wanted, opener, settings, log, self._metrics)
         if settings.models_dir:
             folder = self._service.keeper.look_into(Path(settings.models_dir), named)
             folder.begin()
         else:
             self._wanted.replace(named)
-        self._listener = ServingLoop(settings)
+        self._loop = ServingLoop(settings)
 
     def run(self) -> int:
         """Serve; returns the exit code."""
         settings = self._settings
         unknown = not (settings.unix or settings.port)
-        self._log.listening(self._listener.url, always=unknown)
+        self._log.listening(self._loop.url, always=unknown)
         try:
             if settings.processes == 1:
                 self._serve()
@@ -106,28 +110,42 @@ class _Serving:
 
             return Workers(settings.processes, work, self._log, settings.drain_seconds + 5).run()
         finally:
-            self._listener.close()
+            self._loop.close()
+
+    def _alive(self) -> list[int]:
+        """Return the numbers of the processes that live."""
+        return [n for n, row in enumerate(self._metrics.rows) if row[0] and _lives(int(row[0]))]
 
     def _serve(self) -> None:
         """Serve in this process; raises what opening a model raises."""
         service, failures = self._service, list[BaseException]()
+        service.keeper.alive = self._alive
 
         def opened() -> None:
-            failures.extend(_failures(service))
+            failures.extend(_failures(service, self._named))
             if failures:
-                self._listener.stop()
-            elif service.library.first:
-                first = service.library.find(service.library.first)
-                self._on_ready(first.model, self._listener.url)
+                self._loop.stop()
+            else:
+                first = service.library.find(self._named[0]).model if self._named else None
+                self._on_ready(first, self._loop.url)
 
         service.keeper.on_ready = opened
-        self._listener.serve(service, signals=True)
+        self._loop.serve(service, signals=True)
         if failures:
             raise failures[0]
 
 
-def _failures(service: Service) -> list[BaseException]:
-    found = [service.library.failure(name) for name in service.library.names()]
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _failures(service: Service, names: Iterable[str]) -> list[BaseException]:
+    """Return why models that were named at the start cannot be opened."""
+    found = [service.library.failure(name) for name in names]
     return [failure for failure in found if failure is not None]
 
 

@@ -49,22 +49,22 @@ class Server:
         if settings.processes != 1:
             raise SetupError("a server in this process is one process", field="processes")
         log = log or Log("serve")
-        self._opener = Opener(models)
+        self._opener = Opener(models, replicas=settings.threads, limits=settings.limits, log=log)
         self._wanted = Wanted()
         self._wanted.replace(self._opener.sources())
         self.service = assemble(self._wanted, self._opener, settings, log, new_metrics())
-        self._listener = ServingLoop(settings)
+        self._loop = ServingLoop(settings)
         self.thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
         """Its address as a client writes it."""
-        return self._listener.url
+        return self._loop.url
 
     @property
     def address(self) -> tuple[str, int]:
         """The host and port it listens on."""
-        return self._listener.address
+        return self._loop.address
 
     def put(self, name: str, target: Target) -> None:
         """Serve another model by a name, in place of what was served by it, once it is open."""
@@ -73,7 +73,7 @@ class Server:
 
     def begin(self) -> None:
         """Serve in a thread, whether the models are open yet or not."""
-        self.thread = threading.Thread(target=self._listener.serve, args=(self.service,))
+        self.thread = threading.Thread(target=self._loop.serve, args=(self.service,))
         self.thread.start()
 
     def start(self) -> None:
@@ -93,10 +93,10 @@ class Server:
 
     def stop(self) -> None:
         """Let running requests finish, and end."""
-        self._listener.stop()
+        self._loop.stop()
         if self.thread is not None:
             self.thread.join()
-        self._listener.close()
+        self._loop.close()
 
     def __enter__(self) -> Server:
         self.start()
@@ -116,5 +116,5 @@ def assemble(
 ) -> Service:
     """Return a service of everything that is wanted; nothing is opened yet."""
     library = Library()
-    keeper = Keeper(library, wanted, Slots(metrics), settings, open_it=opener.open, log=log)
+    keeper = Keeper(library, wanted, Slots(metrics), settings, opener=opener, log=log)
     return Service(settings, library, keeper, version=__version__, log=log, metrics=metrics)

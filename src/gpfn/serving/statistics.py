@@ -117,6 +117,11 @@ class Statistics:
         """Set a gauge: ``ready``, ``load_seconds`` or ``inflight``."""
         self._metrics.row[self._at + _AT[name]] = value
 
+    def forget_gauges(self) -> None:
+        """Let this process have none ready and none in flight."""
+        for name in ("ready", "inflight", "load_seconds"):
+            self.set(name, 0)
+
     def clear(self) -> None:
         """Begin at zero, in all processes."""
         for row in self._metrics.rows:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import GpfnError
 from gpfn.serving.engine.engine import Engine, EngineSettings
+from gpfn.serving.engine.sample import read_sample
 from gpfn.serving.engine.timing import Timing, computes_here, has_batch_axis, measure
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def load(source: Source, open_it: Callable[[Source], Model], *, only: int | None
     model = open_it(source)
     opened = time.perf_counter()
     try:
-        warmup_error, row = _warm_up(model)
+        warmup_error, row = _warm_up(model, source.serving.warmup)
         most = _max_batch(model, source, only)
         timing = _time(model, row, most) if row and computes_here(model) else Timing()
     except BaseException:
@@ -56,10 +57,18 @@ def load(source: Source, open_it: Callable[[Source], Model], *, only: int | None
     return Loaded(model, timing, most, opened - began, warm - opened, warmup_error)
 
 
-def _warm_up(model: Model) -> tuple[str, Mapping[str, np.ndarray]]:
-    """Return what went wrong, and a row that the model takes if there is one."""
+def _warm_up(model: Model, files: Sequence[str]) -> tuple[str, Mapping[str, np.ndarray]]:
+    """Return what went wrong, and a row that the model takes if there is one.
+
+    Raises what a sample of the user's raises: a model that refuses it is not the right one.
+    """
     from gpfn.models.cache import warm_up, zeros
 
+    if files:
+        samples = [read_sample(path, model.inputs) for path in files]
+        for sample in samples:
+            model(sample)
+        return "", samples[0]
     warm = warm_up(model)
     if warm.error is not None:
         return str(warm.error), {}
@@ -93,7 +102,9 @@ class ServedVersion:
         loaded: Loaded,
         settings: ServerSettings,
         statistics: Statistics,
+        *,
         guard: Callable[[bool], object] = lambda _: None,
+        on_hang: Callable[[ServedVersion], object] = lambda _: None,
     ) -> None:
         serving = source.serving
         self.source = source
@@ -105,6 +116,8 @@ class ServedVersion:
         self.max_batch = loaded.max_batch
         self.statistics = statistics
         self.request_seconds = serving.timeout or settings.request_seconds
+        self.isolated = bool(serving.processes)
+        """Whether it computes in processes of its own."""
         self.notes: dict[str, Any] = {}
         """What protocols have worked out of the model, by their own names."""
         self.engine = Engine(
@@ -115,15 +128,23 @@ class ServedVersion:
                 serving.max_delay or 0.0,
                 serving.replicas or settings.threads,
                 serving.queue or settings.queue,
+                self.request_seconds + 1,
             ),
             statistics,
             guard=guard,
+            on_hang=lambda: on_hang(self),
         )
 
     @property
     def backend(self) -> str:
         """What computes."""
         return str(getattr(self.model, "backend", "python"))
+
+    def isolate(self, model: Model) -> Model:
+        """Compute with a model in processes of its own from now on; returns the one before."""
+        before, self.model = self.model, model
+        self.engine.replace(model)
+        return before
 
     def close(self, log: Log) -> None:
         """Free the model, in whichever thread, once its engine has drained."""

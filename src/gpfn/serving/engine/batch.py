@@ -7,6 +7,7 @@ call fails, each request is computed for itself: the one that is to blame fails 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +35,12 @@ class Computation:
     how many this one is filled up to, because that size is prepared: the last row again.
     """
 
-    __slots__ = ("_model", "_most", "_size", "batch", "refused")
+    __slots__ = ("_model", "_most", "_size", "batch", "due", "refused")
 
     def __init__(self, model: Model, batch: list[Inference], most: int, size: int) -> None:
         self.batch = batch
+        self.due = inf
+        """When it hangs if it still runs, by time.monotonic()."""
         self.refused: Exception | None = None
         """Why the model did not compute the batch, where each request was computed for itself."""
         self._model = model

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,13 +42,14 @@ class EngineSettings(NamedTuple):
 
     ``max_batch`` rows are computed in one call, 0 when the model's rows may not be computed
     together; ``max_delay`` seconds a request may wait for others; ``replicas`` calls run at
-    once; ``queue`` requests may wait.
+    once; ``queue`` requests may wait. A call that takes ``hang_seconds`` hangs.
     """
 
     max_batch: int = 0
     max_delay: float = 0.0
     replicas: int = 1
     queue: int = 512
+    hang_seconds: float = 61.0
 
 
 class Engine:
@@ -61,13 +63,18 @@ class Engine:
         statistics: Statistics,
         *,
         guard: Callable[[bool], object] = lambda _: None,
+        on_hang: Callable[[], object] = lambda: None,
     ) -> None:
-        """``guard`` is called with True before a call on the loop and with False after it."""
+        """``guard`` is called with True before a call on the loop and with False after it.
+
+        ``on_hang`` is called when a call has taken longer than anybody waits.
+        """
         self._model = model
         self._timing = timing
         self._settings = settings
         self._statistics = statistics
         self._guard = guard
+        self._on_hang = on_hang
         self._most = settings.max_batch
         self._form = Form(model.inputs)
         self._waiting: deque[Inference] = deque()
@@ -146,6 +153,7 @@ class Engine:
         if (self._waiting or self._running) and not self._watching:
             self._watching = True
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._watch)
+        self._statistics.set("inflight", self.load)
         self._tell_if_drained()
 
     def _next_batch(self) -> list[Inference]:
@@ -223,6 +231,7 @@ class Engine:
     def _compute_in_thread(self, computation: Computation) -> None:
         running = self._running
         running.add(computation)
+        computation.due = monotonic() + self._settings.hang_seconds
         self._computing += len(computation.batch)
         took = 0.0
 
@@ -262,7 +271,10 @@ class Engine:
         for inference in late:
             self._waiting.remove(inference)
             self._late(inference)
-        for computation in self._running:
+        for computation in [*self._running]:
+            if computation.due <= now:
+                computation.due = inf
+                self._on_hang()
             for inference in computation.batch:
                 if inference.done is not None and inference.deadline.at <= now:
                     self._late(inference)

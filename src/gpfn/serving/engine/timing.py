@@ -76,24 +76,26 @@ class Timing(NamedTuple):
 
 def computes_here(model: Model) -> bool:
     """Say whether a call only computes, in this process: its time tells that of the next."""
+    return _only_computes(model) and not getattr(model, "waits", False)
+
+
+def _only_computes(model: Model) -> bool:
     from gpfn.models.backends import BACKENDS
 
     backend = getattr(model, "backend", "")
-    return not getattr(model, "waits", False) and any(
-        row.runtime == backend and row.computes_here for row in BACKENDS
-    )
+    return any(row.runtime == backend and row.computes_here for row in BACKENDS)
 
 
 def has_batch_axis(model: Model) -> bool:
     """Say whether rows of several requests may be computed together, by the model's own word.
 
-    Its inputs and outputs all leave their first size open, it computes here, and, where the
+    Its inputs and outputs all leave their first size open, it only computes, and, where the
     backend can tell from the graph, rows do not influence each other. A Python function or a
     remote model promises nothing: its owner may declare it.
     """
     specs = (*model.inputs, *model.outputs)
     is_open = bool(model.inputs) and all(spec.shape and spec.shape[0] is None for spec in specs)
-    return is_open and computes_here(model) and bool(getattr(model, "rows_are_apart", True))
+    return is_open and _only_computes(model) and bool(getattr(model, "rows_are_apart", True))
 
 
 def measure(
