@@ -47,7 +47,6 @@ _HEADERS = (
     ("Accept-Encoding", "identity"),
 )
 _JSON = (("Content-Type", "application/json"),)
-_OCTETS = ("Content-Type", "application/octet-stream")
 _SIZE = JSON_SIZE.lower()
 _MODELS = "/v2/models/"
 _NOT_READ = (400, 415, 422)  # what servers answer that take no binary data
@@ -191,7 +190,8 @@ class InferenceClient:
 
     def _ask(self, place: str, encoded: _Encoded, deadline: Deadline) -> InferReply:
         pieces, size = encoded
-        headers = _JSON if size is None else (_OCTETS, (JSON_SIZE, str(size)))
+        # as tritonclient, without a type: octet-stream makes MLServer answer 500, not 422
+        headers = _JSON if size is None else ((JSON_SIZE, str(size)),)
         reply = self._send("POST", place, deadline, pieces, headers)
         try:
             return decode_reply(reply.body, reply.headers.get(_SIZE), self._limits)
