@@ -57,7 +57,7 @@ def test_it_answers_and_ends_with_0(model: str, tmp_path: Path, number: int) -> 
     log = served.log.read_text()
     assert f" info serve forecast listening on {served.url}\n" in log
     assert re.search(r" ready: load 0\.\d+ s, warm-up 0\.\d+ s, rss ", log)
-    assert f" MB ({model}, litert)\n" in log
+    assert f" MB (forecast 1: {model}, litert)\n" in log
 
 
 def test_variables_stand_in_for_flags(root: Path, tmp_path: Path) -> None:

@@ -214,7 +214,8 @@ class Keeper:
         )
         self._retire(self._library.put(found))
         seconds = {"load": loaded.load_seconds, "warm-up": loaded.warmup_seconds}
-        self._log.ready(seconds, f" ({source.name} {source.version}, {found.backend})")
+        what = f"{source.name} {source.version}: {loaded.model.name}, {found.backend}"
+        self._log.ready(seconds, f" ({what})")
 
     def _isolate_later(self, found: ServedVersion) -> None:
         self._spawn(self.isolate(found))
