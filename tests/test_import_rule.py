@@ -38,7 +38,7 @@ FLOORS = (
     ("function", "classifier"),
     ("serving",),
     ("hosts",),
-    ("build", "certify", "coldstart"),
+    ("bench", "build", "certify", "coldstart"),
     ("cli",),
     ("__main__",),
 )

@@ -65,7 +65,7 @@ _NOT_OWN = frozenset(
 )
 """Files beside a function that are about it, and not for it."""
 
-_NOT_IN_ACTIONS = frozenset(("build", "certify", "cli", "coldstart", "hosts", "serving"))
+_NOT_IN_ACTIONS = frozenset(("bench", "build", "certify", "cli", "coldstart", "hosts", "serving"))
 """Parts of gpfn that no function imports, as the import rule has it."""
 
 _ENTRY = '''"""Made by gpfn from {file}: OpenWhisk's Python runtime calls {name} of this file."""

@@ -13,6 +13,7 @@ from gpfn.errors import GpfnError, SetupError, error_document
 __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of", "report"]
 
 COMMANDS = {
+    "bench": "gpfn.cli.bench",
     "build": "gpfn.cli.build",
     "certify": "gpfn.cli.certify",
     "coldstart": "gpfn.cli.coldstart",

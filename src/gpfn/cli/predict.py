@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
+__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "read_inputs", "run"]
 
 SUMMARY = "compute a model's outputs for arrays in .npy or .json files"
 EXAMPLES = """
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         vet_model(uri, threads=threads)
     model = open_model(uri, threads=threads)
     try:
-        inputs = _read_inputs(args.input, model.inputs)
+        inputs = read_inputs(args.input, model.inputs)
         outputs = model(inputs, outputs=[name for name in args.outputs.split(",") if name])
         _write(_encoded(model, outputs, suffix, described=args.json), args.output)
     finally:
@@ -85,9 +85,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_inputs(
+def read_inputs(
     arguments: Sequence[str], specs: Sequence["TensorSpec"]
 ) -> dict[str, "np.ndarray[Any, Any]"]:
+    """Return the arrays of ``[NAME=]FILE`` arguments by their names.
+
+    Raises SetupError for a file that cannot be read, InvalidTensor for one that does not fit.
+    """
     by_name = {spec.name: spec for spec in specs}
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for argument in arguments:

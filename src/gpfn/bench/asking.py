@@ -1,0 +1,258 @@
+"""What is sent: one request's bytes, by protocol, made once from the model's metadata.
+
+A model's address says its protocol and its name:
+
+    http://HOST[:PORT]/v2/models/NAME[/versions/VERSION]   v2, v2-json: Open Inference Protocol
+    http://HOST[:PORT]/v1/models/NAME[/versions/VERSION]   v1: TensorFlow Serving's, KServe's JSON
+    http://HOST[:PORT][/graphpipe/NAME]                    graphpipe
+    grpc://HOST:PORT/NAME                                  grpc: the Open Inference Protocol's
+
+A bare address may be asked by any of them: the first model of its index is taken then.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+import orjson
+
+from gpfn.errors import BrokenReply, CannotConnect, RefusedByModel, SetupError
+from gpfn.graphpipe.encode import encode_request
+from gpfn.graphpipe.messages import InferRequest
+from gpfn.http.address import Address, parse_url, request_head
+from gpfn.media import GRAPHPIPE, JSON, OCTETS
+from gpfn.models.cache import zeros
+from gpfn.models.remote import RemoteModel
+from gpfn.tensors.codec import encode, open_inference_outputs
+from gpfn.tensors.dtypes import find_dtype
+from gpfn.tensors.spec import TensorSpec
+
+__all__ = [
+    "PROTOCOLS",
+    "ModelAddress",
+    "ask",
+    "find_model",
+    "input_specs",
+    "request_bytes",
+    "zero_inputs",
+]
+
+_Array = np.ndarray[Any, Any]
+_Named = Mapping[str, _Array]
+
+_SECONDS = 30.0
+_OIP = re.compile(r"(.*)/(v[12])/models/([^/]+)(?:/versions/([^/]+))?/?")
+_GRAPHPIPE = re.compile(r"(.*)/graphpipe/([^/]+)/?")
+_TFS_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
+
+
+class ModelAddress(NamedTuple):
+    """A served model: the server's address, its target being a prefix, and which model of it."""
+
+    protocol: str
+    server: Address
+    name: str = ""
+    version: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where the model is, below the server's address."""
+        place = _PATHS[self.protocol].format(quote(self.name, safe="")) if self.name else ""
+        return f"{place}/versions/{self.version}" if self.version else place
+
+
+_PATHS = {
+    "graphpipe": "graphpipe/{}",
+    "v2": "v2/models/{}",
+    "v2-json": "v2/models/{}",
+    "v1": "v1/models/{}",
+    "grpc": "v2/models/{}",
+}
+PROTOCOLS = tuple(_PATHS)
+"""What a load may speak."""
+
+
+def find_model(url: str, protocol: str = "") -> ModelAddress:
+    """Return which model a URL means, by the protocol that is named or that the URL shows.
+
+    Raises SetupError for a URL that cannot be one, BackendError when its server has to be
+    asked for a model's name and does not tell.
+    """
+    scheme, colon, rest = url.partition("://")
+    if colon and scheme.lower() == "grpc":
+        return _grpc_model(parse_url(f"http://{rest}"), protocol)
+    address = parse_url(url)
+    path = urlsplit(address.target).path
+    found = _OIP.fullmatch(path) or _GRAPHPIPE.fullmatch(path)
+    if found is None:
+        return _bare(address, protocol or "graphpipe")
+    shown, name = (found[2], found[3]) if found.re is _OIP else ("graphpipe", found[2])
+    version = (found[4] or "") if found.re is _OIP else ""
+    if protocol and protocol.partition("-")[0] != shown:
+        raise SetupError(f"{address.shown} is an address of {shown}, not of {protocol}")
+    server = address._replace(target=found[1] or "/")
+    return ModelAddress(protocol or shown, server, unquote(name), version)
+
+
+def _grpc_model(address: Address, protocol: str) -> ModelAddress:
+    name = unquote(urlsplit(address.target).path.strip("/"))
+    if protocol not in ("", "grpc") or not name:
+        raise SetupError("expected grpc://HOST:PORT/MODEL", field="url")
+    return ModelAddress("grpc", address._replace(target="/"), name)
+
+
+def _bare(address: Address, protocol: str) -> ModelAddress:
+    if protocol == "graphpipe":
+        return ModelAddress(protocol, address)
+    if protocol == "grpc":
+        raise SetupError("expected grpc://HOST:PORT/MODEL", field="url")
+    index = _document(ask(address, "POST", "v2/repository/index", b"{}"), address)
+    for row in index if isinstance(index, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("name"), str):
+            return ModelAddress(protocol, address, row["name"])
+    raise BrokenReply(f"{address.shown}: its index names no model; name one in the address")
+
+
+def ask(address: Address, method: str, path: str, body: bytes = b"") -> bytes:
+    """Return the body of a server's answer; ``path`` is below the address's own.
+
+    Raises CannotConnect, or RefusedByModel when the answer is not 200.
+    """
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.host, address.port, timeout=_SECONDS)
+    headers = {"Authorization": address.authorization} if address.authorization else {}
+    try:
+        connection.request(method, _below(address, path).target, body or None, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise CannotConnect(f"{address.shown}: {error or type(error).__name__}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        text = content[:500].decode(errors="replace")
+        raise RefusedByModel(f"{address.shown}: {answer.status} {text}", code=answer.status)
+    return content
+
+
+def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
+    """Return what the model's metadata say of its inputs.
+
+    Raises BackendError when the server has no metadata, or none that can be read.
+    """
+    if model.protocol == "graphpipe":
+        remote = RemoteModel(_url(_below(model.server, model.path)))
+        try:
+            return remote.inputs
+        finally:
+            remote.close()
+    suffix, read = ("/metadata", _signature_inputs) if model.protocol == "v1" else ("", _oip_inputs)
+    document = _document(ask(model.server, "GET", model.path + suffix), model.server)
+    try:
+        return list(read(document))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BrokenReply(f"{model.server.shown}: metadata that cannot be read") from error
+
+
+def _below(address: Address, path: str) -> Address:
+    return address._replace(target=f"{address.target.rstrip('/')}/{path}")
+
+
+def _document(content: bytes, address: Address) -> Any:
+    try:
+        return orjson.loads(content)
+    except ValueError as error:
+        raise BrokenReply(f"{address.shown}: its answer is not JSON") from error
+
+
+def _url(address: Address) -> str:
+    return f"{address.scheme}://{address.authority}{address.target}"
+
+
+def _oip_inputs(document: Any) -> Iterator[TensorSpec]:
+    for tensor in document["inputs"]:
+        yield _spec(tensor["name"], tensor["datatype"], tensor["shape"])
+
+
+def _signature_inputs(document: Any) -> Iterator[TensorSpec]:
+    signatures = document["metadata"]["signature_def"]["signature_def"]
+    signature = signatures.get("serving_default") or next(iter(signatures.values()))
+    for name, tensor in signature["inputs"].items():
+        sizes = [int(row["size"]) for row in tensor["tensor_shape"].get("dim", ())]
+        short = str(tensor["dtype"]).removeprefix("DT_")
+        yield _spec(name, _TFS_DTYPES.get(tensor["dtype"], short.lower()), sizes)
+
+
+def _spec(name: str, datatype: str, shape: Sequence[int]) -> TensorSpec:
+    dtype = find_dtype(datatype)
+    if dtype is None:
+        raise ValueError(datatype)
+    return TensorSpec(dtype.name, tuple(n if n >= 0 else None for n in shape), name)
+
+
+def zero_inputs(specs: Sequence[TensorSpec]) -> dict[str, _Array]:
+    """Return an array of zeros for each input, one row where the size is open."""
+    return {spec.name: zeros(spec) for spec in specs}
+
+
+def request_bytes(model: ModelAddress, arrays: _Named) -> bytes:
+    """Return a whole HTTP request for these arrays, head and body."""
+    suffix, headers, body = _BODIES[model.protocol](arrays)
+    address = _below(model.server, model.path + suffix)
+    more = [*headers, ("Content-Length", str(len(body)))]
+    return request_head("POST", address, None, more) + b"\r\n\r\n" + body
+
+
+_Body = tuple[str, list[tuple[str, str]], bytes]
+
+
+def _graphpipe_body(arrays: _Named) -> _Body:
+    request = InferRequest(tensors=tuple(arrays.values()), input_names=tuple(arrays))
+    return "", [("Content-Type", GRAPHPIPE)], b"".join(encode_request(request))
+
+
+def _json_body(arrays: _Named) -> _Body:
+    body = orjson.dumps({"inputs": open_inference_outputs(arrays)}, option=_NUMPY)
+    return "/infer", [("Content-Type", JSON)], body
+
+
+def _binary_body(arrays: _Named) -> _Body:
+    raw = {name: _raw(array) for name, array in arrays.items()}
+    inputs = [
+        {key: value for key, value in tensor.items() if key != "data"}
+        | {"parameters": {"binary_data_size": len(raw[str(tensor["name"])])}}
+        for tensor in open_inference_outputs(arrays)
+    ]
+    document = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    head = orjson.dumps(document)
+    headers = [
+        ("Content-Type", OCTETS),
+        ("Inference-Header-Content-Length", str(len(head))),
+    ]
+    return "/infer", headers, head + b"".join(raw.values())
+
+
+def _raw(array: _Array) -> bytes:
+    """Return an array's bytes as the Open Inference Protocol has them."""
+    if array.dtype.kind != "O":
+        return array.astype(array.dtype.newbyteorder("<"), order="C").tobytes()
+    texts = [value if isinstance(value, bytes) else str(value).encode() for value in array.flat]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def _v1_body(arrays: _Named) -> _Body:
+    return ":predict", [("Content-Type", JSON)], b'{"inputs":%s}' % encode(arrays).body
+
+
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_BODIES: Mapping[str, Callable[[_Named], _Body]] = {
+    "graphpipe": _graphpipe_body,
+    "v2": _binary_body,
+    "v2-json": _json_body,
+    "v1": _v1_body,
+}
