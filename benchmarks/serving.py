@@ -13,9 +13,6 @@ wrk comes from the system's packages (apt-get install wrk).
 
 import argparse
 import json
-import mmap
-import os
-import re
 import shutil
 import socket
 import statistics
@@ -23,17 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from wrk import DIFFERENT, GPFN, ROOT, Server, figure, load, middle, script, served
 
 __all__ = ["main"]
 
-ROOT = Path(__file__).resolve().parents[1]
-GPFN = str(Path(sys.executable).parent / "gpfn")
-PATIENCE = 60.0
-TICKS = os.sysconf("SC_CLK_TCK")
 BODY_BYTES = 19_000_000
 
 MODEL = """
@@ -123,119 +117,6 @@ for _ in range(int(sys.argv[3])):
 print((time.process_time() - began) / int(sys.argv[3]) * 1e6)
 """
 
-POST = """
-wrk.method = "POST"
-wrk.body = io.open({body!r}, "rb"):read("*all")
-wrk.headers["Content-Type"] = {kind!r}
-"""
-
-DIFFERENT = """
-local number = 0
-request = function()
-  number = number + 1
-  wrk.headers["X-Request-Id"] = "call-" .. number
-  return wrk.format()
-end
-"""
-
-
-class Load(NamedTuple):
-    """What wrk measured, and the processor time that the server took for a request."""
-
-    rps: float
-    p99_ms: float
-    cpu_us: float
-
-
-class Server(NamedTuple):
-    """A running server."""
-
-    pid: int
-    port: int
-
-    def cpu_seconds(self) -> float:
-        """Return the processor time of the process and its children so far."""
-        return sum(_cpu(pid) for pid in (self.pid, *_children(self.pid)))
-
-    def resident(self) -> int:
-        """Return its resident bytes."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _children(pid: int) -> list[int]:
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@contextmanager
-def served(command: Sequence[str], ready: str = "/") -> Iterator[Server]:
-    """Start a server, ``{port}`` in its command standing for a free one; wait until it answers."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    words = [word.replace("{port}", str(port)) for word in command]
-    nowhere = subprocess.DEVNULL
-    environ = {**os.environ, "GPFN_LOG": "quiet"}
-    process = subprocess.Popen(words, stdout=nowhere, stderr=nowhere, env=environ)
-    try:
-        _wait(port, process, ready)
-        yield Server(process.pid, port)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(port: int, process: "subprocess.Popen[bytes]", path: str) -> None:
-    give_up = time.perf_counter() + PATIENCE
-    while time.perf_counter() < give_up and process.poll() is None:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
-                if not path:
-                    return
-                sock.sendall(
-                    f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-                )
-                if sock.recv(16).startswith(b"HTTP/1.1 200"):
-                    return
-        except OSError:  # it does not listen yet
-            time.sleep(0.02)
-            continue
-        time.sleep(0.02)
-    raise RuntimeError("the server did not start")
-
-
-def load(server: Server, script: Path, connections: int, seconds: float) -> Load:
-    """Have wrk ask a server; every answer has to be a 200."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
-    before = server.cpu_seconds()
-    url = f"http://127.0.0.1:{server.port}/"
-    done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
-    spent = server.cpu_seconds() - before
-    text = done.stdout
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(text)
-    count = int(re.findall(r"(\d+) requests in", text)[0])
-    rps = float(re.findall(r"Requests/sec: +([\d.]+)", text)[0])
-    value, unit = re.findall(r"99% +([\d.]+)(us|ms|s)", text)[0]
-    return Load(rps, float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit], spent / count * 1e6)
-
-
-def middle(loads: Sequence[Load]) -> Load:
-    """Return the medians."""
-    return Load(*(statistics.median(values) for values in zip(*loads, strict=True)))
-
-
-def script(folder: Path, name: str, body: bytes, kind: str, more: str = "") -> Path:
-    """Write what wrk sends."""
-    (folder / f"{name}.body").write_bytes(body)
-    file = folder / f"{name}.lua"
-    file.write_text(POST.format(body=str(folder / f"{name}.body"), kind=kind) + more)
-    return file
-
 
 def question() -> bytes:
     """Return a GraphPipe request with one row for a model of 42 numbers."""
@@ -245,28 +126,6 @@ def question() -> bytes:
 
     row = np.linspace(0, 1, 42, dtype=np.float32).reshape(1, 42)
     return b"".join(encode_request(InferRequest(tensors=(row,), input_names=("x",))))
-
-
-def figure(
-    what: str,
-    value: float,
-    unit: str,
-    *,
-    peer: str = "",
-    ratio: float | None = None,
-    goal: str = "",
-    ok: bool | None = None,
-) -> dict[str, Any]:
-    """Return one line of the table."""
-    return {
-        "what": what,
-        "value": round(value, 3 if value < 100 else 0),
-        "unit": unit,
-        "peer": peer,
-        "ratio": None if ratio is None else round(ratio, 3),
-        "goal": goal,
-        "ok": ok,
-    }
 
 
 def serving(folder: Path, model: str, seconds: float, rounds: int) -> list[dict[str, Any]]:
