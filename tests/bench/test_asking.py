@@ -164,14 +164,7 @@ def test_metadata_become_specs(protocol: str, document: object) -> None:
         assert input_specs(ModelAddress(protocol, address, "m")) == SPECS
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(b"", b"[]", b"{}", b'{"inputs": 1}', b'{"inputs": [{}]}', b'{"metadata": {}}', b"null"),
-        b'{"inputs": [{"name": "x", "datatype": "FP33", "shape": [1]}]}',
-        b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": ["a"]}]}',
-    ],
-)
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"inputs": 1, "metadata": {}}'])
 @pytest.mark.parametrize("protocol", ["v2", "v1"])
 def test_metadata_that_cannot_be_read(protocol: str, content: bytes) -> None:
     with replying(lambda _: ok(content)) as address, pytest.raises(BrokenReply):

@@ -21,14 +21,17 @@ from urllib.parse import quote, unquote, urlsplit
 import numpy as np
 import orjson
 
-from gpfn.errors import BrokenReply, CannotConnect, RefusedByModel, SetupError
+from gpfn.errors import BrokenReply, CallerError, CannotConnect, RefusedByModel, SetupError
 from gpfn.graphpipe.encode import encode_request
 from gpfn.graphpipe.messages import InferRequest
 from gpfn.http.address import Address, parse_url, request_head
 from gpfn.media import GRAPHPIPE, JSON, OCTETS
 from gpfn.models.cache import zeros
 from gpfn.models.remote import RemoteModel
-from gpfn.tensors.codec import encode, open_inference_outputs
+from gpfn.oip.body import JSON_SIZE
+from gpfn.oip.documents import read_model_metadata
+from gpfn.oip.request import encode_infer
+from gpfn.tensors.codec import encode
 from gpfn.tensors.dtypes import find_dtype
 from gpfn.tensors.spec import TensorSpec
 
@@ -39,6 +42,7 @@ __all__ = [
     "find_model",
     "input_specs",
     "request_bytes",
+    "send_once",
     "zero_inputs",
 ]
 
@@ -123,12 +127,22 @@ def ask(address: Address, method: str, path: str, body: bytes = b"") -> bytes:
 
     Raises CannotConnect, or RefusedByModel when the answer is not 200.
     """
+    more = [("Content-Length", str(len(body)))] if body else []
+    head = request_head(method, _below(address, path), None, more)
+    return send_once(address, head + b"\r\n\r\n" + body)
+
+
+def send_once(address: Address, request: bytes) -> bytes:
+    """Return the body of the answer to a whole request; raises as :func:`ask` does."""
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.host, address.port, timeout=_SECONDS)
-    headers = {"Authorization": address.authorization} if address.authorization else {}
     try:
-        connection.request(method, _below(address, path).target, body or None, headers)
-        answer = connection.getresponse()
+        connection.connect()
+        connection.sock.sendall(request)
+        answer = http.client.HTTPResponse(
+            connection.sock, method=request.split(b" ", 1)[0].decode()
+        )
+        answer.begin()
         content = answer.read()
     except (OSError, http.client.HTTPException) as error:
         raise CannotConnect(f"{address.shown}: {error or type(error).__name__}") from error
@@ -151,11 +165,12 @@ def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
             return remote.inputs
         finally:
             remote.close()
-    suffix, read = ("/metadata", _signature_inputs) if model.protocol == "v1" else ("", _oip_inputs)
-    document = _document(ask(model.server, "GET", model.path + suffix), model.server)
+    is_v1 = model.protocol == "v1"
+    content = ask(model.server, "GET", f"{model.path}/metadata" if is_v1 else model.path)
+    document = _document(content, model.server)
     try:
-        return list(read(document))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return [*(_signature_inputs(document) if is_v1 else read_model_metadata(document).inputs)]
+    except (CallerError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise BrokenReply(f"{model.server.shown}: metadata that cannot be read") from error
 
 
@@ -172,11 +187,6 @@ def _document(content: bytes, address: Address) -> Any:
 
 def _url(address: Address) -> str:
     return f"{address.scheme}://{address.authority}{address.target}"
-
-
-def _oip_inputs(document: Any) -> Iterator[TensorSpec]:
-    for tensor in document["inputs"]:
-        yield _spec(tensor["name"], tensor["datatype"], tensor["shape"])
 
 
 def _signature_inputs(document: Any) -> Iterator[TensorSpec]:
@@ -217,39 +227,22 @@ def _graphpipe_body(arrays: _Named) -> _Body:
 
 
 def _json_body(arrays: _Named) -> _Body:
-    body = orjson.dumps({"inputs": open_inference_outputs(arrays)}, option=_NUMPY)
-    return "/infer", [("Content-Type", JSON)], body
+    pieces, _ = encode_infer(arrays, binary=False)
+    return "/infer", [("Content-Type", JSON)], b"".join(pieces)
 
 
 def _binary_body(arrays: _Named) -> _Body:
-    raw = {name: _raw(array) for name, array in arrays.items()}
-    inputs = [
-        {key: value for key, value in tensor.items() if key != "data"}
-        | {"parameters": {"binary_data_size": len(raw[str(tensor["name"])])}}
-        for tensor in open_inference_outputs(arrays)
-    ]
-    document = {"inputs": inputs, "parameters": {"binary_data_output": True}}
-    head = orjson.dumps(document)
-    headers = [
-        ("Content-Type", OCTETS),
-        ("Inference-Header-Content-Length", str(len(head))),
-    ]
-    return "/infer", headers, head + b"".join(raw.values())
-
-
-def _raw(array: _Array) -> bytes:
-    """Return an array's bytes as the Open Inference Protocol has them."""
-    if array.dtype.kind != "O":
-        return array.astype(array.dtype.newbyteorder("<"), order="C").tobytes()
-    texts = [value if isinstance(value, bytes) else str(value).encode() for value in array.flat]
-    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    pieces, size = encode_infer(arrays)
+    headers = [("Content-Type", OCTETS)]
+    if size is not None:
+        headers.append((JSON_SIZE, str(size)))
+    return "/infer", headers, b"".join(pieces)
 
 
 def _v1_body(arrays: _Named) -> _Body:
     return ":predict", [("Content-Type", JSON)], b'{"inputs":%s}' % encode(arrays).body
 
 
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
 _BODIES: Mapping[str, Callable[[_Named], _Body]] = {
     "graphpipe": _graphpipe_body,
     "v2": _binary_body,

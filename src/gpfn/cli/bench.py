@@ -98,14 +98,16 @@ def _subject(args: argparse.Namespace) -> "Iterator[tuple[ModelAddress, Processe
 
 
 def _request(model: "ModelAddress", files: list[str]) -> bytes:
-    from gpfn.bench.asking import input_specs, request_bytes, zero_inputs
+    from gpfn.bench.asking import input_specs, request_bytes, send_once, zero_inputs
     from gpfn.cli.predict import read_inputs
 
     specs = input_specs(model)
     arrays = read_inputs(files, specs) if files else zero_inputs(specs)
     if not arrays:
         raise SetupError("the server tells no inputs; give --input", field="--input")
-    return request_bytes(model, arrays)
+    request = request_bytes(model, arrays)
+    send_once(model.server, request)  # what the server says against it is said before any load
+    return request
 
 
 def _runs(
