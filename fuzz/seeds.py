@@ -25,6 +25,8 @@ from gpfn.graphpipe.messages import (
     Type,
 )
 from gpfn.graphpipe.writer import Writer
+from gpfn.oip.grpc_messages import encode_grpc_infer, encode_grpc_reply
+from gpfn.oip.grpc_schema import message_class
 from gpfn.oip.reply import encode_reply
 from gpfn.oip.request import InferCall, OutputAsked, encode_infer
 from gpfn.tensors.codec import encode
@@ -44,6 +46,8 @@ __all__ = [
     "init_bodies",
     "multipart",
     "npy",
+    "oip_grpc_replies",
+    "oip_grpc_requests",
     "oip_replies",
     "oip_requests",
     "saved_signatures",
@@ -265,6 +269,35 @@ def oip_replies() -> list[bytes]:
     arrays = {"y": _ARRAYS[0], "z": np.array([[b"a", b"bc"]], object)}
     calls = [InferCall("1", {}, {}, {}, (), binary) for binary in (True, False)]
     return [_headed(*encode_reply("m", "1", arrays, call)) for call in calls]
+
+
+def oip_grpc_requests() -> list[bytes]:
+    """Return requests over gRPC, raw and with lists."""
+    arrays = dict(zip("abcd", _ARRAYS, strict=True))
+    asked = (OutputAsked("y", binary=True), OutputAsked("z", binary=True, classification=2))
+    lists = message_class("ModelInferRequest")(model_name="m")
+    for name, datatype, field, values in (
+        ("a", "INT8", "int_contents", [1, -2]),
+        ("b", "FP32", "fp32_contents", [1.5, 2]),
+        ("c", "BYTES", "bytes_contents", [b"a", b""]),
+    ):
+        tensor = lists.inputs.add(name=name, datatype=datatype, shape=[2])
+        getattr(tensor.contents, field).extend(values)
+    bf16 = {"e": np.array([1.5, -2.0], np.float32)}
+    return [
+        encode_grpc_infer("m", "1", arrays, outputs=asked, identity="1", parameters={"t": 5}),
+        encode_grpc_infer("m", "", bf16, datatypes={"e": "BF16"}),
+        lists.SerializeToString(),
+    ]
+
+
+def oip_grpc_replies() -> list[bytes]:
+    """Return a reply over gRPC, and one with lists."""
+    arrays = {"y": _ARRAYS[0], "z": np.array([[b"a", b"bc"]], object)}
+    call = InferCall("1", {}, {}, {}, (), binary=True)
+    lists = message_class("ModelInferResponse")(model_name="m")
+    lists.outputs.add(name="y", datatype="FP32", shape=[1]).contents.fp32_contents.append(2)
+    return [encode_grpc_reply("m", "1", arrays, call, final=True), lists.SerializeToString()]
 
 
 def _headed(pieces: Sequence[bytes | memoryview], size: int | None) -> bytes:

@@ -53,6 +53,13 @@ from gpfn.models.protobuf import ProtobufError
 from gpfn.models.tf_signature import choose_signature
 from gpfn.models.tflite_file import signature_subgraphs
 from gpfn.oip.documents import error_text, read_model_metadata
+from gpfn.oip.grpc_messages import (
+    decode_grpc_infer,
+    decode_grpc_reply,
+    encode_grpc_infer,
+    encode_grpc_reply,
+    infer_request,
+)
 from gpfn.oip.reply import decode_reply, encode_reply
 from gpfn.oip.request import InferCall, decode_infer, encode_infer
 from gpfn.platforms.fn.wire import read_call, reply_headers
@@ -176,6 +183,32 @@ def _oip_reply(data: bytes) -> None:
         assert again.id == reply.id
         for name, array in reply.outputs.items():
             assert np.array_equal(again.outputs[name], array, equal_nan=array.dtype.kind == "f")
+
+
+def _oip_grpc_request(data: bytes) -> None:
+    call = decode_grpc_infer(infer_request(data), LIMITS)
+    written = encode_grpc_infer(
+        "m",
+        "1",
+        call.inputs,
+        datatypes=call.datatypes,
+        outputs=call.outputs,
+        identity=call.id,
+        parameters=call.parameters,
+    )
+    again = decode_grpc_infer(infer_request(written), LIMITS)
+    assert (again.id, again.datatypes, again.outputs) == (call.id, call.datatypes, call.outputs)
+    for name, array in call.inputs.items():
+        _same(again.inputs[name], array)
+
+
+def _oip_grpc_reply(data: bytes) -> None:
+    reply = decode_grpc_reply(data, LIMITS)
+    call = InferCall(reply.id, {}, {}, {}, (), binary=True)
+    again = decode_grpc_reply(encode_grpc_reply(reply.model, "1", reply.outputs, call), LIMITS)
+    assert (again.model, again.id) == (reply.model, reply.id)
+    for name, array in reply.outputs.items():
+        _same(again.outputs[name], array)
 
 
 def _oip_documents(data: bytes) -> None:
@@ -632,6 +665,11 @@ def _rows() -> Mapping[str, Target]:
                ("gpfn.oip.decode", "gpfn.oip.request", "gpfn.oip.binary_values",
                 "gpfn.oip.json_values", "gpfn.json_words"), seeds.oip_requests),
         Target("oip-reply", _oip_reply, ("gpfn.oip.decode", "gpfn.oip.reply"), seeds.oip_replies),
+        Target("oip-grpc-request", _oip_grpc_request,
+               ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors", "gpfn.oip.binary_values"),
+               seeds.oip_grpc_requests),
+        Target("oip-grpc-reply", _oip_grpc_reply,
+               ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors"), seeds.oip_grpc_replies),
         Target("oip-documents", _oip_documents, ("gpfn.oip.documents",),
                lambda: seeds.documents(
                    {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]},

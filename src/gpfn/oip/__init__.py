@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2 over REST: its codec without sockets, and a client.
+"""Open Inference Protocol v2 over REST and gRPC: its codecs without sockets, and clients.
 
     datatypes       the protocol's datatypes beside NumPy's, and BF16
     json_values     a tensor's values as a list in JSON, read and written
@@ -10,6 +10,9 @@
     classes         the classification extension
     documents       metadata, configuration, statistics, index and errors as plain values
     client          asks a model server
+    grpc_schema     the messages of the gRPC service
+    grpc_tensors    the tensors of such a message, raw or in lists, to arrays
+    grpc_messages   requests and replies of inference over gRPC, read and written
 
 The protocol is https://github.com/kserve/open-inference-protocol with the extensions that
 Triton's clients use: binary data, classification, statistics, configuration, repository.
