@@ -279,7 +279,7 @@ def test_limits_count_all_tensors_together() -> None:
         name="y", datatype="BYTES", shape=[2], contents=contents(bytes_contents=[b"ab", b"c"])
     )
     assert list(decode_grpc_infer(message, LIMITS).inputs) == ["x", "y"]
-    for limits in (Limits(elements=3), Limits(tensors=1), Limits(string_bytes=2)):
+    for limits in (Limits(elements=3), Limits(tensors=1), Limits(string_bytes=10)):
         with pytest.raises(TooLarge):
             decode_grpc_infer(message, limits)
 

@@ -146,9 +146,8 @@ class MessageTensors:
             if len(data) != count * kind.size:
                 raise self._mismatch(name, count * kind.size, len(data))
             return numbers_of(data, 0, kind, shape, name)
-        array = strings_of(data, count, self._limits, name)
-        self._count_strings(len(data) - 4 * count, name)
-        return array.reshape(shape)
+        self._count_strings(len(data), name)
+        return strings_of(data, count, self._limits, name).reshape(shape)
 
     def _from_list(self, contents: Any, kind: Datatype, count: int, name: str) -> _Array:
         field = _CONTENTS.get(kind.name)
@@ -177,6 +176,7 @@ class MessageTensors:
         if len(values) != count:
             told = f"expected {counted(count, 'string')} in bytes_contents, got {len(values)}, for"
             raise InvalidTensor(f"{told} {self._named(name)}")
+        self._count_strings(4 * count, name)
         texts: _Array = np.empty(count, object)
         texts[:] = values
         self._count_strings(sum(map(len, texts.tolist())), name)
@@ -184,6 +184,7 @@ class MessageTensors:
         return texts
 
     def _count_strings(self, size: int, name: str) -> None:
+        """Count strings, each with four bytes more: making a million takes half a second."""
         self._strings += size
         if self._strings > self._limits.string_bytes:
             raise over_limit("string_bytes", self._limits, name)

@@ -1,0 +1,117 @@
+"""One inference that was asked over gRPC: from its bytes to the bytes of the reply."""
+
+from __future__ import annotations
+
+from asyncio import Future, get_running_loop
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpfn.deadline import Deadline
+from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.oip.grpc_messages import decode_grpc_infer, encode_grpc_reply, infer_request
+from gpfn.oip.request import time_allowed
+from gpfn.serving.engine.inference import Inference
+from gpfn.serving.grpc.bounds import SMALL_MESSAGE, check_bounds
+from gpfn.serving.protocols.v2 import check_datatypes, outputs_wanted
+from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
+
+if TYPE_CHECKING:
+    from gpfn.limits import Limits
+    from gpfn.serving.service import Service
+    from gpfn.serving.version import ServedVersion
+
+__all__ = ["GrpcQuestion", "read_infer_request"]
+
+_Results = Mapping[str, "np.ndarray[Any, Any]"]
+
+
+def read_infer_request(data: bytes, limits: Limits) -> Any:
+    """Return the ``ModelInferRequest`` that ``data`` hold; raises InvalidRequest or TooLarge."""
+    if len(data) > SMALL_MESSAGE:
+        check_bounds(data, limits)
+    return infer_request(data)
+
+
+class GrpcQuestion:
+    """A question that was put to its model's engine, which is who waits for the answer.
+
+    ``gone`` says that nobody does any more; it is not computed then.
+    """
+
+    __slots__ = ("_call", "_future", "_names", "_served", "gone", "id")
+
+    def __init__(
+        self,
+        message: Any,
+        service: Service,
+        seconds: float | None = None,
+    ) -> None:
+        """Ask, on the loop; ``seconds`` is what the client allows, None for what the model does.
+
+        Raises what finding the model, reading the request and the engine raise.
+        """
+        self.gone = False
+        self.id = message.id
+        self._future: Future[_Results] = get_running_loop().create_future()
+        if not message.model_name:
+            raise InvalidRequest("missing", field="model_name")
+        served = self._served = service.library.find(message.model_name, message.model_version)
+        call = self._call = decode_grpc_infer(message, service.settings.limits)
+        expected = _expected(served)
+        check_datatypes(call, expected[0], served.name)
+        asked = [output.name for output in call.outputs] if call.outputs else ()
+        names = self._names = outputs_wanted(asked, expected[1], served.name)
+        most = served.request_seconds
+        for given in (seconds, time_allowed(call.parameters) if call.parameters else None):
+            if given is not None and given < most:
+                most = given
+        deadline = Deadline(monotonic() + most)
+        served.engine.submit(Inference(call.inputs, names, deadline, self._done, self))
+
+    async def reply(self, final: bool | None = None) -> bytes:
+        """Return the reply's bytes; raises why there is none.
+
+        Who is cancelled here waits no more. ``final`` is for a stream.
+        """
+        try:
+            results = await self._future
+        finally:
+            self.gone = True
+        served, names = self._served, self._names
+        return encode_grpc_reply(
+            served.name,
+            served.version,
+            {name: results[name] for name in names} if names else results,
+            self._call,
+            labels=served.labels,
+            batched=served.max_batch > 0,
+            final=final,
+        )
+
+    def leave(self) -> None:
+        """Wait no more."""
+        self.gone = True
+        future = self._future
+        if not future.cancel() and not future.cancelled():
+            future.exception()  # which has been looked at then
+
+    def _done(self, results: _Results | None, error: BaseException | None) -> None:
+        if self._future.done():
+            return
+        if results is None:
+            self._future.set_exception(error or GpfnError("there is no result"))
+        else:
+            self._future.set_result(results)
+
+
+def _expected(served: ServedVersion) -> tuple[Mapping[str, str], Sequence[str]]:
+    """Return the datatypes of a model's inputs, and the names of its outputs."""
+    expected: tuple[Mapping[str, str], Sequence[str]] | None = served.notes.get("grpc")
+    if expected is None:
+        model = served.model
+        datatypes = {spec.name: OPEN_INFERENCE_NAMES[spec.dtype] for spec in model.inputs}
+        expected = served.notes["grpc"] = datatypes, [spec.name for spec in model.outputs]
+    return expected
