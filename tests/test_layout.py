@@ -38,6 +38,7 @@ SHORT = {
     "gpfn.serving.answers": "how a server of GraphPipe answers, with the reasons of its clients",
     "gpfn.serving.compression": "what answers of any protocol may go through",
     "gpfn.serving.page": "HTML, apart from everything that answers programs",
+    "gpfn.models.oip_grpc": "loaded by who asks over gRPC alone: the other client is light",
     "gpfn.models.model": "the seam that all backends are typed against: a protocol alone",
     "gpfn.oip.classes": "an extension of the protocol on its own, which gRPC shares",
     "gpfn.platforms.http.adapter": "made by every function's file: loads nothing until it is used",

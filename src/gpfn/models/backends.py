@@ -160,6 +160,15 @@ BACKENDS = (
         path="/v2/models/",
     ),
     Backend(
+        kind="oip-grpc",
+        runtime="oip-grpc",
+        title="an Open Inference server over gRPC (grpc://…/NAME or grpcs://)",
+        opens="gpfn.models.oip_grpc:GrpcInferenceModel",
+        options=("inputs", "outputs", "limits"),
+        schemes=("grpc", "grpcs"),
+        extra="grpc",
+    ),
+    Backend(
         kind="python",
         runtime="python",
         title="a Python function (module:callable or file.py:callable)",

@@ -20,6 +20,7 @@ RUNTIMES = {
 
 EXTRAS = {
     "cloudevents": ("cloudevents", "python-dateutil", "six"),
+    "grpc": ("grpcio", "protobuf", "typing-extensions"),
     "images": ("multipart", "pillow"),
     "onnx": RUNTIMES["onnx"],
     "server": ("uvloop",),
