@@ -24,7 +24,7 @@ from gpfn.build.dependencies import requirement_files, requirements_of
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
-from gpfn.errors import GpfnError, InvalidTensor
+from gpfn.errors import GpfnError, InvalidRequest, InvalidTensor, TooLarge
 from gpfn.events.modes import Received, read, write
 from gpfn.graphpipe.decode import decode_metadata, decode_request, decode_response
 from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
@@ -68,6 +68,7 @@ from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
 from gpfn.platforms.openwhisk.archive import unpack
 from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
+from gpfn.serving.grpc.bounds import check_bounds
 from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
@@ -186,6 +187,8 @@ def _oip_reply(data: bytes) -> None:
 
 
 def _oip_grpc_request(data: bytes) -> None:
+    with suppress(InvalidRequest, TooLarge):
+        check_bounds(data, LIMITS)
     call = decode_grpc_infer(infer_request(data), LIMITS)
     written = encode_grpc_infer(
         "m",
@@ -666,7 +669,8 @@ def _rows() -> Mapping[str, Target]:
                 "gpfn.oip.json_values", "gpfn.json_words"), seeds.oip_requests),
         Target("oip-reply", _oip_reply, ("gpfn.oip.decode", "gpfn.oip.reply"), seeds.oip_replies),
         Target("oip-grpc-request", _oip_grpc_request,
-               ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors", "gpfn.oip.binary_values"),
+               ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors", "gpfn.oip.binary_values",
+                "gpfn.serving.grpc.bounds"),
                seeds.oip_grpc_requests),
         Target("oip-grpc-reply", _oip_grpc_reply,
                ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors"), seeds.oip_grpc_replies),

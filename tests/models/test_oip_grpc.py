@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -287,6 +288,28 @@ def test_credentials_are_sent_and_not_shown() -> None:
             model({"x": np.ones((1, 2), np.float32)})
     assert "secret" not in str(raised.value)
     assert set(seen) == {"Basic dXNlcjpzZWNyZXQ="}
+
+
+def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-days", "2"]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run(["openssl", "req", "-x509", *curve, *made, *names], check=True,
+                   capture_output=True)  # fmt: skip
+    models = {"simple": RECORDED_MODELS["simple"]}
+    with running_grpc(models, certificate=str(certificate), key=str(key)) as served:
+        model = open_model(f"grpcs://localhost:{served.port}/simple")
+        with pytest.raises(CannotConnect):  # nobody vouches for it
+            model(INPUTS)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        model = open_model(f"grpcs://localhost:{served.port}/simple")
+        assert_array_equal(model(INPUTS)["OUTPUT0"], ONE + 1)
+        with pytest.raises((CannotConnect, BrokenReply)):
+            model_of(served)(INPUTS)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+        with pytest.raises(SetupError, match="SSL_CERT_FILE"):
+            open_model(f"grpcs://localhost:{served.port}/simple")(INPUTS)
 
 
 def test_without_the_packages_the_command_is_told() -> None:
