@@ -1,12 +1,13 @@
-"""Engines of a test's own: docker on a disk that is too small, and podman.
+"""Engines of a test's own: docker on a disk that is too small, docker as a swarm, and podman.
 
-Both are started here and leave nothing behind. The limits that podman sets by itself need
+They are started here and leave nothing behind. The limits that podman sets by itself need
 a capability which machines of CI lack, so its runtime is called through a script that
 leaves that one setting out.
 """
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["podman", "small_docker"]
+__all__ = ["podman", "small_docker", "swarm_docker"]
 
 _STARTS_WITHIN = 30.0
 _RUNTIME = """\
@@ -49,30 +50,52 @@ runroot = "{folder}/run"
 def small_docker(base: str, megabytes: int) -> Iterator[dict[str, str]]:
     """Run a docker with so much room besides its base image; yields its environment."""
     with tempfile.TemporaryDirectory(prefix="engine-", dir="/tmp") as name:
-        folder = Path(name)
-        data, host = folder / "data", f"unix://{folder}/docker.sock"
+        data = Path(name) / "data"
         data.mkdir()
         _do("mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", str(data))
-        where = [f"--host={host}", f"--data-root={data}", f"--exec-root={folder}/exec"]
-        # a bridge of its own: with none at all, dockerd removes the other engine's
-        bridge = f"gpfn{os.getpid()}"
-        _do("ip", "link", "add", bridge, "type", "bridge")
-        _do("ip", "address", "add", "198.18.0.1/24", "dev", bridge)
-        apart = [f"--pidfile={folder}/pid", f"--bridge={bridge}", "--iptables=false"]
-        with (folder / "log").open("wb") as log:
-            engine = subprocess.Popen(["dockerd", *where, *apart], stdout=log, stderr=log)
-        environ = {"DOCKER_HOST": host}
-        try:
-            _wait(["docker", "version"], environ)
+        with _docker(Path(name), "small", "198.18.0.1/24") as environ:
             _copy(base, ["docker", "load"], environ)
             used = shutil.disk_usage(data).used
             _do("mount", "-o", f"remount,size={used + megabytes * 1_000_000}", str(data))
             yield environ
-        finally:
-            engine.terminate()
-            engine.wait(60)
-            _do("ip", "link", "delete", bridge)
-            _unmount(folder)
+
+
+@contextmanager
+def swarm_docker(image: str) -> Iterator[dict[str, str]]:
+    """Run a docker that is a swarm of one node, and has an image; yields its environment."""
+    with (
+        tempfile.TemporaryDirectory(prefix="engine-", dir="/tmp") as name,
+        _docker(Path(name), "swarm", "198.18.2.1/24") as environ,
+    ):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            listen = f"--listen-addr=127.0.0.1:{probe.getsockname()[1]}"
+        _do("docker", "swarm", "init", "--advertise-addr=127.0.0.1", listen, environ=environ)
+        _copy(image, ["docker", "load"], environ)
+        yield environ
+
+
+@contextmanager
+def _docker(folder: Path, name: str, network: str) -> Iterator[dict[str, str]]:
+    """Run a docker with its data in ``folder``; yields its environment."""
+    host = f"unix://{folder}/docker.sock"
+    where = [f"--host={host}", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
+    # a bridge of its own: with none at all, dockerd removes the other engine's
+    bridge = f"{name}{os.getpid()}"
+    _do("ip", "link", "add", bridge, "type", "bridge")
+    _do("ip", "address", "add", network, "dev", bridge)
+    apart = [f"--pidfile={folder}/pid", f"--bridge={bridge}", "--iptables=false"]
+    with (folder / "log").open("wb") as log:
+        engine = subprocess.Popen(["dockerd", *where, *apart], stdout=log, stderr=log)
+    environ = {"DOCKER_HOST": host}
+    try:
+        _wait(["docker", "version"], environ)
+        yield environ
+    finally:
+        engine.terminate()
+        engine.wait(60)
+        _do("ip", "link", "delete", bridge)
+        _unmount(folder)
 
 
 @contextmanager

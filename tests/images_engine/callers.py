@@ -1,0 +1,126 @@
+"""Clients that call a service without a pause, retry once, and keep a record of every attempt."""
+
+import http.client
+import threading
+import time
+from contextlib import closing, nullcontext
+from typing import NamedTuple
+
+import numpy as np
+
+from gpfn.graphpipe.decode import decode_response
+from gpfn.graphpipe.encode import encode_request
+from gpfn.graphpipe.messages import InferRequest
+from tests.images_engine.swarm import Endpoints, Replica
+
+__all__ = ["Attempt", "Caller", "ask"]
+
+_SECONDS = 10.0
+_PAUSE_SECONDS = 0.01
+_BEFORE_RETRY_SECONDS = 0.2
+"""Time for who ends to be taken off the list: two may end at once."""
+
+
+class Attempt(NamedTuple):
+    """One attempt: whom it was made to, when, and what became of it.
+
+    ``outcome`` is ``answered``, ``refused`` (by nobody listening or by 503: nothing was
+    computed) or what went wrong after that.
+    """
+
+    replica: str
+    began: float
+    ended: float
+    outcome: str
+
+
+class Caller(threading.Thread):
+    """Calls with numbers of its own; with ``keep`` on kept connections, else on new ones.
+
+    ``seconds`` is what the model takes for an answer.
+    """
+
+    def __init__(self, endpoints: Endpoints, number: int, seconds: float, *, keep: bool) -> None:
+        super().__init__(daemon=True)
+        self._endpoints, self._keep = endpoints, keep
+        self._number, self._seconds = float(number), seconds
+        self._kept: dict[str, http.client.HTTPConnection] = {}
+        self._stopped = threading.Event()
+        self.attempts: list[Attempt] = []
+        self.failed: list[tuple[Attempt, Attempt]] = []
+        self.versions: set[float] = set()
+        self.start()
+
+    def stop(self) -> None:
+        """Call no more."""
+        self._stopped.set()
+        self.join()
+
+    def run(self) -> None:
+        """Call until :meth:`stop`."""
+        counted = 0
+        while not self._stopped.wait(_PAUSE_SECONDS):
+            counted += 1
+            question = np.array([counted, self._number, self._seconds], np.float32)
+            first = self._attempt(question)
+            if first.outcome != "answered":
+                time.sleep(_BEFORE_RETRY_SECONDS)
+                second = self._attempt(question, but=first.replica)
+                if second.outcome != "answered":
+                    self.failed.append((first, second))
+
+    def _attempt(self, question: np.ndarray, but: str = "") -> Attempt:
+        began, name = time.time(), ""
+        try:
+            replica = self._endpoints.pick(but)
+            name = replica.id
+            outcome = self._outcome(replica, question)
+        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+            outcome = repr(error)
+        self.attempts.append(Attempt(name, began, time.time(), outcome))
+        return self.attempts[-1]
+
+    def _outcome(self, replica: Replica, question: np.ndarray) -> str:
+        connection = self._kept.pop(replica.id, None) or _connection(replica)
+        with closing(connection) if not self._keep else nullcontext():
+            if connection.sock is None:
+                try:
+                    connection.connect()
+                except OSError:
+                    return "refused"
+            status, answer = _exchange(connection, question)
+            self._kept[replica.id] = connection
+        if status != 200:
+            return "refused" if status == 503 else f"{status}: {answer!r}"
+        *doubled, version, call = _numbers(answer)
+        self.versions.add(version)
+        if doubled != list(2 * question):
+            return f"the answer to another question than {question}: {doubled}"
+        return "answered" if call > 1 else "the model's first call"
+
+
+def ask(replica: Replica) -> float:
+    """Call a replica once, at once; returns the seconds until the answer."""
+    began = time.perf_counter()
+    connection = _connection(replica)
+    status, answer = _exchange(connection, np.zeros(3, np.float32))
+    connection.close()
+    assert status == 200, answer
+    assert _numbers(answer)[4] > 1, "it was not warm"
+    return time.perf_counter() - began
+
+
+def _connection(replica: Replica) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(replica.address, 9000, timeout=_SECONDS)
+
+
+def _exchange(connection: http.client.HTTPConnection, question: np.ndarray) -> tuple[int, bytes]:
+    body = b"".join(encode_request(InferRequest((question,))))
+    connection.request("POST", "/", body)
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def _numbers(answer: bytes) -> list[float]:
+    (array,) = decode_response(answer).tensors
+    return [float(number) for number in array]
