@@ -14,7 +14,7 @@ RUN python3 -m stage package
 ARG FUNCTION=functions/forecast
 ARG EXTRAS=
 ARG GPFN_MODEL_MIRROR=
-RUN python3 -m stage function "" "$FUNCTION" "$EXTRAS"
+RUN python3 -m stage function "$FUNCTION" "$EXTRAS"
 RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"
 
 FROM ${BASE}

@@ -112,7 +112,7 @@ def test_the_demonstration_needs_no_checkout(run: Callable[..., str], installed:
     assert where.decode().startswith(str(installed.parent))
 
 
-@pytest.mark.parametrize("platform", ["fn", "graphpipe"])
+@pytest.mark.parametrize("platform", ["fn", "server"])
 def test_an_image_is_built_from_a_folder_that_is_made(
     run: Callable[..., str], tmp_path: Path, platform: str
 ) -> None:

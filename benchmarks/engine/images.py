@@ -109,9 +109,9 @@ def _sizes(images: Images) -> list[dict[str, Any]]:
         ("functions/forecast", "fn", "litert"),
         ("functions/classify", "openwhisk", "litert"),
         ("functions/forecast", "http", "litert"),
-        ("functions/forecast", "graphpipe", "litert"),
-        ("", "graphpipe", "onnx"),
-        ("", "graphpipe", "tensorflow"),
+        ("functions/forecast", "server", "litert"),
+        ("", "server", "onnx"),
+        ("", "server", "tensorflow"),
     ):
         options = () if runtime == "litert" and function else ("--runtime", runtime)
         image = images.built(function, platform, *options)

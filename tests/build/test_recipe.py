@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.build.recipe import RUNTIMES, Recipe, next_command
+from gpfn.build.recipe import RUNTIMES, Recipe, default_tag, former_tag, next_command
 from gpfn.cli.main import main
 from gpfn.errors import SetupError
 from gpfn.platforms.table import platforms_with
@@ -54,7 +54,7 @@ def test_what_every_image_obeys(platform: str, runtime: str) -> None:
     assert ":latest" not in text
     last = text.partition("\nFROM ${BASE}\nARG")[2]
     assert "\nRUN " not in last, "what is built is built in the first stage"
-    assert ("HEALTHCHECK" in text) == (platform in ("http", "graphpipe"))
+    assert ("HEALTHCHECK" in text) == (platform in ("http", "server"))
 
 
 def test_a_version_is_an_argument_so_that_fn_may_count_it_up() -> None:
@@ -73,7 +73,7 @@ def test_a_version_is_an_argument_so_that_fn_may_count_it_up() -> None:
         (Recipe("openwhisk"), "wsk action create NAME FILE.py --docker tag:1"),
         (Recipe("http", "functions/f"), "docker run --rm -p 8080:8080 tag:1"),
         (Recipe("http"), "gpfn build FOLDER --platform http --on tag:1"),
-        (Recipe("graphpipe"), "docker run --rm -p 9000:9000 tag:1 --model FILE"),
+        (Recipe("server"), "docker run --rm -p 9000:9000 tag:1 --model FILE"),
     ],
 )
 def test_what_to_type_after_the_build(recipe: Recipe, words: str) -> None:
@@ -92,8 +92,19 @@ def test_a_bare_openwhisk_runtime_waits_for_code() -> None:
     assert '"/function/func.py"' in Recipe("openwhisk", "functions/f").dockerfile()
 
 
+def test_an_image_has_its_platforms_extras_unless_told_otherwise() -> None:
+    assert "\nARG EXTRAS=server,grpc\n" in Recipe("server").dockerfile()
+    assert "\nARG EXTRAS=server,grpc,images\n" in Recipe("server", extras=("images",)).dockerfile()
+    assert "\nARG EXTRAS=images\n" in Recipe("http", extras=("images",)).dockerfile()
+
+
+def test_an_image_has_its_platforms_old_name_too() -> None:
+    assert former_tag(None, "server") == default_tag(None, "server").replace("server", "graphpipe")
+    assert former_tag(None, "fn") == ""
+
+
 def test_a_model_server_knows_its_model() -> None:
-    text = Recipe("graphpipe", "functions/f", model="forecast.tflite").dockerfile()
+    text = Recipe("server", "functions/f", model="forecast.tflite").dockerfile()
     assert "ENV GP_MODEL=/function/forecast.tflite" in text
     assert "0.0.0.0:9000" in text
 
@@ -176,7 +187,7 @@ def test_a_models_file_is_refused_by_its_name(
 ) -> None:
     (tmp_path / "func.py").write_text("def handler(ctx, data): pass\n")
     (tmp_path / name).write_bytes(b"")
-    assert main(["build", str(tmp_path), "--platform", "graphpipe", "--print"]) == 1
+    assert main(["build", str(tmp_path), "--platform", "server", "--print"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gpfn: model: expected letters, digits")
 

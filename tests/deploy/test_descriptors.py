@@ -70,7 +70,7 @@ def test_the_kubernetes_documents_belong_together() -> None:
     assert budget["minAvailable"] < scaler["minReplicas"], "or no node can ever be drained"
     assert "replicas" not in deployment["spec"], "the autoscaler's"
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["ports"][0]["containerPort"] == IMAGES["graphpipe"].port
+    assert container["ports"][0]["containerPort"] == IMAGES["server"].port
 
 
 def test_knative() -> None:
@@ -99,9 +99,9 @@ def test_compose() -> None:
     jsonschema.Draft7Validator(schema).validate(checked)
     services = checked["services"]
     server = services["forecast"]["environment"]["GP_SERVER_URL"]
-    assert server == f"http://models:{IMAGES['graphpipe'].port}"
+    assert server == f"http://models:{IMAGES['server'].port}"
     assert services["forecast"]["depends_on"]["models"]["condition"] == "service_healthy"
-    assert "HEALTHCHECK" in Recipe("graphpipe").dockerfile(), "or it never becomes healthy"
+    assert "HEALTHCHECK" in Recipe("server").dockerfile(), "or it never becomes healthy"
     services["forecast"]["prots"] = []
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(schema).validate(checked)

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.images_engine.conftest import Build
 
 EVENT = (ROOT / "ce_samples" / "forecast.json").read_bytes()
-IMAGES = {"graphpipe": "forecast-graphpipe:0.0.1", "http": "forecast-http:0.0.1"}
+IMAGES = {"server": "forecast-server:0.0.1", "http": "forecast-http:0.0.1"}
 MEDIA = "application/cloudevents+json"
 
 

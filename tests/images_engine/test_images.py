@@ -21,7 +21,7 @@ FUNCTIONS = {
     "fn": "functions/forecast",
     "openwhisk": "functions/classify",
     "http": "functions/forecast",
-    "graphpipe": "functions/forecast",
+    "server": "functions/forecast",
 }
 MEGABYTES = 1_000_000
 
@@ -42,7 +42,7 @@ def test_settings(engine: ContainerEngine, build: Build, platform: str) -> None:
     version = read_func_file(ROOT / FUNCTIONS[platform] / "func.yaml").text("version")
     assert found["Labels"]["org.opencontainers.image.version"] == version
     assert found["Labels"]["gpfn.platform"] == platform
-    assert ("Healthcheck" in found) == (platform in ("http", "graphpipe"))
+    assert ("Healthcheck" in found) == (platform in ("http", "server"))
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -53,7 +53,7 @@ def test_a_litert_function_is_small(engine: ContainerEngine, build: Build, platf
 
 
 def test_tensorflow_is_its_c_library_only(engine: ContainerEngine, build: Build) -> None:
-    sizes = packages(engine, build("", "graphpipe", "--runtime", "tensorflow"))
+    sizes = packages(engine, build("", "server", "--runtime", "tensorflow"))
     assert 0 < sizes["tensorflow"] < 700 * MEGABYTES
     assert "ai_edge_litert" not in sizes
     assert sum(sizes.values()) - sizes["tensorflow"] < 80 * MEGABYTES
@@ -63,8 +63,8 @@ def test_the_first_stage_keeps_tensorflow_twice_at_most(
     engine: ContainerEngine, build: Build
 ) -> None:
     """Where it is installed and where the image's layers are laid out; a step is a layer."""
-    build("", "graphpipe", "--runtime", "tensorflow")
-    large = [row for row in layers(engine, "gpfn/cache:graphpipe-tensorflow") if row.size > 5e8]
+    build("", "server", "--runtime", "tensorflow")
+    large = [row for row in layers(engine, "gpfn/cache:server-tensorflow") if row.size > 5e8]
     assert len(large) == 2, large
 
 

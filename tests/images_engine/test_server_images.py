@@ -7,10 +7,12 @@ import urllib.request
 import numpy as np
 import pytest
 
+from gpfn.build.image import packages
 from gpfn.graphpipe.client import Client
 from gpfn.hosts.container import Container, sandbox_flags
+from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
-from tests.images_engine.conftest import Build, Start
+from tests.images_engine.conftest import NETWORK, Build, Start, gpfn
 from tests.images_engine.wire import post
 
 EVENT = json.loads((ROOT / "ce_samples" / "forecast.json").read_text())
@@ -55,7 +57,7 @@ def test_the_http_image_answers_and_is_healthy(build: Build, start: Start) -> No
 @pytest.mark.parametrize("runtime", MODELS)
 def test_the_model_server_has_graphpipe_tfs_flags(build: Build, start: Start, runtime: str) -> None:
     """An old command line, with the image's name changed, on a model file of every kind."""
-    image = build("", "graphpipe", "--runtime", runtime)
+    image = build("", "server", "--runtime", runtime)
     flags = [*sandbox_flags("http", 512), f"--volume={ROOT / 'models'}:/models:ro"]
     container = start(image, flags, "--model", f"/models/{MODELS[runtime]}", "-v")
     address = container.address()
@@ -73,7 +75,7 @@ def test_the_model_server_has_graphpipe_tfs_flags(build: Build, start: Start, ru
 def test_the_model_server_takes_its_settings_from_the_environment(
     build: Build, start: Start
 ) -> None:
-    image = build("", "graphpipe", "--runtime", "litert")
+    image = build("", "server", "--runtime", "litert")
     flags = [*sandbox_flags("http", 256), f"--volume={ROOT / 'models'}:/models:ro"]
     container = start(image, [*flags, "--env=GP_MODEL=/models/forecast.tflite"])
     healthy(container)
@@ -81,7 +83,7 @@ def test_the_model_server_takes_its_settings_from_the_environment(
 
 def test_a_function_s_model_is_in_its_servers_image(build: Build, start: Start) -> None:
     container = start(
-        build("functions/forecast", "graphpipe"),
+        build("functions/forecast", "server"),
         [*sandbox_flags("http", 128), "--publish=127.0.0.1::9000"],
     )
     get(f"http://{container.address()}:9000/control/is_ready")
@@ -89,8 +91,32 @@ def test_a_function_s_model_is_in_its_servers_image(build: Build, start: Start) 
         assert client.infer([WINDOW])[0].shape == (1, 20, 1)
 
 
+def test_the_old_name_is_a_second_tag(engine: ContainerEngine, base: str) -> None:
+    """What names it graphpipe, a command line as well as a descriptor, finds the image."""
+    where = ["--base", base, "--network", NETWORK]
+    run = gpfn("build", "functions/forecast", "--platform", "graphpipe", *where)
+    assert run.returncode == 0, run.stderr[-3000:]
+    names = ["forecast-server:0.0.1", "forecast-graphpipe:0.0.1"]
+    assert engine.image_id(names[0]) == engine.image_id(names[1]) != ""
+    engine.run("image", "rm", *names)
+
+
+def test_grpc_is_left_out_where_a_build_argument_says_so(
+    engine: ContainerEngine, build: Build, base: str
+) -> None:
+    command = ["build", "--quiet", "--network", NETWORK, "--build-arg", f"BASE={base}"]
+    command += ["--build-arg", "EXTRAS=server", "--file", "runtimes/server/Dockerfile"]
+    engine.run(*command, "--tag", "gpfn-test/without-grpc:1", str(ROOT))
+    small = packages(engine, "gpfn-test/without-grpc:1")
+    whole = packages(engine, build("", "server", "--runtime", "litert"))
+    assert {"grpc", "google", "uvloop"} <= set(whole)
+    assert {"uvloop"} == {"grpc", "google", "uvloop"} & set(small)
+    assert sum(whole.values()) - sum(small.values()) < 25_000_000
+    engine.run("image", "rm", "gpfn-test/without-grpc:1")
+
+
 def test_a_server_without_a_model_says_so(build: Build, start: Start) -> None:
-    container = start(build("", "graphpipe", "--runtime", "litert"), sandbox_flags("http", 128))
+    container = start(build("", "server", "--runtime", "litert"), sandbox_flags("http", 128))
     end = time.monotonic() + SECONDS
     while container.state().running and time.monotonic() < end:
         time.sleep(0.05)

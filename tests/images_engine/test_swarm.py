@@ -20,7 +20,7 @@ from tests.images_engine.swarm import Ended, Endpoints, Replica, Service, build_
 SIGTERM, SIGKILL = 15, 9
 LONG = 0.5
 """Seconds that some calls take, so that there are some whenever a replica is ended."""
-FIRST = 0.5
+FIRST = 0.9
 """Seconds within which a replica answers that has just become ready."""
 
 
@@ -64,8 +64,8 @@ def load(seen: Seen, endpoints: Endpoints) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def seen(build: Build) -> Seen:
     """What was seen of everything that happens to a service."""
-    server = build("", "graphpipe", "--runtime", "litert")
-    image = find_platform("graphpipe", "image").image
+    server = build("", "server", "--runtime", "litert")
+    image = find_platform("server", "image").image
     assert image is not None
     seen = Seen()
     with swarm_docker(server) as environ:

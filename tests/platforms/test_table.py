@@ -49,6 +49,12 @@ def test_a_name_that_is_not_known_is_told_with_those_that_are() -> None:
         find_platform("lambda", "host")
 
 
+def test_an_old_name_is_still_known() -> None:
+    assert find_platform("graphpipe", "image") is PLATFORMS["server"]
+    formerly = {row.formerly for row in PLATFORMS.values()} - {""}
+    assert not formerly & set(PLATFORMS)
+
+
 def test_a_known_name_asks_no_entry_points() -> None:
     code = (
         "import sys\nfrom gpfn.platforms.table import find_platform\n"
@@ -173,7 +179,7 @@ def test_a_platform_of_another_package_is_run_and_invoked(
 def test_what_it_does_not_have_is_told(tmp_path: Path, outside: dict[str, str]) -> None:
     run = gpfn("build", str(tmp_path), "--platform", "toy", "--print", env=outside)
     assert run.returncode == 2
-    assert "expected one of fn, http, openwhisk, graphpipe, got 'toy'" in run.stderr
+    assert "expected one of fn, http, openwhisk, server, got 'toy'" in run.stderr
     run = gpfn("invoke", str(tmp_path), "--platform", "bad", env=outside, input="")
     assert run.returncode == 2
     assert "toyplatform.row:NOT_A_ROW is no Platform called bad" in run.stderr

@@ -29,6 +29,7 @@ __all__ = [
     "Recipe",
     "check_image_name",
     "default_tag",
+    "former_tag",
     "name_and_version",
     "next_command",
     "served_model",
@@ -54,7 +55,7 @@ _SHOWN = 60
 class Recipe:
     """An image: ``function`` is its folder in the build context, empty for a bare runtime.
 
-    ``model`` is the file beside the function that a GraphPipe server serves; ``on`` names
+    ``model`` is the file beside the function that a model server serves; ``on`` names
     an image of gpfn to put the function on, instead of a base to build everything from.
     The function's version is a build argument: ``fn deploy`` counts it up each time.
     ``given`` is what a command line calls the function, and ``elsewhere`` says that the
@@ -132,10 +133,10 @@ class Recipe:
         yield "COPY . /build/context"
         yield "RUN python3 -m stage package"
         yield f"ARG FUNCTION={self.function}"
-        yield f"ARG EXTRAS={','.join(self.extras)}"
+        extras = dict.fromkeys((*self.image.extras, *self.extras))
+        yield f"ARG EXTRAS={','.join(extras)}"
         yield "ARG GPFN_MODEL_MIRROR="
-        needs = ",".join(self.image.extras)
-        yield f'RUN python3 -m stage function "{needs}" "$FUNCTION" "$EXTRAS"'
+        yield 'RUN python3 -m stage function "$FUNCTION" "$EXTRAS"'
         yield 'RUN python3 -m stage finish "$SOURCE_DATE_EPOCH"'
 
     def _function_on_image(self) -> Iterator[str]:
@@ -242,6 +243,12 @@ def default_tag(target: Target | None, platform: str, runtime: str = "litert") -
     name, version = name_and_version(target)
     repository = re.sub(r"[^a-z0-9._-]", "-", name.lower())
     return f"{repository}-{platform}:{(version or __version__).lower().replace('+', '-')}"
+
+
+def former_tag(target: Target | None, platform: str, runtime: str = "litert") -> str:
+    """Return what :func:`default_tag` was when the platform had its old name, or nothing."""
+    former = find_platform(platform, "image").formerly
+    return default_tag(target, former, runtime) if former else ""
 
 
 def served_model(folder: Path) -> str:

@@ -20,7 +20,7 @@ SUMMARY = "build the container image of a function, with its packages and its mo
 EXAMPLES = """\
 gpfn build functions/forecast --platform fn --print
 gpfn build functions/classify --platform openwhisk --tag classify:1
-gpfn build --platform graphpipe --runtime tensorflow --tag gpfn/graphpipe:0.1.0-tensorflow
+gpfn build --platform server --runtime tensorflow --tag gpfn/server:0.1.0-tensorflow
 gpfn build --platform fn --extra images --tag gpfn/fn:0.1.0-litert   # for functions/*/Dockerfile
 gpfn build functions/forecast --platform http --base my/python:3.12 --sbom forecast.cdx.json
 """
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.context:
         return _save_context(args, recipe, target)
-    from gpfn.build.recipe import check_image_name, default_tag
+    from gpfn.build.recipe import check_image_name, default_tag, former_tag
     from gpfn.hosts.engine import ContainerEngine
 
     for option, word in (("--tag", args.tag), ("--network", args.network)):
@@ -75,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
     engine.check()
     tag = args.tag or default_tag(target, args.platform, recipe.runtime)
     _build(engine, recipe, tag, target, args)
+    former = "" if args.tag else former_tag(target, args.platform, recipe.runtime)
+    if former:
+        engine.run("tag", tag, former)
     if args.sbom:
         _save_sbom(engine, tag, Path(args.sbom))
     _tell(engine, recipe, tag, target, as_json=args.json)

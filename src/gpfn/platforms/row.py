@@ -31,7 +31,7 @@ class PlatformImage(NamedTuple):
     health: str = ""
     """A path that is answered with 200 when it is well; empty where the platform looks itself."""
     extras: tuple[str, ...] = ()
-    """The extras of gpfn that it needs."""
+    """The extras of gpfn that it has, unless a build argument says otherwise."""
     next_step: str = ""
     """What to type after the build: ``{name}``, ``{tag}``, ``{memory}``, ``{engine}``."""
     next_step_bare: str = ""
@@ -77,6 +77,8 @@ class Platform(NamedTuple):
     """What it is called in sentences."""
     summary: str
     """What starts a function there, in a few words, for ``gpfn invoke --help``."""
+    formerly: str = ""
+    """The name that it had before: still known, and a second name of its images."""
     runner: str = ""
     """``module:main`` of ``gpfn run``: main(file, name), with host= and port= if it has a port."""
     runner_help: str = ""

@@ -148,26 +148,30 @@ _OPENWHISK = Platform(
     ),
 )
 _CALL = Platform("call", "this process", "this process", host="gpfn.hosts.http:InProcessHost")
-_GRAPHPIPE = Platform(
-    "graphpipe",
-    "GraphPipe",
+_SERVER = Platform(
+    "server",
+    "the model server",
     "gpfn serve, a model server",
+    formerly="graphpipe",
     image=PlatformImage(
-        "GraphPipe model server",
+        "Model server",
         ("serve", "--listen", "0.0.0.0:9000"),
         _SANDBOX_SERVER,
         takes_file=False,
         port=9000,
         health="/control/is_ready",
+        extras=("server", "grpc"),
         next_step="{engine} run --rm -p 9000:9000 {tag}",
         next_step_bare="{engine} run --rm -p 9000:9000 {tag} --model FILE",
     ),
 )
 
 PLATFORMS: Mapping[str, Platform] = {
-    row.name: row for row in (_FN, _FDK, _HTTP, _OPENWHISK, _CALL, _GRAPHPIPE)
+    row.name: row for row in (_FN, _FDK, _HTTP, _OPENWHISK, _CALL, _SERVER)
 }
 """The rows by name."""
+
+_FORMERLY = {row.formerly: row for row in PLATFORMS.values() if row.formerly}
 
 _outside: dict[str, Platform] = {}  # rows of entry points that were asked for
 
@@ -183,7 +187,8 @@ def find_platform(name: str, column: Column) -> Platform:
 
     Raises SetupError with the names that are known.
     """
-    row = PLATFORMS.get(name) or _outside.get(name) or _from_entry_point(name)
+    row = PLATFORMS.get(name) or _FORMERLY.get(name) or _outside.get(name)
+    row = row or _from_entry_point(name)
     if row is None or not getattr(row, column):
         known = ", ".join(row.name for row in platforms_with(column))
         raise SetupError(f"expected one of {known}, got {name!r}", field="platform")

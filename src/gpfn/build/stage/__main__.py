@@ -78,11 +78,10 @@ def package() -> None:
     strip(site_packages())
 
 
-def function(needs: str, folder: str, extras: str) -> None:
+def function(folder: str, extras: str) -> None:
     """Copy the function, install what it needs, and put its models beside it.
 
-    ``needs`` are the extras of gpfn that the platform needs, ``extras`` those that a user
-    names, both with commas.
+    ``extras`` are those of gpfn that the platform has and those that a user names, with commas.
     """
     FUNCTION.mkdir(exist_ok=True)
     source = CONTEXT / folder
@@ -93,7 +92,7 @@ def function(needs: str, folder: str, extras: str) -> None:
         ignored = shutil.ignore_patterns(*_LEFT_OUT)
         shutil.copytree(source, FUNCTION, ignore=ignored, dirs_exist_ok=True)
         read = read_requirements(source)
-    wanted = {*filter(None, f"{needs},{extras}".split(",")), *read.extras} - {"fdk"}
+    wanted = {*filter(None, extras.split(",")), *read.extras} - {"fdk"}
     if unknown := wanted - set(EXTRAS):
         raise Failed(f"gpfn has no extra {', '.join(sorted(unknown))} that works in an image")
     _from_lock([name for extra in wanted for name in EXTRAS[extra]])
@@ -197,7 +196,6 @@ def main() -> int:
     first.add_argument("runtime")
     steps.add_parser("package")
     third = steps.add_parser("function")
-    third.add_argument("needs")
     third.add_argument("folder")
     third.add_argument("extras")
     steps.add_parser("finish").add_argument("epoch", type=int)
@@ -208,7 +206,7 @@ def main() -> int:
         elif args.step == "package":
             package()
         elif args.step == "function":
-            function(args.needs, args.folder, args.extras)
+            function(args.folder, args.extras)
         else:
             finish(args.epoch)
     except Failed as error:
