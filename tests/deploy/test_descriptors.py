@@ -4,12 +4,14 @@ Kubernetes' schemas come in the package kubernetes-validate. Knative's Service i
 resource without a published JSON schema; what it runs is a Pod's spec, which is checked as
 one. ``compose_spec.json`` is the schema that docker-compose 1.29.2 (Apache-2.0) carries.
 OpenWhisk's manifest and Fn's app.yaml have no schema: their keys are checked against those
-that wskdeploy's and fn's parsers read.
+that wskdeploy's and fn's parsers read. What watches the server is in test_monitoring.py.
 """
 
+import argparse
 import copy
 import json
 import re
+import urllib.error
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,22 @@ import pytest
 import yaml
 
 from gpfn.build.recipe import Recipe, default_tag
+from gpfn.cli.serve import add_arguments
 from gpfn.hosts.target import find_target
 from gpfn.platforms.table import platforms_with
+from gpfn.serving import ServerSettings
+from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size
+from tests.cli.serving import serve
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
 IMAGES = {row.name: row.image for row in platforms_with("image")}
 FILES = sorted(path for path in DEPLOY.rglob("*.yaml"))
+WITHOUT_IMAGES = {"app.yaml", "prometheus-adapter.yaml"} | {
+    path.name for path in FILES if path.parent.name in ("grafana", "prometheus")
+}
+PUBLIC = {"prom/prometheus", "grafana/grafana"}
+SERVER = "kubernetes/server.yaml"
 OLDEST, NEWEST = "1.28.0", kubernetes_validate.latest_version()
 
 Document = dict[str, Any]
@@ -44,33 +55,98 @@ def kind(name: str, wanted: str) -> Document:
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("wanted", [
-    "Service", "Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget"
+    "Service", "Deployment", "PersistentVolumeClaim", "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
 ])  # fmt: skip
 def test_kubernetes(wanted: str, version: str) -> None:
-    document = kind("kubernetes/graphpipe.yaml", wanted)
-    kubernetes_validate.validate(document, version, strict=True)
+    kubernetes_validate.validate(kind(SERVER, wanted), version, strict=True)
 
 
 def test_the_schema_finds_a_mistake() -> None:
-    document = copy.deepcopy(kind("kubernetes/graphpipe.yaml", "Deployment"))
+    document = copy.deepcopy(kind(SERVER, "Deployment"))
     document["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(document, NEWEST, strict=True)
 
 
 def test_the_kubernetes_documents_belong_together() -> None:
-    deployment = kind("kubernetes/graphpipe.yaml", "Deployment")
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    deployment = kind(SERVER, "Deployment")
+    pod = deployment["spec"]["template"]
+    labels = pod["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == labels
-    assert kind("kubernetes/graphpipe.yaml", "Service")["spec"]["selector"] == labels
-    budget = kind("kubernetes/graphpipe.yaml", "PodDisruptionBudget")["spec"]
+    assert kind(SERVER, "Service")["spec"]["selector"] == labels
+    budget = kind(SERVER, "PodDisruptionBudget")["spec"]
     assert budget["selector"]["matchLabels"] == labels
-    scaler = kind("kubernetes/graphpipe.yaml", "HorizontalPodAutoscaler")["spec"]
+    scaler = kind(SERVER, "HorizontalPodAutoscaler")["spec"]
     assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert budget["minAvailable"] < scaler["minReplicas"], "or no node can ever be drained"
     assert "replicas" not in deployment["spec"], "the autoscaler's"
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (container,) = pod["spec"]["containers"]
     assert container["ports"][0]["containerPort"] == IMAGES["server"].port
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    claim = volumes["models"]["persistentVolumeClaim"]["claimName"]
+    assert claim == kind(SERVER, "PersistentVolumeClaim")["metadata"]["name"]
+
+
+def server_container() -> Document:
+    """Return the model server's container."""
+    (container,) = kind(SERVER, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def test_a_pod_ends_when_its_last_request_is_answered() -> None:
+    """What its end may take begins with preStop: kubelet counts that as well."""
+    spec = kind(SERVER, "Deployment")["spec"]["template"]["spec"]
+    pause = server_container()["lifecycle"]["preStop"]["exec"]["command"][-1]
+    seconds = float(re.findall(r"sleep\((\d+)\)", pause)[0])
+    assert spec["terminationGracePeriodSeconds"] >= seconds + ServerSettings().drain_seconds + 2
+    (checked,) = documents("compose/compose.yaml")
+    grace = checked["services"]["models"]["stop_grace_period"]
+    assert parse_duration(grace, field="") >= ServerSettings().drain_seconds + 2
+
+
+def test_the_servers_arguments_are_gpfns() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(server_container()["args"])
+    (mount,) = [one for one in server_container()["volumeMounts"] if one["name"] == "models"]
+    assert args.model
+    assert mount["mountPath"] in str(args.model)
+    assert args.extra == []
+
+
+def test_what_bodies_may_take_fits_the_memory() -> None:
+    container = server_container()
+    given = {one["name"]: one["value"] for one in container["env"]}
+    assert set(given) <= set(SETTINGS)
+    check_settings(given)
+    bodies = parse_size(given["GPFN_MAX_INFLIGHT_BYTES"], field="")
+    memory = parse_size(container["resources"]["limits"]["memory"].replace("Mi", "MiB"), field="")
+    assert bodies < memory / 2
+    assert parse_size(given["GPFN_MAX_BODY_BYTES"], field="") < bodies
+
+
+def test_the_probes_ask_what_the_server_answers(tmp_path: Path) -> None:
+    container = server_container()
+    probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")]
+    assert {probe["port"] for probe in probes} == {"http"}
+    with serve(tmp_path, "--model", str(ROOT / "models" / "forecast.tflite")) as served:
+        for path in {probe["path"] for probe in probes} | {IMAGES["server"].health}:
+            served.get(path)  # raises for any status but 200
+        with pytest.raises(urllib.error.HTTPError):
+            served.get(probes[0]["path"] + "x")
+
+
+def test_a_pod_may_do_nothing_but_serve() -> None:
+    spec = kind(SERVER, "Deployment")["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["automountServiceAccountToken"] is False
+    assert server_container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
 
 
 def test_knative() -> None:
@@ -100,7 +176,10 @@ def test_compose() -> None:
     services = checked["services"]
     server = services["forecast"]["environment"]["GP_SERVER_URL"]
     assert server == f"http://models:{IMAGES['server'].port}"
-    assert services["forecast"]["depends_on"]["models"]["condition"] == "service_healthy"
+    for name in ("forecast", "client"):
+        assert services[name]["depends_on"]["models"]["condition"] == "service_healthy"
+    always = {name for name, service in services.items() if "profiles" not in service}
+    assert always == {"models", "forecast"}, "what needs no image from elsewhere"
     assert "HEALTHCHECK" in Recipe("server").dockerfile(), "or it never becomes healthy"
     services["forecast"]["prots"] = []
     with pytest.raises(jsonschema.ValidationError):
@@ -138,11 +217,12 @@ def test_images_are_what_gpfn_builds_and_never_latest(path: Path) -> None:
         if (folder / "func.yaml").is_file()
         for platform in IMAGES
     }
+    names |= {default_tag(None, platform).partition(":")[0] for platform in IMAGES} | PUBLIC
     for image in images:  # the version is func.yaml's, which `fn deploy` counts up
         name, _, version = image.partition(":")
         assert name in names
-        assert re.fullmatch(r"\d+\.\d+\.\d+", version)
-    assert bool(images) == (path.parent.name != "fn")
+        assert re.fullmatch(r"v?\d+\.\d+\.\d+(-litert)?", version)
+    assert bool(images) == (path.name not in WITHOUT_IMAGES)
 
 
 def _values(value: object, keys: set[str]) -> list[str]:
@@ -156,5 +236,5 @@ def _values(value: object, keys: set[str]) -> list[str]:
 
 def test_every_descriptor_is_in_the_readme() -> None:
     text = (DEPLOY / "README.md").read_text()
-    for path in FILES:
+    for path in (*FILES, *DEPLOY.rglob("*.json")):
         assert str(path.relative_to(DEPLOY)) in text
