@@ -1,8 +1,13 @@
-"""Clients that call a service without a pause, retry once, and keep a record of every attempt."""
+"""Clients that call a service without a pause, retry once, and keep a record of every attempt.
+
+One half of them speaks GraphPipe, the other half OIP v2 in JSON.
+"""
 
 import http.client
+import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from typing import NamedTuple
 
@@ -13,12 +18,44 @@ from gpfn.graphpipe.encode import encode_request
 from gpfn.graphpipe.messages import InferRequest
 from tests.images_engine.swarm import Endpoints, Replica
 
-__all__ = ["Attempt", "Caller", "ask"]
+__all__ = ["MODEL", "Attempt", "Caller", "Protocol", "first_call", "graphpipe", "oip"]
+
+MODEL = "slow"
+"""What the model is called that is asked."""
 
 _SECONDS = 10.0
 _PAUSE_SECONDS = 0.01
 _BEFORE_RETRY_SECONDS = 0.2
 """Time for who ends to be taken off the list: two may end at once."""
+
+
+Protocol = Callable[[http.client.HTTPConnection, np.ndarray], tuple[int, list[float]]]
+"""Asks a question; returns the status and, when that is 200, the numbers of the answer."""
+
+
+def graphpipe(
+    connection: http.client.HTTPConnection, question: np.ndarray
+) -> tuple[int, list[float]]:
+    """Ask by GraphPipe."""
+    connection.request("POST", "/", b"".join(encode_request(InferRequest((question,)))))
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        return response.status, []
+    (array,) = decode_response(body).tensors
+    return 200, [float(number) for number in array]
+
+
+def oip(connection: http.client.HTTPConnection, question: np.ndarray) -> tuple[int, list[float]]:
+    """Ask by OIP v2."""
+    tensor = {"name": "x", "shape": [3], "datatype": "FP32", "data": question.tolist()}
+    body = json.dumps({"inputs": [tensor]})
+    connection.request(
+        "POST", f"/v2/models/{MODEL}/infer", body, {"Content-Type": "application/json"}
+    )
+    response = connection.getresponse()
+    text = response.read()
+    return response.status, json.loads(text)["outputs"][0]["data"] if response.status == 200 else []
 
 
 class Attempt(NamedTuple):
@@ -37,12 +74,14 @@ class Attempt(NamedTuple):
 class Caller(threading.Thread):
     """Calls with numbers of its own; with ``keep`` on kept connections, else on new ones.
 
-    ``seconds`` is what the model takes for an answer.
+    ``seconds`` is what the model takes for an answer, ``ask`` a protocol.
     """
 
-    def __init__(self, endpoints: Endpoints, number: int, seconds: float, *, keep: bool) -> None:
+    def __init__(
+        self, endpoints: Endpoints, number: int, seconds: float, ask: Protocol, *, keep: bool
+    ) -> None:
         super().__init__(daemon=True)
-        self._endpoints, self._keep = endpoints, keep
+        self._endpoints, self._keep, self._ask = endpoints, keep, ask
         self._number, self._seconds = float(number), seconds
         self._kept: dict[str, http.client.HTTPConnection] = {}
         self._stopped = threading.Event()
@@ -88,39 +127,27 @@ class Caller(threading.Thread):
                     connection.connect()
                 except OSError:
                     return "refused"
-            status, answer = _exchange(connection, question)
+            status, numbers = self._ask(connection, question)
             self._kept[replica.id] = connection
         if status != 200:
-            return "refused" if status == 503 else f"{status}: {answer!r}"
-        *doubled, version, call = _numbers(answer)
+            return "refused" if status == 503 else f"status {status}"
+        *doubled, version, call = numbers
         self.versions.add(version)
         if doubled != list(2 * question):
             return f"the answer to another question than {question}: {doubled}"
         return "answered" if call > 1 else "the model's first call"
 
 
-def ask(replica: Replica) -> float:
+def first_call(replica: Replica) -> float:
     """Call a replica once, at once; returns the seconds until the answer."""
     began = time.perf_counter()
     connection = _connection(replica)
-    status, answer = _exchange(connection, np.zeros(3, np.float32))
+    status, numbers = graphpipe(connection, np.zeros(3, np.float32))
     connection.close()
-    assert status == 200, answer
-    assert _numbers(answer)[4] > 1, "it was not warm"
+    assert status == 200
+    assert numbers[4] > 1, "it was not warm"
     return time.perf_counter() - began
 
 
 def _connection(replica: Replica) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(replica.address, 9000, timeout=_SECONDS)
-
-
-def _exchange(connection: http.client.HTTPConnection, question: np.ndarray) -> tuple[int, bytes]:
-    body = b"".join(encode_request(InferRequest((question,))))
-    connection.request("POST", "/", body)
-    response = connection.getresponse()
-    return response.status, response.read()
-
-
-def _numbers(answer: bytes) -> list[float]:
-    (array,) = decode_response(answer).tensors
-    return [float(number) for number in array]

@@ -7,12 +7,12 @@ killed, and two are left. Whoever retries once sees nothing of it.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, product
 
 import pytest
 
 from gpfn.platforms.table import find_platform
-from tests.images_engine.callers import Attempt, Caller, ask
+from tests.images_engine.callers import MODEL, Attempt, Caller, first_call, graphpipe, oip
 from tests.images_engine.conftest import Build
 from tests.images_engine.engines import swarm_docker
 from tests.images_engine.swarm import Ended, Endpoints, Replica, Service, build_on
@@ -37,7 +37,7 @@ class Seen:
     def first(self, replica: Replica) -> None:
         """Call a replica that has just said that it is ready."""
         try:
-            self.first_answers.append(ask(replica))
+            self.first_answers.append(first_call(replica))
         except (OSError, AssertionError) as error:
             self.not_warm.append(repr(error))
 
@@ -49,10 +49,11 @@ class Seen:
 
 @contextmanager
 def load(seen: Seen, endpoints: Endpoints) -> Iterator[None]:
-    """Call from eight clients: on kept and new connections, quick calls and long ones."""
+    """Call from eight clients: two protocols, kept and new connections, quick and long calls."""
+    every = product((graphpipe, oip), (True, False), (0.0, LONG))
     seen.callers = [
-        Caller(endpoints, number, LONG if number % 2 else 0.0, keep=number % 4 < 2)
-        for number in range(8)
+        Caller(endpoints, number, seconds, protocol, keep=keep)
+        for number, (protocol, keep, seconds) in enumerate(every)
     ]
     try:
         yield
@@ -70,7 +71,9 @@ def seen(build: Build) -> Seen:
     seen = Seen()
     with swarm_docker(server) as environ:
         first, second = (build_on(server, f"slow:{n}", n, environ) for n in (1, 2))
-        service = Service(environ, first, 3, ["--parallel", "8"])
+        service = Service(
+            environ, first, 3, ["--model", f"{MODEL}=slow.py:slow", "--parallel", "8"]
+        )
         endpoints = Endpoints(service, image.health, seen.first)
         endpoints.wait_for(3)
         with load(seen, endpoints):
