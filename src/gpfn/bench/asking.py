@@ -27,7 +27,7 @@ from gpfn.graphpipe.messages import InferRequest
 from gpfn.http.address import Address, parse_url, request_head
 from gpfn.media import GRAPHPIPE, JSON, OCTETS
 from gpfn.models.cache import zeros
-from gpfn.models.remote import RemoteModel
+from gpfn.models.graphpipe import GraphPipeModel
 from gpfn.oip.body import JSON_SIZE
 from gpfn.oip.documents import read_model_metadata
 from gpfn.oip.request import encode_infer
@@ -160,7 +160,7 @@ def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
     Raises BackendError when the server has no metadata, or none that can be read.
     """
     if model.protocol == "graphpipe":
-        remote = RemoteModel(_url(_below(model.server, model.path)))
+        remote = GraphPipeModel(_url(_below(model.server, model.path)))
         try:
             return remote.inputs
         finally:

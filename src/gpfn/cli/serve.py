@@ -26,7 +26,7 @@ SUMMARY = "serve models by GraphPipe, OIP v2 and V1; takes graphpipe-tf's flags 
 EXAMPLES = """
 gpfn serve --model models/forecast.tflite --listen 127.0.0.1:9000
 gpfn serve --model forecast=models/forecast.tflite --model digits=models/digits.tflite
-gpfn serve --models-dir models/
+gpfn serve --models-dir models/ --grpc 127.0.0.1:8001
 gpfn serve -m models/rnn_ts_model.pb -l 0.0.0.0:9000 -c -v
 gpfn serve --model https://example.com/model.onnx#sha256=HEX
 GP_MODEL=mobilenet_v1 gpfn serve
@@ -70,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "folder: NAME/VERSION/MODEL, NAME/MODEL or MODEL")  # fmt: skip
     ours.add_argument("--poll", default="2", metavar="SECONDS", help="between looks at the "
                       "folder (%(default)s)")  # fmt: skip
+    ours.add_argument("--grpc", default="", metavar="HOST:PORT", help="answer OIP v2 over gRPC "
+                      "there, or at unix:PATH (extra grpc)")  # fmt: skip
     ours.add_argument("--max-batch", help="rows that are computed together at most; 1: never "
                       "several (default: what the model says)")  # fmt: skip
     ours.add_argument("--swap", choices=("load-first", "unload-first"), default="load-first",
@@ -203,6 +205,7 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         unload_first=args.swap == "unload-first",
         nan_words=args.nan_words,
         tokens=args.tokens,
+        grpc=args.grpc,
         names=tuple(args.host_name),
         models_dir=args.models_dir,
         poll=parse_duration(args.poll, field="--poll"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from gpfn.errors import SetupError
@@ -64,10 +65,9 @@ class Gate:
         if scope != "predict":
             check_browser(exchange.request.headers, self._hosts, token=bool(name))
 
-    def lets_in(self, scope: str, authorization: str | None) -> None:
+    def lets_in(self, scope: Scope, headers: Mapping[str, str]) -> None:
         """Raise NotAuthorised or Forbidden, for callers that are no browsers."""
-        if scope:
-            self._tokens.allows(cast("Scope", scope), authorization)
+        self._tokens.allows(scope, headers.get("authorization"))
 
     def _read(self) -> Tokens:
         if not self._path:

@@ -23,6 +23,7 @@ from gpfn.http.loop.server import LoopServer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gpfn.serving.grpc import GrpcServer
     from gpfn.serving.service import Service
     from gpfn.serving.settings import ServerSettings
 
@@ -43,6 +44,7 @@ class ServingLoop:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
+        self.grpc_port = 0
         self._tls = tls_of(endpoint)
         self._socket = listen(endpoint)
         self._socket.listen(socket.SOMAXCONN)
@@ -107,10 +109,31 @@ class ServingLoop:
         self._loop = asyncio.get_running_loop()
         if self._stopped:
             server.stop()
+        grpc = await self._start_grpc(service)
         service.keeper.start()
         began()
         try:
             await server.serve()
         finally:
             self._loop = None
+            if grpc is not None:
+                await grpc.stop(settings.drain_seconds)
             await service.keeper.stop()
+
+    async def _start_grpc(self, service: Service) -> GrpcServer | None:
+        """Answer gRPC as well, where that was asked for; raises SetupError."""
+        settings = self._settings
+        if not settings.grpc:
+            return None
+        from gpfn.serving.grpc import GrpcServer
+
+        server = GrpcServer(
+            service,
+            settings.grpc,
+            allowed=service.gate.lets_in,
+            certificate=settings.certificate,
+            key=settings.key,
+        )
+        self.grpc_port = await server.start()
+        service.log.info(f"gRPC on {settings.grpc.rpartition(':')[0]}:{self.grpc_port}")
+        return server

@@ -35,7 +35,8 @@ class ServerSettings:
     ``unload_first`` closes the old version before the new one is opened. With ``nan_words``
     JSON may have the words NaN, Infinity and -Infinity, both ways. ``tokens`` is a file that
     says who may what, ``names`` are hosts that the server is called by. ``models_dir`` is a
-    folder of models, looked at every ``poll`` seconds.
+    folder of models, looked at every ``poll`` seconds. ``grpc`` is where gRPC is answered:
+    HOST:PORT or unix:PATH.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +61,7 @@ class ServerSettings:
     names: tuple[str, ...] = ()
     models_dir: str = ""
     poll: float = 2.0
+    grpc: str = ""
     limits: Limits = field(default_factory=_limits)
 
     @property

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 from gpfn.call.opening import NotReady
 from gpfn.errors import (
     CallerError,
-    Forbidden,
     GpfnError,
     InvalidRequest,
     ModelFailed,
-    NotAuthorised,
     Overloaded,
     TooLarge,
     error_document,
@@ -23,7 +21,7 @@ from gpfn.oip.grpc_schema import ABSENT, RPCS, message_class
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE
 from gpfn.serving.grpc.documents import GrpcDocuments
 from gpfn.serving.grpc.question import GrpcQuestion, read_infer_request
-from gpfn.serving.tokens import Scope
+from gpfn.serving.tokens import Forbidden, NotAuthorised, Scope
 
 if TYPE_CHECKING:
     from gpfn.serving.service import Service
