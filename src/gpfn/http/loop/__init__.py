@@ -8,7 +8,8 @@
     acceptor     new connections, also when there are no descriptors left
     pool         work that would hold the loop up; team has its threads
     process      where it listens, the event loop, signals, TLS
-    workers      several processes on one listening socket
+    workers      processes on one listening socket, and the one that looks after them;
+                 pulse tells it whether their loops turn
 
 It reads with the same reader as the serial server (:mod:`gpfn.http.reader`).
 """
