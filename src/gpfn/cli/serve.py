@@ -87,6 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--parallel", help="inferences over a millisecond that run at once in a "
                       "process (default: cores)")  # fmt: skip
     ours.add_argument("--queue", help="inferences that wait before 503 (default: 512)")
+    ours.add_argument("--stall", default="1", metavar="SECONDS", help="a process whose loop has "
+                      "not turned for so long is replaced (%(default)s)")  # fmt: skip
     ours.add_argument(
         "--unix", default="", metavar="PATH", help="a unix socket instead of --listen"
     )
@@ -206,6 +208,8 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         nan_words=args.nan_words,
         tokens=args.tokens,
         grpc=args.grpc,
+        supervised=True,
+        stall_seconds=parse_duration(args.stall, field="--stall"),
         names=tuple(args.host_name),
         models_dir=args.models_dir,
         poll=parse_duration(args.poll, field="--poll"),

@@ -6,6 +6,7 @@ A request passes from the bottom of this list to the top:
     version      one version of a model: open, warm, timed
     library      all versions of a process
     keeper       opens, swaps and closes them until all is as wanted
+    isolation    versions that hang, or end processes; supervision and board notice
     wanted       what is wanted: one list for all processes
     opener       what models are opened from; rowcache keeps computed rows, rowstore their file
     protocols    what clients speak, on the engine

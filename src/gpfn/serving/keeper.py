@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
-from gpfn.errors import DeadlineExceeded, GpfnError
+from gpfn.errors import DeadlineExceeded
+from gpfn.serving.isolation import Isolation
 from gpfn.serving.library import Library, UnknownModel
 from gpfn.serving.version import Loaded, ServedVersion, load
 from gpfn.serving.wanted import Source, Wanted, version_order
@@ -58,19 +59,21 @@ class Keeper:
         self._closing: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
-        self._stopping = False
+        self._stopping = self._told = False
         self.on_ready: Callable[[], object] = lambda: None
         """Called once, when everything wanted at the start is open or has failed."""
         self.folder: ModelsDir | None = None
         """Where models come and go."""
         self.alive: Callable[[], Iterable[int]] = lambda: (0,)
         """Returns the numbers of the processes that serve."""
+        self.isolation = Isolation(library, opener, log)
 
     def start(self) -> None:
         """Begin to do what is wanted, and go on with that; on the loop."""
         self._loop = asyncio.get_running_loop()
-        for _, _, slot in self._library.in_use():  # not what a process before had in this place
-            self._slots.statistics(slot).forget_gauges()
+        for versions in self._wanted.sources().values():
+            for source in versions.values():  # not what a process before had in this place
+                self._slots.statistics(source.slot).forget_gauges()
         if self.folder is not None:
             self._spawn(self.folder.keep())
         self._look()
@@ -137,6 +140,7 @@ class Keeper:
     def _look(self) -> None:
         if self._stopping:
             return
+        self.isolation.look()
         if self._wanted.generation != self._seen:
             self._seen = self._wanted.generation
             self._library.want(self._wanted.sources())
@@ -154,8 +158,9 @@ class Keeper:
             self._retire_old(name)
         if self._opening is None:
             self._wanted.done(self._seen)
-            told, self.on_ready = self.on_ready, lambda: None
-            told()
+            if not self._told:
+                self._told = True
+                self.on_ready()
 
     def _next_source(self) -> Source | None:
         """Return a version that is to be opened: of a model the highest first."""
@@ -166,6 +171,7 @@ class Keeper:
         return None
 
     def _begin_to_open(self, source: Source) -> None:
+        source = self.isolation.settled(source)
         self._opening = source
         if self._settings.unload_first:
             for version in self._library.versions(source.name):
@@ -182,10 +188,14 @@ class Keeper:
         """Open a version, in a thread."""
         loaded: Loaded | None = None
         failure: BaseException | None = None
+        mark = self.isolation.mark(source)
+        place = mark.enter()  # a damaged file may end the process that opens it
         try:
-            loaded = load(source, self._opener.open, only=self._settings.max_batch)
+            with self.isolation.opening():
+                loaded = load(source, self._opener.open, only=self._settings.max_batch)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told in the index and the log
             failure = error
+        mark.leave(place)
         try:
             self._loop.call_soon_threadsafe(self._opened, source, loaded, failure)
         except RuntimeError:  # the loop has ended, and nobody asks any more
@@ -196,7 +206,8 @@ class Keeper:
         if loaded is None:
             error = error or RuntimeError("nothing was opened")
             self._library.failed(source, error)
-            self._log.failure(error)
+            if self._told:  # at the start, who starts it tells
+                self._log.failure(error)
         else:
             self._take_in(source, loaded)
         self._reconcile()
@@ -210,29 +221,17 @@ class Keeper:
             told = f"not warmed up: {loaded.warmup_error}"
             self._log.warning(f"{source.name} {source.version}: {told}")
         found = ServedVersion(
-            source, loaded, self._settings, statistics, on_hang=self._isolate_later
+            source,
+            loaded,
+            self._settings,
+            statistics,
+            mark=self.isolation.mark(source),
+            on_hang=self.isolation.isolate,
         )
         self._retire(self._library.put(found))
         seconds = {"load": loaded.load_seconds, "warm-up": loaded.warmup_seconds}
         what = f"{source.name} {source.version}: {loaded.model.name}, {found.backend}"
         self._log.ready(seconds, f" ({what})")
-
-    def _isolate_later(self, found: ServedVersion) -> None:
-        self._spawn(self.isolate(found))
-
-    async def isolate(self, found: ServedVersion) -> None:
-        """Let a version that hangs or ends processes compute in processes of its own."""
-        if not found.source.uri or found.isolated:
-            return
-        found.isolated = True
-        told = f"{found.name} {found.version} hangs or ends processes: it gets its own now"
-        self._log.warning(told)
-        try:
-            model = await asyncio.to_thread(self._opener.in_processes, found.source)
-        except (GpfnError, OSError) as error:
-            self._log.failure(error)
-            return
-        found.isolate(model)  # what hangs is left alone: closing it would wait for it
 
     def _retire_old(self, name: str) -> None:
         """Let go of versions that are not wanted, unless nothing that is wanted has come."""

@@ -110,12 +110,13 @@ class ServingLoop:
         if self._stopped:
             server.stop()
         grpc = await self._start_grpc(service)
-        service.keeper.start()
         began()
+        service.keeper.start()
         try:
             await server.serve()
         finally:
             self._loop = None
+            service.keeper.isolation.end()
             if grpc is not None:
                 await grpc.stop(settings.drain_seconds)
             await service.keeper.stop()

@@ -18,6 +18,7 @@ from gpfn.serving.wanted import Wanted
 if TYPE_CHECKING:
     from gpfn.models.model import Model
     from gpfn.serving.service import Service
+    from gpfn.serving.supervision import Supervision
 
 __all__ = ["CacheSettings", "model_name", "serve"]
 
@@ -98,39 +99,56 @@ class _Serving:
         unknown = not (settings.unix or settings.port)
         self._log.listening(self._loop.url, always=unknown)
         try:
-            if settings.processes == 1:
-                self._serve()
+            if settings.processes == 1 and not settings.supervised:
+                self._serve(None)
                 return 0
-            from gpfn.http.loop.workers import Workers
-
-            def work(number: int) -> None:
-                self._metrics.begin(number)
-                self._wanted.begin(number)
-                self._serve()
-
-            return Workers(settings.processes, work, self._log, settings.drain_seconds + 5).run()
+            return self._supervise()
         finally:
             self._loop.close()
+
+    def _supervise(self) -> int:
+        from gpfn.serving.supervision import Supervision
+
+        settings = self._settings
+        supervision = Supervision(settings.processes, settings.stall_seconds, self._log)
+
+        def work(number: int) -> None:
+            self._metrics.begin(number)
+            self._wanted.begin(number)
+            supervision.board.begin(number)
+            self._serve(supervision, number)
+
+        return supervision.run(work, settings.drain_seconds + 5)
 
     def _alive(self) -> list[int]:
         """Return the numbers of the processes that live."""
         return [n for n, row in enumerate(self._metrics.rows) if row[0] and _lives(int(row[0]))]
 
-    def _serve(self) -> None:
+    def _serve(self, supervision: Supervision | None, number: int = 0) -> None:
         """Serve in this process; raises what opening a model raises."""
         service, failures = self._service, list[BaseException]()
         service.keeper.alive = self._alive
+        service.keeper.isolation.supervision = supervision
 
         def opened() -> None:
-            failures.extend(_failures(service, self._named))
+            if supervision is None or not supervision.has_begun:
+                failures.extend(_failures(service, self._named))
             if failures:
                 self._loop.stop()
-            else:
-                first = service.library.find(self._named[0]).model if self._named else None
-                self._on_ready(first, self._loop.url)
+                return
+            if supervision is not None:
+                supervision.begun()
+            versions = service.library.open.get(service.library.first, {}).values()
+            self._on_ready(next((one.model for one in versions), None), self._loop.url)
+
+        def began() -> None:
+            if supervision is not None:
+                supervision.begin(number)
 
         service.keeper.on_ready = opened
-        self._loop.serve(service, signals=True)
+        self._loop.serve(service, began, signals=True)
+        if failures and supervision is not None:
+            supervision.give_up(failures[0])
         if failures:
             raise failures[0]
 

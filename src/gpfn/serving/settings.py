@@ -36,7 +36,8 @@ class ServerSettings:
     JSON may have the words NaN, Infinity and -Infinity, both ways. ``tokens`` is a file that
     says who may what, ``names`` are hosts that the server is called by. ``models_dir`` is a
     folder of models, looked at every ``poll`` seconds. ``grpc`` is where gRPC is answered:
-    HOST:PORT or unix:PATH.
+    HOST:PORT or unix:PATH. When it is ``supervised``, or several processes, a process whose
+    loop has not turned for ``stall_seconds`` is replaced, as is one that a model has ended.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +63,8 @@ class ServerSettings:
     models_dir: str = ""
     poll: float = 2.0
     grpc: str = ""
+    supervised: bool = False
+    stall_seconds: float = 1.0
     limits: Limits = field(default_factory=_limits)
 
     @property

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import GpfnError
-from gpfn.serving.engine.engine import Engine, EngineSettings
+from gpfn.serving.engine.engine import Engine
+from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.sample import read_sample
 from gpfn.serving.engine.timing import Timing, computes_here, has_batch_axis, measure
 
@@ -103,7 +104,7 @@ class ServedVersion:
         settings: ServerSettings,
         statistics: Statistics,
         *,
-        guard: Callable[[bool], object] = lambda _: None,
+        mark: Mark = Mark(),  # noqa: B008 - it has no state
         on_hang: Callable[[ServedVersion], object] = lambda _: None,
     ) -> None:
         serving = source.serving
@@ -118,6 +119,7 @@ class ServedVersion:
         self.request_seconds = serving.timeout or settings.request_seconds
         self.isolated = bool(serving.processes)
         """Whether it computes in processes of its own."""
+        self.mark = mark
         self.notes: dict[str, Any] = {}
         """What protocols have worked out of the model, by their own names."""
         self.engine = Engine(
@@ -131,7 +133,7 @@ class ServedVersion:
                 self.request_seconds + 1,
             ),
             statistics,
-            guard=guard,
+            mark=mark,
             on_hang=lambda: on_hang(self),
         )
 
@@ -140,11 +142,10 @@ class ServedVersion:
         """What computes."""
         return str(getattr(self.model, "backend", "python"))
 
-    def isolate(self, model: Model) -> Model:
-        """Compute with a model in processes of its own from now on; returns the one before."""
-        before, self.model = self.model, model
+    def move_to(self, model: Model) -> None:
+        """Compute with another model of the same from now on."""
+        self.model = model
         self.engine.replace(model)
-        return before
 
     def close(self, log: Log) -> None:
         """Free the model, in whichever thread, once its engine has drained."""

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from gpfn.http.loop.pulse import Pulse
     from gpfn.log import Log
 
-__all__ = ["Loss", "Watch", "Workers"]
+__all__ = ["BROKEN", "Loss", "Watch", "Workers"]
 
 Loss = Literal["signal", "stall", "exit"]
 """How a worker was lost: ended by a signal, killed because its loop stood, or it left itself."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-_BROKEN = 78  # sysexits.h: a configuration error
+BROKEN = 78  # sysexits.h: a configuration error
 _LOOK_SECONDS = 0.5
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 10.0
 _MOST_WATCHED = 2000
@@ -195,7 +195,7 @@ class Workers:
             code = 0
         except SetupError as error:
             self._log.failure(error)
-            code = _BROKEN
+            code = BROKEN
         except BaseException as error:  # noqa: BLE001 - the parent's stack must not go on here
             self._log.failure(error)
         finally:
@@ -229,7 +229,7 @@ class Workers:
             for number, place in enumerate(self._places):
                 if place.pid == pid:
                     self._ended(number, place, code)
-            if code == _BROKEN and not self._proven and self._watch is None:
+            if code == BROKEN and not self._proven and self._watch is None:
                 return False
 
     def _ended(self, number: int, place: _Place, code: int) -> None:
@@ -243,12 +243,14 @@ class Workers:
             place.delay = 0.0
             self._proven = True
         else:
-            self._proven = self._proven or steady or code != _BROKEN
+            self._proven = self._proven or steady or code != BROKEN
             place.delay = 0.0 if steady else min(_LONGEST_DELAY, place.delay * 2 or _FIRST_DELAY)
+            if code == BROKEN and not self._proven and self._watch is None:
+                return  # it has said why, and no other one starts
             how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             self._log.error(f"a worker ended {how}; another one starts")
         place.due = now + place.delay
-        if code == _BROKEN and self._watch is not None:
+        if code == BROKEN and self._watch is not None:
             place.due = float("inf")  # until somebody mends the file
 
     def _tell(self, number: int) -> None:

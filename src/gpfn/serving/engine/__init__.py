@@ -6,8 +6,9 @@ batch        requests -> one call of the model -> answers
 engine       the queue before the model: what is computed together, where, and when
 """
 
-from gpfn.serving.engine.engine import Engine, EngineSettings
+from gpfn.serving.engine.engine import Engine
 from gpfn.serving.engine.inference import Inference
+from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.timing import Timing, measure
 
-__all__ = ["Engine", "EngineSettings", "Inference", "Timing", "measure"]
+__all__ = ["Engine", "EngineSettings", "Inference", "Mark", "Timing", "measure"]

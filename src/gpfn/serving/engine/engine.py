@@ -12,13 +12,14 @@ import asyncio
 from collections import deque
 from math import inf
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gpfn.deadline import NEVER
 from gpfn.errors import DeadlineExceeded, Overloaded
 from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.engine.batch import Computation
 from gpfn.serving.engine.inference import Form
+from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.timing import INLINE_SECONDS, Timing
 
 if TYPE_CHECKING:
@@ -28,28 +29,13 @@ if TYPE_CHECKING:
     from gpfn.serving.engine.inference import Inference
     from gpfn.serving.statistics import Statistics
 
-__all__ = ["Engine", "EngineSettings"]
+__all__ = ["Engine"]
 
 _SLOW = 5
 """Calls on the loop in a row, each of several times what was expected, until none is made there."""
 _FAR_OVER = 4.0
 _LOOK_SECONDS = 0.05
 """How often waiting requests are looked through for those whose time is up."""
-
-
-class EngineSettings(NamedTuple):
-    """The bounds of an engine.
-
-    ``max_batch`` rows are computed in one call, 0 when the model's rows may not be computed
-    together; ``max_delay`` seconds a request may wait for others; ``replicas`` calls run at
-    once; ``queue`` requests may wait. A call that takes ``hang_seconds`` hangs.
-    """
-
-    max_batch: int = 0
-    max_delay: float = 0.0
-    replicas: int = 1
-    queue: int = 512
-    hang_seconds: float = 61.0
 
 
 class Engine:
@@ -62,10 +48,10 @@ class Engine:
         settings: EngineSettings,
         statistics: Statistics,
         *,
-        guard: Callable[[bool], object] = lambda _: None,
+        mark: Mark = Mark(),  # noqa: B008 - it has no state
         on_hang: Callable[[], object] = lambda: None,
     ) -> None:
-        """``guard`` is called with True before a call on the loop and with False after it.
+        """``mark`` notes what is being computed.
 
         ``on_hang`` is called when a call has taken longer than anybody waits.
         """
@@ -73,7 +59,7 @@ class Engine:
         self._timing = timing
         self._settings = settings
         self._statistics = statistics
-        self._guard = guard
+        self._mark = mark
         self._on_hang = on_hang
         self._most = settings.max_batch
         self._form = Form(model.inputs)
@@ -213,9 +199,9 @@ class Engine:
 
     def _compute_here(self, computation: Computation) -> None:
         began = perf_counter()
-        self._guard(True)
+        self._mark.row[0] = self._mark.slot
         computation()
-        self._guard(False)
+        self._mark.row[0] = 0
         took = perf_counter() - began
         self._note_pace(took)
         self._finish(computation, took)
@@ -233,12 +219,14 @@ class Engine:
         running.add(computation)
         computation.due = monotonic() + self._settings.hang_seconds
         self._computing += len(computation.batch)
-        took = 0.0
+        took, mark = 0.0, self._mark
 
         def work() -> None:
             nonlocal took
             began = perf_counter()
+            place = mark.enter()
             computation()
+            mark.leave(place)
             took = perf_counter() - began
 
         def done(_: object, error: BaseException | None) -> None:
