@@ -185,6 +185,22 @@ def test_what_a_model_keeps_stays_as_it_was(odd: str) -> None:
             for value in range(1, 4):
                 assert not model({"x": np.full(size, value)})["output"].any()
             assert not first.any()
+            assert model.restarts == 0
+
+
+def test_what_a_model_gives_of_its_input_is_right(odd: str, tmp_path: Path) -> None:
+    (tmp_path / "views.py").write_text(
+        "def f(x):\n    y = x.copy()\n    x *= 0\n"
+        "    return {'x': x, 'back': y[::-1], 'part': x[3:5]}\n"
+    )
+    with opened(f"{tmp_path}/views.py:f") as model:
+        for turn in range(3):
+            sent = np.arange(100_000) + turn
+            given = model({"x": sent})
+            assert np.array_equal(given["back"], sent[::-1])
+            assert not given["x"].any()
+            assert given["part"].tolist() == [0, 0]
+            assert sent[5] == 5 + turn
 
 
 @pytest.mark.parametrize("uri", ["models/forecast.tflite", "models/forecast.onnx"])

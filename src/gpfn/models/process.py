@@ -196,6 +196,8 @@ class ProcessModel:
             self._end()
             raise
         self._longest = max(self._longest, time.monotonic() - began)
+        if "kept" in told:
+            child.link.forgo()
         if "error" in told:
             raise error_of(told["error"], self.name)
         return results

@@ -22,7 +22,7 @@ __all__ = ["Incoming", "bytes_of", "offsets_of", "portable"]
 
 _LENGTH = struct.Struct("<I")
 _ALIGNED = 64
-_NOTHING = memoryview(b"")
+_NOTHING = np.empty(0, np.uint8)
 _STRINGS = TensorSpec("string")
 _NAMES = {row.numpy: row.name for row in DTYPE_TABLE.values()}
 _AS_IT_IS = frozenset(dtype for dtype, name in _NAMES.items() if name != "string")
@@ -65,25 +65,22 @@ class Incoming:
         least = math.prod(shape) * (_LENGTH.size if is_text else self._dtype.itemsize)
         if not 0 <= least <= size or (least < size and not is_text):
             raise ValueError(f"{size} bytes for {kind} of the shape {shape}")
-        self._data: Array | memoryview = _NOTHING
+        self._data: Array = _NOTHING
 
     def memory(self) -> memoryview:
         """Return the memory for its bytes."""
         self._data = np.empty(self.size, np.uint8)
         return self._data.data
 
-    def take(self, source: memoryview, *, lent: bool) -> None:
+    def take(self, source: Array, *, lent: bool) -> None:
         """Have its bytes there, or as a copy."""
-        if lent and self._dtype.kind != "O":
-            self._data = source
-        else:
-            self.memory()[:] = source
+        self._data = source if lent else source.copy()
 
     def array(self) -> Array:
         """Return the array."""
         if self._dtype.kind == "O":
-            return _strings(bytes(self._data), self._shape)
-        return np.frombuffer(self._data, self._dtype).reshape(self._shape)
+            return _strings(self._data.tobytes(), self._shape)
+        return self._data.view(self._dtype).reshape(self._shape)
 
 
 def _string_bytes(array: Array) -> bytes:
@@ -105,11 +102,11 @@ def _strings(data: bytes, shape: tuple[int, ...]) -> Array:
     return found.reshape(shape)
 
 
-def offsets_of(sizes: Iterable[int], start: int) -> tuple[list[int], int]:
+def offsets_of(sizes: Iterable[int]) -> tuple[list[int], int]:
     """Return where in memory each of them begins, aligned as vectors want it, and the end."""
-    places = []
+    offsets, end = [], 0
     for size in sizes:
-        start = -(-start // _ALIGNED) * _ALIGNED
-        places.append(start)
-        start += size
-    return places, start
+        start = -(-end // _ALIGNED) * _ALIGNED
+        offsets.append(start)
+        end = start + size
+    return offsets, end

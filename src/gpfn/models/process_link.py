@@ -3,20 +3,23 @@
 A frame is two lengths, a JSON header, and the bytes of its arrays. Large arrays do not go through
 the socket, which would copy them in small pieces, but lie in memory that both ends share. One end
 speaks at a time, so that memory has one user at a time as well: who receives copies out of it, or
-borrows it until the answer. Nothing that comes in is executed or unpickled, and every size is
-checked before it is used.
+borrows it and gives it back before the answer. Nothing that comes in is executed or unpickled, and
+every size is checked before it is used.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import select
 import socket
 import struct
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from gpfn.errors import InvalidTensor
@@ -47,15 +50,18 @@ _Pieces = Sequence[memoryview | bytes]
 class Link:
     """One end of a connection: sends frames and receives them, each until a point in time."""
 
-    borrows = False
-    """Whether large arrays received need last no longer than until the next frame is sent."""
-
-    def __init__(self, sock: socket.socket, memory: SharedMemory | None) -> None:
+    def __init__(
+        self, sock: socket.socket, memory: SharedMemory | None, *, borrows: bool = False
+    ) -> None:
+        """``borrows`` has large arrays received lie in the memory, until `give_back`."""
         self._sock = sock
         self._memory = memory
+        self._shares = memory is not None
         self._scratch = memoryview(bytearray(_SCRATCH))
         self._start = self._end = 0
-        self._borrowed = 0  # bytes of the memory
+        self._borrows = borrows
+        self._lent: Array | None = None  # all that is borrowed; arrays in it refer to it
+        self._users = 0
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
         self._writable.register(sock, select.POLLOUT)
@@ -86,14 +92,14 @@ class Link:
                 pieces.append(piece)
             header["arrays"] = listed
         size = sum(map(len, pieces))
-        place = self._share(pieces) if size > _SCRATCH else 0
+        shared = size > _SCRATCH and self._share(pieces)
         try:
             told = orjson.dumps(header)
         except TypeError:
             raise InvalidTensor("a tensor's name is not Unicode text") from None
-        prefix = _PREFIX.pack(len(told), place, size)
-        if place or size <= _SCRATCH:
-            pieces = [b"".join((prefix, told, *([] if place else pieces)))]
+        prefix = _PREFIX.pack(len(told), shared, size)
+        if shared or size <= _SCRATCH:
+            pieces = [b"".join((prefix, told, *([] if shared else pieces)))]
         else:
             pieces[:0] = [prefix, told]
         self._send(pieces, until)
@@ -105,8 +111,8 @@ class Link:
         Raises TimeoutError when it does not come, EOFError when the other end is gone,
         BrokenFrame for what is no frame.
         """
-        length, place, size = _PREFIX.unpack(self._take(_PREFIX.size, until))
-        if length > _MOST_HEADER:
+        length, shared, size = _PREFIX.unpack(self._take(_PREFIX.size, until))
+        if length > _MOST_HEADER or shared > 1:
             raise BrokenFrame(f"a header of {length} bytes")
         if until < math.inf:
             until = time.monotonic() + _REST_SECONDS
@@ -116,8 +122,8 @@ class Link:
             parts = [Incoming(*each) for each in header.pop("arrays", ())]
             if sum([part.size for part in parts]) != size:
                 raise ValueError("a body of another size than its arrays")
-            if place:
-                self._copy(parts, place - 1)
+            if shared:
+                self._copy(parts)
             else:
                 for part in parts:
                     self._fill(part.memory(), until)
@@ -129,28 +135,51 @@ class Link:
         """Say whether something came, or the other end went, before ``until``."""
         return self._start < self._end or _wait(self._readable, until)
 
-    def _share(self, pieces: _Pieces) -> int:
-        """Return 1 + where the pieces are in the memory; 0 when they have to go another way."""
-        places, end = offsets_of([len(piece) for piece in pieces], self._borrowed)
-        if self._memory is None or end > _MOST_SHARED:
-            return 0
+    def own(self, array: Array) -> Array:
+        """Return an array that lies nowhere in what is borrowed: the same or a copy."""
+        is_lent = self._lent is not None and np.may_share_memory(array, self._lent)
+        return array.copy() if is_lent else array
+
+    def give_back(self) -> bool:
+        """Return the memory that was borrowed; False when somebody keeps an array in it.
+
+        That one has the memory for himself then, and both ends have to `forgo` it.
+        """
+        for _ in range(2):
+            if self._lent is None or sys.getrefcount(self._lent) == self._users:
+                self._lent = None
+                return True
+            gc.collect()  # an exception's trace may hold it
+        return False
+
+    def forgo(self) -> None:
+        """Use no shared memory any more."""
+        self._shares, self._lent = False, None
+
+    def _share(self, pieces: _Pieces) -> bool:
+        """Put the pieces into the memory; False when they have to go another way."""
+        offsets, end = offsets_of(map(len, pieces))
+        if self._memory is None or not self._shares or end > _MOST_SHARED:
+            return False
         room = self._memory.room(end)
         if room is None:
-            return 0
+            return False
         with room:
-            for at, piece in zip(places, pieces, strict=True):
+            for at, piece in zip(offsets, pieces, strict=True):
                 room[at : at + len(piece)] = piece
-        return 1 + self._borrowed
+        return True
 
-    def _copy(self, parts: Sequence[Incoming], start: int) -> None:
+    def _copy(self, parts: Sequence[Incoming]) -> None:
         """Take the parts out of the memory, or borrow them."""
-        if self._memory is None:
+        if self._memory is None or not self._shares:
             raise ValueError("there is no shared memory")
-        places, end = offsets_of([part.size for part in parts], start)
-        source = self._memory.view(end)
-        self._borrowed = end if self.borrows else 0
-        for at, part in zip(places, parts, strict=True):
-            part.take(source[at : at + part.size], lent=self.borrows)
+        offsets, end = offsets_of(part.size for part in parts)
+        self._lent = np.frombuffer(self._memory.view(end), np.uint8)
+        self._users = sys.getrefcount(self._lent)
+        for at, part in zip(offsets, parts, strict=True):
+            part.take(self._lent[at : at + part.size], lent=self._borrows)
+        if not self._borrows:
+            self._lent = None
 
     def _send(self, pieces: list[memoryview | bytes], until: float) -> None:
         while pieces:

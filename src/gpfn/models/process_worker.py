@@ -6,7 +6,6 @@ It inherits one socket, and ends when its parent does, whatever the model is bus
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import resource
 import signal
@@ -17,7 +16,7 @@ from contextlib import suppress
 from traceback import format_exception
 from typing import Any, NoReturn
 
-from gpfn.deadline import Deadline
+from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import GpfnError, SetupError
 from gpfn.limits import Limits
 from gpfn.models.cache import warm_up
@@ -26,13 +25,12 @@ from gpfn.models.open import open_model
 from gpfn.models.process_arrays import portable
 from gpfn.models.process_link import Link
 from gpfn.models.process_memory import SharedMemory
+from gpfn.models.signature import Array
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["failure_of", "work"]
 
 _LONGEST_TRACE = 20_000
-_BORROWERS = ("litert", "onnx")
-"""Backends that keep nothing of an input, and give no output that is part of one."""
 _OPTIONS = ("threads", "inputs", "outputs", "signature")
 
 
@@ -42,7 +40,7 @@ def work(descriptor: int) -> NoReturn:
     sock = socket.socket(fileno=descriptor)
     _, given, _, _ = socket.recv_fds(sock, 1, 2)  # the parent's life, and the memory if there is
     _die_with(given[0])
-    link = Link(sock, SharedMemory(given[1]) if given[1:] else None)
+    link = Link(sock, SharedMemory(given[1]) if given[1:] else None, borrows=True)
     with suppress(EOFError, OSError):  # the parent is gone or wants no more
         order, _ = link.receive()
         _restrict(order["memory"])
@@ -89,7 +87,6 @@ def _opened(link: Link, order: dict[str, Any]) -> Model | None:
         model = open_model(order["uri"], **{name: order[name] for name in _OPTIONS})
         warm_up(model)
         told = _describe(model)
-        link.borrows = model.backend in _BORROWERS
     except MemoryError:
         detail = f"it takes more than {order['memory']} bytes to open: {order['uri']}"
         told, model = {"error": failure_of(SetupError(detail, field="model"))}, None
@@ -120,15 +117,24 @@ def _told_specs(specs: Iterable[TensorSpec]) -> list[tuple[object, ...]]:
 def _answer(link: Link, model: Model) -> None:
     """Answer one call."""
     call, inputs = link.receive()
+    told, results = _compute(link, model, call, inputs)
+    del inputs
+    if not link.give_back():  # the model keeps an input, which must stay as it is
+        told["kept"] = True
+        link.forgo()
+    link.send(told, results)
+
+
+def _compute(
+    link: Link, model: Model, call: dict[str, Any], inputs: dict[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array]]:
     seconds = call["seconds"]
-    deadline = Deadline(math.inf) if seconds is None else Deadline.after(seconds)
+    deadline = NEVER if seconds is None else Deadline.after(seconds)
     try:
         results = model(inputs, outputs=call["outputs"], deadline=deadline)
-        results = {name: portable(array, name) for name, array in results.items()}
+        return {}, {name: link.own(portable(array, name)) for name, array in results.items()}
     except BaseException as error:  # noqa: BLE001 - also SystemExit of a model's own code
-        link.send({"error": failure_of(error)})
-        return
-    link.send({}, results)
+        return {"error": failure_of(error)}, {}
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:
