@@ -51,6 +51,7 @@ __all__ = [
     "oip_replies",
     "oip_requests",
     "saved_signatures",
+    "server_counts",
     "tflite",
     "v1",
 ]
@@ -303,6 +304,19 @@ def oip_grpc_replies() -> list[bytes]:
 def _headed(pieces: Sequence[bytes | memoryview], size: int | None) -> bytes:
     head = b"" if size is None else b"json: %d" % size
     return head + b"\n\n" + b"".join(pieces)
+
+
+def server_counts() -> list[bytes]:
+    """Return what servers tell of their batches: gpfn's metrics and others' statistics."""
+    head = 'gpfn_inference_{}{{model="a",version="1"{}}} {}\n'
+    lines = [("batches_total", "", 3), ("rows_total", "", 9)]
+    lines += [("batch_rows_bucket", f',le="{most}"', 2) for most in (1, 2, 4)]
+    lines += [("batch_rows_count", "", 3), ("compute_seconds_sum", "", 0.5)]
+    compute = {"count": 2, "ns": 1000}
+    versions = {"inference_count": 9, "execution_count": 3, "batch_stats": []}
+    versions["batch_stats"] = [{"batch_size": 3, "compute_infer": compute}]
+    text = "".join(head.format(*line) for line in lines)
+    return [text.encode(), json.dumps({"model_stats": [versions]}).encode()]
 
 
 def _field(number: int, content: bytes | int) -> bytes:

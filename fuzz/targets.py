@@ -20,6 +20,8 @@ import orjson
 
 from fuzz import seeds
 from gpfn import Function, TensorSpec
+from gpfn.bench.asking import PROTOCOLS, find_model, request_bytes
+from gpfn.bench.subject import read_metrics, read_statistics
 from gpfn.build.dependencies import requirement_files, requirements_of
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
@@ -614,6 +616,18 @@ def _function_log(data: bytes) -> None:
     host_log.start_seconds(text)
 
 
+def _model_address(data: bytes) -> None:
+    model = find_model(data.decode("utf-8", "replace"))
+    assert model.protocol in PROTOCOLS
+    request_bytes(model._replace(protocol="v2"), {"x": np.zeros(1, np.float32)})
+
+
+def _server_counts(data: bytes) -> None:
+    read = read_statistics if data[:1] == b"{" else read_metrics
+    found = read(data, "a")
+    assert all(count >= 0 for count in found.since(found).batches.values())
+
+
 def _log(data: bytes) -> None:
     call, _, rest = data.decode("utf-8", "surrogateescape").partition("\n")
     written: list[bytes] = []
@@ -755,6 +769,10 @@ def _rows() -> Mapping[str, Target]:
                lambda: [b"Bearer a\n# who\na predict " + b"ca978112ca1bbdcafac231b39a23dc4d"
                         b"a786eff8147c4e72b9807785afee48bb\nb admin " + b"0" * 64 + b"\n"]),
         Target("function-log", _function_log, ("gpfn.hosts.log",), _log_lines),
+        Target("model-address", _model_address, ("gpfn.bench.asking", "gpfn.http.address"),
+               lambda: [b"http://host:9000/v2/models/a/versions/1", b"https://h/graphpipe/a%20b",
+                        b"grpc://h:1/m", b"http://u:p@[::1]:80/p/v1/models/m"]),
+        Target("server-counts", _server_counts, ("gpfn.bench.subject",), seeds.server_counts),
         Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),
     ]  # fmt: skip
     return {row.name: row for row in rows}

@@ -36,6 +36,7 @@ SPECS = [TensorSpec("float32", (None, 2), "x"), TensorSpec("string", (1,), "s")]
         ("http://host:9000/v2/models/dnn/versions/3/", "v2-json", ("v2-json", "dnn", "3")),
         ("http://host:9000/v1/models/dnn", "v1", ("v1", "dnn", "")),
         ("grpc://host:9000/dnn", "", ("grpc", "dnn", "")),
+        ("grpc://host:9000//[:1/dnn", "", ("grpc", "[:1/dnn", "")),
     ],
 )
 def test_an_address_says_protocol_and_model(
@@ -64,6 +65,9 @@ def test_an_address_that_is_none(url: str, protocol: str) -> None:
 
 
 def test_a_prefix_stays() -> None:
+    for url in ("http://host:9000/at/all?k=1", "http://host:9000//[:1"):
+        request = request_bytes(find_model(url), {"x": np.zeros(1)})
+        assert request.split()[1].decode() == url.removeprefix("http://host:9000")
     model = find_model("http://host:9000/some/prefix/v2/models/a", "v2-json")
     assert request_bytes(model, {"x": np.zeros(1)}).startswith(
         b"POST /some/prefix/v2/models/a/infer HTTP/1.1\r\nHost: host:9000\r\n"

@@ -16,7 +16,7 @@ import http.client
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import numpy as np
 import orjson
@@ -40,9 +40,9 @@ __all__ = [
     "ModelAddress",
     "ask",
     "find_model",
+    "first_answer",
     "input_specs",
     "request_bytes",
-    "send_once",
     "zero_inputs",
 ]
 
@@ -91,7 +91,7 @@ def find_model(url: str, protocol: str = "") -> ModelAddress:
     if colon and scheme.lower() == "grpc":
         return _grpc_model(parse_url(f"http://{rest}"), protocol)
     address = parse_url(url)
-    path = urlsplit(address.target).path
+    path = address.target.partition("?")[0]
     found = _OIP.fullmatch(path) or _GRAPHPIPE.fullmatch(path)
     if found is None:
         return _bare(address, protocol or "graphpipe")
@@ -104,7 +104,7 @@ def find_model(url: str, protocol: str = "") -> ModelAddress:
 
 
 def _grpc_model(address: Address, protocol: str) -> ModelAddress:
-    name = unquote(urlsplit(address.target).path.strip("/"))
+    name = unquote(address.target.partition("?")[0].strip("/"))
     if protocol not in ("", "grpc") or not name:
         raise SetupError("expected grpc://HOST:PORT/MODEL", field="url")
     return ModelAddress("grpc", address._replace(target="/"), name)
@@ -129,10 +129,10 @@ def ask(address: Address, method: str, path: str, body: bytes = b"") -> bytes:
     """
     more = [("Content-Length", str(len(body)))] if body else []
     head = request_head(method, _below(address, path), None, more)
-    return send_once(address, head + b"\r\n\r\n" + body)
+    return _send_once(address, head + b"\r\n\r\n" + body)
 
 
-def send_once(address: Address, request: bytes) -> bytes:
+def _send_once(address: Address, request: bytes) -> bytes:
     """Return the body of the answer to a whole request; raises as :func:`ask` does."""
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.host, address.port, timeout=_SECONDS)
@@ -152,6 +152,11 @@ def send_once(address: Address, request: bytes) -> bytes:
         text = content[:500].decode(errors="replace")
         raise RefusedByModel(f"{address.shown}: {answer.status} {text}", code=answer.status)
     return content
+
+
+def first_answer(model: ModelAddress, request: bytes) -> None:
+    """Ask once; raises what the server has against it, as :func:`ask` does."""
+    _send_once(model.server, request)
 
 
 def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
@@ -175,7 +180,8 @@ def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
 
 
 def _below(address: Address, path: str) -> Address:
-    return address._replace(target=f"{address.target.rstrip('/')}/{path}")
+    target = f"{address.target.rstrip('/')}/{path}" if path else address.target
+    return address._replace(target=target)
 
 
 def _document(content: bytes, address: Address) -> Any:

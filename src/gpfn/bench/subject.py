@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+from urllib.parse import quote
 
 import orjson
 
 from gpfn.bench.asking import ModelAddress, ask
-from gpfn.errors import GpfnError, SetupError
+from gpfn.errors import BrokenReply, GpfnError, SetupError
 from gpfn.hosts.child import Child, command_line
 from gpfn.hosts.log import listening_url, readable
 from gpfn.http.address import Address, parse_url
 
-__all__ = ["Counts", "Processes", "counts", "local_processes", "started"]
+__all__ = [
+    "Counts",
+    "Processes",
+    "counts",
+    "free_port",
+    "local_processes",
+    "read_metrics",
+    "read_statistics",
+    "started",
+]
 
 _START_SECONDS = 120.0
 _LISTENS = "0A"
@@ -165,22 +176,51 @@ class Counts(NamedTuple):
         return Counts(calls, rows, compute, batches)
 
 
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
 def counts(model: ModelAddress) -> Counts | None:
     """Return what the server tells of its batches, None when it tells nothing.
 
     gpfn tells it in ``/metrics``, others in the Open Inference Protocol's statistics.
     """
-    with suppress(GpfnError, ValueError):
-        found = _metrics(ask(model.server, "GET", "metrics").decode(), model.name)
-        if found.calls:
-            return found
-    with suppress(GpfnError, ValueError, LookupError, TypeError, AttributeError):
-        return _statistics(ask(model.server, "GET", f"v2/models/{model.name}/stats"))
+    statistics = f"v2/models/{quote(model.name, safe='')}/stats"
+    for path, read in (("metrics", read_metrics), (statistics, read_statistics)):
+        with suppress(GpfnError):
+            found = read(ask(model.server, "GET", path), model.name)
+            if found.calls:
+                return found
     return None
 
 
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+
+
+def read_statistics(content: bytes, _name: str = "") -> Counts:
+    """Read the Open Inference Protocol's statistics of a model: all its versions together.
+
+    Raises BrokenReply.
+    """
+    try:
+        return _statistics(content)
+    except _UNREADABLE as error:
+        raise BrokenReply("statistics that cannot be read") from error
+
+
+def read_metrics(content: bytes, name: str) -> Counts:
+    """Read gpfn's metrics of a model, of all models when it has no name. Raises BrokenReply."""
+    try:
+        return _metrics(content.decode(), name)
+    except _UNREADABLE as error:
+        raise BrokenReply("metrics that cannot be read") from error
+
+
 def _statistics(content: bytes) -> Counts:
-    """Read the Open Inference Protocol's statistics: all versions of a model together."""
     batches: dict[int, int] = {}
     calls = rows = compute = 0.0
     for version in orjson.loads(content)["model_stats"]:
@@ -194,9 +234,8 @@ def _statistics(content: bytes) -> Counts:
 
 
 def _metrics(text: str, name: str) -> Counts:
-    """Read gpfn's metrics; a histogram's buckets each count the smaller ones too."""
     sums: dict[str, float] = {}
-    below: dict[int, float] = {}
+    below: dict[int, float] = {}  # each bucket of a histogram counts the smaller ones too
     for found in _SAMPLE.finditer(text):
         labels = dict(_LABEL.findall(found["labels"]))
         if name and labels.get("model") != name:

@@ -98,7 +98,7 @@ def _subject(args: argparse.Namespace) -> "Iterator[tuple[ModelAddress, Processe
 
 
 def _request(model: "ModelAddress", files: list[str]) -> bytes:
-    from gpfn.bench.asking import input_specs, request_bytes, send_once, zero_inputs
+    from gpfn.bench.asking import first_answer, input_specs, request_bytes, zero_inputs
     from gpfn.cli.predict import read_inputs
 
     specs = input_specs(model)
@@ -106,7 +106,7 @@ def _request(model: "ModelAddress", files: list[str]) -> bytes:
     if not arrays:
         raise SetupError("the server tells no inputs; give --input", field="--input")
     request = request_bytes(model, arrays)
-    send_once(model.server, request)  # what the server says against it is said before any load
+    first_answer(model, request)  # what the server says against it is said before any load
     return request
 
 
