@@ -111,8 +111,7 @@ def test_the_servers_arguments_are_gpfns() -> None:
     add_arguments(parser)
     args = parser.parse_args(server_container()["args"])
     (mount,) = [one for one in server_container()["volumeMounts"] if one["name"] == "models"]
-    assert args.model
-    assert mount["mountPath"] in str(args.model)
+    assert args.models_dir == mount["mountPath"]
     assert args.extra == []
 
 

@@ -1,8 +1,10 @@
 """The HTTP image and the model server's, in what a careful cluster gives them."""
 
 import json
+import shutil
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from gpfn.graphpipe.client import Client
 from gpfn.hosts.container import Container, sandbox_flags
 from gpfn.hosts.engine import ContainerEngine
 from tests.conftest import ROOT
+from tests.deploy.test_descriptors import kind
 from tests.images_engine.conftest import NETWORK, Build, Start, gpfn
 from tests.images_engine.wire import post
 
@@ -89,6 +92,34 @@ def test_a_function_s_model_is_in_its_servers_image(build: Build, start: Start) 
     get(f"http://{container.address()}:9000/control/is_ready")
     with Client(f"http://{container.address()}:9000") as client:
         assert client.infer([WINDOW])[0].shape == (1, 20, 1)
+
+
+def test_what_the_descriptor_for_kubernetes_starts(
+    build: Build, start: Start, tmp_path: Path
+) -> None:
+    """Its arguments, variables, memory and folders, on the plain image."""
+    pod = kind("kubernetes/server.yaml", "Deployment")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    folder = tmp_path / "forecast" / "1"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "models" / "forecast.tflite", folder)
+    for made in (tmp_path, *tmp_path.rglob("*")):
+        made.chmod(0o755 if made.is_dir() else 0o644)
+    places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    memory = int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
+    flags = [*sandbox_flags("server", memory), f"--volume={tmp_path}:{places['models']}:ro"]
+    flags += [f"--env={one['name']}={one['value']}" for one in container["env"]]
+    flags += [f"--user={pod['securityContext']['runAsUser']}"]
+    server = start(build("", "server", "--runtime", "litert"), flags, *container["args"])
+    address = f"http://{server.address()}:{container['ports'][0]['containerPort']}"
+    for probe in ("startup", "readiness", "liveness"):
+        get(address + container[f"{probe}Probe"]["httpGet"]["path"])
+    with Client(f"{address}/graphpipe/forecast") as client:
+        assert client.infer([WINDOW])[0].shape == (1, 20, 1)
+    assert b'gpfn_model_ready{model="forecast",version="1"} 1' in get(f"{address}/metrics")
+    ended = server.stop(grace=pod["terminationGracePeriodSeconds"])
+    assert ended is not None
+    assert (ended.exit_code, ended.killed) == (0, False)
 
 
 def test_the_old_name_is_a_second_tag(engine: ContainerEngine, base: str) -> None:
