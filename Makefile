@@ -20,7 +20,11 @@ QUICK := tests/test_*.py $(addprefix tests/,events tensors images http graphpipe
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: fuzz soak help install install-all peers light run check test lint pytest images bench train docs lock clean
+# Programs whose clients the tests run, and servers that only the benchmarks compare with.
+CLIENTS := graphpipe tritonclient kserve perf-analyzer
+SERVERS := triton mlserver fastapi
+
+.PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
@@ -31,7 +35,9 @@ install: $(VENV)/.default ## Make .venv with the light default: no TensorFlow
 
 install-all: $(VENV)/.all ## Add every extra and the tools that the tests need
 
-peers: $(PEERS)/.graphpipe ## Make the environments of the programs we compare ourselves with
+peers: $(CLIENTS:%=$(PEERS)/.%) ## Make the environments of the clients that the tests run
+
+bench-peers: $(SERVERS:%=$(PEERS)/.%) ## Make those of the servers that we measure ourselves against
 
 light: ## Make a second environment like that of make install, for the README's examples
 	@$(MAKE) --silent --no-print-directory VENV=$(PEERS)/light install
@@ -64,7 +70,7 @@ docs: install-all light ## Run every example in README.md and docs/
 	@$(COMPILE)
 	$(BIN)/python -m pytest tests/docs
 
-bench: install-all peers ## Measure against peers and floors; rewrites docs/performance.md
+bench: install-all peers bench-peers ## Measure against peers and floors; rewrites docs/performance.md
 	@$(COMPILE)
 	$(BIN)/python benchmarks/run.py
 
@@ -83,8 +89,12 @@ lock: $(PEERS)/uv/bin/uv ## Resolve the newest versions again into locks/
 	$(UV_COMPILE) pyproject.toml -c locks/all.lock -o locks/default.lock
 	printf 'hatchling\neditables\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/build.lock
 	printf 'cyclonedx-bom\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/sbom.lock
-	$(UV_COMPILE) locks/peer-graphpipe.in --override locks/peer-graphpipe.overrides \
-		-o locks/peer-graphpipe.lock
+	$(foreach name,graphpipe kserve,$(UV_COMPILE) locks/peer-$(name).in \
+		--override locks/peer-$(name).overrides -o locks/peer-$(name).lock;)
+	$(foreach name,tritonclient mlserver fastapi,$(UV_COMPILE) locks/peer-$(name).in \
+		-o locks/peer-$(name).lock;)
+	$(foreach name,triton perf-analyzer,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
+		-o locks/peer-$(name).lock;)
 
 clean: ## Remove caches and everything built; the environments stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
@@ -106,9 +116,13 @@ $(VENV)/.all: $(VENV)/.default locks/all.lock
 	$(BIN)/python -m $(LOCKED) -r locks/all.lock
 	touch $@
 
-$(PEERS)/.graphpipe: locks/peer-graphpipe.lock
-	$(PEER_PYTHON) -m venv $(PEERS)/graphpipe
-	$(PEERS)/graphpipe/bin/python -m $(LOCKED) --no-deps -r locks/peer-graphpipe.lock
+$(PEERS)/.%: locks/peer-%.lock
+	$(PEER_PYTHON) -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/python -m $(LOCKED) --no-deps -r locks/peer-$*.lock
+	touch $@
+
+$(PEERS)/.perf-analyzer: locks/peer-perf-analyzer.lock .ci/perf-analyzer
+	.ci/perf-analyzer $(PEERS)/perf-analyzer $(PEER_PYTHON)
 	touch $@
 
 $(PEERS)/uv/bin/uv:
