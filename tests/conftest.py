@@ -22,6 +22,7 @@ SLOW = (
     "tests/training/test_forecast_run.py",
     "tests/models/test_backends.py",
     "tests/cli/test_invoke.py",
+    "tests/e2e/oip/test_recorded_calls.py",
     "tests/platforms/fn/test_start.py",
     "tests/graphpipe/test_roundtrip.py",
     "tests/certify/test_broken_servers.py",

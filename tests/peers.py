@@ -11,19 +11,24 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-__all__ = ["graphpipe_python"]
+__all__ = ["client_environments", "graphpipe_python"]
 
 
 @cache
-def graphpipe_python() -> Path:
-    """Return the interpreter that has PyPI's ``graphpipe`` 1.0.4."""
+def client_environments() -> Path:
+    """Return the folder of the environments that ``make peers`` makes, once they are there."""
     environments = ROOT / ".venvs"
     environments.mkdir(exist_ok=True)
     with (environments / ".lock").open("w") as lock:  # tests may run in several processes
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = ["make", "--silent", "peers"]
         made = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    python = environments / "graphpipe" / "bin" / "python"
     assert made.returncode == 0, made.stderr.decode()
+    return environments
+
+
+def graphpipe_python() -> Path:
+    """Return the interpreter that has PyPI's ``graphpipe`` 1.0.4."""
+    python = client_environments() / "graphpipe" / "bin" / "python"
     assert python.is_file(), f"make peers did not make {python}"
     return python

@@ -1,0 +1,1 @@
+"""The recorded calls of real OIP clients, made again."""
