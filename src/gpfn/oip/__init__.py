@@ -6,6 +6,7 @@
     body            where the JSON ends, and what it says
     decode          a message's list of tensors to arrays
     request         a request for inference: read by a server, written by a client
+    repeats         requests that differ from an earlier one in their numbers only
     reply           the reply to it: written by a server, read by a client
     classes         the classification extension
     documents       metadata, configuration, statistics, index and errors as plain values

@@ -30,6 +30,8 @@ class Gate:
         self._log = log
         local = bool(settings.unix) or is_loopback(settings.host)
         self._anonymous: Scope = "admin" if local else "predict"
+        self.open_scopes = ("",) if self._path else ("predict", "")
+        """What needs no look."""
         self._tokens = self._read()
         self._settings = settings
         self.listens_at(settings.port)
@@ -38,11 +40,6 @@ class Gate:
                 f"anybody who reaches {settings.host} may ask the models, and nobody may load or "
                 "unload them: --tokens FILE says who may what"
             )
-
-    @property
-    def open_to_all(self) -> bool:
-        """Whether asking models needs no token."""
-        return not self._path
 
     def listens_at(self, port: int) -> None:
         """Take note of the port, which may have been any free one."""
@@ -58,7 +55,7 @@ class Gate:
 
     def check(self, scope: str, exchange: Exchange) -> None:
         """Raise NotAuthorised or Forbidden unless a request may do what is of a scope."""
-        if not scope or (scope == "predict" and not self._path):
+        if scope in self.open_scopes:
             return
         authorization = exchange.fields.by_name.get("authorization")
         name = self._tokens.allows(cast("Scope", scope), authorization)

@@ -92,7 +92,7 @@ class Service:
             self.fail(exchange, error, self._router.protocol_of(request.target))
             return
         try:
-            if routed.route.scope:
+            if routed.route.scope not in self.gate.open_scopes:
                 self.gate.check(routed.route.scope, exchange)
             coding = exchange.fields.by_name.get("content-encoding")
             if coding and routed.route.body and not is_identity(coding):
@@ -162,11 +162,12 @@ class Service:
 
         Another one may be in its X-Timeout header, in seconds. Raises InvalidRequest.
         """
-        most = served.request_seconds
         header = exchange.fields.by_name.get("x-timeout")
-        for given in (seconds, None if header is None else _seconds(header)):
-            if given is not None:
-                most = min(most, given)
+        most = served.request_seconds
+        if seconds is not None:
+            most = min(most, seconds)
+        if header is not None:
+            most = min(most, _seconds(header))
         return Deadline(exchange.began + most)
 
     def spawn(

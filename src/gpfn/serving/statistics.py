@@ -90,24 +90,27 @@ class Statistics:
         """Count one call of the model, which took that many seconds."""
         row, at, now = self._metrics.row, self._at, monotonic()
         well = [one for one in batch if one.error is None]
-        for one in batch:
-            if one.error is not None:
-                row[at + _AT[reason_of(one.error)]] += 1
-                row[at + _AT["failed_seconds"]] += now - one.began
-        if not well:
-            return
+        if len(well) < len(batch):
+            self._failed(batch, now)
+            if not well:
+                return
         count = len(well)
         rows = sum([one.rows for one in well]) or count
         row[at + _SUCCESS] += count
         row[at + _ROWS] += rows
         row[at + _BATCHES] += 1
         row[at + _LAST] = time()
-        for one in well:
-            whole = now - one.began
-            _observe(row, at + _DURATION, SECONDS, whole)
-            _observe(row, at + _QUEUE, SECONDS, max(0.0, whole - took))
+        _observe_all(row, at + _DURATION, [now - one.began for one in well])
+        _observe_all(row, at + _QUEUE, [max(0.0, now - one.began - took) for one in well])
         _observe(row, at + _COMPUTE, SECONDS, took, count)
         _observe(row, at + _BATCH, BATCH_ROWS, rows)
+
+    def _failed(self, batch: Sequence[Inference], now: float) -> None:
+        row, at = self._metrics.row, self._at
+        for one in batch:
+            if one.error is not None:
+                row[at + _AT[reason_of(one.error)]] += 1
+                row[at + _AT["failed_seconds"]] += now - one.began
 
     def failed(self, reason: str, count: int = 1) -> None:
         """Count requests that were not computed."""
@@ -237,3 +240,14 @@ def _observe(
 ) -> None:
     row[at] += value * count
     row[at + 1 + bisect_left(bounds, value)] += count
+
+
+def _observe_all(row: memoryview[float], at: int, values: Sequence[float]) -> None:
+    """Count times of one batch: they mostly fall into the same bucket."""
+    bucket = bisect_left(SECONDS, max(values))
+    if bucket == bisect_left(SECONDS, min(values)):
+        row[at] += sum(values)
+        row[at + 1 + bucket] += len(values)
+        return
+    for value in values:
+        _observe(row, at, SECONDS, value)

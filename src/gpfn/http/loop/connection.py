@@ -256,7 +256,7 @@ class LoopConnection(asyncio.Protocol):
         self.since = self.server.clock
         if last:
             self.close()
-        elif not self._running:
+        elif not self._running and (self._reader.has_more or self._paused or self._ended):
             self._take_requests()
 
     def refuse(self, error: GpfnError) -> None:

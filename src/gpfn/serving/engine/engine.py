@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from math import inf
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gpfn.deadline import NEVER
 from gpfn.errors import DeadlineExceeded, Overloaded
@@ -66,6 +66,7 @@ class Engine:
         self._waiting: deque[Inference] = deque()
         self._running: set[Computation] = set()
         self._computing = 0  # requests among those
+        self._places = settings.replicas + settings.queue
         self._pool = WorkPool(settings.replicas, settings.queue, patient=not timing.curve)
         # what cannot be computed together need not wait here for a thread
         self._together = _rows_together(timing, settings.max_batch)
@@ -87,16 +88,21 @@ class Engine:
 
         Raises InvalidTensor when it cannot be one of a batch, Overloaded when too many wait.
         """
-        waiting = self.load - self._settings.replicas
-        if waiting >= self._settings.queue:
-            self._statistics.failed("overloaded", 1)
-            raise Overloaded(f"{waiting} requests wait for this model already")
+        waiting = self._waiting
+        if len(waiting) + self._computing >= self._places:
+            self._refuse()
         inference.began = monotonic()
         if self._most:
             inference.fit(self._form)
-        self._waiting.append(inference)
-        if not self._armed or len(self._waiting) == self._most:
+        else:
+            inference.rows = 0
+        waiting.append(inference)
+        if not self._armed or len(waiting) == self._most:
             self._arm()
+
+    def _refuse(self) -> NoReturn:
+        self._statistics.failed("overloaded", 1)
+        raise Overloaded(f"{self._settings.queue} requests wait for this model already")
 
     async def drain(self) -> None:
         """Return when nothing waits or is being computed."""

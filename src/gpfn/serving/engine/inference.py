@@ -42,7 +42,7 @@ class Form:
     def __init__(self, specs: Sequence[TensorSpec]) -> None:
         self.specs = specs
         self._exact = [
-            (spec.name, DTYPE_TABLE[spec.dtype].numpy, spec.shape[1:])
+            (spec.name, DTYPE_TABLE[spec.dtype].numpy, spec.shape[1:], len(spec.shape))
             for spec in specs
             if spec.shape and None not in spec.shape[1:] and spec.dtype != "string"
             if not spec.finite
@@ -50,32 +50,39 @@ class Form:
         if len(self._exact) != len(specs):
             self._exact = []
 
-    def taken(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the arrays in the model's order, as it takes them; raises InvalidTensor."""
-        if len(inputs) == len(self._exact):
-            arrays = []
-            for name, dtype, shape in self._exact:
-                array = inputs.get(name)
-                if (
-                    array.__class__ is not _ndarray
-                    or array.dtype != dtype
-                    or array.ndim != len(shape) + 1
-                    or array.shape[1:] != shape
-                    or not array.flags.c_contiguous
-                ):
-                    break
-                arrays.append(array)
-            else:
-                return arrays
-        return arguments(inputs, self.specs)
+    def exactly(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the arrays in the model's order when they fit as they are, else nothing."""
+        arrays: list[np.ndarray] = []
+        if len(inputs) != len(self._exact):
+            return arrays
+        for name, dtype, shape, rank in self._exact:
+            array = inputs.get(name)
+            if (
+                array.__class__ is not _ndarray
+                or array.dtype != dtype
+                or array.ndim != rank
+                or array.shape[1:] != shape
+                or not array.flags.c_contiguous
+            ):
+                return []
+            arrays.append(array)
+        return arrays
 
 
 class Inference:
     """Named arrays, the outputs asked for (all when empty), and who is told.
 
-    ``done(results, error)`` is called once. ``began`` is when it was asked, by
-    time.monotonic(). ``caller`` is looked at before anything is computed.
+    ``done(results, error)`` is called once. ``caller`` is looked at before anything is computed.
+    The engine sets the rest: ``began`` is when it was asked, by time.monotonic(); ``arrays``,
+    ``rows`` and ``key`` are there where rows are computed together, and ``results`` when there
+    is no error.
     """
+
+    began: float
+    arrays: list[np.ndarray]
+    rows: int
+    key: object
+    results: Mapping[str, np.ndarray]
 
     __slots__ = (
         "arrays", "began", "caller", "deadline", "done", "error", "inputs", "key", "outputs",
@@ -95,11 +102,6 @@ class Inference:
         self.deadline = deadline
         self.done: Done | None = done
         self.caller = caller
-        self.began = 0.0
-        self.arrays: list[np.ndarray] = []
-        self.rows = 0
-        self.key: object = None
-        self.results: Mapping[str, np.ndarray] | None = None
         self.error: BaseException | None = None
 
     def fit(self, form: Form) -> None:
@@ -107,14 +109,20 @@ class Inference:
 
         Raises InvalidTensor when an input is not the model's, or has another number of rows.
         """
-        self.arrays = arrays = form.taken(self.inputs)
-        self.rows = rows = len(arrays[0])
+        arrays = form.exactly(self.inputs)
+        self.key = tuple(self.outputs) if self.outputs else ()
+        if not arrays:
+            arrays = arguments(self.inputs, form.specs)
+            self.key = (self.key, *[array.shape[1:] for array in arrays])
+        self.arrays, self.rows = arrays, len(arrays[0])
         if len(arrays) > 1:
-            for spec, array in zip(form.specs, arrays, strict=True):
-                if len(array) != rows:
-                    told = f"{len(array)} rows, but {form.specs[0].name} has {rows}"
-                    raise InvalidTensor(told, field=spec.name)
-        self.key = (tuple(self.outputs), *[array.shape[1:] for array in arrays])
+            self._check_rows(form.specs)
+
+    def _check_rows(self, specs: Sequence[TensorSpec]) -> None:
+        for spec, array in zip(specs, self.arrays, strict=True):
+            if len(array) != self.rows:
+                told = f"{len(array)} rows, but {specs[0].name} has {self.rows}"
+                raise InvalidTensor(told, field=spec.name)
 
     @property
     def waited_for(self) -> bool:

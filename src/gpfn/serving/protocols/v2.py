@@ -11,8 +11,9 @@ from gpfn.errors import GpfnError, InvalidRequest, InvalidTensor
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.oip.body import JSON_SIZE, is_raw
 from gpfn.oip.documents import error_body
+from gpfn.oip.repeats import InferDecoder
 from gpfn.oip.reply import encode_reply
-from gpfn.oip.request import InferCall, decode_infer, decode_raw_infer, time_allowed
+from gpfn.oip.request import InferCall, decode_raw_infer, time_allowed
 from gpfn.serving.answers import headers_of
 from gpfn.serving.compression import compressed
 from gpfn.serving.engine.inference import Inference
@@ -45,6 +46,7 @@ class OpenInference:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._nan_words = service.settings.nan_words
+        self._decoder = InferDecoder(service.settings.limits, nan_words=self._nan_words)
         infer = [Route("POST", f"{path}/infer", self.infer, body=True) for path in VERSIONED]
         self.routes = (*infer, *Documents(service, self).routes)
 
@@ -64,9 +66,12 @@ class OpenInference:
         service = self._service
         found = service.library.find(model, version)
         call = self._read(exchange, body, found)
-        expected = _expected(found)
-        check_datatypes(call, expected.datatypes, model)
-        names = outputs_wanted([one.name for one in call.outputs], expected.outputs, model)
+        expected: _Expected = found.notes.get("v2") or _expected(found)
+        if call.datatypes != expected.datatypes:
+            check_datatypes(call, expected.datatypes, model)
+        names: Sequence[str] = ()
+        if call.outputs:
+            names = outputs_wanted([one.name for one in call.outputs], expected.outputs, model)
 
         def done(results: Mapping[str, np.ndarray] | None, error: BaseException | None) -> None:
             if results is None:
@@ -88,14 +93,15 @@ class OpenInference:
         self, exchange: Exchange, body: bytes | memoryview, found: ServedVersion
     ) -> InferCall:
         size = exchange.fields.by_name.get(_HEADER)
-        limits = self._service.settings.limits
         if size is None or not is_raw(size):
-            return decode_infer(body, size, limits, nan_words=self._nan_words)
+            return self._decoder.decode(body, size)
         inputs = found.model.inputs
         if len(inputs) != 1:
             told = f"a body without JSON is for models of one input; '{found.name}' has "
             raise InvalidRequest(f"{told}{len(inputs)}", field=_HEADER)
-        return decode_raw_infer(body, inputs[0], limits, batched=bool(found.max_batch))
+        return decode_raw_infer(
+            body, inputs[0], self._service.settings.limits, batched=bool(found.max_batch)
+        )
 
     def _reply(
         self,
@@ -125,12 +131,11 @@ def _binary(size: int) -> tuple[tuple[str, str], ...]:
 
 
 def _expected(found: ServedVersion) -> _Expected:
-    expected: _Expected | None = found.notes.get("v2")
-    if expected is None:
-        expected = found.notes["v2"] = _Expected(
-            {spec.name: OPEN_INFERENCE_NAMES[spec.dtype] for spec in found.model.inputs},
-            [spec.name for spec in found.model.outputs],
-        )
+    """Work out what requests to a version are held against, once."""
+    expected = found.notes["v2"] = _Expected(
+        {spec.name: OPEN_INFERENCE_NAMES[spec.dtype] for spec in found.model.inputs},
+        [spec.name for spec in found.model.outputs],
+    )
     return expected
 
 
