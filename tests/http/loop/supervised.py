@@ -86,7 +86,9 @@ class Dying:
     def vital(self, exchange: Exchange) -> Response | None:
         return None
 
-    def refuse(self, error: GpfnError, headers: tuple[tuple[str, str], ...]) -> Response:
+    def refuse(
+        self, error: GpfnError, headers: tuple[tuple[str, str], ...], target: str
+    ) -> Response:
         return Response(error.status, (), (str(error).encode(),))
 
 

@@ -270,17 +270,3 @@ def test_nothing_piles_up_in_the_one_that_looks() -> None:
         assert len(ours) == 4  # standard output, standard error, and a life for each worker
         for pid in running.workers():
             assert len(pipes_of(pid) & ours) == 3  # its own life only
-
-
-@pytest.mark.timing
-def test_one_that_looks_costs_a_start_next_to_nothing() -> None:
-    """From the start of the interpreter to the first answer; the quickest of several."""
-
-    def seconds(workers: int) -> float:
-        began = time.perf_counter()
-        with supervised(workers):
-            return time.perf_counter() - began
-
-    pairs = [(seconds(0), seconds(1)) for _ in range(12)]
-    alone, watched = (min(times) for times in zip(*pairs, strict=True))
-    assert watched - alone < 0.005
