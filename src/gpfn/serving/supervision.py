@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervision"]
 
-_OPENING_SECONDS = 300.0
+_OPENING_SECONDS = 30.0
 """How long opening a model may keep the interpreter to itself: loading a large library does."""
 _MOST_TOLD = 4096
 
@@ -109,7 +109,7 @@ class Supervision:
         return bool(self.board.cost(mark.slot))
 
     def _lost(self, number: int, loss: Loss) -> None:
-        if loss != "exit" and (slots := self.board.blame(number, loss)):
+        if slots := self.board.blame(number, loss):
             told = "what it was computing gets processes of its own"
             self._log.error(f"{told} ({len(slots)} of the versions)")
 
