@@ -26,7 +26,7 @@ from gpfn.build.dependencies import requirement_files, requirements_of
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
-from gpfn.errors import GpfnError, InvalidRequest, InvalidTensor, TooLarge
+from gpfn.errors import CallerError, GpfnError, InvalidTensor
 from gpfn.events.modes import Received, read, write
 from gpfn.graphpipe.decode import decode_metadata, decode_request, decode_response
 from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
@@ -70,7 +70,7 @@ from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
 from gpfn.platforms.openwhisk.archive import unpack
 from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
-from gpfn.serving.grpc.bounds import check_bounds
+from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
@@ -189,9 +189,15 @@ def _oip_reply(data: bytes) -> None:
 
 
 def _oip_grpc_request(data: bytes) -> None:
-    with suppress(InvalidRequest, TooLarge):
-        check_bounds(data, LIMITS)
+    apart: InferCall | None = None
+    with suppress(CallerError):
+        rest, raw = split_request(data, LIMITS)
+        apart = decode_grpc_infer(infer_request(rest), LIMITS, raw)
     call = decode_grpc_infer(infer_request(data), LIMITS)
+    if apart is not None:
+        assert (apart.id, apart.datatypes, apart.outputs) == (call.id, call.datatypes, call.outputs)
+        for name, array in call.inputs.items():
+            _same(apart.inputs[name], array)
     written = encode_grpc_infer(
         "m",
         "1",

@@ -6,7 +6,9 @@ import gc
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,23 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gpfn.errors import SetupError
+from gpfn.errors import InvalidRequest, SetupError, TooLarge
 from gpfn.limits import Limits
-from gpfn.oip.grpc_messages import decode_grpc_reply, encode_grpc_infer
+from gpfn.oip.grpc_messages import (
+    decode_grpc_infer,
+    decode_grpc_reply,
+    encode_grpc_infer,
+    infer_request,
+)
 from gpfn.oip.grpc_schema import ABSENT, RPCS, SERVICE, message_class
 from gpfn.oip.request import OutputAsked
 from gpfn.serving.grpc import GrpcServer
+from gpfn.serving.grpc.bounds import MOST_LISTED, split_request
 from gpfn.serving.grpc.calls import status_of, told
+from gpfn.serving.grpc.question import read_infer_request
 from tests.serving.grpc_serving import SETTINGS, RunningGrpc, running_grpc
 from tests.serving.recorded_models import LABELS, RECORDED_MODELS, SERVING
 from tests.serving.serving import Doubler
@@ -438,6 +449,51 @@ MANY = {
     "lists of nothing": (part(5, part(5, part(3, b"") * 100_000)), "besides the tensors' data"),
     "a field that is none": (bytes(100_000), "not a ModelInferRequest"),
 }
+
+
+def test_large_requests_are_read_without_a_copy() -> None:
+    limits = Limits(body_bytes=64 << 20)
+    numbers = np.arange(8 << 20, dtype=np.int32)
+    texts = np.array([b"ab", b""], object)
+    data = encode_grpc_infer("m", "", {"x": numbers, "s": texts}, identity="7")
+    data = part(3, b"7" * (-len(data) % 64)) + data  # aligned or not, it is the same
+    for whole in (data, part(3, b"") + data, part(3, b"x") + data):
+        tracemalloc.start()
+        asked = read_infer_request(whole, limits)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+        tracemalloc.stop()
+        assert asked.message.id == "7"
+        assert not asked.message.raw_input_contents
+        call = decode_grpc_infer(asked.message, limits, asked.raw)
+        assert (call.inputs["x"] == numbers).all()
+        assert not call.inputs["x"].flags.writeable
+        assert call.inputs["s"].tolist() == [b"ab", b""]
+
+
+def test_long_lists_have_to_be_raw() -> None:
+    limits = Limits(elements=1 << 26, string_bytes=1 << 24)
+    numbers = part(5, part(5, part(2, b"\1" * (MOST_LISTED + 1))))
+    with pytest.raises(TooLarge, match="send raw_input_contents"):
+        read_infer_request(numbers, limits)
+    texts = part(5, part(5, part(8, b"") * 300_000))
+    with pytest.raises(TooLarge, match="send raw_input_contents"):
+        read_infer_request(texts, limits)
+
+
+@given(st.binary(max_size=200), st.integers(0, 4))
+def test_what_is_taken_apart_is_what_protobuf_reads(junk: bytes, place: int) -> None:
+    whole = double("1", parameters={"a": 1})
+    pieces = [whole, part(7, b"abc"), bytes([8 << 3, 1]), bytes([9 << 3 | 1]) + bytes(8)]
+    data = b"".join([*pieces[:place], junk, *pieces[place:]])
+    try:
+        rest, raw = split_request(data, LIMITS)
+    except (InvalidRequest, TooLarge):
+        return
+    with suppress(InvalidRequest):
+        apart, message = infer_request(rest), infer_request(data)
+        assert [*map(bytes, raw)] == list(message.raw_input_contents)
+        message.ClearField("raw_input_contents")
+        assert apart.SerializeToString() == message.SerializeToString()
 
 
 def test_many_small_parts_are_refused_before_they_are_made() -> None:

@@ -51,8 +51,12 @@ def _read(data: bytes, kind: str) -> Any:
         raise InvalidRequest(f"not a {kind}: {error}", field="message") from None
 
 
-def decode_grpc_infer(message: Any, limits: Limits) -> InferCall:
+def decode_grpc_infer(
+    message: Any, limits: Limits, raw: Sequence[memoryview] | None = None
+) -> InferCall:
     """Return the request that a ``ModelInferRequest`` is; see `gpfn.oip.request`.
+
+    ``raw`` are its raw contents, where they were left out of it.
 
     The arrays are read-only; all outputs are to come as bytes, which is what gRPC has.
 
@@ -60,7 +64,8 @@ def decode_grpc_infer(message: Any, limits: Limits) -> InferCall:
     over a limit.
     """
     model = f"for model '{message.model_name}'"
-    reader = MessageTensors(message.raw_input_contents, limits, "input", model)
+    contents = message.raw_input_contents if raw is None else raw
+    reader = MessageTensors(contents, limits, "input", model)
     arrays, datatypes = reader.read(message.inputs)
     given = message.parameters
     parameters = parameter_values(given, "parameters") if given else {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpfn.errors import InvalidRequest, InvalidTensor
 from gpfn.limits import Limits
-from gpfn.oip.binary_values import numbers_of, strings_of
+from gpfn.oip.binary_values import Body, numbers_of, strings_of
 from gpfn.oip.datatypes import DATATYPES, Datatype
 from gpfn.oip.request import Parameter
 from gpfn.tensors.shapes import bounded_shape, counted, over_limit, shown
@@ -67,7 +67,7 @@ class MessageTensors:
 
     __slots__ = ("_limits", "_model", "_raw", "_side", "_strings")
 
-    def __init__(self, raw: Sequence[bytes], limits: Limits, side: str, model: str) -> None:
+    def __init__(self, raw: Sequence[Body], limits: Limits, side: str, model: str) -> None:
         self._raw = raw
         self._limits = limits
         self._side = side
@@ -144,7 +144,7 @@ class MessageTensors:
         return shape, count
 
     def _from_bytes(
-        self, data: bytes, kind: Datatype, shape: tuple[int, ...], count: int, name: str
+        self, data: Body, kind: Datatype, shape: tuple[int, ...], count: int, name: str
     ) -> _Array:
         if kind.size:
             if len(data) != count * kind.size:

@@ -20,7 +20,7 @@ from gpfn.errors import (
 from gpfn.oip.grpc_schema import ABSENT, RPCS, message_class
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE
 from gpfn.serving.grpc.documents import GrpcDocuments
-from gpfn.serving.grpc.question import GrpcQuestion, read_infer_request
+from gpfn.serving.grpc.question import GrpcQuestion, InferMessage, read_infer_request
 from gpfn.serving.tokens import Forbidden, NotAuthorised, Scope
 
 if TYPE_CHECKING:
@@ -119,11 +119,11 @@ class GrpcCalls:
         if not isinstance(error, CallerError | Overloaded):
             self._service.log.failure(error)
 
-    def ask(self, message: Any, seconds: float | None = None) -> GrpcQuestion:
+    def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
         """Put the question of a ``ModelInferRequest``; raises why that cannot be."""
-        return GrpcQuestion(message, self._service, seconds)
+        return GrpcQuestion(asked, self._service, seconds)
 
-    def read(self, data: bytes) -> Any:
+    def read(self, data: bytes) -> InferMessage:
         """Return the ``ModelInferRequest`` that ``data`` hold."""
         return read_infer_request(data, self._limits)
 

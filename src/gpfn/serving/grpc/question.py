@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import Future, get_running_loop
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.oip.grpc_messages import decode_grpc_infer, encode_grpc_reply, infer_request
 from gpfn.oip.request import time_allowed
 from gpfn.serving.engine.inference import Inference
-from gpfn.serving.grpc.bounds import SMALL_MESSAGE, check_bounds
+from gpfn.serving.grpc.bounds import SMALL_MESSAGE, split_request
 from gpfn.serving.protocols.v2 import check_datatypes, outputs_wanted
 from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
 
@@ -23,16 +23,24 @@ if TYPE_CHECKING:
     from gpfn.serving.service import Service
     from gpfn.serving.version import ServedVersion
 
-__all__ = ["GrpcQuestion", "read_infer_request"]
+__all__ = ["GrpcQuestion", "InferMessage", "read_infer_request"]
 
 _Results = Mapping[str, "np.ndarray[Any, Any]"]
 
 
-def read_infer_request(data: bytes, limits: Limits) -> Any:
+class InferMessage(NamedTuple):
+    """A ``ModelInferRequest``, and its raw contents where they are not in it."""
+
+    message: Any
+    raw: Sequence[memoryview] | None = None
+
+
+def read_infer_request(data: bytes, limits: Limits) -> InferMessage:
     """Return the ``ModelInferRequest`` that ``data`` hold; raises InvalidRequest or TooLarge."""
-    if len(data) > SMALL_MESSAGE:
-        check_bounds(data, limits)
-    return infer_request(data)
+    if len(data) <= SMALL_MESSAGE:
+        return InferMessage(infer_request(data))
+    rest, raw = split_request(data, limits)
+    return InferMessage(infer_request(rest), raw)
 
 
 class GrpcQuestion:
@@ -45,7 +53,7 @@ class GrpcQuestion:
 
     def __init__(
         self,
-        message: Any,
+        asked: InferMessage,
         service: Service,
         seconds: float | None = None,
     ) -> None:
@@ -53,17 +61,18 @@ class GrpcQuestion:
 
         Raises what finding the model, reading the request and the engine raise.
         """
+        message, raw = asked
         self.gone = False
         self.id = message.id
         self._future: Future[_Results] = get_running_loop().create_future()
         if not message.model_name:
             raise InvalidRequest("missing", field="model_name")
         served = self._served = service.library.find(message.model_name, message.model_version)
-        call = self._call = decode_grpc_infer(message, service.settings.limits)
+        call = self._call = decode_grpc_infer(message, service.settings.limits, raw)
         expected = _expected(served)
         check_datatypes(call, expected[0], served.name)
-        asked = [output.name for output in call.outputs] if call.outputs else ()
-        names = self._names = outputs_wanted(asked, expected[1], served.name)
+        wanted = [output.name for output in call.outputs] if call.outputs else ()
+        names = self._names = outputs_wanted(wanted, expected[1], served.name)
         most = served.request_seconds
         for given in (seconds, time_allowed(call.parameters) if call.parameters else None):
             if given is not None and given < most:

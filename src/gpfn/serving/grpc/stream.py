@@ -96,9 +96,9 @@ class InferStreams:
     def _ask(self, data: bytes) -> GrpcQuestion | _Refused:
         identity = ""
         try:
-            message = self._calls.read(data)
-            identity = message.id
-            question = self._calls.ask(message)
+            asked = self._calls.read(data)
+            identity = asked.message.id
+            question = self._calls.ask(asked)
         except Exception as error:  # noqa: BLE001 - every question is answered
             return _Refused(error, identity)
         self._calls.in_flight += 1
