@@ -585,6 +585,12 @@ def test_a_taken_port_is_told(served: RunningGrpc) -> None:
     other = GrpcServer(served.service, served.address)
     with pytest.raises(SetupError, match="cannot listen"):
         asyncio.run_coroutine_threadsafe(other.start(), served.loop).result(20)
+    several = served.service.settings
+    served.service.settings = replace(several, processes=2)
+    shared = GrpcServer(served.service, "127.0.0.1:0")
+    served.service.settings = several
+    with pytest.raises(SetupError, match="several processes"):
+        asyncio.run_coroutine_threadsafe(shared.start(), served.loop).result(20)
     missing = GrpcServer(served.service, "127.0.0.1:0", certificate="/none.pem")
     with pytest.raises(SetupError, match="cannot be used"):
         asyncio.run_coroutine_threadsafe(missing.start(), served.loop).result(20)

@@ -68,7 +68,11 @@ class GrpcServer:
             import grpc.aio
         except ImportError as error:
             raise MissingExtra("grpcio", "grpc") from error
-        calls = self._settings.connections
+        settings = self._settings
+        if settings.processes > 1 and self._address.endswith(":0"):
+            told = "several processes share a port, so it cannot be any free one"
+            raise SetupError(told, field="--grpc")
+        calls = settings.connections
         server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=calls)
         server.add_generic_rpc_handlers([_handlers(self._calls, self._streams)])
         try:
