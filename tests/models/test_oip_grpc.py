@@ -290,13 +290,17 @@ def test_credentials_are_sent_and_not_shown() -> None:
     assert set(seen) == {"Basic dXNlcjpzZWNyZXQ="}
 
 
-def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+def make_certificate(certificate: Path, key: Path) -> None:
     made = ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-days", "2"]
     names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    subprocess.run(["openssl", "req", "-x509", *curve, *made, *names], check=True,
-                   capture_output=True)  # fmt: skip
+    command = ["openssl", "req", "-x509", *curve, *made, *names]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make_certificate(certificate, key)
     models = {"simple": RECORDED_MODELS["simple"]}
     with running_grpc(models, certificate=str(certificate), key=str(key)) as served:
         model = open_model(f"grpcs://localhost:{served.port}/simple")
@@ -307,6 +311,10 @@ def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert_array_equal(model(INPUTS)["OUTPUT0"], ONE + 1)
         with pytest.raises((CannotConnect, BrokenReply)):
             model_of(served)(INPUTS)
+        model.close()
+        make_certificate(certificate, key)  # new ones, for new connections
+        model = open_model(f"grpcs://localhost:{served.port}/simple")
+        assert_array_equal(model(INPUTS)["OUTPUT0"], ONE + 1)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
         with pytest.raises(SetupError, match="SSL_CERT_FILE"):
             open_model(f"grpcs://localhost:{served.port}/simple")(INPUTS)

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpfn.errors import InvalidRequest, SetupError, TooLarge
+from gpfn.http.body import Budget
 from gpfn.limits import Limits
 from gpfn.oip.grpc_messages import (
     decode_grpc_infer,
@@ -468,6 +469,28 @@ def test_large_requests_are_read_without_a_copy() -> None:
         assert (call.inputs["x"] == numbers).all()
         assert not call.inputs["x"].flags.writeable
         assert call.inputs["s"].tolist() == [b"ab", b""]
+
+
+def test_large_requests_share_the_budget_of_all_bodies() -> None:
+    model = Gate()
+    with running_grpc({"d": model}, replace(SETTINGS, threads=1)) as served:
+        budget = served.service.budget = Budget(1 << 20)
+        large = encode_grpc_infer("d", "", {"x": np.ones((75_000, 2), np.float32)})
+        first = served.rpc("ModelInfer").future(large, timeout=20)
+        eventually(lambda: budget.used == len(large))
+        code, details = served.refused("ModelInfer", large)
+        assert code == "UNAVAILABLE"
+        assert "GPFN_MAX_INFLIGHT_BYTES" in details
+        asked = iter([large, double("2")])
+        stream = served.rpc("ModelStreamInfer")(asked, timeout=20)
+        eventually(lambda: served.server.in_flight == 2)
+        model.open.set()
+        assert first.result(20)
+        assert ["GPFN" in error for _, error in stream_replies(stream)] == [True, False]
+        wrong = encode_grpc_infer("no", "", {"x": np.ones((75_000, 2), np.float32)})
+        assert served.refused("ModelInfer", wrong)[0] == "NOT_FOUND"
+        gc.collect()
+        eventually(lambda: budget.used == 0)
 
 
 def test_long_lists_have_to_be_raw() -> None:

@@ -29,10 +29,14 @@ _Results = Mapping[str, "np.ndarray[Any, Any]"]
 
 
 class InferMessage(NamedTuple):
-    """A ``ModelInferRequest``, and its raw contents where they are not in it."""
+    """A ``ModelInferRequest``, its raw contents where they are not in it, and its bytes' number.
+
+    Small ones are not counted: ``size`` is 0.
+    """
 
     message: Any
     raw: Sequence[memoryview] | None = None
+    size: int = 0
 
 
 def read_infer_request(data: bytes, limits: Limits) -> InferMessage:
@@ -40,16 +44,17 @@ def read_infer_request(data: bytes, limits: Limits) -> InferMessage:
     if len(data) <= SMALL_MESSAGE:
         return InferMessage(infer_request(data))
     rest, raw = split_request(data, limits)
-    return InferMessage(infer_request(rest), raw)
+    return InferMessage(infer_request(rest), raw, len(data))
 
 
 class GrpcQuestion:
     """A question that was put to its model's engine, which is who waits for the answer.
 
-    ``gone`` says that nobody does any more; it is not computed then.
+    ``gone`` says that nobody does any more; it is not computed then. A large request has its
+    bytes of the server's budget for bodies, as long as anybody works on it.
     """
 
-    __slots__ = ("_call", "_future", "_names", "_served", "gone", "id")
+    __slots__ = ("_budget", "_call", "_future", "_held", "_names", "_served", "gone", "id")
 
     def __init__(
         self,
@@ -61,7 +66,11 @@ class GrpcQuestion:
 
         Raises what finding the model, reading the request and the engine raise.
         """
-        message, raw = asked
+        message, raw, size = asked
+        self._budget, self._held = service.budget, 0
+        if size:
+            self._budget.change(size)
+            self._held = size
         self.gone = False
         self.id = message.id
         self._future: Future[_Results] = get_running_loop().create_future()
@@ -79,6 +88,10 @@ class GrpcQuestion:
                 most = given
         deadline = Deadline(monotonic() + most)
         served.engine.submit(Inference(call.inputs, names, deadline, self._done, self))
+
+    def __del__(self) -> None:
+        if self._held:
+            self._budget.free(self._held)
 
     async def reply(self, final: bool | None = None) -> bytes:
         """Return the reply's bytes; raises why there is none.

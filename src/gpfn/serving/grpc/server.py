@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class GrpcServer:
         address: ``HOST:PORT``, with an IPv6 address in brackets, or ``unix:PATH``. A port of 0
             is a free one. Several processes share one that is not 0.
         allowed: Asked before each call but those of health; all is allowed without it.
-        certificate: A file, for TLS.
+        certificate: A file, for TLS; when it changes, new connections have the new one.
         key: Its key's file, when that is another one.
     """
 
@@ -92,16 +93,9 @@ class GrpcServer:
             await self._server.stop(seconds)
 
     def _listen(self, server: Any, grpc: Any) -> int:
-        certificate, key = self._files
-        if not certificate:
+        if not self._files[0]:
             return int(server.add_insecure_port(self._address))
-        try:
-            pair = (Path(key).read_bytes(), Path(certificate).read_bytes())
-        except OSError as error:
-            told = f"cannot be used: {error.strerror}"
-            raise SetupError(told, field="--tls-cert, --tls-key") from None
-        credentials = grpc.ssl_server_credentials([pair])
-        return int(server.add_secure_port(self._address, credentials))
+        return int(server.add_secure_port(self._address, _credentials(grpc, *self._files)))
 
     def _options(self) -> list[tuple[str, int]]:
         """Return the bounds of the library that speaks HTTP/2."""
@@ -119,6 +113,32 @@ class GrpcServer:
             ("grpc.keepalive_timeout_ms", round(settings.head_seconds * 1000)),
             ("grpc.so_reuseport", int(settings.processes > 1)),
         ]
+
+
+def _credentials(grpc: Any, certificate: str, key: str) -> Any:
+    """Return TLS with a certificate's files, which are read again when they have changed."""
+    seen: list[int] = []
+
+    def renewed() -> Any:
+        stamps = [os.stat(path).st_mtime_ns for path in (certificate, key)]
+        if stamps == seen:
+            return None
+        pair = (Path(key).read_bytes(), Path(certificate).read_bytes())
+        seen[:] = stamps
+        return grpc.ssl_server_certificate_configuration([pair])
+
+    def at_handshake() -> Any:
+        try:
+            return renewed()
+        except OSError:  # they are being exchanged: the old ones stay
+            return None
+
+    try:
+        first = renewed()
+    except OSError as error:
+        told = f"cannot be used: {error.strerror}"
+        raise SetupError(told, field="--tls-cert, --tls-key") from None
+    return grpc.dynamic_ssl_server_credentials(first, at_handshake)
 
 
 def _handlers(calls: GrpcCalls, streams: InferStreams) -> Any:
