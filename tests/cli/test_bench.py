@@ -90,8 +90,15 @@ def test_a_server_that_never_answers_well_is_a_failure() -> None:
     assert "503" in run.stderr
 
 
-@pytest.mark.parametrize("name", ["digits"])
-def test_a_name_of_the_catalogue(name: str) -> None:
-    run = bench(name, "--seconds", "0.2", "--connections", "2")
+@pytest.mark.parametrize("protocol", ["graphpipe", "v2", "v2-json", "v1", "grpc"])
+def test_every_protocol_with_a_name_of_the_catalogue(protocol: str) -> None:
+    words = ("--seconds", "0.3", "--connections", "2", "--check", "--json")
+    run = bench("digits", "--protocol", protocol, *words)
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.startswith("digits: graphpipe, ")
+    found = json.loads(run.stdout)
+    assert found["protocol"] == protocol
+    (load,) = found["loads"]
+    assert load["failures"] == {}
+    assert load["requests"] > 10
+    assert 1 <= load["batch_rows"] <= 2
+    assert load["model_cores"] > 0

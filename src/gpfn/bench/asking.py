@@ -156,7 +156,12 @@ def _send_once(address: Address, request: bytes) -> bytes:
 
 def first_answer(model: ModelAddress, request: bytes) -> None:
     """Ask once; raises what the server has against it, as :func:`ask` does."""
-    _send_once(model.server, request)
+    if model.protocol == "grpc":
+        from gpfn.bench.rpc import call_once
+
+        call_once(model.server, "ModelInfer", request)
+    else:
+        _send_once(model.server, request)
 
 
 def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
@@ -170,6 +175,10 @@ def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
             return remote.inputs
         finally:
             remote.close()
+    if model.protocol == "grpc":
+        from gpfn.bench.rpc import grpc_inputs
+
+        return grpc_inputs(model.server, model.name, model.version)
     is_v1 = model.protocol == "v1"
     content = ask(model.server, "GET", f"{model.path}/metadata" if is_v1 else model.path)
     document = _document(content, model.server)
@@ -217,7 +226,11 @@ def zero_inputs(specs: Sequence[TensorSpec]) -> dict[str, _Array]:
 
 
 def request_bytes(model: ModelAddress, arrays: _Named) -> bytes:
-    """Return a whole HTTP request for these arrays, head and body."""
+    """Return a whole HTTP request for these arrays, head and body; the message for gRPC."""
+    if model.protocol == "grpc":
+        from gpfn.oip.grpc_messages import encode_grpc_infer
+
+        return encode_grpc_infer(model.name, model.version, arrays)
     suffix, headers, body = _BODIES[model.protocol](arrays)
     address = _below(model.server, model.path + suffix)
     more = [*headers, ("Content-Length", str(len(body)))]

@@ -3,18 +3,20 @@
 import argparse
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.cli.options import seconds, whole
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
     from gpfn.bench.asking import ModelAddress
+    from gpfn.bench.generator import Load, LoadPlan
     from gpfn.bench.subject import Processes
     from gpfn.bench.summary import Run
+    from gpfn.http.address import Address
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -61,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seconds <= 0:
         raise SetupError("expected a time above 0", field="--seconds")
-    with _subject(args) as (model, processes):
-        request = _request(model, args.input)
-        runs = list(_runs(model, request, processes, args))
+    with _subject(args) as subject:
+        model, request = subject.model, _request(subject.model, args.input)
+        runs = list(_runs(subject, request, args))
     shown = f"{args.model}: {model.protocol}, {len(request)} bytes a request"
     if args.plot:
         draw_loads(runs, shown, Path(args.plot))
@@ -79,22 +81,44 @@ def run(args: argparse.Namespace) -> int:
     return 0 if any(len(one.load.times) for one in runs) else 1
 
 
-@contextmanager
-def _subject(args: argparse.Namespace) -> "Iterator[tuple[ModelAddress, Processes | None]]":
-    from gpfn.bench.asking import find_model
-    from gpfn.bench.subject import local_processes, started
-    from gpfn.cli.resolve import is_address, model_uri
+class _Subject(NamedTuple):
+    """What is loaded, where it tells of its batches, and its processes where they are known."""
 
-    name: str = args.model
-    if is_address(name) or name.lower().startswith("grpc://"):
-        if args.serve:
-            raise SetupError("a server at an address runs already", field="--serve")
-        model = find_model(name, args.protocol or "")
-        yield model, local_processes(model.server)
+    model: "ModelAddress"
+    telling: "ModelAddress"
+    processes: "Processes | None"
+
+
+@contextmanager
+def _subject(args: argparse.Namespace) -> "Iterator[_Subject]":
+    from gpfn.bench.asking import find_model
+    from gpfn.bench.subject import local_processes
+    from gpfn.cli.resolve import is_address
+
+    if not is_address(args.model) and not args.model.lower().startswith("grpc://"):
+        with _served(args) as subject:
+            yield subject
         return
-    with started(model_uri(name), shlex.split(args.serve)) as (address, processes):
-        protocol = args.protocol or "graphpipe"
-        yield find_model(f"{address.scheme}://{address.authority}", protocol), processes
+    if args.serve:
+        raise SetupError("a server at an address runs already", field="--serve")
+    model = find_model(args.model, args.protocol or "")
+    yield _Subject(model, model, local_processes(model.server))
+
+
+@contextmanager
+def _served(args: argparse.Namespace) -> "Iterator[_Subject]":
+    from gpfn.bench.asking import find_model
+    from gpfn.bench.subject import free_port, started
+    from gpfn.cli.resolve import model_uri
+
+    options, protocol = shlex.split(args.serve), args.protocol or "graphpipe"
+    port = free_port() if protocol == "grpc" else 0
+    if port:
+        options += ["--grpc", f"127.0.0.1:{port}"]
+    with started(model_uri(args.model), options) as (address, processes):
+        told = find_model(f"{address.scheme}://{address.authority}", "v2" if port else protocol)
+        model = find_model(f"grpc://127.0.0.1:{port}/{told.name}") if port else told
+        yield _Subject(model, told, processes)
 
 
 def _request(model: "ModelAddress", files: list[str]) -> bytes:
@@ -110,23 +134,30 @@ def _request(model: "ModelAddress", files: list[str]) -> bytes:
     return request
 
 
-def _runs(
-    model: "ModelAddress",
-    request: bytes,
-    processes: "Processes | None",
-    args: argparse.Namespace,
-) -> "Iterator[Run]":
-    from gpfn.bench.generator import LoadPlan, http_load
+def _runs(subject: _Subject, request: bytes, args: argparse.Namespace) -> "Iterator[Run]":
+    from gpfn.bench.generator import LoadPlan
     from gpfn.bench.subject import Counts, counts
     from gpfn.bench.summary import Run
     from gpfn.cli.table import show_progress
 
+    model, telling, processes = subject
+    send = _loader(model.protocol)
     spent = None if processes is None else processes.seconds
     with show_progress("load") as progress:
         for number, connections in enumerate(args.connections, 1):
             plan = LoadPlan(connections, args.seconds, args.check, processor=spent)
-            before, used = counts(model), processes.each() if processes else {}
-            load = http_load(model.server, request, plan)
-            after, busy = counts(model), processes.busy_since(used) if processes else 0
+            before, used = counts(telling), processes.each() if processes else {}
+            load = send(model.server, request, plan)
+            after, busy = counts(telling), processes.busy_since(used) if processes else 0
             progress(number, len(args.connections))
             yield Run(load, after and after.since(before or Counts()), busy)
+
+
+def _loader(protocol: str) -> "Callable[[Address, bytes, LoadPlan], Load]":
+    if protocol == "grpc":
+        from gpfn.bench.rpc import grpc_load
+
+        return grpc_load
+    from gpfn.bench.generator import http_load
+
+    return http_load
