@@ -31,6 +31,7 @@ def _of(client: str, *cases: str) -> tuple[tuple[str, str], ...]:
     return tuple((client, case) for case in cases)
 
 
+GRPC = "tritonclient.grpc"
 HTTP, CURL, KSERVE = "tritonclient.http", "curl", "kserve InferenceRESTClient"
 
 EXPECTED = (
@@ -162,13 +163,13 @@ EXPECTED = (
         ("stdout",),
         "`name`, `version` and `extensions` of ours",
         "it is another server",
-        _of(HTTP, "server metadata"),
+        (*_of(HTTP, "server metadata"), *_of(GRPC, "metadata")),
     ),
     Row(
         ("stdout",),
         "`name`, `platform`, `max_batch_size`, `input`, `output`",
         "the rest of Triton's configuration means nothing here",
-        _of(HTTP, "model config"),
+        (*_of(HTTP, "model config"), *_of(GRPC, "model config")),
     ),
     Row(
         ("statistics",),
@@ -229,6 +230,30 @@ EXPECTED = (
         "version `1`",
         "the same",
         _of(CURL, "MLServer, repository index"),
+    ),
+    Row(
+        ("stdout",),
+        "the same differences as over HTTP",
+        "the documents are the same",
+        _of(GRPC, "repository", "statistics"),
+    ),
+    Row(
+        ("raised",),
+        "UNIMPLEMENTED, and not in `extensions`",
+        "traces by request, log settings and shared memory are absent",
+        _of(GRPC, "trace, log", "shared memory status"),
+    ),
+    Row(
+        ("raised",),
+        "NOT_FOUND",
+        "loading a model that is not there",
+        _of(GRPC, "repository, unknown model"),
+    ),
+    Row(
+        ("raised",),
+        "NOT_FOUND",
+        "there is no state between requests, and a model answers a request once",
+        _of(GRPC, "sequence", "stream, decoupled model"),
     ),
     Row(
         ("type",),

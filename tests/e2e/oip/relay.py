@@ -57,6 +57,7 @@ class Relay:
 
     def close(self) -> None:
         """Listen no more."""
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def _accept(self) -> None:

@@ -12,12 +12,10 @@ import pytest
 
 from tests.e2e.oip.expected import ANYWHERE, EXPECTED, NOT_MADE, expected_kinds
 from tests.e2e.oip.models import TRITON
-from tests.e2e.oip.ours import recorded_servers, serving, wait_ready
+from tests.e2e.oip.ours import recorded_servers, serving
 from tests.e2e.oip.recordings import Call, read_calls
 from tests.e2e.oip.replay import CLIENTS, Replay
 from tests.peers import client_environments
-
-MADE = ["curl", "tritonclient.http", "tritonclient.http.aio", "kserve InferenceRESTClient"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def wrong(replay: Replay, call: Call) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("client", MADE)
+@pytest.mark.parametrize("client", ["curl", *CLIENTS])
 def test_recorded_calls_are_answered_as_they_were(
     client: str, calls: list[Call], replay: Replay
 ) -> None:
@@ -64,9 +62,8 @@ def test_recorded_calls_are_answered_as_they_were(
 
 def test_nan_words_make_numbers_as_triton_does(calls: list[Call], tmp_path: Path) -> None:
     cases = next(row.cases for row in EXPECTED if "nan-words" in row.here)
-    with serving(TRITON, tmp_path / "models", "--nan-words") as port:
-        wait_ready(port)
-        replay = Replay({"18100": port}, client_environments(), tmp_path)
+    with serving(TRITON, tmp_path, "--nan-words") as ports:
+        replay = Replay({"18100": ports.http}, client_environments(), tmp_path)
         found = {call.case: replay(call) for call in calls if call.key in cases}
         replay.close()
     assert found == {case: {} for _, case in cases}
