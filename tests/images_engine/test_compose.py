@@ -1,7 +1,8 @@
-"""The whole demo: a model server and a function host, started by compose."""
+"""The whole demo: a model server and a function host, started by compose, and a client."""
 
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.request
@@ -55,3 +56,18 @@ def test_an_event_is_answered_by_the_model_server(demo: None) -> None:
             time.sleep(0.1)
     assert answer["type"] == "com.example.forecast.response"
     assert "(http://models:9000)" in compose("logs"), "not by the model in its own image"
+
+
+def test_the_client_of_the_watched_demo_calls(demo: None) -> None:
+    """What Prometheus and Grafana would show; their images are not there to be had."""
+    compose("up", "--detach", "client")
+    end, asked = time.monotonic() + 30, 0.0
+    while asked < 20:
+        assert time.monotonic() < end, compose("logs")
+        time.sleep(0.2)
+        with urllib.request.urlopen("http://127.0.0.1:9000/metrics", timeout=10) as response:
+            found = re.search(
+                r"^gpfn_inference_requests_total{.*} (.*)", response.read().decode(), re.M
+            )
+        asked = float(found[1]) if found else 0.0
+    assert "Traceback" not in compose("logs", "client")

@@ -51,6 +51,12 @@ def test_an_image_has_nothing_that_the_package_does_not_ask_for() -> None:
     assert set(CORE) | {"ai-edge-litert"} == named - commands
 
 
+def test_the_extras_of_images_are_the_packages() -> None:
+    for extra, packages in EXTRAS.items():
+        asked = PROJECT["optional-dependencies"][extra]
+        assert {re.split(r"[\[<>=]", text)[0] for text in asked} <= set(packages), extra
+
+
 def test_constraints_have_versions_and_no_hashes() -> None:
     text = constraints(LOCK)
     assert "--hash" not in text
