@@ -6,6 +6,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from onnx import TensorProto, ValueInfoProto, helper
@@ -356,3 +357,82 @@ def test_progress_in_a_log_is_one_line() -> None:
         progress("m.tflite", have, 1000)
     assert len(stream.getvalue().splitlines()) == 1
     assert "100 % of 1 kB" in stream.getvalue()
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["models", "show", *arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_timing_is_what_the_server_measures(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = shown(capsys, str(root / "models" / "forecast.tflite"), "--timing")["timing"]
+    rows = [each["rows"] for each in found["curve"]]
+    assert rows == [1, 2, 4, 8, 16, 32, 64][: len(rows)]
+    assert all(0 < each["seconds"] < 1 for each in found["curve"])
+    assert found["sizes"] == [each["rows"] for each in found["curve"] if each["used"]]
+    assert (found["batch_axis"], found["no_batch_axis_because"]) == (True, None)
+    assert found["max_batch"] == 64
+    assert found["rows_together"] == max(found["sizes"] or [1])
+    quick = [each["rows"] for each in found["curve"] if each["seconds"] <= 0.001]
+    assert found["rows_inline"] == max(quick, default=0)
+    assert found["computed"] == ("inline" if quick else "worker")
+    assert "timing" not in shown(capsys, str(root / "models" / "forecast.tflite"))
+
+
+def test_timing_says_why_rows_stay_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m.py").write_text("def double(x):\n    return x * 2\n")
+    assert main(["models", "show", f"{tmp_path}/m.py:double", "--timing"]) == 0
+    assert capsys.readouterr().out.splitlines()[-5:-1] == [
+        "gpfn serve:",
+        "  batch axis  no: a model of the backend python promises nothing of its rows",
+        "  together    never several requests",
+        "  computed    in a thread",
+    ]
+
+
+def test_timing_says_which_end_has_no_open_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])
+    node = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=1)
+    graph = helper.make_graph([node], "g", [x], [y])
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(whole.SerializeToString())
+    found = shown(capsys, str(tmp_path / "m.onnx"), "--timing")["timing"]
+    assert found["no_batch_axis_because"] == "y does not leave its first size open"
+    assert [each["rows"] for each in found["curve"]] == [1], "the row itself is timed"
+    assert (found["max_batch"], found["rows_together"]) == (0, 1)
+
+
+def test_the_table_serving_is_shown_and_heeded(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "m.tflite"
+    model.write_bytes((root / "models" / "forecast.tflite").read_bytes())
+    (tmp_path / "model.toml").write_text(
+        'title = "M"\nlicence = "MIT"\nmodel = "m.tflite"\n'
+        "[serving]\nmax_batch = 4\nmax_delay = 0.002\nprocesses = false\n"
+    )
+    found = shown(capsys, str(model), "--timing")
+    served = {"max_batch": 4, "max_delay": 0.002, "processes": False}
+    assert found["description"]["serving"] == served
+    assert found["timing"]["declared_max_batch"] == found["timing"]["max_batch"] == 4
+    assert max(each["rows"] for each in found["timing"]["curve"]) <= 4
+    assert main(["models", "show", str(model), "--timing"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "serving  max_batch = 4, max_delay = 0.002, processes = false" in lines
+    assert "  declared    max_batch = 4 in model.toml" in lines
+
+
+def test_the_description_of_a_function_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m.py").write_text("def double(x):\n    return x * 2\n")
+    told = 'title = "D"\nlicence = "MIT"\nmodel = "m.py:double"\nserving.queue = 0\n'
+    (tmp_path / "model.toml").write_text(told)
+    found = shown(capsys, f"{tmp_path}/m.py:double")["description"]
+    assert (found["title"], found["serving"]) == ("D", {"queue": 0})

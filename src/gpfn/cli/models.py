@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +21,12 @@ EXAMPLES = """
 gpfn models list
 gpfn models pull mobilenet_v1
 gpfn models show models/forecast.tflite
+gpfn models show models/forecast.tflite --timing
 gpfn models show http://127.0.0.1:9000
 gpfn models show https://example.com/model.tflite
 gpfn models backends
 """
 
-_SHOWN = 20  # classes that are printed
 _DEFAULT = "serving_default"  # the signature that is taken when none is named
 
 
@@ -42,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="inputs, outputs, backend and size", parents=[json_flag])
     show.add_argument("model", metavar="MODEL", help="a file, a folder, a URL or a name")
     show.add_argument("--vet", action="store_true", help="try it in a process of its own first")
+    show.add_argument("--timing", action="store_true", help="time batches of it, and say how "
+                      "gpfn serve would compute them")  # fmt: skip
     actions.add_parser("backends", help="what can be opened, and by what", parents=[json_flag])
 
 
@@ -154,7 +155,15 @@ def _show(args: argparse.Namespace) -> dict[str, Any]:
     described = _described(split_uri(args.model)[0])
     found["description"] = _description_row(described) if described else None
     if not args.json:
-        _print_facts(found)
+        from gpfn.cli.model_facts import print_facts
+
+        print_facts(found)
+    if args.timing:
+        from gpfn.cli.model_timing import print_timing, timing_of
+
+        found["timing"] = timing_of(uri)
+        if not args.json:
+            print_timing(found["timing"])
     return found
 
 
@@ -204,7 +213,7 @@ def _described(name: str) -> "Description | None":
     from gpfn.models.files import check_file
 
     path = name.partition("#")[0]
-    if not os.path.exists(path):
+    if not os.path.exists(path) and ".py:" not in path:
         return default_catalogue().get(name) if name in default_catalogue() else None
     found = description_beside(path)
     for file in found.files if found else ():
@@ -227,6 +236,7 @@ def _description_row(found: "Description") -> dict[str, Any]:
         "aliases": list(found.aliases),
         "labels": found.labels.name if found.labels else "",
         "image": found.image._asdict() if found.image else None,
+        "serving": {k: v for k, v in found.serving._asdict().items() if v not in (None, ())},
         "inputs": [_spec_row(spec) for spec in signature.inputs] if signature else None,
         "outputs": [_spec_row(spec) for spec in signature.outputs] if signature else None,
     }
@@ -248,53 +258,3 @@ def _files_row(path: str) -> dict[str, Any]:
 def _spec_row(spec: "TensorSpec") -> dict[str, Any]:
     shape = None if spec.shape is None else list(spec.shape)
     return {"name": spec.name, "dtype": spec.dtype, "shape": shape}
-
-
-def _print_facts(found: dict[str, Any]) -> None:
-    size = found["size"]
-    facts = [("model", found["name"]), ("backend", found["backend"])]
-    if size is not None:
-        more = f" in {found['files']} files" if found["files"] > 1 else ""
-        facts += [("size", size_text(size) + more)]
-    facts += _description_facts(found["description"] or {})
-    print_table([*facts, ("sha256", found["sha256"])] if found["sha256"] else facts)
-    for name, ends in found["signatures"].items() or [("", found)]:
-        if name:
-            print(f"with ?signature={name}:")
-        for side in ("inputs", "outputs"):
-            print(f"{side}:")
-            rows: list[tuple[str, ...]] = [
-                (row["name"], row["dtype"], _shape_text(row["shape"])) for row in ends[side]
-            ]
-            print_table(rows or [("not told",)], indent=2)
-    for name, labels in found["labels"].items():
-        shown = ", ".join(map(str, labels[:_SHOWN])) + (", …" if len(labels) > _SHOWN else "")
-        print(f"classes of {name}: {shown}")
-    if found["left_out"]:
-        print("left out, because they cannot be used:")
-        print_table(list(found["left_out"].items()), indent=2)
-
-
-def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for key in ("title", "description", "licence", "source", "labels"):
-        if row.get(key):
-            yield key, row[key]
-    if row.get("aliases"):
-        yield "aliases", ", ".join(row["aliases"])
-    if row.get("image"):
-        yield "image", _image_text(row["image"])
-
-
-def _image_text(image: dict[str, Any]) -> str:
-    size = f"{image['width']} x {image['height']} {image['channels']}, {image['layout']}"
-    if image["quantised"]:
-        return f"{size}, {image['fit']}, uint8"
-    means, stds = ((", ".join(f"{number:g}" for number in image[key])) for key in ("mean", "std"))
-    return f"{size}, {image['fit']}, float32: (byte - ({means})) / ({stds})"
-
-
-def _shape_text(shape: list[int | None] | None) -> str:
-    if shape is None:
-        return "any shape"
-    sizes = ", ".join("n" if size is None else str(size) for size in shape)
-    return f"({sizes},)" if len(shape) == 1 else f"({sizes})"

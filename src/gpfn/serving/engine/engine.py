@@ -69,7 +69,7 @@ class Engine:
         self._places = settings.replicas + settings.queue
         self._pool = WorkPool(settings.replicas, settings.queue, patient=not timing.curve)
         # what cannot be computed together need not wait here for a thread
-        self._together = _rows_together(timing, settings.max_batch)
+        self._together = timing.rows_together(settings.max_batch)
         self._calls = settings.replicas + (0 if self._together > 1 else settings.queue)
         self._inline = bool(timing.curve)
         self._prepared = hasattr(model, "keep_shapes")
@@ -279,10 +279,3 @@ class Engine:
     def _tell_if_drained(self) -> None:
         if self._drained is not None and not self.load:
             self._drained.set()
-
-
-def _rows_together(timing: Timing, most: int) -> int:
-    """Return how many rows one call may have: where it is not timed, what its owner says."""
-    if timing.curve:
-        return min(most, timing.sizes[-1]) if timing.sizes else 1
-    return max(1, most)

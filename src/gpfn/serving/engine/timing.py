@@ -23,6 +23,7 @@ __all__ = [
     "SIZES",
     "Timing",
     "as_table",
+    "batch_obstacle",
     "computes_here",
     "has_batch_axis",
     "measure",
@@ -57,6 +58,17 @@ class Timing(NamedTuple):
             if size >= rows:
                 return size
         return self.sizes[-1] if self.sizes else rows
+
+    def rows_together(self, most: int) -> int:
+        """Return how many rows one call may have, of at most ``most``; without a curve all."""
+        if self.curve:
+            return min(most, self.sizes[-1]) if self.sizes else 1
+        return max(1, most)
+
+    def rows_inline(self) -> int:
+        """Return how many measured rows are computed on the event loop at most; 0: none."""
+        quick = [size for size, seconds in self.curve.items() if seconds <= INLINE_SECONDS]
+        return max(quick, default=0)
 
     def seconds(self, rows: int, elements: int) -> float:
         """Return how long ``rows`` with that many elements altogether are expected to take."""
@@ -93,9 +105,22 @@ def has_batch_axis(model: Model) -> bool:
     backend can tell from the graph, rows do not influence each other. A Python function or a
     remote model promises nothing: its owner may declare it.
     """
-    specs = (*model.inputs, *model.outputs)
-    is_open = bool(model.inputs) and all(spec.shape and spec.shape[0] is None for spec in specs)
-    return is_open and _only_computes(model) and bool(getattr(model, "rows_are_apart", True))
+    return not batch_obstacle(model)
+
+
+def batch_obstacle(model: Model) -> str:
+    """Return why rows of several requests may not be computed together; nothing if they may."""
+    if not _only_computes(model):
+        backend = getattr(model, "backend", "python")
+        return f"a model of the backend {backend} promises nothing of its rows"
+    if not model.inputs:
+        return "the model tells no inputs"
+    for spec in (*model.inputs, *model.outputs):
+        if not spec.shape or spec.shape[0] is not None:
+            return f"{spec.name} does not leave its first size open"
+    if not getattr(model, "rows_are_apart", True):
+        return "in the graph rows are not certain to be computed apart"
+    return ""
 
 
 def measure(

@@ -1,0 +1,71 @@
+"""What ``gpfn models show`` prints of a model: facts in columns."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gpfn.cli.progress import size_text
+from gpfn.cli.table import print_table
+
+__all__ = ["print_facts"]
+
+_SHOWN = 20  # classes that are printed
+
+
+def print_facts(found: Mapping[str, Any]) -> None:
+    """Print what ``gpfn models show --json`` has, for people."""
+    size = found["size"]
+    facts = [("model", found["name"]), ("backend", found["backend"])]
+    if size is not None:
+        more = f" in {found['files']} files" if found["files"] > 1 else ""
+        facts += [("size", size_text(size) + more)]
+    facts += _description_facts(found["description"] or {})
+    print_table([*facts, ("sha256", found["sha256"])] if found["sha256"] else facts)
+    for name, ends in found["signatures"].items() or [("", found)]:
+        if name:
+            print(f"with ?signature={name}:")
+        for side in ("inputs", "outputs"):
+            print(f"{side}:")
+            rows: list[tuple[str, ...]] = [
+                (row["name"], row["dtype"], _shape_text(row["shape"])) for row in ends[side]
+            ]
+            print_table(rows or [("not told",)], indent=2)
+    for name, labels in found["labels"].items():
+        shown = ", ".join(map(str, labels[:_SHOWN])) + (", …" if len(labels) > _SHOWN else "")
+        print(f"classes of {name}: {shown}")
+    if found["left_out"]:
+        print("left out, because they cannot be used:")
+        print_table(list(found["left_out"].items()), indent=2)
+
+
+def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in ("title", "description", "licence", "source", "labels"):
+        if row.get(key):
+            yield key, row[key]
+    if row.get("aliases"):
+        yield "aliases", ", ".join(row["aliases"])
+    if row.get("image"):
+        yield "image", _image_text(row["image"])
+    if row.get("serving"):
+        yield "serving", ", ".join(f"{k} = {_value_text(v)}" for k, v in row["serving"].items())
+
+
+def _image_text(image: dict[str, Any]) -> str:
+    size = f"{image['width']} x {image['height']} {image['channels']}, {image['layout']}"
+    if image["quantised"]:
+        return f"{size}, {image['fit']}, uint8"
+    means, stds = ((", ".join(f"{number:g}" for number in image[key])) for key in ("mean", "std"))
+    return f"{size}, {image['fit']}, float32: (byte - ({means})) / ({stds})"
+
+
+def _shape_text(shape: list[int | None] | None) -> str:
+    if shape is None:
+        return "any shape"
+    sizes = ", ".join("n" if size is None else str(size) for size in shape)
+    return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
+
+
+def _value_text(value: object) -> str:
+    """Return a value of a model.toml as it stands there."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
