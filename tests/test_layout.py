@@ -39,7 +39,6 @@ SHORT = {
     "gpfn.serving.compression": "what answers of any protocol may go through",
     "gpfn.serving.engine.making": "what engine, versions and supervision share without a cycle",
     "gpfn.serving.engine.sample": "a file format of its own, read once a load",
-    "gpfn.serving.page": "HTML, apart from everything that answers programs",
     "gpfn.models.oip_grpc": "loaded by who asks over gRPC alone: the other client is light",
     "gpfn.models.model": "the seam that all backends are typed against: a protocol alone",
     "gpfn.oip.classes": "an extension of the protocol on its own, which gRPC shares",

@@ -46,15 +46,24 @@ class Control:
         """Return a page to a browser, to the rest what the first model is as JSON."""
         accept = exchange.fields.by_name.get("accept", "")
         if "text/html" in accept:
-            from gpfn.serving.page import front_page
-
-            return page("text/html; charset=utf-8", front_page(self._service))
+            return self._front_page(exchange)
         library = self._service.library
         document: dict[str, object] = {"status": "alive", "models": library.names()}
         if library.first:
             served = library.find(library.first)
             document |= metadata_json(describe(served.model, "gpfn", self._service.version))
         return json_page(document)
+
+    def _front_page(self, exchange: Exchange) -> Response:
+        """Return the page; it names all models, so it asks for what asking them does."""
+        from urllib.parse import parse_qs
+
+        from gpfn.serving.page import front_page
+
+        self._service.gate.check("predict", exchange)
+        query = parse_qs(exchange.request.target.partition("?")[2])
+        host = exchange.fields.by_name.get("host", "")
+        return front_page(self._service, host, query.get("model", [""])[0])
 
     def metrics(self, *_: object) -> Response:
         """Return Prometheus' text."""
