@@ -41,6 +41,11 @@ class Gate:
                 "unload them: --tokens FILE says who may what"
             )
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether asking models needs no token."""
+        return not self._path
+
     def listens_at(self, port: int) -> None:
         """Take note of the port, which may have been any free one."""
         self._hosts = own_hosts(self._settings.host, port, self._settings.names)
