@@ -66,6 +66,7 @@ queue = 0
 timeout = 5
 warmup = ["night.json", "day.npy"]
 keep = 2
+tags = { stable = 3 }
 
 [files."tiny.tflite"]
 url = "https://example.com/tiny.tflite"
@@ -127,6 +128,7 @@ BAD = {
         "serving.warmup = ['a.npy', 'a.npy']",
     ],
     "serving.keep": ["serving.keep = 0", "serving.keep = 1001"],
+    "serving.tags.stable": ["serving.tags.stable = 0", "serving.tags.stable = 'new'"],
     "serving.max_body": ["serving.max_body = 1"],
     "files": ["files = []"],
     "files.tiny": ["files.tiny = 5"],
@@ -227,7 +229,9 @@ def test_a_full_description() -> None:
         image=ImageInput(
             8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
         ),
-        serving=Serving(64, 0.002, 2, True, 1, 0, 5.0, ("night.json", "day.npy"), 2),
+        serving=Serving(
+            64, 0.002, 2, True, 1, 0, 5.0, ("night.json", "day.npy"), 2, (("stable", "3"),)
+        ),
     )
 
 

@@ -73,7 +73,8 @@ class Serving(NamedTuple):
     ``replicas`` compute at once, each of them a process or a thread as ``processes`` says,
     with ``threads`` of its own; ``queue`` requests more may wait. ``warmup`` are files beside
     the description: samples that the model is called with before a request. ``keep``
-    versions are served, the highest.
+    versions are served, the highest; ``tags`` are names for some of them, such as
+    ``("stable", "3")``.
     """
 
     max_batch: int | None = None
@@ -85,6 +86,7 @@ class Serving(NamedTuple):
     timeout: float | None = None
     warmup: tuple[str, ...] = ()
     keep: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class Description(NamedTuple):
@@ -243,6 +245,7 @@ def _serving(table: Table) -> Serving:
         timeout=table.seconds("timeout", 0.001, 86400),
         warmup=table.matches("warmup", _SAMPLE, "names of .npy or .json files beside it"),
         keep=table.count("keep", 1, 1000),
+        tags=tuple((name, str(version)) for name, version in table.names("tags")),
     )
     table.end()
     return value

@@ -67,6 +67,13 @@ class Table:
             for name in list(group._values):
                 yield name, group.table(name)
 
+    def names(self, key: str) -> Iterator[tuple[str, int]]:
+        """Give the whole numbers above 0 under ``key`` by their names; there may be none."""
+        group = self.optional(key)
+        if group is not None:
+            for name in list(group._values):
+                yield name, group.whole(name)
+
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text that is not empty, or the default."""
         value = self._taken(key, default)

@@ -54,6 +54,20 @@ class Library:
                 return found
         raise self._missing(name, version)
 
+    def tagged(self, name: str, tag: str) -> ServedVersion:
+        """Return the version that a tag names, as the highest version's description has it.
+
+        Raises UnknownModel when none does, NotReady as long as that version is not open.
+        """
+        for version in sorted(self.sources.get(name, {}), key=version_order, reverse=True):
+            tags = dict(self.sources[name][version].serving.tags)
+            if tag in tags:
+                return self.find(name, tags[tag])
+            if tags:
+                break
+        self.find(name)
+        raise UnknownModel(name, tag)
+
     @property
     def first(self) -> str:
         """The model that is meant where none is named; nothing while there is none."""

@@ -129,7 +129,7 @@ class ServedVersion:
                 loaded.max_batch,
                 serving.max_delay or 0.0,
                 serving.replicas or settings.threads,
-                serving.queue or settings.queue,
+                settings.queue if serving.queue is None else serving.queue,
                 self.request_seconds + 1,
             ),
             statistics,

@@ -233,7 +233,8 @@ def _as_before(source: Source, before: Source | None, unloaded: set[str]) -> Sou
 
 def _serving(values: Iterable[Any]) -> Serving:
     serving = Serving(*values)
-    return serving._replace(warmup=tuple(serving.warmup))
+    tags = tuple((name, version) for name, version in serving.tags)
+    return serving._replace(warmup=tuple(serving.warmup), tags=tags)
 
 
 def _free_slots(used: set[int], freed: list[int]) -> Iterator[int]:

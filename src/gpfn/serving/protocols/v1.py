@@ -94,7 +94,8 @@ class V1:
         try:
             if ":" in model + version + label:
                 raise self.unknown(exchange.request.method, exchange.request.target, ())
-            _check_label(label)
+            if label:
+                version = self._find(model, label=label).version
             entries = [
                 entry
                 for entry in library.index()
@@ -219,23 +220,19 @@ class V1:
 
     def _find(self, model: str, version: str = "", label: str = "") -> ServedVersion:
         """Return a version; raises InvalidRequest with TF Serving's words when there is none."""
+        library = self._service.library
         try:
-            served = self._service.library.find(model, version)
+            return library.tagged(model, label) if label else library.find(model, version)
         except UnknownModel:
+            if label and model in library.open:
+                told = f"Unrecognized servable version label: {label:.99}"
+                raise InvalidRequest(told, status=404) from None
             which = f"Specific({model:.99}, {version:.99})" if version else f"Latest({model:.99})"
             told = f"Servable not found for request: {which}"
             raise InvalidRequest(told, status=404) from None
-        _check_label(label)
-        return served
 
 
 _REFUSED = ("classify", "regress", "explain")
-
-
-def _check_label(label: str) -> None:
-    """Raise InvalidRequest for a label: no version has one."""
-    if label:
-        raise InvalidRequest(f"Unrecognized servable version label: {label:.99}", status=404)
 
 
 def _status(entry: ModelIndex, answers: bool) -> VersionStatus:
