@@ -71,6 +71,7 @@ from gpfn.platforms.openwhisk.archive import unpack
 from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
 from gpfn.serving.grpc.bounds import split_request
+from gpfn.serving.grpc.repeats import RepeatedRequests
 from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
@@ -194,6 +195,12 @@ def _oip_grpc_request(data: bytes) -> None:
         rest, raw = split_request(data, LIMITS)
         apart = decode_grpc_infer(infer_request(rest), LIMITS, raw)
     call = decode_grpc_infer(infer_request(data), LIMITS)
+    repeats = RepeatedRequests()
+    repeats.keep(data, "m", "1", call)
+    found = repeats.find(data)
+    if found is not None:
+        for name, array in call.inputs.items():
+            _same(found[2].inputs[name], array)
     if apart is not None:
         assert (apart.id, apart.datatypes, apart.outputs) == (call.id, call.datatypes, call.outputs)
         for name, array in call.inputs.items():
@@ -690,7 +697,7 @@ def _rows() -> Mapping[str, Target]:
         Target("oip-reply", _oip_reply, ("gpfn.oip.decode", "gpfn.oip.reply"), seeds.oip_replies),
         Target("oip-grpc-request", _oip_grpc_request,
                ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors", "gpfn.oip.binary_values",
-                "gpfn.serving.grpc.bounds"),
+                "gpfn.serving.grpc.bounds", "gpfn.serving.grpc.repeats"),
                seeds.oip_grpc_requests),
         Target("oip-grpc-reply", _oip_grpc_reply,
                ("gpfn.oip.grpc_messages", "gpfn.oip.grpc_tensors"), seeds.oip_grpc_replies),

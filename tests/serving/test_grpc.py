@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.errors import InvalidRequest, SetupError, TooLarge
+from gpfn.errors import InvalidRequest, InvalidTensor, SetupError, TooLarge
 from gpfn.http.body import Budget
 from gpfn.limits import Limits
 from gpfn.oip.grpc_messages import (
@@ -34,7 +34,9 @@ from gpfn.oip.request import OutputAsked
 from gpfn.serving.grpc import GrpcServer
 from gpfn.serving.grpc.bounds import MOST_LISTED, split_request
 from gpfn.serving.grpc.calls import status_of, told
-from gpfn.serving.grpc.question import read_infer_request
+from gpfn.serving.grpc.question import InferReader
+from gpfn.serving.grpc.repeats import RepeatedRequests
+from tests.oip.strategies import named_arrays, same
 from tests.serving.grpc_serving import SETTINGS, RunningGrpc, running_grpc
 from tests.serving.recorded_models import LABELS, RECORDED_MODELS, SERVING
 from tests.serving.serving import Doubler
@@ -460,12 +462,12 @@ def test_large_requests_are_read_without_a_copy() -> None:
     data = part(3, b"7" * (-len(data) % 64)) + data  # aligned or not, it is the same
     for whole in (data, part(3, b"") + data, part(3, b"x") + data):
         tracemalloc.start()
-        asked = read_infer_request(whole, limits)
+        asked = InferReader(limits).read(whole)
         assert tracemalloc.get_traced_memory()[1] < 1 << 16
         tracemalloc.stop()
-        assert asked.message.id == "7"
+        assert asked.id == "7"
         assert not asked.message.raw_input_contents
-        call = decode_grpc_infer(asked.message, limits, asked.raw)
+        call = InferReader(limits).tensors(asked)
         assert (call.inputs["x"] == numbers).all()
         assert not call.inputs["x"].flags.writeable
         assert call.inputs["s"].tolist() == [b"ab", b""]
@@ -497,10 +499,10 @@ def test_long_lists_have_to_be_raw() -> None:
     limits = Limits(elements=1 << 26, string_bytes=1 << 24)
     numbers = part(5, part(5, part(2, b"\1" * (MOST_LISTED + 1))))
     with pytest.raises(TooLarge, match="send raw_input_contents"):
-        read_infer_request(numbers, limits)
+        InferReader(limits).read(numbers)
     texts = part(5, part(5, part(8, b"") * 300_000))
     with pytest.raises(TooLarge, match="send raw_input_contents"):
-        read_infer_request(texts, limits)
+        InferReader(limits).read(texts)
 
 
 @given(st.binary(max_size=200), st.integers(0, 4))
@@ -517,6 +519,57 @@ def test_what_is_taken_apart_is_what_protobuf_reads(junk: bytes, place: int) -> 
         assert [*map(bytes, raw)] == list(message.raw_input_contents)
         message.ClearField("raw_input_contents")
         assert apart.SerializeToString() == message.SerializeToString()
+
+
+@given(named_arrays(as_json=False), st.data(), st.binary(min_size=1, max_size=9))
+def test_what_is_like_an_earlier_request_is_read_as_it_would_be(
+    arrays: Any, data: st.DataObject, junk: bytes
+) -> None:
+    """Whatever is changed in a message: it is read as if it were the first, or not at all."""
+    inputs = {name: array for name, (_, array) in arrays.items()}
+    datatypes = {name: datatype for name, (datatype, _) in arrays.items()}
+    outputs = [OutputAsked("y", binary=True, classification=2)]
+    whole = encode_grpc_infer(
+        "m", "1", inputs, datatypes=datatypes, outputs=outputs, parameters={"timeout": 9}
+    )
+    repeats = RepeatedRequests()
+    call = decode_grpc_infer(infer_request(whole), LIMITS)
+    repeats.keep(whole, "m", "1", call)
+    at = data.draw(st.integers(0, max(0, len(whole) - len(junk))))
+    numbers = [array for array in inputs.values() if array.dtype != object]
+    if inputs and len(numbers) == len(inputs):
+        assert repeats.find(whole) is not None
+    for changed in (whole, (whole[:at] + junk + whole[at + len(junk) :])[: len(whole)]):
+        try:
+            found = repeats.find(changed)
+        except InvalidTensor:
+            found = None
+        if found is None:
+            continue
+        message = infer_request(changed)
+        first = decode_grpc_infer(message, LIMITS)
+        model, version, again = found
+        assert (model, version) == (message.model_name, message.model_version)
+        assert again._replace(inputs={}) == first._replace(inputs={})
+        assert list(again.inputs) == list(first.inputs)
+        assert all(same(array, first.inputs[name]) for name, array in again.inputs.items())
+
+
+def test_readings_are_few_and_none_has_strings_or_an_id() -> None:
+    repeats = RepeatedRequests()
+    texts = {"s": np.array([b"a"], object)}
+    for message in (
+        double("7"),
+        encode_grpc_infer("m", "1", texts),
+        encode_grpc_infer("m", "", {}),
+    ):
+        repeats.keep(message, "m", "1", decode_grpc_infer(infer_request(message), LIMITS))
+        assert repeats.find(message) is None
+    for number in range(2000):
+        message = double(model=f"{number:04}" + "m" * (number % 100))
+        repeats.keep(message, "m", "1", decode_grpc_infer(infer_request(message), LIMITS))
+        assert repeats.find(message) is not None
+    assert sum(map(len, repeats._by_length.values())) <= 256
 
 
 def test_many_small_parts_are_refused_before_they_are_made() -> None:

@@ -5,7 +5,8 @@ calls        single calls: who may make one, what answers, which status a failur
 stream       ModelStreamInfer
 question     one inference: from its bytes, by the engine, to the reply's
 documents    metadata, configuration, statistics, index
-bounds       what a request may make of memory, before it is read
+bounds       a large request, taken apart before protobuf reads it
+repeats      requests that are like an earlier one but for their numbers
 
 grpcio and protobuf are imported when a server starts.
 """

@@ -17,7 +17,7 @@ from gpfn.limits import Limits
 from gpfn.models.protobuf import Field, ProtobufError, fields, varint
 from gpfn.tensors.shapes import over_limit
 
-__all__ = ["MOST_LISTED", "SMALL_MESSAGE", "split_request"]
+__all__ = ["MOST_LISTED", "SMALL_MESSAGE", "raw_spans", "split_request"]
 
 SMALL_MESSAGE = 64 << 10
 """Messages up to this many bytes need not be looked at: they become a few megabytes at most."""
@@ -43,6 +43,19 @@ def split_request(data: bytes, limits: Limits) -> tuple[bytes, list[memoryview]]
         return _split(memoryview(data), limits)
     except ProtobufError as error:
         raise InvalidRequest(f"not a ModelInferRequest: {error}", field="message") from None
+
+
+def raw_spans(data: bytes) -> list[tuple[int, int]]:
+    """Return where the raw contents of a ``ModelInferRequest`` begin and end, in their order.
+
+    The message is one that protobuf has read.
+    """
+    spans = _spans(memoryview(data))
+    raw = (_RAW, _DELIMITED)
+    try:
+        return [(start, end) for number, kind, _, start, end in spans if (number, kind) == raw]
+    except ProtobufError:  # a form that protobuf passes over
+        return []
 
 
 def _split(view: memoryview, limits: Limits) -> tuple[bytes, list[memoryview]]:

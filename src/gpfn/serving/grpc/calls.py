@@ -20,7 +20,7 @@ from gpfn.errors import (
 from gpfn.oip.grpc_schema import ABSENT, RPCS, message_class
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE
 from gpfn.serving.grpc.documents import GrpcDocuments
-from gpfn.serving.grpc.question import GrpcQuestion, InferMessage, read_infer_request
+from gpfn.serving.grpc.question import GrpcQuestion, InferMessage, InferReader
 from gpfn.serving.tokens import Forbidden, NotAuthorised, Scope
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class GrpcCalls:
 
     def __init__(self, service: Service, allowed: Allowed | None) -> None:
         self._service = service
-        self._limits = service.settings.limits
+        self._reader = InferReader(service.settings.limits)
         self._allowed = allowed
         self._documents = GrpcDocuments(service)
         self.in_flight = 0
@@ -120,12 +120,12 @@ class GrpcCalls:
             self._service.log.failure(error)
 
     def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
-        """Put the question of a ``ModelInferRequest``; raises why that cannot be."""
-        return GrpcQuestion(asked, self._service, seconds)
+        """Put a question; raises why that cannot be."""
+        return GrpcQuestion(asked, self._reader, self._service, seconds)
 
     def read(self, data: bytes) -> InferMessage:
         """Return the ``ModelInferRequest`` that ``data`` hold."""
-        return read_infer_request(data, self._limits)
+        return self._reader.read(data)
 
     async def _infer(self, data: bytes, context: Any) -> bytes | None:
         self.in_flight += 1

@@ -12,9 +12,10 @@ import numpy as np
 from gpfn.deadline import Deadline
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.oip.grpc_messages import decode_grpc_infer, encode_grpc_reply, infer_request
-from gpfn.oip.request import time_allowed
+from gpfn.oip.request import InferCall, time_allowed
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE, split_request
+from gpfn.serving.grpc.repeats import RepeatedRequests
 from gpfn.serving.protocols.v2 import check_datatypes, outputs_wanted
 from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
 
@@ -23,28 +24,56 @@ if TYPE_CHECKING:
     from gpfn.serving.service import Service
     from gpfn.serving.version import ServedVersion
 
-__all__ = ["GrpcQuestion", "InferMessage", "read_infer_request"]
+__all__ = ["GrpcQuestion", "InferMessage", "InferReader"]
 
 _Results = Mapping[str, "np.ndarray[Any, Any]"]
 
 
 class InferMessage(NamedTuple):
-    """A ``ModelInferRequest``, its raw contents where they are not in it, and its bytes' number.
+    """A request: of which model and version, its id, and its tensors where they were read.
 
-    Small ones are not counted: ``size`` is 0.
+    Otherwise ``message`` has them, but for its raw contents where those are apart, of ``size``
+    bytes in all when it is large.
     """
 
-    message: Any
+    model: str
+    version: str
+    id: str
+    call: InferCall | None
+    message: Any = None
+    data: bytes = b""
     raw: Sequence[memoryview] | None = None
     size: int = 0
 
 
-def read_infer_request(data: bytes, limits: Limits) -> InferMessage:
-    """Return the ``ModelInferRequest`` that ``data`` hold; raises InvalidRequest or TooLarge."""
-    if len(data) <= SMALL_MESSAGE:
-        return InferMessage(infer_request(data))
-    rest, raw = split_request(data, limits)
-    return InferMessage(infer_request(rest), raw, len(data))
+class InferReader:
+    """Reads the requests of a server."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._repeats = RepeatedRequests()
+
+    def read(self, data: bytes) -> InferMessage:
+        """Return the request that ``data`` hold; raises InvalidRequest or TooLarge."""
+        found = self._repeats.find(data)
+        if found is not None:
+            model, version, call = found
+            return InferMessage(model, version, "", call)
+        raw, rest, size = None, data, 0
+        if len(data) > SMALL_MESSAGE:
+            (rest, raw), size = split_request(data, self._limits), len(data)
+        message = infer_request(rest)
+        names = message.model_name, message.model_version, message.id
+        return InferMessage(*names, None, message, data, raw, size)
+
+    def tensors(self, asked: InferMessage) -> InferCall:
+        """Return what a request asks; raises InvalidRequest, InvalidTensor or TooLarge."""
+        if asked.call is not None:
+            return asked.call
+        call = decode_grpc_infer(asked.message, self._limits, asked.raw)
+        if not asked.size:
+            self._repeats.keep(asked.data, asked.model, asked.version, call)
+        return call
 
 
 class GrpcQuestion:
@@ -59,6 +88,7 @@ class GrpcQuestion:
     def __init__(
         self,
         asked: InferMessage,
+        reader: InferReader,
         service: Service,
         seconds: float | None = None,
     ) -> None:
@@ -66,18 +96,17 @@ class GrpcQuestion:
 
         Raises what finding the model, reading the request and the engine raise.
         """
-        message, raw, size = asked
         self._budget, self._held = service.budget, 0
-        if size:
-            self._budget.change(size)
-            self._held = size
+        if asked.size:
+            self._budget.change(asked.size)
+            self._held = asked.size
         self.gone = False
-        self.id = message.id
+        self.id = asked.id
         self._future: Future[_Results] = get_running_loop().create_future()
-        if not message.model_name:
+        if not asked.model:
             raise InvalidRequest("missing", field="model_name")
-        served = self._served = service.library.find(message.model_name, message.model_version)
-        call = self._call = decode_grpc_infer(message, service.settings.limits, raw)
+        served = self._served = service.library.find(asked.model, asked.version)
+        call = self._call = reader.tensors(asked)
         expected = _expected(served)
         check_datatypes(call, expected[0], served.name)
         wanted = [output.name for output in call.outputs] if call.outputs else ()

@@ -97,7 +97,7 @@ class InferStreams:
         identity = ""
         try:
             asked = self._calls.read(data)
-            identity = asked.message.id
+            identity = asked.id
             question = self._calls.ask(asked)
         except Exception as error:  # noqa: BLE001 - every question is answered
             return _Refused(error, identity)
