@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["ANYWHERE", "EXPECTED", "NOT_MADE", "Row", "expected_kinds", "table"]
+__all__ = ["ANYWHERE", "EXPECTED", "Row", "expected_kinds", "table"]
 
 ANYWHERE = {
     "error text": "texts are ours where it helps: they name the field",
@@ -31,7 +31,7 @@ def _of(client: str, *cases: str) -> tuple[tuple[str, str], ...]:
     return tuple((client, case) for case in cases)
 
 
-GRPC = "tritonclient.grpc"
+GRPC, INFER = "tritonclient.grpc", "mlserver infer"
 HTTP, CURL, KSERVE = "tritonclient.http", "curl", "kserve InferenceRESTClient"
 
 EXPECTED = (
@@ -217,7 +217,13 @@ EXPECTED = (
         ("status 422 → 200",),
         "a result",
         "MLServer cannot read binary tensors",
-        _of(HTTP, "against MLServer"),
+        (*_of(HTTP, "against MLServer"), *_of(INFER, "binary, against MLServer")),
+    ),
+    Row(
+        ("type", "form"),
+        "binary tensors, as asked",
+        "MLServer cannot write binary tensors",
+        _of(INFER, "batch file against MLServer", "micro-batches of 2, against MLServer"),
     ),
     Row(
         ("status 200 → 404",),
@@ -263,11 +269,6 @@ EXPECTED = (
     ),
 )
 """The differences, one a row; a call may have several."""
-
-NOT_MADE = {
-    "stub": "the server was made wrong, to see what the client needs",
-    "mlserver infer": "deprecated; it is tritonclient's aio client inside",
-}
 
 
 def expected_kinds(key: tuple[str, str]) -> set[str]:

@@ -1,5 +1,6 @@
 """Make a recorded call again with the real client, and say how its answer differs."""
 
+import http.client
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ from tests.e2e.oip.answers import Differences, compare_exchange
 from tests.e2e.oip.recordings import Call
 from tests.e2e.oip.relay import Exchange, Relay
 
-__all__ = ["Replay"]
+__all__ = ["CLIENTS", "RAW", "Replay"]
 
 TRITON = """
 import numpy as np
@@ -67,6 +68,10 @@ CLIENTS = {
 }
 """The environment of each client that is called in Python, and what went before each call."""
 
+RAW = "mlserver infer"
+"""A client that is not called: its requests are sent as they were. It is deprecated, and has
+tritonclient's aio client inside."""
+
 PUSHED = """
 import triton_python_backend_utils as triton
 class TritonPythonModel:
@@ -110,7 +115,11 @@ class Replay:
         """
         for relay in self._relays.values():
             relay.taken()
-        stdout, raised = self._shell(call) if call.client == "curl" else self._python(call)
+        if call.client == RAW:
+            self._send(call)
+            stdout, raised = call.stdout, call.raised
+        else:
+            stdout, raised = self._shell(call) if call.client == "curl" else self._python(call)
         made = [each for relay in self._relays.values() for each in relay.taken()]
         found = _compare_exchanges(call.exchanges, made) if call.exchanges else {}
         if any(kind.startswith("status") for kind in found):
@@ -148,6 +157,15 @@ class Replay:
         done = subprocess.run(command, capture_output=True, cwd=self._folder, check=False)
         assert done.returncode == call.exit, (command, done.returncode, done.stderr)
         return done.stdout.decode(errors="replace"), ""
+
+    def _send(self, call: Call) -> None:
+        for asked, _ in call.exchanges:
+            port = self._here(asked.headers["host"].rpartition(":")[2])
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+            headers = {name: asked.headers[name] for name in asked.headers if name != "host"}
+            connection.request(asked.method, asked.path, asked.body, headers)
+            connection.getresponse().read()
+            connection.close()
 
     def _here(self, text: str) -> str:
         text = text.replace("<fixture>", "model.py").replace("(timeout=10)", "(timeout=2)")
