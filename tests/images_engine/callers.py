@@ -25,7 +25,7 @@ MODEL = "slow"
 
 _SECONDS = 10.0
 _PAUSE_SECONDS = 0.01
-_BEFORE_RETRY_SECONDS = 0.2
+_BEFORE_RETRY_SECONDS = 0.5
 """Time for who ends to be taken off the list: two may end at once."""
 
 

@@ -111,7 +111,7 @@ def test_no_replica_ends_in_mid_request(seen: Seen) -> None:
         for one in seen.attempts
         if one.replica in told and one.began < told[one.replica].told < one.ended
     ]
-    assert len(during) >= 3, "or none was told to end while it computed"
+    assert during, "or none was told to end while it computed"
 
 
 def test_one_was_killed(seen: Seen) -> None:
