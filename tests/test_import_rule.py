@@ -28,6 +28,7 @@ FLOORS = (
         "public_text",
         "source_file",
         "timestamps",
+        "traceparent",
     ),
     ("http",),
     ("events", "tensors", "images"),

@@ -45,6 +45,7 @@ SHORT = {
     "gpfn.platforms.http.adapter": "made by every function's file: loads nothing until it is used",
     "gpfn.platforms.openwhisk.adapter": "made by every function's file: loads nothing until used",
     "gpfn.source_file": "the one way a file becomes a module, for models, platforms and actions",
+    "gpfn.traceparent": "a word of the ground floor, which logs and cold starts go without",
     "gpfn.tensors.spec": "TensorSpec, which functions declare without NumPy",
 }
 """Why a module with fewer than 60 lines is one."""

@@ -13,6 +13,7 @@ from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect
 from gpfn.http.address import Address, request_head
 from gpfn.http.connection import Connection, connect
 from gpfn.http.response import Closed, HttpResponse, read_response
+from gpfn.traceparent import parent_line
 
 if TYPE_CHECKING:
     import ssl
@@ -108,7 +109,7 @@ class HttpClient:
         self, head: bytes, buffers: Sequence[bytes | memoryview], deadline: Deadline
     ) -> HttpResponse:
         length = b"\r\nContent-Length: %d" % sum(map(len, buffers)) if buffers else b""
-        message = [head + length + b"\r\n\r\n", *buffers]
+        message = [head + length + parent_line() + b"\r\n\r\n", *buffers]
         connection = self._reuse()
         if connection is None:
             return self._talk(self._connect(deadline, attempts=2), message, deadline)

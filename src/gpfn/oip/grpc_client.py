@@ -33,6 +33,7 @@ from gpfn.oip.grpc_messages import decode_grpc_reply, encode_grpc_infer
 from gpfn.oip.grpc_schema import RPCS, SERVICE, message_class
 from gpfn.oip.reply import InferReply
 from gpfn.oip.request import OutputAsked, Parameter
+from gpfn.traceparent import PARENT
 
 __all__ = ["GrpcInferenceClient", "grpc_address"]
 
@@ -210,8 +211,10 @@ class GrpcInferenceClient:
         deadline.check(f"{self._url} was asked")
         call = self._calls.get(rpc) or self._connected(rpc)
         seconds = min(self._timeout, deadline.remaining())
+        parent = PARENT.get()
+        metadata = (*self._metadata, ("traceparent", parent)) if parent else self._metadata
         try:
-            reply: bytes = call(request, timeout=seconds, metadata=self._metadata)
+            reply: bytes = call(request, timeout=seconds, metadata=metadata)
         except Exception as error:
             if not hasattr(error, "code"):  # a channel that was closed meanwhile
                 raise CannotConnect(f"{self._url}: {error}") from error

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gpfn.http.head import Request
 from gpfn.log import trace_id
+from gpfn.traceparent import traceparent
 
 if TYPE_CHECKING:
     from gpfn.http.loop.connection import LoopConnection
 
-__all__ = ["Exchange", "Fields", "Response", "is_request_id"]
+__all__ = ["Exchange", "Fields", "RequestSpan", "Response", "is_request_id"]
 
 _OF_THE_BODY = ("content-encoding", "content-length", "content-type")
 _LONGEST_ID = 128
@@ -52,16 +53,24 @@ class Fields(NamedTuple):
         return cls(by_name, others, call_id, trace_id(headers), kept)
 
 
+class RequestSpan(Protocol):
+    """The span of a request that is traced."""
+
+    @property
+    def traceparent(self) -> str:
+        """What names it as the parent of other spans."""
+
+
 class Exchange:
     """One request and the one answer to it.
 
     ``id`` is the caller's or one of ours, and goes back with the answer. ``began`` is when
     the request was complete, by time.monotonic(). ``gone`` says that the client has left:
     nobody will read the answer. ``held`` are the bytes that its body has of the budget, as
-    long as anybody works on it.
+    long as anybody works on it. ``span`` is that of a request that is traced.
     """
 
-    __slots__ = ("began", "connection", "fields", "gone", "held", "id", "request")
+    __slots__ = ("began", "connection", "fields", "gone", "held", "id", "request", "span")
 
     def __init__(
         self, connection: LoopConnection, request: Request, fields: Fields, call_id: str
@@ -73,6 +82,14 @@ class Exchange:
         self.began = monotonic()
         self.gone = False
         self.held = 0
+        self.span: RequestSpan | None = None
+
+    @property
+    def traceparent(self) -> str:
+        """What requests to other servers are to name as their parent; nothing without a trace."""
+        if self.span is not None:
+            return self.span.traceparent
+        return traceparent(self.request.headers) if self.fields.trace else ""
 
     def __del__(self) -> None:
         if self.held:

@@ -21,6 +21,7 @@ from gpfn.serving.engine.batch import Computation
 from gpfn.serving.engine.inference import Form
 from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.timing import INLINE_SECONDS, Timing
+from gpfn.traceparent import PARENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,6 +232,7 @@ class Engine:
             nonlocal took
             began = perf_counter()
             place = mark.enter()
+            PARENT.set(_parent_of(computation.batch))
             computation()
             mark.leave(place)
             took = perf_counter() - began
@@ -279,3 +281,8 @@ class Engine:
     def _tell_if_drained(self) -> None:
         if self._drained is not None and not self.load:
             self._drained.set()
+
+
+def _parent_of(batch: list[Inference]) -> str:
+    """Return in whose name a remote model is asked; several requests have no such one."""
+    return getattr(batch[0].caller, "traceparent", "") if len(batch) == 1 else ""
