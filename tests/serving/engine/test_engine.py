@@ -370,3 +370,26 @@ def test_many_that_leave_while_they_wait_leave_nothing_behind() -> None:
         assert one.load == 0
 
     run(work)
+
+
+def test_who_leaves_in_the_middle_is_told_nothing_and_the_others_are() -> None:
+    asked: list[Asked] = []
+
+    def inside(x: np.ndarray) -> None:
+        if len(x) > 1:
+            asked[1].gone = True
+            raise ValueError("no batches")
+
+    model = Rows(inside)
+
+    async def work() -> None:
+        one = engine(model)
+        asked.extend(Asked([[n, n]]) for n in range(3))
+        for each in asked:
+            one.submit(each.inference)
+        await asyncio.sleep(0)
+        assert [each.told for each in asked] == [1, 0, 1]
+        assert asked[2].y == [[4, 4]]
+        assert model.calls == [3, 1, 1]
+
+    run(work)

@@ -65,6 +65,7 @@ class Computation:
 
     def _alone(self, inference: Inference) -> None:
         if not inference.waited_for:  # any more
+            inference.done = None  # there are no results to tell
             return
         try:
             if self._most and inference.rows > self._most:
