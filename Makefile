@@ -118,7 +118,7 @@ $(VENV)/.all: $(VENV)/.default locks/all.lock
 
 $(PEERS)/.%: locks/peer-%.lock
 	$(PEER_PYTHON) -m venv $(PEERS)/$*
-	$(PEERS)/$*/bin/python -m $(LOCKED) --no-deps -r locks/peer-$*.lock
+	$(PEERS)/$*/bin/python -m $(LOCKED) --no-deps --no-compile -r locks/peer-$*.lock
 	touch $@
 
 $(PEERS)/.perf-analyzer: locks/peer-perf-analyzer.lock .ci/perf-analyzer
