@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -85,6 +86,16 @@ def test_a_model_that_cannot_be_opened_is_told_by_the_command(tmp_path: Path) ->
     error = json.loads(done.stdout or done.stderr.splitlines()[-1])
     assert error["error"]["type"] == "model-unreadable"
     assert "worker ended" not in done.stderr
+
+
+def test_an_address_of_grpc_that_is_taken_is_told_by_the_command(root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        model = str(root / "models" / "forecast.tflite")
+        command = [GPFN, "serve", "-l", "127.0.0.1:0", "-m", model, "--grpc", f"127.0.0.1:{port}"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
 
 
 def test_load_and_unload_reach_all_workers(tmp_path: Path, root: Path) -> None:

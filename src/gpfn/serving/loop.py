@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
 from gpfn.http.loop.process import (
+    Endpoint,
     handlers_kept,
     is_loopback,
     listen,
@@ -19,6 +20,7 @@ from gpfn.http.loop.process import (
     url_of,
 )
 from gpfn.http.loop.server import LoopServer
+from gpfn.settings import read_digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,8 @@ class ServingLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = False
         self.grpc_port = 0
+        if settings.grpc:
+            _check_free(settings.grpc)
         self._tls = tls_of(endpoint)
         self._socket = listen(endpoint)
         self._socket.listen(socket.SOMAXCONN)
@@ -113,12 +117,10 @@ class ServingLoop:
         began()
         service.keeper.start()
         try:
-            await server.serve()
+            await asyncio.gather(server.serve(), _end_with(server, grpc, settings.drain_seconds))
         finally:
             self._loop = None
             service.keeper.isolation.end()
-            if grpc is not None:
-                await grpc.stop(settings.drain_seconds)
             await service.keeper.stop()
 
     async def _start_grpc(self, service: Service) -> GrpcServer | None:
@@ -138,3 +140,21 @@ class ServingLoop:
         self.grpc_port = await server.start()
         service.log.info(f"gRPC on {settings.grpc.rpartition(':')[0]}:{self.grpc_port}")
         return server
+
+
+def _check_free(address: str) -> None:
+    """Raise SetupError when a port is taken.
+
+    Processes of a server share the one of gRPC, and would share it with another server's.
+    """
+    host, _, port = address.rpartition(":")
+    number = read_digits(port)
+    if number and not address.startswith("unix:"):
+        listen(Endpoint(host.strip("[]"), number)).close()
+
+
+async def _end_with(server: LoopServer, grpc: GrpcServer | None, seconds: float) -> None:
+    """Let gRPC end when HTTP begins to, each answering what it has."""
+    await server.stopped.wait()
+    if grpc is not None:
+        await grpc.stop(seconds)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gpfn.errors import SetupError
 from gpfn.log import Log
 from gpfn.serving.loop import ServingLoop
 from gpfn.serving.opener import CacheSettings, Opener, Target
@@ -146,7 +147,10 @@ class _Serving:
                 supervision.begin(number)
 
         service.keeper.on_ready = opened
-        self._loop.serve(service, began, signals=True)
+        try:
+            self._loop.serve(service, began, signals=True)
+        except SetupError as error:  # such as an address of gRPC that is taken
+            failures.append(error)
         if failures and supervision is not None:
             supervision.give_up(failures[0])
         if failures:

@@ -16,13 +16,11 @@ from gpfn.oip.request import InferCall, time_allowed
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE, split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
-from gpfn.serving.protocols.v2 import check_datatypes, outputs_wanted
-from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
+from gpfn.serving.protocols.v2 import Expected, check_datatypes, expected_of, outputs_wanted
 
 if TYPE_CHECKING:
     from gpfn.limits import Limits
     from gpfn.serving.service import Service
-    from gpfn.serving.version import ServedVersion
 
 __all__ = ["GrpcQuestion", "InferMessage", "InferReader"]
 
@@ -107,10 +105,10 @@ class GrpcQuestion:
             raise InvalidRequest("missing", field="model_name")
         served = self._served = service.library.find(asked.model, asked.version)
         call = self._call = reader.tensors(asked)
-        expected = _expected(served)
-        check_datatypes(call, expected[0], served.name)
+        expected: Expected = served.notes.get("v2") or expected_of(served)
+        check_datatypes(call, expected.datatypes, served.name)
         wanted = [output.name for output in call.outputs] if call.outputs else ()
-        names = self._names = outputs_wanted(wanted, expected[1], served.name)
+        names = self._names = outputs_wanted(wanted, expected.outputs, served.name)
         most = served.request_seconds
         for given in (seconds, time_allowed(call.parameters) if call.parameters else None):
             if given is not None and given < most:
@@ -156,13 +154,3 @@ class GrpcQuestion:
             self._future.set_exception(error or GpfnError("there is no result"))
         else:
             self._future.set_result(results)
-
-
-def _expected(served: ServedVersion) -> tuple[Mapping[str, str], Sequence[str]]:
-    """Return the datatypes of a model's inputs, and the names of its outputs."""
-    expected: tuple[Mapping[str, str], Sequence[str]] | None = served.notes.get("grpc")
-    if expected is None:
-        model = served.model
-        datatypes = {spec.name: OPEN_INFERENCE_NAMES[spec.dtype] for spec in model.inputs}
-        expected = served.notes["grpc"] = datatypes, [spec.name for spec in model.outputs]
-    return expected

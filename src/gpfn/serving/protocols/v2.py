@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from gpfn.serving.service import Service
     from gpfn.serving.version import ServedVersion
 
-__all__ = ["OpenInference", "check_datatypes", "outputs_wanted"]
+__all__ = ["Expected", "OpenInference", "check_datatypes", "expected_of", "outputs_wanted"]
 
 _JSON = (("content-type", "application/json"),)
 _HEADER = JSON_SIZE.lower()
 
 
-class _Expected(NamedTuple):
+class Expected(NamedTuple):
     """What requests to a model are held against: datatypes of inputs, names of outputs."""
 
     datatypes: Mapping[str, str]
@@ -66,7 +66,7 @@ class OpenInference:
         service = self._service
         found = service.library.find(model, version)
         call = self._read(exchange, body, found)
-        expected: _Expected = found.notes.get("v2") or _expected(found)
+        expected: Expected = found.notes.get("v2") or expected_of(found)
         if call.datatypes != expected.datatypes:
             check_datatypes(call, expected.datatypes, model)
         names: Sequence[str] = ()
@@ -130,9 +130,9 @@ def _binary(size: int) -> tuple[tuple[str, str], ...]:
     return (("content-type", "application/octet-stream"), (_HEADER, str(size)))
 
 
-def _expected(found: ServedVersion) -> _Expected:
+def expected_of(found: ServedVersion) -> Expected:
     """Work out what requests to a version are held against, once."""
-    expected = found.notes["v2"] = _Expected(
+    expected = found.notes["v2"] = Expected(
         {spec.name: OPEN_INFERENCE_NAMES[spec.dtype] for spec in found.model.inputs},
         [spec.name for spec in found.model.outputs],
     )
