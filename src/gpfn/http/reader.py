@@ -100,7 +100,10 @@ class RequestReader:
     @property
     def asked(self) -> tuple[str, str]:
         """The method and target of the request that is being read, as far as they have come."""
-        return ("", "") if self._state == _BETWEEN else (self._head.method, self._head.target)
+        if self._state == _BETWEEN:
+            return "", ""
+        head = self._head
+        return (head.method, head.target) if head.target else head.begun()
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
