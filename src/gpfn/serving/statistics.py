@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import CallerError, DeadlineExceeded, GpfnError, Overloaded
 from gpfn.metrics import SECONDS, Metrics
+from gpfn.serving.engine.inference import Abandoned
 
 if TYPE_CHECKING:
     from gpfn.serving.engine.inference import Inference
@@ -89,7 +90,8 @@ class Statistics:
     def computed(self, batch: Sequence[Inference], took: float) -> None:
         """Count one call of the model, which took that many seconds."""
         row, at, now = self._metrics.row, self._at, monotonic()
-        well = [one for one in batch if one.error is None]
+        # who has been told already was counted then
+        well = [one for one in batch if one.error is None and one.done is not None]
         if len(well) < len(batch):
             self._failed(batch, now)
             if not well:
@@ -108,7 +110,7 @@ class Statistics:
     def _failed(self, batch: Sequence[Inference], now: float) -> None:
         row, at = self._metrics.row, self._at
         for one in batch:
-            if one.error is not None:
+            if one.error is not None and one.done is not None:
                 row[at + _AT[reason_of(one.error)]] += 1
                 row[at + _AT["failed_seconds"]] += now - one.began
 
@@ -224,6 +226,8 @@ def _histogram_lines(used: Sequence[tuple[str, Statistics]]) -> Iterator[str]:
 def reason_of(error: BaseException) -> str:
     """Return which of the reasons an error is."""
     match error:
+        case Abandoned():
+            return "cancelled"
         case DeadlineExceeded():
             return "deadline"
         case Overloaded():

@@ -12,6 +12,7 @@ import pytest
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded, InvalidTensor, ModelFailed, Overloaded
 from gpfn.serving.engine import Engine, EngineSettings, Inference, Timing
+from gpfn.serving.engine.inference import Abandoned
 from gpfn.serving.statistics import Slots, Statistics, new_metrics
 from gpfn.tensors.spec import TensorSpec
 
@@ -372,7 +373,7 @@ def test_many_that_leave_while_they_wait_leave_nothing_behind() -> None:
     run(work)
 
 
-def test_who_leaves_in_the_middle_is_told_nothing_and_the_others_are() -> None:
+def test_who_leaves_in_the_middle_is_not_computed_and_the_others_are() -> None:
     asked: list[Asked] = []
 
     def inside(x: np.ndarray) -> None:
@@ -388,8 +389,98 @@ def test_who_leaves_in_the_middle_is_told_nothing_and_the_others_are() -> None:
         for each in asked:
             one.submit(each.inference)
         await asyncio.sleep(0)
-        assert [each.told for each in asked] == [1, 0, 1]
+        assert [each.told for each in asked] == [1, 1, 1]
+        assert isinstance(asked[1].error, Abandoned)
         assert asked[2].y == [[4, 4]]
         assert model.calls == [3, 1, 1]
 
     run(work)
+
+
+def test_a_request_of_no_rows_ends_no_batches() -> None:
+    """A batch whose last request is empty is filled up with a row of another one."""
+
+    class Prepared(Rows):
+        def keep_shapes(self, count: int) -> None:
+            """Sizes are prepared."""
+
+    model = Prepared()
+
+    async def work() -> None:
+        one = engine(model)
+        for _ in range(2):
+            asked = [Asked([[n, n]] * n if n else np.zeros((0, 2))) for n in (1, 2, 0)]
+            for each in asked:
+                one.submit(each.inference)
+            await asyncio.sleep(0)
+            assert [each.y for each in asked] == [[[2, 2]], [[4, 4]] * 2, []]
+        assert model.calls == [4, 4], "each time one call"
+        nothing = [Asked(np.zeros((0, 2))) for _ in range(2)]
+        for each in nothing:
+            one.submit(each.inference)
+        await asyncio.sleep(0)
+        assert [each.y for each in nothing] == [[], []]
+
+    run(work)
+
+
+def test_who_has_left_is_counted_as_that_and_nobody_twice() -> None:
+    counted = statistics()
+
+    async def work() -> None:
+        goes_on = threading.Event()
+
+        def inside(_: np.ndarray) -> None:
+            goes_on.wait(10)
+
+        chosen = EngineSettings(8)
+        one = Engine(Rows(inside), Timing(), chosen, counted)
+        late = Asked([[1, 1]], deadline=Deadline.after(0.1))
+        one.submit(late.inference)
+        while not late.told:
+            await asyncio.sleep(0.01)
+        goes_on.set()
+        await one.drain()
+        left = Asked([[1, 1]])
+        one.submit(left.inference)
+        left.gone = True
+        await one.drain()
+
+    run(work)
+    assert {name: counted.total(name) for name in ("deadline", "cancelled", "success")} == {
+        "deadline": 1,
+        "cancelled": 1,
+        "success": 0,
+    }
+
+
+def test_an_error_keeps_nothing_that_it_came_from() -> None:
+    """No cycle of a trace, a frame and a request: it would keep the arrays until some day."""
+    import gc
+    import weakref
+
+    def fails(_: np.ndarray) -> None:
+        raise ValueError("no")
+
+    kept: list[weakref.ref[Any]] = []
+
+    async def work() -> None:
+        for timing in (QUICK, Timing()):
+            one = engine(Rows(fails), timing)
+            asked = [Asked([[n, n]]) for n in range(3)]
+            for each in asked:
+                one.submit(each.inference)
+            await one.drain()
+            assert all(isinstance(each.error, ValueError) for each in asked)
+            for each in asked:
+                kept.append(weakref.ref(each.inference.inputs["x"]))
+                each.error = None
+                del each.inference  # which holds who has asked
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(work)
+        assert [one() for one in kept] == [None] * 6
+    finally:
+        gc.enable()

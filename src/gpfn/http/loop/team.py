@@ -40,9 +40,10 @@ class Job:
     def settle(self) -> None:
         """Tell who waits, unless that was told before."""
         done, self._done = self._done, None
+        result, error, self.result, self.error = self.result, self.error, None, None
         self.work = _nothing
-        if done is not None:
-            done(self.result, self.error)
+        if done is not None:  # the error holds this job by its trace: it must not be held by it
+            done(result, error)
 
     def run(self) -> None:
         """Do the work, on a thread."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from gpfn.deadline import Deadline
 from gpfn.errors import ModelFailed
+from gpfn.serving.engine.inference import Abandoned
 
 if TYPE_CHECKING:
     from gpfn.models.model import Model
@@ -57,7 +58,7 @@ class Computation:
                 for inference in batch:
                     inference.error = error
             except Exception as error:  # noqa: BLE001 - a model may be anybody's code
-                self.refused = error
+                self.refused = error.with_traceback(None)  # which holds this
                 for inference in batch:
                     self._alone(inference)
         else:
@@ -65,7 +66,7 @@ class Computation:
 
     def _alone(self, inference: Inference) -> None:
         if not inference.waited_for:  # any more
-            inference.done = None  # there are no results to tell
+            inference.error = Abandoned("the caller has left")
             return
         try:
             if self._most and inference.rows > self._most:
@@ -96,7 +97,7 @@ class Computation:
     def _together(self) -> None:
         batch = self.batch
         rows = sum([inference.rows for inference in batch])
-        size = max(rows, self._size)
+        size = max(rows, self._size) if rows else 0
         stacked = {
             spec.name: _stacked([one.arrays[index] for one in batch], size - rows)
             for index, spec in enumerate(self._model.inputs)
@@ -110,7 +111,7 @@ class Computation:
 
 def _stacked(arrays: Sequence[np.ndarray], more: int) -> np.ndarray:
     if more:
-        last = arrays[-1][-1:]
+        last = next(array[-1:] for array in reversed(arrays) if len(array))
         arrays = [*arrays, np.broadcast_to(last, (more, *last.shape[1:]))]
     return np.concatenate(arrays)
 

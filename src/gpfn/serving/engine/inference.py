@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gpfn.deadline import Deadline
-from gpfn.errors import InvalidTensor
+from gpfn.errors import CallerError, InvalidTensor
 from gpfn.models.signature import arguments
 from gpfn.tensors.dtypes import DTYPE_TABLE
 
 if TYPE_CHECKING:
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Caller", "Done", "Form", "Inference"]
+__all__ = ["Abandoned", "Caller", "Done", "Form", "Inference"]
 
 _ndarray = np.ndarray
 
 Done = Callable[[Any, BaseException | None], object]
 """Hears the results, named arrays, or the error; on the loop's thread."""
+
+
+class Abandoned(CallerError):
+    """Nobody waits for the answer any more, so it was not computed."""
 
 
 class Caller(Protocol):
@@ -132,8 +136,9 @@ class Inference:
     def settle(self) -> None:
         """Tell who waits, unless that was told before."""
         done, self.done = self.done, None
+        error, self.error = self.error, None  # it holds this by its trace
         if done is not None:
-            done(None if self.error else self.results, self.error)
+            done(None if error else self.results, error)
 
     def fail(self, error: BaseException) -> None:
         """Tell who waits that it failed."""
