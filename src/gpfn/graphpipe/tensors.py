@@ -7,7 +7,6 @@ lie in memory.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
@@ -177,17 +176,21 @@ def _converted(array: _Array) -> tuple[int, Buffer]:
 def _write_strings(array: _Array) -> bytes:
     """Return a vector of strings: count, offsets, then each string with its length and NUL."""
     strings = _as_bytes(array.ravel().tolist())
-    starts, end = [], 4 + 4 * len(strings)
-    for string in strings:
-        starts.append(end)
-        end += (4 + len(string) + 4) & ~3  # length, bytes, NUL, padding to 4
+    count = len(strings)
+    sizes = (np.fromiter(map(len, strings), np.int64, count) + 8) & -4  # of length, bytes, NUL
+    end = 4 + 4 * count + int(sizes.sum())
     if end > MAX_MESSAGE:
         raise TooLarge(f"{end} bytes of strings; a GraphPipe message ends at {MAX_MESSAGE}")
-    offsets = (start - 4 - 4 * index for index, start in enumerate(starts))
-    pieces = [struct.pack(f"<{1 + len(strings)}I", len(strings), *offsets)]
+    written = bytearray(end)  # not pieces to be joined: each of them takes more than its string
+    written[:4] = count.to_bytes(4, "little")
+    starts = np.cumsum(sizes) - sizes + 4 * np.arange(count, 0, -1)  # as seen from their offsets
+    start = 4 + 4 * count
+    written[4:start] = starts.astype("<u4").tobytes()
     for string in strings:
-        pieces += len(string).to_bytes(4, "little"), string, b"\0\0\0\0"[len(string) & 3 :]
-    return b"".join(pieces)
+        length = len(string)
+        written[start : start + 4 + length] = length.to_bytes(4, "little") + string
+        start += (length + 8) & -4
+    return bytes(written)
 
 
 def _as_bytes(values: Iterable[object]) -> list[bytes]:
