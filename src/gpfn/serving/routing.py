@@ -22,6 +22,7 @@ Answering = Callable[..., "Response | None"]
 """Called with the exchange, its body, and the names of the path."""
 
 _MOST = 1024  # targets that are remembered
+_LONGEST_TARGET = 512
 _LONGEST_NAME = 255
 
 
@@ -99,9 +100,10 @@ class Router:
         found = self._known.get((method, target))
         if found is None:
             found = self._search(method, target.partition("?")[0])
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[method, target] = found
+            if len(target) <= _LONGEST_TARGET:
+                if len(self._known) >= _MOST:
+                    self._known.clear()
+                self._known[method, target] = found
         return found
 
     def protocol_of(self, target: str) -> HttpProtocol:

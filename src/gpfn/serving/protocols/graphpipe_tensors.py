@@ -51,6 +51,9 @@ class ServedModel(Protocol):
         """Compute ``outputs`` from ``inputs``."""
 
 
+_Names = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 class Questions:
     """Completes requests to one model, and asks it.
 
@@ -61,7 +64,7 @@ class Questions:
     def __init__(self, model: ServedModel) -> None:
         self._model = model
         self._bools = [spec.name for spec in model.inputs if spec.dtype == "bool"]
-        self._names: dict[tuple[object, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._names: dict[tuple[object, ...], _Names] = {}
 
     def complete(self, request: InferRequest) -> InferRequest:
         """Return the request with the model's names where it gave none.
@@ -72,10 +75,15 @@ class Questions:
         names = self._names.get(key)
         if names is None:
             names = _complete_names(request, self._model)
+            self._remember(key, names)
+        return _request(InferRequest, (request.tensors, *names, request.config))
+
+    def _remember(self, key: tuple[object, ...], names: _Names) -> None:
+        """Keep names, unless they are so long that nobody sends them twice."""
+        if sum(map(len, (*names[0], *names[1]))) <= _LONGEST_NAMES:
             if len(self._names) >= _MOST_NAMES:
                 self._names.clear()
             self._names[key] = names
-        return _request(InferRequest, (request.tensors, *names, request.config))
 
     def inputs(self, request: InferRequest) -> dict[str, np.ndarray]:
         """Return the arrays of a complete request by name."""
@@ -96,6 +104,7 @@ class Questions:
 
 
 _MOST_NAMES = 64
+_LONGEST_NAMES = 4096
 # What a NamedTuple's own constructor does, without the Python function around it.
 _request: Callable[..., InferRequest] = tuple.__new__
 
