@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gpfn.errors import GpfnError, InvalidRequest, TooLarge
+from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import JSON
 from gpfn.serving.answers import headers_of
 from gpfn.serving.engine.inference import Inference
+from gpfn.serving.large import LARGE_BODY, LARGE_REPLY, hold_parsed, later
 from gpfn.serving.library import UnknownModel
 from gpfn.serving.routing import Route
 from gpfn.v1.documents import (
@@ -24,7 +25,6 @@ from gpfn.v1.documents import (
     status_document,
     status_of,
 )
-from gpfn.v1.envelope import parsed_bytes
 from gpfn.v1.predict import PredictRequest, decode_predict
 from gpfn.v1.predictions import encode_predictions
 
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["V1"]
 
 _JSON = (("content-type", JSON),)
-_LARGE_BODY = 64 << 10
-_LARGE_REPLY = 16 << 10
-"""Bytes and numbers that take about a millisecond to read and to write: more is for a thread."""
-_FREE_BYTES = 64 << 20
-"""What reading a request may take of memory without asking: as many are read as there are cores."""
 
 
 class V1:
@@ -144,21 +139,17 @@ class V1:
         served = self._find(model, version, label)
         inputs, limits = served.model.inputs, self._service.settings.limits
 
-        def read() -> PredictRequest:
+        def read(*, large: bool) -> PredictRequest:
             text = body if type(body) is bytes else bytes(body)
+            if large:
+                hold_parsed(self._service, exchange, text)
             return decode_predict(text, inputs, limits, nan_words=self._nan_words)
 
-        def read_large() -> PredictRequest:
-            size = parsed_bytes(bytes(body))
-            if size > _FREE_BYTES:
-                self._hold(exchange, size)
-            return read()
-
-        if len(body) <= _LARGE_BODY:
-            self._submit(exchange, served, read())
+        if len(body) <= LARGE_BODY:
+            self._submit(exchange, served, read(large=False))
         else:
             submit = partial(self._submit, exchange, served)
-            self._later(exchange, read_large, submit)
+            later(self._service, exchange, partial(read, large=True), submit, self)
 
     def _submit(self, exchange: Exchange, served: ServedVersion, request: PredictRequest) -> None:
         service, form = self._service, request.form
@@ -172,8 +163,9 @@ class V1:
                 service.fail(exchange, error, self)
                 return
             try:
-                if sum([array.size for array in results.values()]) > _LARGE_REPLY:
-                    self._later(exchange, lambda: write(results), partial(service.answer, exchange))
+                if sum([array.size for array in results.values()]) > LARGE_REPLY:
+                    answer = partial(service.answer, exchange)
+                    later(service, exchange, lambda: write(results), answer, self)
                 else:
                     service.answer(exchange, write(results))
             except Exception as failed:  # noqa: BLE001 - every request is answered
@@ -182,32 +174,6 @@ class V1:
         outputs = tuple([spec.name for spec in served.model.outputs])
         deadline = self._service.deadline(exchange, served)
         served.engine.submit(Inference(request.arrays, outputs, deadline, done, exchange))
-
-    def _hold(self, exchange: Exchange, size: int) -> None:
-        """Take memory of the budget that bodies have; it is given back with the exchange.
-
-        Raises TooLarge for more than there ever is, Overloaded for more than there is.
-        """
-        most = self._service.settings.loop().body_bytes
-        if size > most:
-            told = f"about {size} bytes to read it, of {most} (GPFN_MAX_INFLIGHT_BYTES)"
-            raise TooLarge(f"{told}; send it over /v2 as binary data", field="body")
-        self._service.budget.change(size)
-        exchange.held += size
-
-    def _later(
-        self, exchange: Exchange, work: Callable[[], object], then: Callable[..., None]
-    ) -> None:
-        """Have work done in a thread, unless the client has left, and go on with its result."""
-
-        def unless_gone() -> object:
-            return None if exchange.gone else work()
-
-        def go_on(result: object) -> None:
-            if result is not None:
-                then(result)
-
-        self._service.in_thread(exchange, unless_gone, go_on, self)
 
     def refused(self, verb: str) -> Callable[..., Response]:
         """Return what answers a verb that there is in V1, and not here."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gpfn.errors import GpfnError, InvalidRequest, InvalidTensor
 from gpfn.http.loop.exchange import Exchange, Response
-from gpfn.oip.body import JSON_SIZE, is_raw
+from gpfn.oip.body import JSON_SIZE, is_raw, json_part
 from gpfn.oip.documents import error_body
 from gpfn.oip.repeats import InferDecoder
 from gpfn.oip.reply import encode_reply
@@ -17,6 +18,7 @@ from gpfn.oip.request import InferCall, decode_raw_infer, time_allowed
 from gpfn.serving.answers import headers_of
 from gpfn.serving.compression import compressed
 from gpfn.serving.engine.inference import Inference
+from gpfn.serving.large import LARGE_BODY, LARGE_REPLY, hold_parsed, later
 from gpfn.serving.protocols.v2_documents import VERSIONED, Documents
 from gpfn.serving.routing import Route, not_found
 from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
@@ -29,6 +31,8 @@ __all__ = ["Expected", "OpenInference", "check_datatypes", "expected_of", "outpu
 
 _JSON = (("content-type", "application/json"),)
 _HEADER = JSON_SIZE.lower()
+_LARGE_DATA = 4 << 20
+"""Bytes of numbers that take about a millisecond to copy, which not all need."""
 
 
 class Expected(NamedTuple):
@@ -61,11 +65,21 @@ class OpenInference:
 
     def infer(
         self, exchange: Exchange, body: bytes | memoryview, model: str, version: str = ""
-    ) -> Response | None:
+    ) -> None:
         """Compute."""
-        service = self._service
-        found = service.library.find(model, version)
-        call = self._read(exchange, body, found)
+        found = self._service.library.find(model, version)
+        if len(body) > LARGE_BODY and self._takes_long(exchange, body):
+            read = partial(self._read_large, exchange, body, found)
+
+            def submit(call: InferCall) -> None:  # to the version that answers by then
+                self._submit(exchange, self._service.library.find(model, version), call)
+
+            later(self._service, exchange, read, submit, self)
+        else:
+            self._submit(exchange, found, self._read(exchange, body, found))
+
+    def _submit(self, exchange: Exchange, found: ServedVersion, call: InferCall) -> None:
+        service, model = self._service, found.name
         expected: Expected = found.notes.get("v2") or expected_of(found)
         if call.datatypes != expected.datatypes:
             check_datatypes(call, expected.datatypes, model)
@@ -78,16 +92,29 @@ class OpenInference:
                 service.fail(exchange, error, self)
                 return
             try:
-                response = self._reply(exchange, found, results, names, call)
+                write = partial(self._reply, exchange, found, results, names, call)
+                if _is_large(results, call, exchange):
+                    later(service, exchange, write, partial(service.answer, exchange), self)
+                else:
+                    service.answer(exchange, write())
             except Exception as failed:  # noqa: BLE001 - every request is answered
                 service.fail(exchange, failed, self)
-            else:
-                service.answer(exchange, response)
 
         seconds = time_allowed(call.parameters) if call.parameters else None
         deadline = service.deadline(exchange, found, seconds)
         found.engine.submit(Inference(call.inputs, names, deadline, done, exchange))
-        return None
+
+    def _takes_long(self, exchange: Exchange, body: bytes | memoryview) -> bool:
+        """Say whether reading a large body is for a thread: JSON and strings are."""
+        text = _json_of(exchange, body)
+        slow = len(text) > LARGE_BODY or len(body) > _LARGE_DATA
+        return slow or b"BYTES" in text or b"\\" in text  # which may be spelled by escapes
+
+    def _read_large(
+        self, exchange: Exchange, body: bytes | memoryview, found: ServedVersion
+    ) -> InferCall:
+        hold_parsed(self._service, exchange, _json_of(exchange, body))
+        return self._read(exchange, body, found)
 
     def _read(
         self, exchange: Exchange, body: bytes | memoryview, found: ServedVersion
@@ -124,6 +151,24 @@ class OpenInference:
         accepted = exchange.fields.by_name.get("accept-encoding")
         response = Response(200, headers, pieces)
         return compressed(response, accepted) if accepted else response
+
+
+def _json_of(exchange: Exchange, body: bytes | memoryview) -> bytes:
+    """Return the JSON of a body; raises InvalidRequest when nobody can say where it ends."""
+    size = exchange.fields.by_name.get(_HEADER)
+    if size is None:
+        return bytes(body)
+    return b"" if is_raw(size) else bytes(body[: json_part(size, len(body))])
+
+
+def _is_large(results: Mapping[str, np.ndarray], call: InferCall, exchange: Exchange) -> bool:
+    """Say whether a reply is written in a thread; bytes of numbers need no writing."""
+    if sum([array.size for array in results.values()]) <= LARGE_REPLY:
+        return False
+    asked = call.outputs
+    plain = all(one.binary and not one.classification for one in asked) if asked else call.binary
+    strings = any(array.dtype.kind == "O" for array in results.values())
+    return not plain or strings or "accept-encoding" in exchange.fields.by_name
 
 
 def _binary(size: int) -> tuple[tuple[str, str], ...]:

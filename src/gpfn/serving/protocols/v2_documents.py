@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gpfn.errors import InvalidRequest
+from gpfn.errors import InvalidRequest, TooLarge
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.oip.documents import (
     ModelStatistics,
@@ -181,10 +181,16 @@ def platform_of(found: ServedVersion) -> str:
 _PLATFORMS = {"tensorflow": "tensorflow_savedmodel", "onnx": "onnxruntime_onnx"}
 
 
+_LONGEST = 64 << 10
+"""Bytes of a request that is read on the loop."""
+
+
 def _object(body: bytes | memoryview) -> dict[str, Any]:
     """Return the object in a body, which may be empty."""
     if not body:
         return {}
+    if len(body) > _LONGEST:
+        raise TooLarge(f"at most {_LONGEST} bytes are read here, got {len(body)}", field="body")
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
