@@ -14,6 +14,7 @@ import argparse
 import http.client
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -75,6 +76,26 @@ async def main():
 
 uvloop.run(main())
 """
+
+ECHO = """
+import asyncio, sys
+import uvloop
+
+answer = b"HTTP/1.1 200 OK\\r\\ncontent-length: 130\\r\\n\\r\\n" + bytes(130)
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def data_received(self, data):
+        self.transport.write(answer)
+
+async def main():
+    create = asyncio.get_running_loop().create_server
+    await (await create(Echo, "127.0.0.1", int(sys.argv[1]), backlog=512)).serve_forever()
+
+uvloop.run(main())
+"""
+"""Answers whatever comes: what is left is the cost of asking."""
 
 ALONE = """
 import asyncio, sys
@@ -548,8 +569,47 @@ def _well(port: int, request: bytes, count: int) -> bool:
     return True
 
 
+def generator(bench: Bench) -> Figures:
+    """Compare what a request costs the load generator of gpfn bench with what it costs wrk."""
+    from gpfn.bench.generator import LoadPlan, http_load
+    from gpfn.http.address import Address
+
+    sends = script(bench.folder, "echo", oip_json(), JSON)
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(oip_json())}\r\n\r\n".encode()
+    plan = LoadPlan(64, bench.seconds)
+    costs, wrks, rates = [], [], []
+    with served([sys.executable, bench.file("echo.py", ECHO), "{port}"], "") as server:
+        address = Address("http", "127.0.0.1", server.port)
+        for _ in range(bench.rounds):
+            one = http_load(address, head + oip_json(), plan)
+            costs.append(one.ours / len(one.times) * 1e6)
+            rates.append(len(one.times) / one.seconds)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            found = load(server, sends, 64, bench.seconds)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+            wrks.append(spent / (found.rps * bench.seconds) * 1e6)
+    cost = statistics.median(costs)
+    return [
+        figure(
+            "gpfn bench, 64 connections, processor time of the load generator a request",
+            cost,
+            "µs",
+            peer=f"wrk: {statistics.median(wrks):.1f} µs",
+            ratio=statistics.median(a / b for a, b in zip(costs, wrks, strict=True)),
+            goal="≤ 16.7 µs: 60,000 1/s",
+            ok=cost <= 1e6 / 60e3,
+        ),
+        figure(
+            "gpfn bench, 64 connections, requests a second against an echo on uvloop",
+            statistics.median(rates),
+            "1/s",
+        ),
+    ]
+
+
 PARTS: tuple[Callable[[Bench], Figures], ...] = (
-    *(rows, old_protocol, batches, beside, photos, grpc, start),
+    *(rows, old_protocol, batches, beside, photos, grpc, start, generator),
 )
 
 

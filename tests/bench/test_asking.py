@@ -8,7 +8,7 @@ import pytest
 
 from gpfn.bench.asking import (
     PROTOCOLS,
-    ModelAddress,
+    AskedModel,
     ask,
     find_model,
     input_specs,
@@ -93,7 +93,7 @@ def parts(request: bytes) -> tuple[str, dict[str, str], bytes]:
 
 @pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name != "grpc"])
 def test_the_bytes_of_a_request(protocol: str) -> None:
-    model = ModelAddress(protocol, SERVER, "m/1")
+    model = AskedModel(protocol, SERVER, "m/1")
     arrays = {
         "x": np.array([[1.5, -2]], ">f4"),
         "s": np.array([b"a\0", "ü".encode()], object),
@@ -130,7 +130,7 @@ def test_the_bytes_of_a_request(protocol: str) -> None:
 
 
 def test_one_input_of_v1_has_no_name() -> None:
-    model = ModelAddress("v1", SERVER, "m", "7")
+    model = AskedModel("v1", SERVER, "m", "7")
     first, _, body = parts(request_bytes(model, {"x": np.zeros((1, 2), np.float32)}))
     assert first == "POST /v1/models/m/versions/7:predict HTTP/1.1"
     assert json.loads(body) == {"inputs": [[0.0, 0.0]]}
@@ -165,14 +165,14 @@ TFS = {
 @pytest.mark.parametrize(("protocol", "document"), [("v2", OIP), ("v2-json", OIP), ("v1", TFS)])
 def test_metadata_become_specs(protocol: str, document: object) -> None:
     with replying(lambda _: ok(orjson.dumps(document))) as address:
-        assert input_specs(ModelAddress(protocol, address, "m")) == SPECS
+        assert input_specs(AskedModel(protocol, address, "m")) == SPECS
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b'{"inputs": 1, "metadata": {}}'])
 @pytest.mark.parametrize("protocol", ["v2", "v1"])
 def test_metadata_that_cannot_be_read(protocol: str, content: bytes) -> None:
     with replying(lambda _: ok(content)) as address, pytest.raises(BrokenReply):
-        input_specs(ModelAddress(protocol, address, "m"))
+        input_specs(AskedModel(protocol, address, "m"))
 
 
 def test_zeros_have_one_row_where_it_is_open() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bench.asking import ModelAddress
+from gpfn.bench.asking import AskedModel
 from gpfn.bench.subject import Counts, Processes, counts, local_processes, started
 from gpfn.errors import SetupError
 from gpfn.http.address import Address
@@ -40,7 +40,7 @@ def answering(target: bytes, content: bytes) -> Counts | None:
     missing = b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n"
     asked = iter([b"metrics", b"stats"])
     with replying(lambda _: ok(content) if next(asked) == target else missing) as address:
-        return counts(ModelAddress("v2", address, "a"))
+        return counts(AskedModel("v2", address, "a"))
 
 
 def test_gpfns_metrics() -> None:

@@ -37,7 +37,7 @@ from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
     "PROTOCOLS",
-    "ModelAddress",
+    "AskedModel",
     "ask",
     "find_model",
     "first_answer",
@@ -55,7 +55,7 @@ _GRAPHPIPE = re.compile(r"(.*)/graphpipe/([^/]+)/?")
 _TFS_DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 
 
-class ModelAddress(NamedTuple):
+class AskedModel(NamedTuple):
     """A served model: the server's address, its target being a prefix, and which model of it."""
 
     protocol: str
@@ -81,7 +81,7 @@ PROTOCOLS = tuple(_PATHS)
 """What a load may speak."""
 
 
-def find_model(url: str, protocol: str = "") -> ModelAddress:
+def find_model(url: str, protocol: str = "") -> AskedModel:
     """Return which model a URL means, by the protocol that is named or that the URL shows.
 
     Raises SetupError for a URL that cannot be one, BackendError when its server has to be
@@ -100,25 +100,25 @@ def find_model(url: str, protocol: str = "") -> ModelAddress:
     if protocol and protocol.partition("-")[0] != shown:
         raise SetupError(f"{address.shown} is an address of {shown}, not of {protocol}")
     server = address._replace(target=found[1] or "/")
-    return ModelAddress(protocol or shown, server, unquote(name), version)
+    return AskedModel(protocol or shown, server, unquote(name), version)
 
 
-def _grpc_model(address: Address, protocol: str) -> ModelAddress:
+def _grpc_model(address: Address, protocol: str) -> AskedModel:
     name = unquote(address.target.partition("?")[0].strip("/"))
     if protocol not in ("", "grpc") or not name:
         raise SetupError("expected grpc://HOST:PORT/MODEL", field="url")
-    return ModelAddress("grpc", address._replace(target="/"), name)
+    return AskedModel("grpc", address._replace(target="/"), name)
 
 
-def _bare(address: Address, protocol: str) -> ModelAddress:
+def _bare(address: Address, protocol: str) -> AskedModel:
     if protocol == "graphpipe":
-        return ModelAddress(protocol, address)
+        return AskedModel(protocol, address)
     if protocol == "grpc":
         raise SetupError("expected grpc://HOST:PORT/MODEL", field="url")
     index = _document(ask(address, "POST", "v2/repository/index", b"{}"), address)
     for row in index if isinstance(index, list) else ():
         if isinstance(row, dict) and isinstance(row.get("name"), str):
-            return ModelAddress(protocol, address, row["name"])
+            return AskedModel(protocol, address, row["name"])
     raise BrokenReply(f"{address.shown}: its index names no model; name one in the address")
 
 
@@ -154,7 +154,7 @@ def _send_once(address: Address, request: bytes) -> bytes:
     return content
 
 
-def first_answer(model: ModelAddress, request: bytes) -> None:
+def first_answer(model: AskedModel, request: bytes) -> None:
     """Ask once; raises what the server has against it, as :func:`ask` does."""
     if model.protocol == "grpc":
         from gpfn.bench.rpc import call_once
@@ -164,7 +164,7 @@ def first_answer(model: ModelAddress, request: bytes) -> None:
         _send_once(model.server, request)
 
 
-def input_specs(model: ModelAddress) -> Sequence[TensorSpec]:
+def input_specs(model: AskedModel) -> Sequence[TensorSpec]:
     """Return what the model's metadata say of its inputs.
 
     Raises BackendError when the server has no metadata, or none that can be read.
@@ -225,7 +225,7 @@ def zero_inputs(specs: Sequence[TensorSpec]) -> dict[str, _Array]:
     return {spec.name: zeros(spec) for spec in specs}
 
 
-def request_bytes(model: ModelAddress, arrays: _Named) -> bytes:
+def request_bytes(model: AskedModel, arrays: _Named) -> bytes:
     """Return a whole HTTP request for these arrays, head and body; the message for gRPC."""
     if model.protocol == "grpc":
         from gpfn.oip.grpc_messages import encode_grpc_infer

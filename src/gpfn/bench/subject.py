@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gpfn.bench.asking import ModelAddress, ask
+from gpfn.bench.asking import AskedModel, ask
 from gpfn.errors import BrokenReply, GpfnError, SetupError
 from gpfn.hosts.child import Child, command_line
 from gpfn.hosts.log import listening_url, readable
@@ -184,7 +184,7 @@ def free_port() -> int:
         return port
 
 
-def counts(model: ModelAddress) -> Counts | None:
+def counts(model: AskedModel) -> Counts | None:
     """Return what the server tells of its batches, None when it tells nothing.
 
     gpfn tells it in ``/metrics``, others in the Open Inference Protocol's statistics.

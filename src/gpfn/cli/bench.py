@@ -12,7 +12,7 @@ from gpfn.cli.options import seconds, whole
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.bench.asking import ModelAddress
+    from gpfn.bench.asking import AskedModel
     from gpfn.bench.generator import Load, LoadPlan
     from gpfn.bench.subject import Processes
     from gpfn.bench.summary import Run
@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
 class _Subject(NamedTuple):
     """What is loaded, where it tells of its batches, and its processes where they are known."""
 
-    model: "ModelAddress"
-    telling: "ModelAddress"
+    model: "AskedModel"
+    telling: "AskedModel"
     processes: "Processes | None"
 
 
@@ -121,7 +121,7 @@ def _served(args: argparse.Namespace) -> "Iterator[_Subject]":
         yield _Subject(model, told, processes)
 
 
-def _request(model: "ModelAddress", files: list[str]) -> bytes:
+def _request(model: "AskedModel", files: list[str]) -> bytes:
     from gpfn.bench.asking import first_answer, input_specs, request_bytes, zero_inputs
     from gpfn.cli.predict import read_inputs
 
