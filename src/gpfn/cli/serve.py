@@ -82,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "tokens")  # fmt: skip
     ours.add_argument("--host-name", action="append", default=[], metavar="NAME", help="a host "
                       "that browsers may call this server by, besides its address")  # fmt: skip
+    ours.add_argument("--otlp", default="", metavar="URL", help="send a span of each request to "
+                      "a collector, http://HOST:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; extra otel)"
+                      )  # fmt: skip
     ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
     ours.add_argument("--workers", help="processes that share the address (default: 1)")
     ours.add_argument("--parallel", help="inferences over a millisecond that run at once in a "
@@ -208,6 +211,7 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         nan_words=args.nan_words,
         tokens=args.tokens,
         grpc=args.grpc,
+        otlp=_endpoint(args.otlp),
         supervised=True,
         stall_seconds=parse_duration(args.stall, field="--stall"),
         names=tuple(args.host_name),
@@ -215,6 +219,15 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         poll=parse_duration(args.poll, field="--poll"),
         **chosen,
     )
+
+
+def _endpoint(flag: str) -> str:
+    """Return where spans go; nothing, and no import, when nobody has said."""
+    if not (flag or any(name.startswith("OTEL_EXPORTER_OTLP_") for name in os.environ)):
+        return ""
+    from gpfn.serving.tracing import traces_endpoint
+
+    return traces_endpoint(flag)
 
 
 _COUNTS = {

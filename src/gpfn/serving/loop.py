@@ -113,6 +113,7 @@ class ServingLoop:
         self._loop = asyncio.get_running_loop()
         if self._stopped:
             server.stop()
+        service.begin()
         grpc = await self._start_grpc(service)
         began()
         service.keeper.start()
@@ -122,6 +123,7 @@ class ServingLoop:
             self._loop = None
             service.keeper.isolation.end()
             await service.keeper.stop()
+            service.end()
 
     async def _start_grpc(self, service: Service) -> GrpcServer | None:
         """Answer gRPC as well, where that was asked for; raises SetupError."""

@@ -116,5 +116,10 @@ def assemble(
 ) -> Service:
     """Return a service of everything that is wanted; nothing is opened yet."""
     library = Library()
-    keeper = Keeper(library, wanted, Slots(metrics), settings, opener=opener, log=log)
-    return Service(settings, library, keeper, version=__version__, log=log, metrics=metrics)
+    service, slots = Service, Slots
+    if settings.otlp:
+        from gpfn.serving.tracing import TracedService, TracedSlots
+
+        service, slots = TracedService, TracedSlots
+    keeper = Keeper(library, wanted, slots(metrics), settings, opener=opener, log=log)
+    return service(settings, library, keeper, version=__version__, log=log, metrics=metrics)

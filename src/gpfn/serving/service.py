@@ -81,6 +81,14 @@ class Service:
         """Whether every model that was asked for answers, and the end has not begun."""
         return self.alive() and self.library.ready
 
+    # what the loop around it tells
+
+    def begin(self) -> None:
+        """Begin to answer, in the process that does."""
+
+    def end(self) -> None:
+        """End: everything has been answered."""
+
     # what the loop server asks
 
     def handle(self, exchange: Exchange) -> None:

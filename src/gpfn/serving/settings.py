@@ -38,6 +38,7 @@ class ServerSettings:
     folder of models, looked at every ``poll`` seconds. ``grpc`` is where gRPC is answered:
     HOST:PORT or unix:PATH. When it is ``supervised``, or several processes, a process whose
     loop has not turned for ``stall_seconds`` is replaced, as is one that a model has ended.
+    ``otlp`` is where spans of requests are sent: http://HOST:4318/v1/traces, with extra otel.
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +66,7 @@ class ServerSettings:
     grpc: str = ""
     supervised: bool = False
     stall_seconds: float = 1.0
+    otlp: str = ""
     limits: Limits = field(default_factory=_limits)
 
     @property

@@ -167,6 +167,8 @@ _ZEROS = memoryview(bytes(8 * _SIZE)).cast("d")
 class Slots:
     """The slots, and the text of those in use for Prometheus."""
 
+    kind = Statistics
+
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.in_use: Callable[[], Iterable[tuple[str, str, int]]] = tuple
@@ -176,7 +178,7 @@ class Slots:
 
     def statistics(self, slot: int) -> Statistics:
         """Return the counters of a slot."""
-        return Statistics(self._metrics, self._at + slot * _SIZE)
+        return self.kind(self._metrics, self._at + slot * _SIZE)
 
     def _text(self) -> list[str]:
         used = [
