@@ -58,6 +58,21 @@ def test_a_remote_model_is_asked_in_the_callers_name(place: str, sent: str, arri
     assert behind.seen == [arrives, arrives, ""], "and no later call has it"
 
 
+def test_a_call_over_grpc_goes_on_over_grpc() -> None:
+    behind = Behind()
+    settings = ServerSettings(port=0, grpc="127.0.0.1:0")
+    with Server({"behind": behind}, settings) as far:
+        model = open_model(f"grpc://127.0.0.1:{far.grpc_port}/behind")
+        with Server({"near": model}, settings) as near:
+            asked = open_model(f"grpc://127.0.0.1:{near.grpc_port}/near")
+            for parent in (GIVEN, ""):
+                PARENT.set(parent)
+                np.testing.assert_array_equal(asked({"x": X})["output"], X * 2)
+            asked.close()
+        model.close()
+    assert behind.seen == [GIVEN, ""]
+
+
 def test_a_thread_has_its_own() -> None:
     PARENT.set(GIVEN)
     try:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpfn.errors import GpfnError, ModelFailed, SetupError
+from gpfn.errors import BackendError, GpfnError, ModelFailed, SetupError
 from gpfn.models import open_model
+from gpfn.oip.grpc_client import GrpcInferenceClient
 from gpfn.serving import Server, ServerSettings
 from gpfn.serving.spans import MOST_WAITING
 from gpfn.serving.tracing import TracedService, traces_endpoint
@@ -167,6 +168,30 @@ def test_a_server_behind_has_the_span_as_its_parent(kept: Collector) -> None:
     (parent,) = seen
     assert parent[:-2] == f"00-{span.trace_id.hex()}-{span.span_id.hex()}-"
     assert int(parent[-2:], 16) & 1, "it is sampled"
+
+
+def test_calls_over_grpc_have_spans_too(kept: Collector) -> None:
+    settings = ServerSettings(port=0, grpc="127.0.0.1:0", otlp=f"{kept.url}/v1/traces")
+    with Server({"model": Doubler()}, settings) as server:
+        client = GrpcInferenceClient(f"grpc://127.0.0.1:{server.grpc_port}")
+        PARENT.set(f"00-{TRACE}-{SPAN}-01")
+        client.infer("model", {"x": X})
+        PARENT.set("")
+        client.infer("model", {"x": X})
+        with pytest.raises(BackendError):
+            client.infer("none", {"x": X})
+        client.close()
+        spans = kept.wait_for(3)
+    assert [span.name for span in spans] == ["infer model", "infer model", "infer"]
+    assert spans[0].trace_id.hex() == TRACE
+    assert spans[0].parent_span_id.hex() == SPAN
+    assert spans[1].parent_span_id == b""
+    found = [attributes(span) for span in spans]
+    told = [each["rpc.response.status_code"] for each in found]
+    assert told == ["OK", "OK", "NOT_FOUND"]
+    assert {each["rpc.method"] for each in found} == {"inference.GRPCInferenceService/ModelInfer"}
+    assert [each.get("gpfn.batch_rows") for each in found] == [1, 1, None]
+    assert [span.status.code for span in spans] == [0, 0, 0], "it was the caller's fault"
 
 
 def test_nobody_waits_for_a_collector_that_does_not_answer(kept: Collector) -> None:

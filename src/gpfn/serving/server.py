@@ -66,6 +66,11 @@ class Server:
         """The host and port it listens on."""
         return self._loop.address
 
+    @property
+    def grpc_port(self) -> int:
+        """The port at which it answers gRPC; 0 without."""
+        return self._loop.grpc_port
+
     def put(self, name: str, target: Target) -> None:
         """Serve another model by a name, in place of what was served by it, once it is open."""
         self._opener.put(name, target)

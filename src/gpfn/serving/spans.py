@@ -74,7 +74,9 @@ class SpanSender:
     ``counts`` has what becomes of them: sent, failed, dropped.
     """
 
-    def __init__(self, endpoint: str, version: str, log: Log, counts: Mapping[object, Value]) -> None:
+    def __init__(
+        self, endpoint: str, version: str, log: Log, counts: Mapping[object, Value]
+    ) -> None:
         self._counts = counts
         self._tell = _Told(log)
         logging.getLogger(_LOGGER).addHandler(self._tell)

@@ -74,19 +74,20 @@ class TracedService(Service):
             "gpfn_spans_total", "Spans of requests, by what became of them.", "result", _RESULTS
         )
         self._counts = counted
-        self._sender: SpanSender | None = None
+        self.sender: SpanSender | None = None
+        """What sends spans, while requests are answered."""
 
     def begin(self) -> None:
         """Start to send, in the process that answers."""
         from gpfn.serving.spans import SpanSender
 
         super().begin()
-        self._sender = SpanSender(self.settings.otlp, self.version, self.log, self._counts)
+        self.sender = SpanSender(self.settings.otlp, self.version, self.log, self._counts)
 
     def end(self) -> None:
         """Send what is left."""
         super().end()
-        sender, self._sender = self._sender, None
+        sender, self.sender = self.sender, None
         if sender is not None:
             sender.close()
 
@@ -101,7 +102,7 @@ class TracedService(Service):
     def answer(self, exchange: Exchange, response: Response) -> None:
         """Send an answer, and end the span of its request."""
         super().answer(exchange, response)
-        sender = self._sender
+        sender = self.sender
         if exchange.request.method != "POST" or sender is None:
             return
         span: Any = exchange.span or self._begun(exchange, "POST", {})
@@ -112,7 +113,7 @@ class TracedService(Service):
     def _begun(
         self, exchange: Exchange, name: str, more: Mapping[str, Any]
     ) -> InferenceSpan | None:
-        if self._sender is None:
+        if self.sender is None:
             return None
         request = exchange.request
         attributes = {
@@ -122,7 +123,7 @@ class TracedService(Service):
             **more,
         }
         since = monotonic() - exchange.began
-        return self._sender.begin(name, exchange.fields.by_name, since, attributes)
+        return self.sender.begin(name, exchange.fields.by_name, since, attributes)
 
 
 class _TracedStatistics(Statistics):

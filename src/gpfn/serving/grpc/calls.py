@@ -132,7 +132,9 @@ class GrpcCalls:
         try:
             if self._allowed is not None:
                 self.check("ModelInfer", context)
-            return await self.ask(self.read(data), context.time_remaining()).reply()
+            question = self.ask(self.read(data), context.time_remaining())
+            question.metadata = context.invocation_metadata
+            return await question.reply()
         except Exception as error:  # noqa: BLE001 - every call is answered
             self.fail(error, context)
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +17,10 @@ from gpfn.serving.engine.inference import Inference
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE, split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
 from gpfn.serving.protocols.v2 import Expected, check_datatypes, expected_of, outputs_wanted
+from gpfn.traceparent import traceparent
 
 if TYPE_CHECKING:
+    from gpfn.http.loop.exchange import RequestSpan
     from gpfn.limits import Limits
     from gpfn.serving.service import Service
 
@@ -78,10 +80,14 @@ class GrpcQuestion:
     """A question that was put to its model's engine, which is who waits for the answer.
 
     ``gone`` says that nobody does any more; it is not computed then. A large request has its
-    bytes of the server's budget for bodies, as long as anybody works on it.
+    bytes of the server's budget for bodies, as long as anybody works on it. ``metadata`` gives
+    what came beside the message; ``span`` is that of a call that is traced.
     """
 
-    __slots__ = ("_budget", "_call", "_future", "_held", "_names", "_served", "gone", "id")
+    __slots__ = (
+        "_budget", "_call", "_future", "_held", "_names", "gone", "id", "metadata", "served",
+        "span",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -99,11 +105,13 @@ class GrpcQuestion:
             self._budget.change(asked.size)
             self._held = asked.size
         self.gone = False
+        self.metadata: Callable[[], Iterable[tuple[str, Any]]] = tuple
+        self.span: RequestSpan | None = None
         self.id = asked.id
         self._future: Future[_Results] = get_running_loop().create_future()
         if not asked.model:
             raise InvalidRequest("missing", field="model_name")
-        served = self._served = service.library.find(asked.model, asked.version)
+        served = self.served = service.library.find(asked.model, asked.version)
         call = self._call = reader.tensors(asked)
         expected: Expected = served.notes.get("v2") or expected_of(served)
         check_datatypes(call, expected.datatypes, served.name)
@@ -120,6 +128,11 @@ class GrpcQuestion:
         if self._held:
             self._budget.free(self._held)
 
+    @property
+    def traceparent(self) -> str:
+        """What requests to other servers are to name as their parent; nothing without a trace."""
+        return traceparent(self.metadata()) if self.span is None else self.span.traceparent
+
     async def reply(self, final: bool | None = None) -> bytes:
         """Return the reply's bytes; raises why there is none.
 
@@ -129,7 +142,7 @@ class GrpcQuestion:
             results = await self._future
         finally:
             self.gone = True
-        served, names = self._served, self._names
+        served, names = self.served, self._names
         return encode_grpc_reply(
             served.name,
             served.version,

@@ -45,7 +45,12 @@ class GrpcServer:
         settings = self._settings = service.settings
         self._address = address
         self._files = (certificate, key or certificate)
-        self._calls = GrpcCalls(service, allowed)
+        kind = GrpcCalls
+        if settings.otlp:
+            from gpfn.serving.grpc.traced import TracedCalls
+
+            kind = TracedCalls
+        self._calls = kind(service, allowed)
         self._streams = InferStreams(self._calls, max(1, settings.connections // 2))
         self._server: Any = None
 

@@ -148,7 +148,10 @@ class V1:
         if len(body) <= LARGE_BODY:
             self._submit(exchange, served, read(large=False))
         else:
-            submit = partial(self._submit, exchange, served)
+
+            def submit(request: PredictRequest) -> None:  # to the version that answers by then
+                self._submit(exchange, self._find(model, version, label), request)
+
             later(self._service, exchange, partial(read, large=True), submit, self)
 
     def _submit(self, exchange: Exchange, served: ServedVersion, request: PredictRequest) -> None:
