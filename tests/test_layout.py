@@ -37,6 +37,7 @@ SHORT = {
     "gpfn.serving.browser": "a guard with reasons of its own, which every protocol asks at writes",
     "gpfn.serving.answers": "how a server of GraphPipe answers, with the reasons of its clients",
     "gpfn.serving.compression": "what answers of any protocol may go through",
+    "gpfn.serving.grpc.traced": "gRPC with traces, which is loaded by who has asked for them",
     "gpfn.serving.engine.making": "what engine, versions and supervision share without a cycle",
     "gpfn.serving.engine.sample": "a file format of its own, read once a load",
     "gpfn.models.oip_grpc": "loaded by who asks over gRPC alone: the other client is light",
