@@ -26,7 +26,6 @@ __all__ = ["CHUNKED", "Head", "Request"]
 CHUNKED = -1
 """The body length of a request whose body comes in chunks."""
 
-_LONGEST_LINE = 1024
 _PRIMER = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -119,15 +118,6 @@ class Head:
             self._upgrade = True  # the client offers another protocol; a server may ignore it
         except HttpParserError as error:
             raise _invalid(error, self.raw if self._sink.complete else b"") from None
-
-    def begun(self) -> tuple[str, str]:
-        """Return the method and target of a head that is broken or not complete, if they came.
-
-        For the answer: nothing of it was checked.
-        """
-        line = bytes(self.raw[:_LONGEST_LINE]).partition(b"\r\n")[0].decode("latin-1")
-        method, _, rest = line.partition(" ")
-        return method, rest.partition(" ")[0]
 
     def take_chunks(self, data: bytes) -> list[bytes]:
         """Decode a piece of a chunked body; raises InvalidRequest."""

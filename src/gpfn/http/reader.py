@@ -12,6 +12,7 @@ from collections.abc import Callable
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.body import Body, ChunkScanner, only_chunk
 from gpfn.http.head import CHUNKED, Head, Request
+from gpfn.http.target import first_words
 from gpfn.limits import Limits
 
 __all__ = ["RequestReader"]
@@ -102,15 +103,12 @@ class RequestReader:
         """The method and target of the request that is being read, as far as they have come."""
         if self._state == _BETWEEN:
             return "", ""
-        head = self._head
-        return (head.method, head.target) if head.target else head.begun()
+        target = self._head.target
+        return (self._head.method, target) if target else first_words(self._head.raw)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The header lines of the request that is being read, as far as they have come.
-
-        For the answer to a request that will never be complete.
-        """
+        """The header lines of the request that is being read, as far as they have come."""
         return () if self._state == _BETWEEN else self._head.headers
 
     def feed(self, data: bytes | memoryview) -> None:

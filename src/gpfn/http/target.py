@@ -8,7 +8,9 @@ from _socket import AF_INET6, inet_pton  # the socket module costs 3 ms of a col
 
 from gpfn.errors import InvalidRequest
 
-__all__ = ["is_host", "origin_form"]
+__all__ = ["first_words", "is_host", "origin_form"]
+
+_LONGEST_LINE = 1024
 
 
 def origin_form(target: str, method: str) -> str:
@@ -27,6 +29,16 @@ def origin_form(target: str, method: str) -> str:
         raise InvalidRequest("the target's host is not valid", field="target")
     path = rest[end:]
     return path if path[:1] == "/" else f"/{path}"
+
+
+def first_words(head: bytes | bytearray) -> tuple[str, str]:
+    """Return the method and target of a head that is broken or not complete, if they came.
+
+    For the answer to it: nothing of them was checked.
+    """
+    line = bytes(head[:_LONGEST_LINE]).partition(b"\r\n")[0].decode("latin-1")
+    method, _, rest = line.partition(" ")
+    return method, rest.partition(" ")[0]
 
 
 _HOST = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=")

@@ -138,7 +138,7 @@ def _description(uri: str) -> dict[str, Any] | None:
     from gpfn.models.open import split_uri
 
     place = split_uri(uri)[0]
-    found = description_beside(place) if Path(place).exists() else None
+    found = None if "://" in place else description_beside(place)
     if found is None:
         return None
     labels: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, NoReturn
 
 from gpfn.deadline import NEVER
-from gpfn.errors import DeadlineExceeded, Overloaded
+from gpfn.errors import DeadlineExceeded, GpfnError, Overloaded
 from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.engine.batch import Computation
 from gpfn.serving.engine.inference import Form
@@ -94,12 +94,19 @@ class Engine:
             self._refuse()
         inference.began = monotonic()
         if self._most:
-            inference.fit(self._form)
+            self._fit(inference)
         else:
             inference.rows = 0
         waiting.append(inference)
         if not self._armed or len(waiting) == self._most:
             self._arm()
+
+    def _fit(self, inference: Inference) -> None:
+        try:
+            inference.fit(self._form)
+        except GpfnError:
+            self._statistics.failed("caller", 1)
+            raise
 
     def _refuse(self) -> NoReturn:
         self._statistics.failed("overloaded", 1)
