@@ -285,8 +285,7 @@ class RequestReader:
 def _anew(error: GpfnError) -> GpfnError:
     """Return an equal error that was not raised yet.
 
-    A raised error holds the frames that it passed, and they hold the reader. If the reader
-    held that error, the cycle would keep both until the garbage collector runs.
+    A raised error holds frames that hold the reader: held by it, both would stay for long.
     """
     equal = GpfnError.__new__(type(error), *error.args)
     vars(equal).update(vars(error))
