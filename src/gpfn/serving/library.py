@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpfn.call.opening import NotReady
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.oip.documents import ModelIndex
+from gpfn.public_text import public_text
 from gpfn.serving.wanted import Source, version_order
 
 if TYPE_CHECKING:
@@ -96,18 +97,19 @@ class Library:
         return [one for name in sorted(self.open) for one in reversed(self.open[name].values())]
 
     def index(self) -> list[ModelIndex]:
-        """Return every version that is known, with its state and the reason for it."""
-        found = [
-            ModelIndex(name, version, *self._state(self.sources[name][version]))
-            for name in sorted(self.sources)
-            for version in sorted(self.sources[name], key=version_order)
-        ]
-        known = {(entry.name, entry.version) for entry in found}
-        return found + [
-            ModelIndex(name, version, "UNAVAILABLE", reason)
+        """Return every version that is known, with its state and the reason for it.
+
+        One that is not wanted any more is among them as long as it answers.
+        """
+        states = {
+            (name, version): ("UNAVAILABLE", public_text(reason))
             for name, version, reason in self._ignored
-            if (name, version) not in known
-        ]
+        }
+        states |= {(one.name, one.version): ("READY", "") for one in self.all_open()}
+        for source in self._wanted():
+            states[source.name, source.version] = self._state(source)
+        order = sorted(states, key=lambda key: (key[0], version_order(key[1])))
+        return [ModelIndex(*key, *states[key]) for key in order]
 
     def failure(self, name: str) -> BaseException | None:
         """Return why a wanted version of a model could not be opened, if one could not."""
@@ -116,14 +118,19 @@ class Library:
 
     def in_use(self) -> list[tuple[str, str, int]]:
         """Return model, version and slot of what is counted."""
-        return [(s.name, s.version, s.slot) for v in self.sources.values() for s in v.values()]
+        counted = {(one.name, one.version): one.source for one in self.all_open()}
+        counted |= {(source.name, source.version): source for source in self._wanted()}
+        return [(*key, source.slot) for key, source in counted.items()]
+
+    def _wanted(self) -> Iterable[Source]:
+        return (source for versions in self.sources.values() for source in versions.values())
 
     def _is_wanted(self, name: str) -> bool:
         return any(source.loaded for source in self.sources.get(name, {}).values())
 
     def _state(self, source: Source) -> tuple[str, str]:
         if source.attempted in self._failed:
-            return "UNAVAILABLE", str(self._failed[source.attempted])
+            return "UNAVAILABLE", public_text(str(self._failed[source.attempted]))
         if self.has(source):
             return "READY", ""
         return ("LOADING", "") if source.loaded else ("UNAVAILABLE", "unloaded")
