@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpfn.errors import SetupError
+from gpfn.errors import GpfnError, SetupError
 from gpfn.graphpipe import Client
 from gpfn.models.python import PythonModel
 from gpfn.serving import Server, ServerSettings
@@ -107,3 +107,32 @@ def test_unload_first_closes_the_old_one_before_the_new_one_is_opened() -> None:
         server.put("model", Noting("new"))
         until(lambda: library.open and library.find("model").source.stamp == "1")
         assert library.changes == 3, "come, gone, come"
+
+
+def test_what_hangs_keeps_nobody_from_being_opened() -> None:
+    """With unload-first the old version is waited for, but not for ever."""
+    goes_on = threading.Event()
+
+    def hangs(x: np.ndarray) -> np.ndarray:
+        goes_on.wait(60) if x.any() else None
+        return x
+
+    settings = ServerSettings(port=0, unload_first=True, request_seconds=0.5)
+    try:
+        with Server({"model": PythonModel(hangs), "other": adding(1)}, settings) as server:
+            with Client(server.url, timeout=20) as client, pytest.raises(GpfnError):
+                client.infer({"x": X})
+            server.put("model", adding(2))
+            server.put("other", adding(3))
+            library = server.service.library
+            for name, stamp in (("model", "1"), ("other", "2")):
+                until(lambda n=name, s=stamp: n in library.open and _stamp(library, n) == s)
+            with Client(server.url) as client:
+                assert client.infer({"x": X})[0].tolist() == [[3, 3]]
+            goes_on.set()
+    finally:
+        goes_on.set()
+
+
+def _stamp(library: Any, name: str) -> str:
+    return str(library.find(name).source.stamp)

@@ -181,7 +181,10 @@ class Keeper:
 
     async def _open_after(self, source: Source, closing: list[asyncio.Task[None]]) -> None:
         if closing:
-            await asyncio.wait(closing)
+            _, hanging = await asyncio.wait(closing, timeout=self._settings.request_seconds + 1)
+            if hanging:  # nobody waits for what it computes any more
+                told = "a version hangs that was to be closed first: the next one is opened"
+                self._log.warning(f"{source.name} {source.version}: {told}")
         threading.Thread(target=self._open, args=(source,), daemon=True).start()
 
     def _open(self, source: Source) -> None:
