@@ -85,6 +85,10 @@ class ServingLoop:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._server.stop)
 
+    def stop_listening(self) -> None:
+        """Close the socket in this process, in which others serve what it was opened for."""
+        self._socket.close()
+
     def close(self) -> None:
         """Close the socket, for a server that never serves or that others serve as well."""
         self._socket.close()

@@ -119,7 +119,7 @@ class _Serving:
             supervision.board.begin(number)
             self._serve(supervision, number)
 
-        return supervision.run(work, settings.drain_seconds + 5)
+        return supervision.run(work, settings.drain_seconds + 5, self._loop.stop_listening)
 
     def _alive(self) -> list[int]:
         """Return the numbers of the processes that live."""

@@ -58,13 +58,20 @@ class Supervision:
         self._log = log
         self._told = mmap(-1, _MOST_TOLD)  # 1: it has served; or why it could not begin, as JSON
 
-    def run(self, work: Callable[[int], object], grace: float) -> int:
+    def run(self, work: Callable[[int], object], grace: float, ending: Callable[[], object]) -> int:
         """Have workers work until SIGTERM; returns the exit code.
 
-        Raises GpfnError when they could not begin.
+        ``ending`` is called here before they are told to end. Raises GpfnError when they could
+        not begin.
         """
         workers = Workers(
-            self._processes, work, self._log, grace, pulse=self._pulse, lost=self._lost
+            self._processes,
+            work,
+            self._log,
+            grace,
+            pulse=self._pulse,
+            lost=self._lost,
+            ending=ending,
         )
         code = workers.run()
         if code and not self.has_begun:

@@ -99,6 +99,7 @@ class Workers:
         *,
         pulse: Pulse | None = None,
         lost: Callable[[int, Loss], object] = lambda _number, _loss: None,
+        ending: Callable[[], object] = lambda: None,
     ) -> None:
         """``work`` is called in a worker with its number, and returns to end it.
 
@@ -106,7 +107,9 @@ class Workers:
         file that ``watch`` looks at changes, all workers are replaced. A worker whose loop
         stands, as ``pulse`` tells, is killed; it has to have begun to beat there. ``lost`` is
         called in this process with the number of a worker that has ended, before the next one
-        takes its place.
+        takes its place. ``ending`` is called in this process before the workers are told to
+        end; it closes what only they are to have, such as the socket that they listen on: who
+        connects where nobody accepts any more has to be refused at once.
         """
         self._work = work
         self._log = log
@@ -114,6 +117,7 @@ class Workers:
         self._watch = watch
         self._pulse = pulse
         self._lost = lost
+        self._ending = ending
         self._places = [_Place() for _ in range(count)]
         self._waiting: set[int] = set()
         self._proven = False  # whether any worker has run for a while
@@ -127,6 +131,7 @@ class Workers:
         try:
             return self._run(previous)
         finally:
+            self._ending()
             self._end()
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 

@@ -95,7 +95,7 @@ def _serve_by_workers(
 
     file = Path(served.path).absolute()
     watch = Watch(file if file.is_dir() else file.parent) if reload else None
-    return Workers(count, work, log, DRAIN_SECONDS + 5, watch).run()
+    return Workers(count, work, log, DRAIN_SECONDS + 5, watch, ending=listening.close).run()
 
 
 class _Served:
