@@ -12,12 +12,24 @@ from itertools import chain, product
 import pytest
 
 from gpfn.platforms.table import find_platform
-from tests.images_engine.callers import MODEL, Attempt, Caller, first_call, graphpipe, oip
+from tests.images_engine.callers import (
+    GRPC_PORT,
+    MODEL,
+    Attempt,
+    Caller,
+    GraphPipe,
+    Grpc,
+    OverRest,
+    Refused,
+    first_call,
+)
 from tests.images_engine.conftest import Build
 from tests.images_engine.engines import swarm_docker
 from tests.images_engine.swarm import Ended, Endpoints, Replica, Service, build_on
 
 SIGTERM, SIGKILL = 15, 9
+WORDS = ["--model", f"{MODEL}=slow.py:slow", "--parallel", "8", "--grpc", f"0.0.0.0:{GRPC_PORT}"]
+"""What the server is started with."""
 LONG = 0.5
 """Seconds that some calls take, so that there are some whenever a replica is ended."""
 FIRST = 0.9
@@ -38,7 +50,7 @@ class Seen:
         """Call a replica that has just said that it is ready."""
         try:
             self.first_answers.append(first_call(replica))
-        except (OSError, AssertionError) as error:
+        except (OSError, AssertionError, Refused) as error:
             self.not_warm.append(repr(error))
 
     @property
@@ -49,8 +61,8 @@ class Seen:
 
 @contextmanager
 def load(seen: Seen, endpoints: Endpoints) -> Iterator[None]:
-    """Call from eight clients: two protocols, kept and new connections, quick and long calls."""
-    every = product((graphpipe, oip), (True, False), (0.0, LONG))
+    """Call from twelve clients: three protocols, kept and new connections, quick and long calls."""
+    every = product((GraphPipe, OverRest, Grpc), (True, False), (0.0, LONG))
     seen.callers = [
         Caller(endpoints, number, seconds, protocol, keep=keep)
         for number, (protocol, keep, seconds) in enumerate(every)
@@ -71,9 +83,7 @@ def seen(build: Build) -> Seen:
     seen = Seen()
     with swarm_docker(server) as environ:
         first, second = (build_on(server, f"slow:{n}", n, environ) for n in (1, 2))
-        service = Service(
-            environ, first, 3, ["--model", f"{MODEL}=slow.py:slow", "--parallel", "8"]
-        )
+        service = Service(environ, first, 3, WORDS)
         endpoints = Endpoints(service, image.health, seen.first)
         endpoints.wait_for(3)
         with load(seen, endpoints):
