@@ -113,6 +113,10 @@ def test_the_servers_arguments_are_gpfns() -> None:
     (mount,) = [one for one in server_container()["volumeMounts"] if one["name"] == "models"]
     assert args.models_dir == mount["mountPath"]
     assert args.extra == []
+    ports = {port["name"]: port["containerPort"] for port in server_container()["ports"]}
+    assert ports == {"http": IMAGES["server"].port, "grpc": int(args.grpc.rpartition(":")[2])}
+    asked = {one["name"]: one["targetPort"] for one in kind(SERVER, "Service")["spec"]["ports"]}
+    assert asked == {name: name for name in ports}
 
 
 def test_what_bodies_may_take_fits_the_memory() -> None:

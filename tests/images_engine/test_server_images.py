@@ -13,6 +13,7 @@ from gpfn.build.image import packages
 from gpfn.graphpipe.client import Client
 from gpfn.hosts.container import Container, sandbox_flags
 from gpfn.hosts.engine import ContainerEngine
+from gpfn.oip.grpc_client import GrpcInferenceClient
 from tests.conftest import ROOT
 from tests.deploy.test_descriptors import kind
 from tests.images_engine.conftest import NETWORK, Build, Start, gpfn
@@ -116,6 +117,9 @@ def test_what_the_descriptor_for_kubernetes_starts(
         get(address + container[f"{probe}Probe"]["httpGet"]["path"])
     with Client(f"{address}/graphpipe/forecast") as client:
         assert client.infer([WINDOW])[0].shape == (1, 20, 1)
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    with GrpcInferenceClient(f"grpc://{server.address()}:{ports['grpc']}") as client:
+        assert client.infer("forecast", {"series": WINDOW}).outputs["forecast"].shape == (1, 20, 1)
     assert b'gpfn_model_ready{model="forecast",version="1"} 1' in get(f"{address}/metrics")
     ended = server.stop(grace=pod["terminationGracePeriodSeconds"])
     assert ended is not None
