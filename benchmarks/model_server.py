@@ -334,7 +334,7 @@ def compare_rows(connections: int, loads: Mapping[str, Sequence[Load]]) -> Figur
     return figures
 
 
-def old_protocol(bench: Bench) -> Figures:
+def graphpipe_rows(bench: Bench) -> Figures:
     """Measure the same row over GraphPipe."""
     sends = script(bench.folder, "graphpipe", graphpipe(), "application/octet-stream")
     with served(ours(bench), READY) as server:
@@ -609,7 +609,7 @@ def generator(bench: Bench) -> Figures:
 
 
 PARTS: tuple[Callable[[Bench], Figures], ...] = (
-    *(rows, old_protocol, batches, beside, photos, grpc, start, generator),
+    *(rows, graphpipe_rows, batches, beside, photos, grpc, start, generator),
 )
 
 
