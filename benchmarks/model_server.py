@@ -11,6 +11,9 @@ servers take turns, medians are shown; wrk and the servers share all cores.
 """
 
 import argparse
+import asyncio
+import cProfile
+import gc
 import http.client
 import json
 import os
@@ -569,6 +572,112 @@ def _well(port: int, request: bytes, count: int) -> bool:
     return True
 
 
+class Nowhere:
+    """A transport that throws away what is written, and counts it."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def write(self, data: bytes) -> None:
+        """Count an answer."""
+        if not data.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(data[:300])
+        self.written += 1
+
+    def get_write_buffer_size(self) -> int:
+        """Return 0: everything is sent."""
+        return 0
+
+    def is_closing(self) -> bool:
+        """Say no."""
+        return False
+
+    def abort(self) -> None:
+        """Stay: the server takes it for a connection that has given way."""
+
+
+def unwired(bench: Bench) -> Figures:
+    """Compare what Python does for a request with the floor, sockets and kernel left out.
+
+    64 connections get a request each, then the loop turns; on a busy machine this varies less
+    than anything that is measured over sockets.
+    """
+    from gpfn.serving import Server as ModelServer
+
+    head = f"POST /v2/models/dnn/infer HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n"
+    request = f"{head}Content-Length: {len(oip_json())}\r\n\r\n".encode() + oip_json()
+    turns = 20 if bench.quick else 300
+    profile = cProfile.Profile()
+    times: dict[str, list[float]] = {"ours": [], "floor": []}
+    with ModelServer({"dnn": bench.dnn}) as server:
+        for _ in range(bench.rounds * 2):
+            times["floor"].append(_bare_us(bench, request, turns))
+            times["ours"].append(_turned_us(server, request, turns))
+        _turned_us(server, request, 20, profile)
+    entered = sum(row.callcount for row in profile.getstats() if not isinstance(row.code, str))
+    cost, floor = (min(times[name]) for name in ("ours", "floor"))
+    what = "OIP JSON, DNN 42→1, 64 connections without sockets"
+    said = f"the floor: {floor:.1f} µs"
+    return [
+        figure(f"{what}, processor time", cost, "µs", peer=said, ratio=cost / floor),
+        figure(f"{what}, Python functions entered", entered / (20 * 64), ""),
+    ]
+
+
+def _bare_us(bench: Bench, request: bytes, turns: int) -> float:
+    """Return the microseconds of a request to the floor's protocol."""
+    names: dict[str, Any] = {"__name__": "floor"}
+    before, sys.argv = sys.argv, ["floor", "0", bench.dnn]
+    try:
+        exec(FLOOR.partition("uvloop.run")[0], names)
+    finally:
+        sys.argv = before
+    connections = [names["Bare"]() for _ in range(64)]
+    for connection in connections:
+        connection.connection_made(Nowhere())
+    began = time.thread_time()
+    for _ in range(turns):
+        for connection in connections:
+            connection.data_received(request)
+    return (time.thread_time() - began) / (turns * 64) * 1e6
+
+
+def _turned_us(
+    server: Any, request: bytes, turns: int, profile: "cProfile.Profile | None" = None
+) -> float:
+    """Return the microseconds of a request to connections of our server, on its loop."""
+    from gpfn.http.loop.connection import LoopConnection
+
+    running = server._loop  # there is no public way to a connection without a socket
+
+    async def measure() -> float:
+        transport = Nowhere()
+        connections = [LoopConnection(running._server) for _ in range(64)]
+        for connection in connections:
+            connection.connection_made(transport)
+        gc.collect()
+        gc.freeze()  # as the server does when it is ready
+        if profile:
+            profile.enable()
+        began = time.thread_time()
+        for _ in range(turns):
+            for connection in connections:
+                connection.data_received(request)
+            while transport.written % 64:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        spent = time.thread_time() - began
+        if profile:
+            profile.disable()
+        for connection in connections:
+            connection.connection_lost(None)
+        if transport.written != turns * 64:
+            raise RuntimeError(f"{transport.written} answers to {turns * 64} requests")
+        return spent / (turns * 64) * 1e6
+
+    return asyncio.run_coroutine_threadsafe(measure(), running._loop).result()
+
+
 def generator(bench: Bench) -> Figures:
     """Compare what a request costs the load generator of gpfn bench with what it costs wrk."""
     from gpfn.bench.generator import LoadPlan, http_load
@@ -609,7 +718,7 @@ def generator(bench: Bench) -> Figures:
 
 
 PARTS: tuple[Callable[[Bench], Figures], ...] = (
-    *(rows, graphpipe_rows, batches, beside, photos, grpc, start, generator),
+    *(unwired, rows, graphpipe_rows, batches, beside, photos, grpc, start, generator),
 )
 
 
