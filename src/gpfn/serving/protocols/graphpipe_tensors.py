@@ -6,9 +6,8 @@ The latter as a GraphPipe message and as graphpipe-go's JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from gpfn.deadline import Deadline
 from gpfn.errors import BackendError, InvalidMessage
 from gpfn.graphpipe.messages import (
     InferRequest,
@@ -23,32 +22,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Questions", "ServedModel", "describe", "metadata_json"]
+    from gpfn.models.model import Model
 
-
-class ServedModel(Protocol):
-    """What the server needs of a model; every ``gpfn.models.Model`` is one."""
-
-    @property
-    def name(self) -> str:
-        """What it was opened from."""
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What it takes."""
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
-
-    def __call__(
-        self,
-        inputs: Mapping[str, np.ndarray],
-        *,
-        outputs: Sequence[str] = (),
-        deadline: Deadline = ...,
-    ) -> dict[str, np.ndarray]:
-        """Compute ``outputs`` from ``inputs``."""
+__all__ = ["Questions", "describe", "metadata_json"]
 
 
 _Names = tuple[tuple[str, ...], tuple[str, ...]]
@@ -61,7 +37,7 @@ class Questions:
     once.
     """
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
         self._bools = [spec.name for spec in model.inputs if spec.dtype == "bool"]
         self._names: dict[tuple[object, ...], _Names] = {}
@@ -109,9 +85,7 @@ _LONGEST_NAMES = 4096
 _request: Callable[..., InferRequest] = tuple.__new__
 
 
-def _complete_names(
-    request: InferRequest, model: ServedModel
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _complete_names(request: InferRequest, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     sent = len(request.tensors)
     input_names = request.input_names or _default_inputs(model, sent)
     output_names = request.output_names or tuple(spec.name for spec in model.outputs)
@@ -125,7 +99,7 @@ def _complete_names(
     return input_names, output_names
 
 
-def _default_inputs(model: ServedModel, sent: int) -> tuple[str, ...]:
+def _default_inputs(model: Model, sent: int) -> tuple[str, ...]:
     """Return the model's names; a plain function that declares none takes what is sent."""
     if model.inputs:
         return tuple(spec.name for spec in model.inputs)
@@ -144,7 +118,7 @@ def _output(results: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return array.view("uint8") if array.dtype.kind == "b" else array
 
 
-def describe(model: ServedModel, server: str, version: str) -> MetadataResponse:
+def describe(model: Model, server: str, version: str) -> MetadataResponse:
     """Return the model's metadata; an unknown dimension is -1, an unknown rank no shape."""
     return MetadataResponse(
         name=_public_name(model.name),
