@@ -10,16 +10,16 @@ more with another list in the same place, and has to mean the same but for that.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from gpfn.limits import Limits
 from gpfn.oip.datatypes import DATATYPES
 from gpfn.oip.request import InferCall, decode_infer
-from gpfn.tensors.dtypes import Dtype
-from gpfn.tensors.nested import pack
 
 __all__ = ["InferDecoder"]
 
@@ -27,16 +27,18 @@ _DATA = b'"data":'
 _MOST_BYTES = 16 << 10
 """Of a body: reading a larger one is what takes the time, whatever stands around it."""
 _MOST = 256
+_OF_NUMBERS = b"0123456789+-.eE, \t\r\n[]"
+_ndarray = np.ndarray
 _call: Callable[..., InferCall] = tuple.__new__
 
 
 class _Known(NamedTuple):
-    """What requests with these texts around their numbers mean."""
+    """What requests with these texts around their numbers mean, and what packs the numbers."""
 
     name: str
-    dtype: Dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    size: int
+    pack: Callable[..., bytes]
     call: InferCall
 
 
@@ -68,15 +70,13 @@ class InferDecoder:
 
     def _repeated(self, known: _Known, text: bytes) -> InferCall | None:
         """Return the request with these numbers; None when they are none, or too many."""
+        if text.translate(None, _OF_NUMBERS):  # true is no number, and a list no value
+            return None
         try:
-            flat = orjson.loads(text)
-        except orjson.JSONDecodeError:  # which is told where the whole of it is read
-            return None
-        if type(flat) is not list or len(flat) != known.size:
-            return None
-        array = pack(flat, known.dtype, self._limits, known.shape)
-        if array is None:
-            return None
+            numbers = known.pack(*orjson.loads(text))
+        except (orjson.JSONDecodeError, struct.error, OverflowError, TypeError):
+            return None  # where the whole of it is read, it is told what is wrong
+        array = _ndarray(known.shape, known.dtype, numbers)  # read-only, as bytes are
         identity, parameters, _, *rest = known.call
         return _call(InferCall, (identity, parameters, {known.name: array}, *rest))
 
@@ -98,14 +98,15 @@ class InferDecoder:
         if len(call.inputs) != 1:
             return None
         ((name, array),) = call.inputs.items()
-        kind = DATATYPES[call.datatypes[name]]
-        if not array.size or kind.dtype.name != array.dtype.name or kind.name == "BF16":
+        dtype = DATATYPES[call.datatypes[name]].dtype
+        if not array.size or dtype.numpy != array.dtype or dtype.numpy.kind not in "iuf":
             return None
         documents = [_document(around, probe) for probe in (b"[]", b"[[8],7]")]
         entries = [_data_of(document) for document in documents]
         if entries != [[], [[8], 7]] or documents[0] != documents[1]:
             return None
-        return _Known(name, kind.dtype, array.shape, array.size, call)
+        packer = struct.Struct(f"={array.size}{dtype.code}")
+        return _Known(name, dtype.numpy, array.shape, packer.pack, call)
 
 
 def _document(around: tuple[bytes, bytes], probe: bytes) -> Any:
