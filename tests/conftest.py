@@ -30,6 +30,7 @@ SLOW = (
     "tests/certify/test_suites.py",
     "tests/training/test_digits_run.py",
     "tests/training/test_notebook.py",
+    "tests/cli/test_bench.py",
     "tests/cli/test_coldstart.py",
     "tests/models/test_filekind.py",
     "tests/models/test_tensorflow_c.py",

@@ -1,12 +1,15 @@
 """``gpfn bench`` as a user types it, against real servers."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from gpfn.bench.subject import Processes
 from tests.bench.servers import replying
 from tests.cli.serving import clean_environ, serve
 
@@ -81,6 +84,34 @@ def test_what_cannot_be_measured_is_told(root: Path, tmp_path: Path) -> None:
         assert bench("digits", *words).returncode == 2, words
     assert bench("digits", "--seconds", "0").returncode == 1
     assert bench("digits", "--protocol", "v3").returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_with_the_command(root: Path, number: int) -> None:
+    words = [str(root / "models" / "forecast.tflite"), "--seconds", "60", "--connections", "2"]
+    command = [sys.executable, "-m", "gpfn", "bench", *words]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=clean_environ())
+    try:
+        until = time.monotonic() + 60
+        while not (children := below(process.pid)) or not loaded(children):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(20) in (128 + signal.SIGINT, -signal.SIGINT)
+    finally:
+        process.kill()
+        process.wait()
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def below(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def loaded(pids: list[int]) -> bool:
+    """Say whether the server has worked for longer than a start takes."""
+    return Processes(pids).seconds() > 1.5
 
 
 def test_a_server_that_never_answers_well_is_a_failure() -> None:

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from gpfn.bench.summary import HEADER, document, draw_loads, limit_of, table_rows
     from gpfn.cli.table import print_table
 
+    # what a handler raises inside a callback of the loop is lost; Ctrl-C ends it, and the server
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     if args.seconds <= 0:
         raise SetupError("expected a time above 0", field="--seconds")
     with _subject(args) as subject:
