@@ -5,7 +5,6 @@ cores; the processor time of a server for a request is the robust figure, reques
 times depend on the machine. wrk comes from the system's packages (apt-get install wrk).
 """
 
-import mmap
 import os
 import re
 import socket
@@ -81,8 +80,13 @@ class Server(NamedTuple):
         return found
 
     def resident(self) -> int:
-        """Return its resident bytes."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * mmap.PAGESIZE
+        """Return the resident bytes of all its processes; what they share counts once (PSS)."""
+        return sum(map(_resident, self.pids()))
+
+
+def _resident(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _cpu(pid: int) -> float:
