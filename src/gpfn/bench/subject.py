@@ -18,7 +18,7 @@ import orjson
 from gpfn.bench.asking import AskedModel, ask
 from gpfn.errors import BrokenReply, GpfnError, SetupError
 from gpfn.hosts.child import Child, command_line
-from gpfn.hosts.log import listening_url, readable
+from gpfn.hosts.log import listening_url, readable, records
 from gpfn.http.address import Address, parse_url
 
 __all__ = [
@@ -94,18 +94,31 @@ def started(model: str, options: Sequence[str]) -> Iterator[tuple[Address, Proce
     environ = {**os.environ, "GPFN_LOG": "json"}
     child = Child([*command_line("gpfn"), *words], Path.cwd(), environ)
     try:
-        child.wait_until(lambda: _is_ready(child), _START_SECONDS)
+        _wait(child, _workers(options))
         yield parse_url(listening_url(child.log())), Processes([child.pid])
-    except SetupError as error:
-        said = readable(child.log(), "quiet").strip() or child.log().strip()
-        raise SetupError(f"gpfn serve: {said or error.detail}") from None
     finally:
         child.stop()
 
 
-def _is_ready(child: Child) -> bool:
-    url = listening_url(child.log())
-    if not url:
+def _workers(options: Sequence[str]) -> int:
+    words = " ".join(options).replace("--workers=", "--workers ").split()
+    number = words[words.index("--workers") + 1 :][:1] if "--workers" in words else []
+    return int(number[0]) if number and number[0].isdecimal() else 1
+
+
+def _wait(child: Child, workers: int) -> None:
+    try:
+        child.wait_until(lambda: _is_ready(child, workers), _START_SECONDS)
+    except SetupError as error:
+        said = readable(child.log(), "quiet").strip() or child.log().strip()
+        raise SetupError(f"gpfn serve: {said or error.detail}") from None
+
+
+def _is_ready(child: Child, workers: int) -> bool:
+    """Say whether each worker has the model: it logs that, and answers for itself alone."""
+    found = records(child.log())
+    url = next((record["url"] for record in found if "url" in record), "")
+    if not url or sum("seconds" in record for record in found) < workers:
         return False
     try:
         ask(parse_url(url), "GET", "control/is_ready")
