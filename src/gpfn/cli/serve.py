@@ -157,6 +157,7 @@ def _serve(args: argparse.Namespace, names: list[str]) -> int:
 
 def _collect_again() -> None:
     gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)  # a turn's requests are alive together: they are no garbage
     gc.enable()
 
 

@@ -48,25 +48,25 @@ class InferDecoder:
     def __init__(self, limits: Limits, *, nan_words: bool = False) -> None:
         self._limits = limits
         self._nan_words = nan_words
-        self._known: dict[tuple[bytes, bytes], _Known] = {}
+        self._known: dict[tuple[bytes, bytes], _Known | None] = {}  # None: nothing is gained
         self._met: set[tuple[bytes, bytes]] = set()
 
     def decode(self, body: bytes | memoryview, json_size: str | None) -> InferCall:
         """Return the request that a body holds; see `decode_infer`."""
-        if type(body) is not bytes or len(body) > _MOST_BYTES:
-            return decode_infer(body, json_size, self._limits, nan_words=self._nan_words)
-        start = body.find(_DATA) + 7
-        end = body.find(b"]", start) + 1
-        around = body[:start], body[end:]
-        known = self._known.get(around)
-        if known is not None and (json_size is None or json_size == str(len(body))):
-            call = self._repeated(known, body[start:end])
-            if call is not None:
-                return call
-        call = decode_infer(body, json_size, self._limits, nan_words=self._nan_words)
-        if known is None:
-            self._meet(around, call)
-        return call
+        if type(body) is bytes and len(body) <= _MOST_BYTES and _is_json(body, json_size):
+            start = body.find(_DATA) + 7
+            end = body.find(b"]", start) + 1
+            around = body[:start], body[end:]
+            known = self._known.get(around)
+            if known is not None:
+                call = self._repeated(known, body[start:end])
+                if call is not None:
+                    return call
+            call = decode_infer(body, json_size, self._limits, nan_words=self._nan_words)
+            if known is None and around not in self._known:
+                self._meet(around, call)
+            return call
+        return decode_infer(body, json_size, self._limits, nan_words=self._nan_words)
 
     def _repeated(self, known: _Known, text: bytes) -> InferCall | None:
         """Return the request with these numbers; None when they are none, or too many."""
@@ -87,11 +87,9 @@ class InferDecoder:
                 self._met.clear()
             self._met.add(around)
             return
-        known = self._understood(around, call)
-        if known is not None:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[around] = known
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[around] = self._understood(around, call)
 
     def _understood(self, around: tuple[bytes, bytes], call: InferCall) -> _Known | None:
         """Return what such requests mean, if they mean the same with any list in that place."""
@@ -107,6 +105,11 @@ class InferDecoder:
             return None
         packer = struct.Struct(f"={array.size}{dtype.code}")
         return _Known(name, dtype.numpy, array.shape, packer.pack, call)
+
+
+def _is_json(body: bytes, json_size: str | None) -> bool:
+    """Say whether a body is all JSON: one with bytes behind it has its numbers there."""
+    return json_size is None or json_size == str(len(body))
 
 
 def _document(around: tuple[bytes, bytes], probe: bytes) -> Any:

@@ -68,6 +68,11 @@ class Keeper:
         """Returns the numbers of the processes that serve."""
         self.isolation = Isolation(library, opener, log)
 
+    @property
+    def all_began(self) -> bool:
+        """Whether every process has opened what was wanted at first: any may get a request."""
+        return self._wanted.all_done(1, self.alive())
+
     def start(self) -> None:
         """Begin to do what is wanted, and go on with that; on the loop."""
         self._loop = asyncio.get_running_loop()

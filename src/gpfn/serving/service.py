@@ -78,8 +78,8 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether every model that was asked for answers, and the end has not begun."""
-        return self.alive() and self.library.ready
+        """Whether every model that was asked for answers, in all processes."""
+        return self.alive() and self.library.ready and self.keeper.all_began
 
     # what the loop around it tells
 

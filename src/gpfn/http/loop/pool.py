@@ -32,6 +32,7 @@ _HASTE = 50
 """Turns that do not wait after one that waited in vain: the work is long."""
 _PATIENCE = 0.002
 """Seconds that work waits before another thread is asked for."""
+_NICENESS = 15
 _LOOK_SECONDS = 0.25  # a job that came later may have the earlier deadline
 
 
@@ -39,13 +40,14 @@ class WorkPool:
     """At most ``threads`` threads, each started when it is needed; ``queue`` jobs may wait.
 
     Everything but what the threads do is for the loop's thread. One that is not ``patient``
-    never waits for its threads: it is known that the work is long.
+    never waits for its threads: it is known that the work is long. Its threads have a lower
+    priority than the loop, which only ever needs a moment.
     """
 
     def __init__(self, threads: int, queue: int, *, patient: bool = True) -> None:
         self._patient = patient
         self._places = threads + queue
-        self._team = Team(threads)
+        self._team = Team(threads, 0 if patient else _NICENESS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open: set[Job] = set()  # every job that was not settled
         self._coming: list[Job] = []  # those of this turn

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gpfn.deadline import Deadline
@@ -60,8 +62,10 @@ def _nothing() -> None:
 class Team:
     """At most ``most`` threads; the loop calls all but what begins with an underscore."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, niceness: int = 0) -> None:
+        """With ``niceness``, threads get less of a processor that the loop wants as well."""
         self._most = most
+        self._niceness = niceness
         self._jobs: deque[Job] = deque()
         self._done: deque[Job] = deque()
         self._guard = threading.Condition(threading.Lock())
@@ -136,6 +140,9 @@ class Team:
 
     def _serve(self) -> None:
         guard = self._guard
+        if self._niceness:
+            with suppress(OSError):  # a system that has it for processes only
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while True:
             with guard:
                 while not self._jobs:

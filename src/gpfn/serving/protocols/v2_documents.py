@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gpfn.call.opening import NotReady
 from gpfn.errors import InvalidRequest, TooLarge
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.oip.documents import (
@@ -113,6 +114,8 @@ class Documents:
     def model_ready(self, _: Exchange, __: object, model: str, version: str = "") -> Response:
         """Say whether a model answers; it is an error otherwise."""
         self._service.library.find(model, version)
+        if not self._service.keeper.all_began:
+            raise NotReady("another process is still opening its models")
         return json_page({"name": model, "ready": True})
 
     def config(self, _: Exchange, __: object, model: str, version: str = "") -> Response:
