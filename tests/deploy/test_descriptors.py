@@ -100,10 +100,10 @@ def test_a_pod_ends_when_its_last_request_is_answered() -> None:
     spec = kind(SERVER, "Deployment")["spec"]["template"]["spec"]
     pause = server_container()["lifecycle"]["preStop"]["exec"]["command"][-1]
     seconds = float(re.findall(r"sleep\((\d+)\)", pause)[0])
-    assert spec["terminationGracePeriodSeconds"] >= seconds + ServerSettings().drain_seconds + 2
+    assert spec["terminationGracePeriodSeconds"] >= seconds + ServerSettings().drain_seconds + 5
     (checked,) = documents("compose/compose.yaml")
     grace = checked["services"]["models"]["stop_grace_period"]
-    assert parse_duration(grace, field="") >= ServerSettings().drain_seconds + 2
+    assert parse_duration(grace, field="") >= ServerSettings().drain_seconds + 5
 
 
 def test_the_servers_arguments_are_gpfns() -> None:
