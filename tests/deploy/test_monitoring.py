@@ -5,11 +5,14 @@ Their expressions are evaluated by a real Prometheus in tests/images_engine.
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
 from gpfn.platforms.table import PLATFORMS
+from tests.cli.serving import serve
+from tests.conftest import ROOT
 from tests.deploy.watching import (
     ALERTS,
     DASHBOARD,
@@ -34,6 +37,20 @@ def test_only_metrics_that_there_are_are_named(where: str, expression: str) -> N
     assert names <= set(METRICS) | {"up"}
     allowed = SCRAPED.union(*(METRICS.get(name, set()) for name in names))
     assert label_names(expression) <= allowed
+
+
+def test_a_running_server_has_all_of_them(tmp_path: Path) -> None:
+    with serve(tmp_path, "--model", str(ROOT / "models" / "forecast.tflite")) as served:
+        served.get("/v2")
+        text = served.get("/metrics").decode()
+    found = {
+        name: set(re.findall(r'(\w+)="', labels))
+        for name, labels in re.findall(r"^(\w+)(?:{(.*)})? ", text, re.MULTILINE)
+    }
+    told = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
+    for name, labels in METRICS.items():
+        assert found.get(name, labels) == labels, name
+        assert name in found or name in told, f"{name}: nothing counted, and no type"
 
 
 def test_names_are_found_in_expressions() -> None:
