@@ -121,10 +121,12 @@ class Grpc:
 class Attempt(NamedTuple):
     """One attempt: whom it was made to, when, and what became of it.
 
-    ``outcome`` is ``answered``, ``refused`` or what went wrong.
+    ``kept`` says that its connection had been used before. ``outcome`` is ``answered``,
+    ``refused`` or what went wrong.
     """
 
     replica: str
+    kept: bool
     began: float
     ended: float
     outcome: str
@@ -176,16 +178,16 @@ class Caller(threading.Thread):
                     self.failed.append((first, second))
 
     def _attempt(self, question: np.ndarray, but: str = "") -> Attempt:
-        began, name = time.time(), ""
+        began, name, kept = time.time(), "", False
         try:
             replica = self._endpoints.pick(but)
-            name = replica.id
+            name, kept = replica.id, replica.id in self._kept
             outcome = self._outcome(replica, question)
         except Refused:
             outcome = "refused"
         except (OSError, http.client.HTTPException, ValueError, LookupError, GpfnError) as error:
             outcome = repr(error)
-        self.attempts.append(Attempt(name, began, time.time(), outcome))
+        self.attempts.append(Attempt(name, kept, began, time.time(), outcome))
         return self.attempts[-1]
 
     def _outcome(self, replica: Replica, question: np.ndarray) -> str:

@@ -110,12 +110,24 @@ def test_no_replica_is_ready_before_its_model_is_warm(seen: Seen) -> None:
     assert max(seen.first_answers) < FIRST, "the model's first call takes a second"
 
 
+def late(attempt: Attempt, told: dict[str, Ended]) -> bool:
+    """Say whether it came when the replica was ending, and nothing of it was computed.
+
+    A connection that is kept may be closed while a request is on its way there: every client
+    of HTTP has to expect that. grpcio's server cancels what it has not begun. But who can make
+    a new connection is to be answered.
+    """
+    if attempt.replica not in told or attempt.began < told[attempt.replica].told:
+        return False
+    return attempt.kept or "(CANCELLED)" in attempt.outcome
+
+
 def test_no_replica_ends_in_mid_request(seen: Seen) -> None:
     told = {name: end for name, end in seen.ends.items() if name != seen.killed}
     assert len(told) == 5 + 5 + 3
     assert {(end.signal, end.exit_code) for end in told.values()} == {(SIGTERM, 0)}
     lost = [one for one in seen.attempts if one.outcome not in ("answered", "refused")]
-    assert [one for one in lost if one.replica != seen.killed] == []
+    assert [one for one in lost if one.replica != seen.killed and not late(one, told)] == []
     during = [
         one
         for one in seen.attempts
