@@ -149,6 +149,7 @@ class ServedVersion:
 
     def close(self, log: Log) -> None:
         """Free the model, in whichever thread, once its engine has drained."""
+        self.engine.close()
         try:
             if self.source.uri:  # otherwise somebody else has opened it
                 self.model.close()

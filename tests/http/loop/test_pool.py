@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 import weakref
+from functools import partial
 from typing import Any
 
 import pytest
@@ -253,3 +254,57 @@ def test_work_that_nobody_waits_for_lets_go_of_what_it_would_work_on() -> None:
         await blocking
 
     asyncio.run(main())
+
+
+def test_a_closed_pool_does_what_waits_and_has_no_threads_then() -> None:
+    before = threading.active_count()
+    done: list[int] = []
+
+    def slowly(number: int) -> int:
+        time.sleep(0.005)
+        return number
+
+    async def main() -> None:
+        work = WorkPool(2, 100, patient=False)
+        for number in range(20):
+            work.submit(partial(slowly, number), NEVER, lambda found, _: done.append(found))
+        await asyncio.sleep(0.01)
+        work.close()
+        until = time.monotonic() + 10
+        while len(done) < 20 or threading.active_count() > before:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert sorted(done) == [*range(20)]
+
+
+def test_an_error_does_not_keep_the_work_that_it_came_from() -> None:
+    """It holds its trace, and that the frames: a cycle would live until the collector runs."""
+
+    class Large:
+        """What the work is about."""
+
+    kept: list[weakref.ref[Large]] = []
+    told: list[str] = []
+
+    def fails() -> None:
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise ValueError
+
+    async def main() -> None:
+        def done(_: object, error: BaseException | None) -> None:
+            told.append(type(error).__name__)
+
+        pool(1).submit(fails, NEVER, done)
+        while not told:
+            await asyncio.sleep(0.001)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(main())
+        assert kept[0]() is None
+    finally:
+        gc.enable()

@@ -87,6 +87,10 @@ class WorkPool:
         finally:
             job.abandon()
 
+    def close(self) -> None:
+        """End its threads once they have done what was submitted: nothing more will be."""
+        self._team.close()
+
     def refuse(self, calls: int) -> NoReturn:
         """Raise Overloaded: that many calls are running or waiting already."""
         raise Overloaded(f"{calls} calls are running or waiting; GPFN_QUEUE sets this")

@@ -74,6 +74,7 @@ class Team:
         self._signalled = False
         self._threads = 0
         self._idle = 0
+        self._closed = False
         self.finished: Callable[[], None] = lambda: None
 
     def take(self, jobs: list[Job]) -> bool:
@@ -122,6 +123,12 @@ class Team:
         done = self._done
         return [done.popleft() for _ in range(len(done))]
 
+    def close(self) -> None:
+        """Let the threads end, each when nothing waits any more; from any thread."""
+        with self._guard:
+            self._closed = True
+            self._guard.notify_all()
+
     def _help(self) -> None:
         if self._idle:
             self._idle -= 1
@@ -146,6 +153,8 @@ class Team:
         while True:
             with guard:
                 while not self._jobs:
+                    if self._closed:
+                        return
                     self._rest()
                     guard.wait()
                 job = self._jobs.popleft()

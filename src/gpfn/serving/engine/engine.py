@@ -118,9 +118,14 @@ class Engine:
             self._drained = asyncio.Event()
             await self._drained.wait()
 
+    def close(self) -> None:
+        """Let its threads end: nothing is submitted any more; from any thread."""
+        self._pool.close()
+
     def replace(self, model: Model) -> None:
         """Compute with another one of the same from now on, and never on the loop."""
         self._model, self._inline = model, False
+        self._pool.close()
         self._pool = WorkPool(self._settings.replicas, self._settings.queue, patient=False)
         self._running, self._computing = set(), 0  # what runs on is told, and waited for no more
 
