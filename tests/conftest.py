@@ -12,6 +12,7 @@ __all__ = ["ROOT", "SLOW", "root", "shared"]
 ROOT = Path(__file__).resolve().parents[1]
 
 SLOW = (
+    "tests/serving/test_swap_under_load.py",
     "tests/docs/test_examples.py",
     "tests/build/test_doctor.py",
     "tests/test_packaging.py",
@@ -34,6 +35,8 @@ SLOW = (
     "tests/cli/test_coldstart.py",
     "tests/models/test_filekind.py",
     "tests/models/test_tensorflow_c.py",
+    "tests/e2e/test_bad_models_served.py",
+    "tests/e2e/test_bad_requests_to_models.py",
     "tests/e2e/test_bad_input.py",
     "tests/events/test_round_trips.py",
     "tests/graphpipe/test_peer.py",
@@ -44,6 +47,10 @@ SLOW = (
     "tests/platforms/openwhisk/test_exchange.py",
     "tests/platforms/openwhisk/test_code.py",
     "tests/serving/test_peers.py",
+    "tests/serving/test_swap.py",
+    "tests/serving/test_cancelled.py",
+    "tests/serving/test_rows.py",
+    "tests/serving/test_batched_protocols.py",
     "tests/cli/test_demo.py",
     "tests/cli/test_serve.py",
     "tests/events/test_json_text.py",

@@ -8,13 +8,14 @@ version that cannot be opened replaces nothing, and is listed with the reason.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
+from gpfn.deadline import NEVER
 from gpfn.errors import DeadlineExceeded
+from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.isolation import Isolation
 from gpfn.serving.library import Library, UnknownModel
 from gpfn.serving.version import Loaded, ServedVersion, load
@@ -56,6 +57,8 @@ class Keeper:
         self._opener = opener
         self._log = log
         self._opening: Source | None = None
+        # always the same one: a new thread takes memory that the ones before have given back
+        self._thread = WorkPool(1, 1, patient=False)
         self._closing: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
@@ -190,24 +193,21 @@ class Keeper:
             if hanging:  # nobody waits for what it computes any more
                 told = "a version hangs that was to be closed first: the next one is opened"
                 self._log.warning(f"{source.name} {source.version}: {told}")
-        threading.Thread(target=self._open, args=(source,), daemon=True).start()
 
-    def _open(self, source: Source) -> None:
+        def opened(loaded: Loaded | None, error: BaseException | None) -> None:
+            self._opened(source, loaded, error)
+
+        self._thread.submit(lambda: self._open(source), NEVER, opened)
+
+    def _open(self, source: Source) -> Loaded:
         """Open a version, in a thread."""
-        loaded: Loaded | None = None
-        failure: BaseException | None = None
         mark = self.isolation.mark(source)
         place = mark.enter()  # a damaged file may end the process that opens it
         try:
             with self.isolation.opening():
-                loaded = load(source, self._opener.open, only=self._settings.max_batch)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - told in the index and the log
-            failure = error
-        mark.leave(place)
-        try:
-            self._loop.call_soon_threadsafe(self._opened, source, loaded, failure)
-        except RuntimeError:  # the loop has ended, and nobody asks any more
-            return
+                return load(source, self._opener.open, only=self._settings.max_batch)
+        finally:
+            mark.leave(place)
 
     def _opened(self, source: Source, loaded: Loaded | None, error: BaseException | None) -> None:
         self._opening = None
