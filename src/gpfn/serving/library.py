@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Library", "UnknownModel"]
 
 
+_NONE: Mapping[str, ServedVersion] = {}
+
+
 class UnknownModel(InvalidRequest):
     """There is no such model, or no such version of it."""
 
@@ -35,6 +38,7 @@ class Library:
         self.sources: Mapping[str, Mapping[str, Source]] = {}
         self.open: dict[str, dict[str, ServedVersion]] = {}
         """By model and version, the highest first; an empty model is left out."""
+        self._highest: dict[str, ServedVersion] = {}
         self.changes = 0
         """Grows whenever a version comes or goes."""
         self._failed: dict[object, BaseException] = {}
@@ -48,12 +52,10 @@ class Library:
 
         Raises UnknownModel, or NotReady while it is being opened or after that has failed.
         """
-        versions = self.open.get(name)
-        if versions:
-            found = versions.get(version or next(iter(versions)))
-            if found is not None:
-                return found
-        raise self._missing(name, version)
+        found = self.open.get(name, _NONE).get(version) if version else self._highest.get(name)
+        if found is None:
+            raise self._missing(name, version)
+        return found
 
     def tagged(self, name: str, tag: str) -> ServedVersion:
         """Return the version that a tag names, as the highest version's description has it.
@@ -182,6 +184,7 @@ class Library:
         versions = {**self.open.get(found.name, {}), found.version: found}
         order = sorted(versions, key=version_order, reverse=True)
         self.open[found.name] = {version: versions[version] for version in order}
+        self._highest[found.name] = versions[order[0]]
         self.changes += 1
         return before
 
@@ -190,6 +193,9 @@ class Library:
         found = self.open.get(name, {}).pop(version, None)
         if found is not None:
             self.changes += 1
-            if not self.open[name]:
-                del self.open[name]
+            left = self.open[name]
+            if left:
+                self._highest[name] = next(iter(left.values()))
+            else:
+                del self.open[name], self._highest[name]
         return found

@@ -6,7 +6,7 @@ call fails, each request is computed for itself: the one that is to blame fails 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -105,8 +105,7 @@ class Computation:
         latest = Deadline(max([inference.deadline.at for inference in batch]))
         given = self._model(stacked, outputs=batch[0].outputs, deadline=latest)
         _check_rows(given, size)
-        for inference, results in zip(batch, _shares(given, batch), strict=True):
-            inference.results = results
+        _share(given, batch)
 
 
 def _stacked(arrays: Sequence[np.ndarray], more: int) -> np.ndarray:
@@ -116,11 +115,19 @@ def _stacked(arrays: Sequence[np.ndarray], more: int) -> np.ndarray:
     return np.concatenate(arrays)
 
 
-def _shares(given: _Arrays, batch: Sequence[Inference]) -> Iterator[_Arrays]:
+def _share(given: _Arrays, batch: Sequence[Inference]) -> None:
+    """Give each request its rows."""
     start = 0
+    if len(given) == 1:  # as nearly always
+        ((name, array),) = given.items()
+        for inference in batch:
+            end = start + inference.rows
+            inference.results = {name: array[start:end]}
+            start = end
+        return
     for inference in batch:
         end = start + inference.rows
-        yield {name: array[start:end] for name, array in given.items()}
+        inference.results = {name: array[start:end] for name, array in given.items()}
         start = end
 
 

@@ -169,12 +169,15 @@ class Engine:
         batch = [first]
         if self._together < 2:
             return batch
-        rows, others = first.rows, []
-        while waiting and rows < self._together:
+        rows, key, others, now = first.rows, first.key, [], monotonic()
+        most = self._together
+        while waiting and rows < most:
             inference = waiting.popleft()
-            if inference.key != first.key or rows + inference.rows > self._together:
+            if inference.key != key or rows + inference.rows > most:
                 others.append(inference)
-            elif self._is_due(inference):
+            elif (inference.deadline.at > now and not inference.caller.gone) or self._is_due(
+                inference
+            ):
                 rows += inference.rows
                 batch.append(inference)
         waiting.extendleft(reversed(others))
@@ -213,7 +216,10 @@ class Engine:
         if not self._inline:
             return False
         rows = sum([inference.rows for inference in batch])
-        elements = sum([sum([a.size for a in one.inputs.values()]) for one in batch])
+        if self._form.sizes_known and self._most:
+            elements = 0  # no row has more than the one that was timed
+        else:
+            elements = sum([sum([a.size for a in one.inputs.values()]) for one in batch])
         return self._timing.seconds(rows, elements) <= INLINE_SECONDS
 
     def _compute_here(self, computation: Computation) -> None:

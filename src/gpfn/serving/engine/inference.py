@@ -54,6 +54,11 @@ class Form:
         if len(self._exact) != len(specs):
             self._exact = []
 
+    @property
+    def sizes_known(self) -> bool:
+        """Whether a row has as many elements as any other."""
+        return bool(self._exact)
+
     def exactly(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return the arrays in the model's order when they fit as they are, else nothing."""
         arrays: list[np.ndarray] = []
