@@ -65,6 +65,7 @@ def swarm_docker(image: str) -> Iterator[dict[str, str]]:
     """Run a docker that is a swarm of one node, and has an image; yields its environment."""
     with (
         tempfile.TemporaryDirectory(prefix="engine-", dir="/tmp") as name,
+        _without_new_link("docker_gwbridge"),
         _docker(Path(name), "swarm", "198.18.2.1/24") as environ,
     ):
         with socket.socket() as probe:
@@ -73,6 +74,18 @@ def swarm_docker(image: str) -> Iterator[dict[str, str]]:
         _do("docker", "swarm", "init", "--advertise-addr=127.0.0.1", listen, environ=environ)
         _copy(image, ["docker", "load"], environ)
         yield environ
+
+
+@contextmanager
+def _without_new_link(name: str) -> Iterator[None]:
+    """Remove a network link that was not there before."""
+    link = Path("/sys/class/net", name)
+    was_there = link.exists()
+    try:
+        yield
+    finally:
+        if link.exists() and not was_there:
+            _do("ip", "link", "delete", name)
 
 
 @contextmanager
