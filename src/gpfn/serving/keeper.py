@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
@@ -63,6 +63,8 @@ class Keeper:
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = 0
         self._stopping = self._told = False
+        self.named: Container[str] = ()
+        """Models without which nobody starts: why they cannot be opened is told by who does."""
         self.on_ready: Callable[[], object] = lambda: None
         """Called once, when everything wanted at the start is open or has failed."""
         self.folder: ModelsDir | None = None
@@ -214,7 +216,7 @@ class Keeper:
         if loaded is None:
             error = error or RuntimeError("nothing was opened")
             self._library.failed(source, error)
-            if self._told:  # at the start, who starts it tells
+            if self._told or source.name not in self.named:  # who has named it, tells
                 self._log.failure(error)
         else:
             self._take_in(source, loaded)

@@ -130,10 +130,11 @@ class _Serving:
         service, failures = self._service, list[BaseException]()
         service.keeper.alive = self._alive
         service.keeper.isolation.supervision = supervision
+        again = supervision is not None and supervision.has_begun  # then the others go on
+        named = service.keeper.named = () if again else tuple(self._named)
 
         def opened() -> None:
-            if supervision is None or not supervision.has_begun:
-                failures.extend(_failures(service, self._named))
+            failures.extend(_failures(service, named))
             if failures:
                 self._loop.stop()
                 return

@@ -88,6 +88,7 @@ class Server:
         """
         done = threading.Event()
         self.service.keeper.on_ready = done.set
+        self.service.keeper.named = self.service.library.names()
         self.begin()
         done.wait(_READY_SECONDS)
         for name in self.service.library.names():

@@ -32,7 +32,7 @@ _HASTE = 50
 """Turns that do not wait after one that waited in vain: the work is long."""
 _PATIENCE = 0.002
 """Seconds that work waits before another thread is asked for."""
-_NICENESS = 15
+_NICENESS = 10
 _LOOK_SECONDS = 0.25  # a job that came later may have the earlier deadline
 
 
