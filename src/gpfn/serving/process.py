@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from gpfn.serving.supervision import Supervision
 
 __all__ = ["CacheSettings", "model_name", "serve"]
+
+_SWITCH_SECONDS = 0.001
+"""How long a model written in Python keeps the interpreter from the loop: usually it is 5 ms."""
 
 _OnReady = Callable[["Model | None", str], None]
 
@@ -148,10 +152,14 @@ class _Serving:
                 supervision.begin(number)
 
         service.keeper.on_ready = opened
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             self._loop.serve(service, began, signals=True)
         except SetupError as error:  # such as an address of gRPC that is taken
             failures.append(error)
+        finally:
+            sys.setswitchinterval(interval)
         if failures and supervision is not None:
             supervision.give_up(failures[0])
         if failures:
