@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -171,6 +172,33 @@ def test_a_folder_that_is_half_written_replaces_nothing(
         (folder / "forecast" / "4" / "model.tflite").write_bytes(good)
         until(lambda: version_of(server) == "4")
         until(lambda: "forecast/1" not in index(server))
+
+
+def test_a_file_that_is_written_for_ever_keeps_no_other_from_being_loaded(
+    folder: Path, tmp_path: Path
+) -> None:
+    words = ("--models-dir", str(folder), "--poll", "60")
+    with served(tmp_path / "log", *words) as server, ThreadPoolExecutor(1) as pool:
+        home = folder / "slow" / "1"
+        home.mkdir(parents=True)
+        stop = threading.Event()
+
+        def write() -> None:
+            with (home / "model.tflite").open("wb", buffering=0) as file:
+                while not stop.wait(0.05):
+                    file.write(b"x")
+
+        writing = pool.submit(write)
+        try:
+            put_functions(folder, "both")
+            began = time.monotonic()
+            assert server.ask("/v2/repository/models/both/load", {}).status == 200
+            assert time.monotonic() - began < 20
+            assert server.rows("both", ROWS) == [[0.5, 4], [6, 8]]
+            assert server.ask("/v2/models/slow/ready").status in (404, 503)
+        finally:
+            stop.set()
+            writing.result()
 
 
 def test_links_out_and_other_owners_are_refused(folder: Path, tmp_path: Path, root: Path) -> None:

@@ -27,6 +27,8 @@ __all__ = ["ModelsDir"]
 _WISH_SECONDS = 0.05
 _FIRST_SECONDS = 2.0
 """How long the start waits for files that have just been put there."""
+_REFRESH_SECONDS = 5.0
+"""How long who asks for a model waits for them."""
 _AGAIN_SECONDS = 0.25
 """When a look is repeated, because something is just being put there."""
 
@@ -87,9 +89,13 @@ class ModelsDir:
             await self._rest(wish, _AGAIN_SECONDS if unsettled else self._poll)
 
     async def refresh(self) -> None:
-        """Have the folder looked at now; returns when what is at rest there is wanted."""
+        """Have the folder looked at now; returns when what is at rest there is wanted.
+
+        What somebody goes on writing is not waited for: it may be another model.
+        """
         wish = self._wanted.ask_for_a_look()
-        while self._wanted.looked < wish:
+        until = time.monotonic() + _REFRESH_SECONDS
+        while self._wanted.looked < wish and time.monotonic() < until:
             await asyncio.sleep(_WISH_SECONDS / 5)
 
     async def _rest(self, wish: int, seconds: float) -> None:
