@@ -484,3 +484,22 @@ def test_an_error_keeps_nothing_that_it_came_from() -> None:
         assert all(one() is None for one in kept)
     finally:
         gc.enable()
+
+
+def test_one_model_does_not_keep_the_loop_to_itself() -> None:
+    """What cannot be computed together is computed for a while; then others have a turn."""
+    single = Timing({1: 1e-3}, (), 2)
+    between: list[int] = []
+
+    async def work() -> None:
+        one = engine(Rows(lambda _: time.sleep(0.001)), single)
+        asked = [Asked([[n, n]]) for n in range(40)]
+        for each in asked:
+            one.submit(each.inference)
+        while not asked[-1].told:
+            await asyncio.sleep(0)
+            between.append(sum(each.told for each in asked))
+        assert [each.y for each in asked] == [[[2 * n, 2 * n]] for n in range(40)]
+
+    run(work)
+    assert max(b - a for a, b in zip([0, *between], between, strict=False)) <= 8

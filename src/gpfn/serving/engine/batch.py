@@ -48,6 +48,12 @@ class Computation:
         self._most = most
         self._size = size
 
+    @property
+    def parent(self) -> str:
+        """In whose name a remote model is asked; several requests have no such one."""
+        batch = self.batch
+        return getattr(batch[0].caller, "traceparent", "") if len(batch) == 1 else ""
+
     def __call__(self) -> None:
         """Give each of them its results or its error; never raises."""
         batch = self.batch

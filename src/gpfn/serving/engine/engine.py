@@ -20,7 +20,7 @@ from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.engine.batch import Computation
 from gpfn.serving.engine.inference import Form
 from gpfn.serving.engine.making import EngineSettings, Mark
-from gpfn.serving.engine.timing import INLINE_SECONDS, Timing
+from gpfn.serving.engine.timing import INLINE_SECONDS, Pace, Timing
 from gpfn.traceparent import PARENT
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-_SLOW = 5
-"""Calls on the loop in a row, each of several times what was expected, until none is made there."""
-_FAR_OVER = 4.0
+_TURN_SECONDS = 0.004
+"""How long one model computes on the loop before others have a turn."""
 _LOOK_SECONDS = 0.05
 """How often waiting requests are looked through for those whose time is up."""
 
@@ -72,9 +71,8 @@ class Engine:
         # what cannot be computed together need not wait here for a thread
         self._together = timing.rows_together(settings.max_batch)
         self._calls = settings.replicas + (0 if self._together > 1 else settings.queue)
-        self._inline = bool(timing.curve)
+        self._pace = Pace(timing)
         self._prepared = hasattr(model, "keep_shapes")
-        self._slow = 0
         self._armed = False
         self._watching = False
         self._drained: asyncio.Event | None = None
@@ -124,7 +122,7 @@ class Engine:
 
     def replace(self, model: Model) -> None:
         """Compute with another one of the same from now on, and never on the loop."""
-        self._model, self._inline = model, False
+        self._model, self._pace.inline = model, False
         self._pool.close()
         self._pool = WorkPool(self._settings.replicas, self._settings.queue, patient=False)
         self._running, self._computing = set(), 0  # what runs on is told, and waited for no more
@@ -141,8 +139,9 @@ class Engine:
             loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Compute what has come."""
+        """Compute what has come, as much as one turn may take."""
         self._armed = False
+        until = monotonic() + _TURN_SECONDS
         while self._waiting:
             batch = self._next_batch()
             if not batch:
@@ -150,6 +149,10 @@ class Engine:
             computation = Computation(self._model, batch, self._most, self._size_for(batch))
             if self._is_quick(batch):
                 self._compute_here(computation)
+                if monotonic() >= until:  # others have come meanwhile
+                    self._armed = True
+                    asyncio.get_running_loop().call_soon(self._turn)
+                    break
             elif len(self._running) < self._calls:
                 self._compute_in_thread(computation)
             else:
@@ -213,7 +216,7 @@ class Engine:
         return self._timing.size_for(sum([inference.rows for inference in batch]))
 
     def _is_quick(self, batch: list[Inference]) -> bool:
-        if not self._inline:
+        if not self._pace.inline:
             return False
         rows = sum([inference.rows for inference in batch])
         if self._form.sizes_known and self._most:
@@ -228,16 +231,8 @@ class Engine:
         computation()
         self._mark.row[0] = 0
         took = perf_counter() - began
-        self._note_pace(took)
+        self._pace.note(took)
         self._finish(computation, took)
-
-    def _note_pace(self, took: float) -> None:
-        """Make no more calls on the loop when they take far longer than was measured."""
-        if took <= _FAR_OVER * INLINE_SECONDS:
-            self._slow = 0
-            return
-        self._slow += 1
-        self._inline = self._slow < _SLOW
 
     def _compute_in_thread(self, computation: Computation) -> None:
         running = self._running
@@ -250,7 +245,7 @@ class Engine:
             nonlocal took
             began = perf_counter()
             place = mark.enter()
-            PARENT.set(_parent_of(computation.batch))
+            PARENT.set(computation.parent)
             computation()
             mark.leave(place)
             took = perf_counter() - began
@@ -299,8 +294,3 @@ class Engine:
     def _tell_if_drained(self) -> None:
         if self._drained is not None and not self.load:
             self._drained.set()
-
-
-def _parent_of(batch: list[Inference]) -> str:
-    """Return in whose name a remote model is asked; several requests have no such one."""
-    return getattr(batch[0].caller, "traceparent", "") if len(batch) == 1 else ""

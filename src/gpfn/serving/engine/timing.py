@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INLINE_SECONDS",
     "SIZES",
+    "Pace",
     "Timing",
     "as_table",
     "batch_obstacle",
@@ -84,6 +85,27 @@ class Timing(NamedTuple):
             return larger[0]
         size, seconds = list(self.curve.items())[-1]
         return seconds * rows / size
+
+
+_SLOW = 5
+"""Calls on the loop in a row, each of several times what was expected, until none is made there."""
+_FAR_OVER = 4.0
+
+
+class Pace:
+    """Whether calls are made on the loop: no more when they take far longer than was measured."""
+
+    def __init__(self, timing: Timing) -> None:
+        self.inline = bool(timing.curve)
+        self._slow = 0
+
+    def note(self, took: float) -> None:
+        """Take note of a call on the loop that took that many seconds."""
+        if took <= _FAR_OVER * INLINE_SECONDS:
+            self._slow = 0
+            return
+        self._slow += 1
+        self.inline = self._slow < _SLOW
 
 
 def computes_here(model: Model) -> bool:
