@@ -136,7 +136,7 @@ def free_port() -> int:
             try:
                 for more in (1, 2):
                     stack.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
-            except (OSError, OverflowError):
+            except (OSError, OverflowError):  # one of them is taken: others are tried
                 continue
             return port
 

@@ -20,7 +20,7 @@ from gpfn.serving import Server, ServerSettings
 from gpfn.serving.spans import MOST_WAITING
 from gpfn.serving.tracing import TracedService, traces_endpoint
 from gpfn.traceparent import PARENT
-from tests.cli.serving import serve
+from tests.cli.serving import serve, wait_for
 
 from .collector import Collector, attributes, collector
 from .serving import Doubler, message, running
@@ -252,6 +252,7 @@ def test_each_process_sends_its_own(kept: Collector, root: Path, tmp_path: Path)
     series = {"name": "series", "datatype": "FP32", "shape": [1, 20, 1], "data": [0.0] * 20}
     body = json.dumps({"inputs": [series]}).encode()
     with serve(tmp_path, *options, environ=environ) as served:
+        wait_for(served.log, served.process, "(?s)( ready: ).* ready: ")
         asked = 0
         while len({each["process.pid"] for each in kept.resources}) < 2:
             assert asked < 500

@@ -78,7 +78,7 @@ def _seconds(pid: int) -> float:
 
 
 def _children(pid: int) -> list[int]:
-    with suppress(OSError):
+    with suppress(OSError):  # it has ended, or is another user's
         tasks = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
         return [int(number) for text in tasks for number in text.split()]
     return []
@@ -146,7 +146,7 @@ def _is_here(host: str) -> bool:
 def _listening(port: int) -> Iterator[str]:
     """Yield the inodes of the sockets that listen on a port."""
     for table in ("tcp", "tcp6"):
-        with suppress(OSError):
+        with suppress(OSError):  # it has ended, or is another user's
             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
@@ -154,13 +154,13 @@ def _listening(port: int) -> Iterator[str]:
 
 
 def _pids() -> Iterator[int]:
-    with suppress(OSError):
+    with suppress(OSError):  # it has ended, or is another user's
         yield from (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def _open_files(pid: int) -> set[str]:
     found = set[str]()
-    with suppress(OSError):
+    with suppress(OSError):  # it has ended, or is another user's
         for name in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):  # closed meanwhile
                 found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
@@ -204,7 +204,7 @@ def counts(model: AskedModel) -> Counts | None:
     """
     statistics = f"v2/models/{quote(model.name, safe='')}/stats"
     for path, read in (("metrics", read_metrics), (statistics, read_statistics)):
-        with suppress(GpfnError):
+        with suppress(GpfnError):  # another kind of server
             found = read(ask(model.server, "GET", path), model.name)
             if found.calls:
                 return found

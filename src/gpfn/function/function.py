@@ -189,8 +189,6 @@ class Function(Answering):
         return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)
 
     def _agree(self, predict: Callable[[object, Deadline], object]) -> Contract:
-        from gpfn.models.backends import is_remote
-
         return Contract(
             takes=self.takes,
             specs=self.specs,
@@ -203,7 +201,7 @@ class Function(Answering):
             stamp=self.stamp,
             nonfinite=self.nonfinite,
             limits=self.limits,
-            hints=self.model is not None and not self.declared and is_remote(self.model.backend),
+            hints=self.model is not None and not self.declared and _is_remote(self.model),
         )
 
     @property
@@ -257,3 +255,9 @@ class Function(Answering):
 
     def __repr__(self) -> str:
         return f"<Function {self.name}>"
+
+
+def _is_remote(model: Model) -> bool:
+    from gpfn.models.backends import is_remote  # a function without a model never needs it
+
+    return is_remote(model.backend)

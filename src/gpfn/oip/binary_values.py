@@ -76,11 +76,10 @@ def numbers_of(
 def strings_of(data: Body, count: int, limits: Limits, path: str) -> _Array:
     """Return the strings that ``data`` are, each behind its length.
 
-    Their lengths count as well: each costs an object. Raises InvalidTensor when they are not
-    exactly ``count``, TooLarge over a limit.
+    Raises InvalidTensor when they are not exactly ``count``, TooLarge over a limit.
     """
     end = len(data)
-    if end > limits.string_bytes:
+    if end - 4 * count > limits.string_bytes:
         raise over_limit("string_bytes", limits, path)
     if 4 * count > end:
         told = f"expected {counted(count, 'string')}, got {counted(end, 'byte')} for all of them"
