@@ -201,6 +201,7 @@ with Server({"model": model}, ServerSettings(port=0, threads=2)) as server:
             time.sleep(0.005)
         time.sleep(0.05)  # for the old one to be closed, and the new one to be asked
         if number in (5, int(swaps)):
+            time.sleep(1)  # for batches of every size to have come
             print(resident(), flush=True)
     sys.stdin.read()
 """
