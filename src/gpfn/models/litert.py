@@ -76,6 +76,7 @@ class LiteRTModel:
         self._pool = Pool(graph, first, threads=threads, kept=kept, name=path, bound=self._bound)
         self.inputs: tuple[TensorSpec, ...] = tuple(end.spec for end in graph.inputs)
         self.outputs: tuple[TensorSpec, ...] = tuple(end.spec for end in graph.outputs)
+        self._names = [end.spec.name for end in graph.outputs]
         self.left_out = graph.left_out
         self.quantization: Mapping[str, Quantization] = {
             end.spec.name: end.quantization for end in graph.outputs if end.quantization
@@ -101,9 +102,16 @@ class LiteRTModel:
         deadline: Deadline = NEVER,
     ) -> dict[str, Array]:
         """Compute; see `gpfn.models.Model`."""
-        arrays = arguments(inputs, self.inputs)
-        names = [spec.name for spec in chosen(outputs, self.outputs, self.left_out)]
-        shapes = tuple(array.shape for array in arrays)
+        return self.fitted(arguments(inputs, self.inputs), outputs, deadline)
+
+    def fitted(
+        self, arrays: list[Array], outputs: Sequence[str], deadline: Deadline
+    ) -> dict[str, Array]:
+        """Compute from what `arguments` gives: arrays in the model's order, as it takes them."""
+        names = self._names
+        if outputs:
+            names = [spec.name for spec in chosen(outputs, self.outputs, self.left_out)]
+        shapes = tuple([array.shape for array in arrays])
         self._check_sizes(shapes)
         deadline.check("inference")
         given = self._batch(arrays, shapes, names, deadline)

@@ -250,6 +250,9 @@ def _observe(
 
 def _observe_all(row: memoryview[float], at: int, values: Sequence[float]) -> None:
     """Count times of one batch: they mostly fall into the same bucket."""
+    if len(values) == 1:
+        _observe(row, at, SECONDS, values[0])
+        return
     bucket = bisect_left(SECONDS, max(values))
     if bucket == bisect_left(SECONDS, min(values)):
         row[at] += sum(values)

@@ -6,7 +6,7 @@ call fails, each request is computed for itself: the one that is to blame fails 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -75,27 +75,34 @@ class Computation:
             inference.error = Abandoned("the caller has left")
             return
         try:
-            if self._most and inference.rows > self._most:
-                inference.results = self._in_parts(inference)
-            else:
+            if not self._most:
                 inference.results = self._model(
                     inference.inputs, outputs=inference.outputs, deadline=inference.deadline
                 )
-                if self._most:
-                    _check_rows(inference.results, inference.rows)
+            elif inference.rows > self._most:
+                inference.results = self._in_parts(inference)
+            else:
+                inference.results = self._call(inference.arrays, inference, inference.deadline)
+                _check_rows(inference.results, inference.rows)
         except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
             inference.error = error
+
+    def _call(self, arrays: list[np.ndarray], asked: Inference, deadline: Deadline) -> _Arrays:
+        """Call the model with arrays in its order, which fit; some take them without a look."""
+        model = self._model
+        fitted: Callable[..., _Arrays] | None = getattr(model, "fitted", None)
+        if fitted is not None:
+            return fitted(arrays, asked.outputs, deadline)
+        named = {spec.name: array for spec, array in zip(model.inputs, arrays, strict=True)}
+        return model(named, outputs=asked.outputs, deadline=deadline)
 
     def _in_parts(self, inference: Inference) -> _Arrays:
         """Compute a request of more rows than one call may have."""
         parts: list[_Arrays] = []
         for start in range(0, inference.rows, self._most):
             inference.deadline.check(f"row {start} of {inference.rows}")
-            part = {
-                spec.name: array[start : start + self._most]
-                for spec, array in zip(self._model.inputs, inference.arrays, strict=True)
-            }
-            given = self._model(part, outputs=inference.outputs, deadline=inference.deadline)
+            part = [array[start : start + self._most] for array in inference.arrays]
+            given = self._call(part, inference, inference.deadline)
             _check_rows(given, min(self._most, inference.rows - start))
             parts.append(given)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -104,12 +111,12 @@ class Computation:
         batch = self.batch
         rows = sum([inference.rows for inference in batch])
         size = max(rows, self._size) if rows else 0
-        stacked = {
-            spec.name: _stacked([one.arrays[index] for one in batch], size - rows)
-            for index, spec in enumerate(self._model.inputs)
-        }
+        stacked = [
+            _stacked([one.arrays[index] for one in batch], size - rows)
+            for index in range(len(batch[0].arrays))
+        ]
         latest = Deadline(max([inference.deadline.at for inference in batch]))
-        given = self._model(stacked, outputs=batch[0].outputs, deadline=latest)
+        given = self._call(stacked, batch[0], latest)
         _check_rows(given, size)
         _share(given, batch)
 

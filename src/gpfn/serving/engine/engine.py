@@ -63,6 +63,7 @@ class Engine:
         self._on_hang = on_hang
         self._most = settings.max_batch
         self._form = Form(model.inputs)
+        self._rows_inline = timing.rows_inline()
         self._waiting: deque[Inference] = deque()
         self._running: set[Computation] = set()
         self._computing = 0  # requests among those
@@ -219,10 +220,9 @@ class Engine:
         if not self._pace.inline:
             return False
         rows = sum([inference.rows for inference in batch])
-        if self._form.sizes_known and self._most:
-            elements = 0  # no row has more than the one that was timed
-        else:
-            elements = sum([sum([a.size for a in one.inputs.values()]) for one in batch])
+        if self._form.sizes_known and self._most:  # no row has more than the one that was timed
+            return rows <= self._rows_inline
+        elements = sum([sum([a.size for a in one.inputs.values()]) for one in batch])
         return self._timing.seconds(rows, elements) <= INLINE_SECONDS
 
     def _compute_here(self, computation: Computation) -> None:
