@@ -53,7 +53,8 @@ class InferDecoder:
 
     def decode(self, body: bytes | memoryview, json_size: str | None) -> InferCall:
         """Return the request that a body holds; see `decode_infer`."""
-        if type(body) is bytes and len(body) <= _MOST_BYTES and _is_json(body, json_size):
+        whole = json_size is None or json_size == str(len(body))  # no numbers behind the JSON
+        if whole and type(body) is bytes and len(body) <= _MOST_BYTES:
             start = body.find(_DATA) + 7
             end = body.find(b"]", start) + 1
             around = body[:start], body[end:]
@@ -105,11 +106,6 @@ class InferDecoder:
             return None
         packer = struct.Struct(f"={array.size}{dtype.code}")
         return _Known(name, dtype.numpy, array.shape, packer.pack, call)
-
-
-def _is_json(body: bytes, json_size: str | None) -> bool:
-    """Say whether a body is all JSON: one with bytes behind it has its numbers there."""
-    return json_size is None or json_size == str(len(body))
 
 
 def _document(around: tuple[bytes, bytes], probe: bytes) -> Any:

@@ -92,20 +92,16 @@ class Engine:
         if len(waiting) + self._computing >= self._places:
             self._refuse()
         inference.began = monotonic()
+        inference.rows = 0
         if self._most:
-            self._fit(inference)
-        else:
-            inference.rows = 0
+            try:
+                inference.fit(self._form)
+            except GpfnError:
+                self._statistics.failed("caller", 1)
+                raise
         waiting.append(inference)
         if not self._armed or len(waiting) == self._most:
             self._arm()
-
-    def _fit(self, inference: Inference) -> None:
-        try:
-            inference.fit(self._form)
-        except GpfnError:
-            self._statistics.failed("caller", 1)
-            raise
 
     def _refuse(self) -> NoReturn:
         self._statistics.failed("overloaded", 1)

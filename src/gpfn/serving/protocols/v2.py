@@ -68,7 +68,10 @@ class OpenInference:
     ) -> None:
         """Compute."""
         found = self._service.library.find(model, version)
-        if len(body) > LARGE_BODY and self._takes_long(exchange, body):
+        size = exchange.fields.by_name.get(_HEADER)
+        if size is None and len(body) <= LARGE_BODY:  # as nearly always
+            self._submit(exchange, found, self._decoder.decode(body, size))
+        elif len(body) > LARGE_BODY and self._takes_long(exchange, body):
             read = partial(self._read_large, exchange, body, found)
 
             def submit(call: InferCall) -> None:  # to the version that answers by then
@@ -92,11 +95,11 @@ class OpenInference:
                 service.fail(exchange, error, self)
                 return
             try:
-                write = partial(self._reply, exchange, found, results, names, call)
                 if _is_large(results, call, exchange):
+                    write = partial(self._reply, exchange, found, results, names, call)
                     later(service, exchange, write, partial(service.answer, exchange), self)
                 else:
-                    service.answer(exchange, write())
+                    service.answer(exchange, self._reply(exchange, found, results, names, call))
             except Exception as failed:  # noqa: BLE001 - every request is answered
                 service.fail(exchange, failed, self)
 
