@@ -1,6 +1,7 @@
 """Who may do what at a running server."""
 
 import hashlib
+import socket
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_with_tokens(tmp_path: Path, token: str, infers: int, unloads: int) -> N
         for path in ("/v2/health/ready", "/v2/health/live", "/v2/models/both/ready", "/metrics"):
             assert ask(path)[0] == 200, "never behind a key"
         assert ask(*UNLOAD, **headers)[0] == unloads
+
+
+def test_who_may_not_ask_need_not_send_a_body(tmp_path: Path) -> None:
+    settings = ServerSettings(port=0, threads=1, tokens=tokens(tmp_path))
+    with (
+        Server({"both": PythonModel(both)}, settings) as server,
+        socket.create_connection(server.address, timeout=10) as sock,
+    ):
+        sock.sendall(
+            b"POST /v2/models/both/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{"
+        )
+        assert sock.recv(64).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(

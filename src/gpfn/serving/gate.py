@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from gpfn.errors import SetupError
@@ -11,7 +11,6 @@ from gpfn.serving.browser import check_browser, own_hosts
 from gpfn.serving.tokens import Scope, Tokens, read_tokens
 
 if TYPE_CHECKING:
-    from gpfn.http.loop.exchange import Exchange
     from gpfn.log import Log
     from gpfn.serving.settings import ServerSettings
 
@@ -58,14 +57,14 @@ class Gate:
             except SetupError as error:
                 self._log.warning(f"the tokens stay as they were: {error}")
 
-    def check(self, scope: str, exchange: Exchange) -> None:
+    def check(self, scope: str, headers: Sequence[tuple[str, str]]) -> None:
         """Raise NotAuthorised or Forbidden unless a request may do what is of a scope."""
         if scope in self.open_scopes:
             return
-        authorization = exchange.fields.by_name.get("authorization")
+        authorization = dict(reversed(headers)).get("authorization")
         name = self._tokens.allows(cast("Scope", scope), authorization)
         if scope != "predict":
-            check_browser(exchange.request.headers, self._hosts, token=bool(name))
+            check_browser(headers, self._hosts, token=bool(name))
 
     def lets_in(self, scope: Scope, headers: Mapping[str, str]) -> None:
         """Raise NotAuthorised or Forbidden, for callers that are no browsers."""

@@ -19,6 +19,7 @@ from gpfn.http.body import Budget
 from gpfn.http.inflate import inflate, is_identity
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.http.loop.pool import WorkPool
+from gpfn.http.loop.server import Headers
 from gpfn.http.writer import REASONS
 from gpfn.log import Log
 from gpfn.message import Message
@@ -101,7 +102,7 @@ class Service:
             return
         try:
             if routed.route.scope not in self.gate.open_scopes:
-                self.gate.check(routed.route.scope, exchange)
+                self.gate.check(routed.route.scope, request.headers)
             coding = exchange.fields.by_name.get("content-encoding")
             if coding and routed.route.body and not is_identity(coding):
                 self._inflate(exchange, coding, routed)
@@ -113,10 +114,11 @@ class Service:
         if response is not None:
             self.answer(exchange, response)
 
-    def early(self, method: str, target: str) -> Response | None:
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:
         """Return the answer to a request whose body need not be waited for, or None."""
         try:
-            self._router.find(method, target)
+            routed = self._router.find(method, target)
+            self.gate.check(routed.route.scope, headers)
         except GpfnError as error:
             return self._router.protocol_of(target).failure(error, None)
         return None
@@ -132,9 +134,7 @@ class Service:
             return None
         return routed.route.answer(exchange, request.body, **routed.names)
 
-    def refuse(
-        self, error: GpfnError, headers: tuple[tuple[str, str], ...], target: str
-    ) -> Response:
+    def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
         """Return the answer to a broken request."""
         accept = [value for name, value in headers if name == "accept"]
         return self._router.protocol_of(target).failure(error, accept[0] if accept else None)

@@ -11,6 +11,7 @@ from typing import Any
 from gpfn.errors import GpfnError
 from gpfn.http.body import Budget
 from gpfn.http.loop import Exchange, LoopServer, LoopSettings, Response
+from gpfn.http.loop.server import Headers
 from gpfn.limits import Limits
 from gpfn.log import Log
 from gpfn.metrics import Metrics
@@ -64,7 +65,7 @@ class Script:
         kind = (("content-type", exchange.fields.by_name.get("content-type", "none")),)
         return Response(200, kind, (f"{request.method} {path} ".encode(), request.body))
 
-    def early(self, method: str, target: str) -> Response | None:
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:
         return Response(404, (), (b"early",)) if target == "/nowhere" else None
 
     def vital(self, exchange: Exchange) -> Response | None:

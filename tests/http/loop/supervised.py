@@ -17,6 +17,7 @@ from gpfn.http.body import Budget
 from gpfn.http.loop import Exchange, LoopServer, LoopSettings, Response
 from gpfn.http.loop.process import on_signals, run_loop
 from gpfn.http.loop.pulse import Pulse
+from gpfn.http.loop.server import Headers
 from gpfn.http.loop.workers import Workers
 from gpfn.limits import Limits
 from gpfn.log import Log
@@ -80,7 +81,7 @@ class Dying:
             DEATHS[path]()
         self.board.leave(place)
 
-    def early(self, method: str, target: str) -> Response | None:
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:
         return None
 
     def vital(self, exchange: Exchange) -> Response | None:

@@ -223,7 +223,7 @@ class LoopConnection(asyncio.Protocol):
     def _expect_body(self) -> None:
         """Refuse a request that needs no body to be refused; let the client send it else."""
         reader = self._reader
-        early = self.server.early(*reader.asked)
+        early = self.server.early(*reader.asked, reader.headers)
         if early is not None:
             self._finish_with(early)
         elif reader.expects_continue and not self._continued:

@@ -66,7 +66,7 @@ class Handler(Protocol):
     def handle(self, exchange: Exchange) -> None:
         """Answer a request now or later with ``exchange.answer``; never raises."""
 
-    def early(self, method: str, target: str) -> Response | None:
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:
         """Return the answer to a request whose body need not be waited for, or None."""
 
     def vital(self, exchange: Exchange) -> Response | None:
@@ -234,9 +234,9 @@ class LoopServer:
             vital = self.refuse(error, request.headers, request.target)
         exchange.answer(vital)
 
-    def early(self, method: str, target: str) -> Response | None:
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:
         """Return the answer to a request whose body need not be waited for, or None."""
-        return self._handler.early(method, target)
+        return self._handler.early(method, target, headers)
 
     def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
         """Return the answer to a request that is broken, as far as it has come."""

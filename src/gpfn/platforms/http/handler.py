@@ -57,7 +57,7 @@ class HttpHandler:
             reply = failed(error)
         self.answer(exchange, reply)
 
-    def early(self, method: str, target: str) -> Response | None:
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:  # noqa: ARG002
         """Return the answer to a request for what is not there, before its body has come."""
         reply = self._service.route(method, target.partition("?")[0])
         return None if reply is None else _response(reply)

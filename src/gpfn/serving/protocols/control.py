@@ -60,7 +60,7 @@ class Control:
 
         from gpfn.serving.page import front_page
 
-        self._service.gate.check("predict", exchange)
+        self._service.gate.check("predict", exchange.request.headers)
         query = parse_qs(exchange.request.target.partition("?")[2])
         host = exchange.fields.by_name.get("host", "")
         return front_page(self._service, host, query.get("model", [""])[0])
