@@ -174,10 +174,17 @@ def _started(words: Sequence[str]) -> Iterator[tuple[int, int]]:
                 stderr=subprocess.STDOUT,
             )
         try:
-            yield process.pid, _port(process, folder / "log")
+            port = _port(process, folder / "log")
+            yield _answering(process.pid), port
         finally:
             process.kill()
             process.wait()
+
+
+def _answering(pid: int) -> int:
+    """Return the process that answers: what looks after it, if anything, does not grow."""
+    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(workers[0]) if len(workers) == 1 else pid
 
 
 def _port(process: "subprocess.Popen[bytes]", log: Path) -> int:

@@ -22,7 +22,7 @@ from gpfn.graphpipe import InferRequest
 from gpfn.graphpipe.encode import encode_request
 from tests.platforms.fn.container import container
 
-__all__ = ["ROWS", "Process", "Row", "started"]
+__all__ = ["ROWS", "Process", "Row", "started", "worker_of"]
 
 MIB = 1 << 20
 BODY = 6 * MIB
@@ -129,10 +129,17 @@ def started(
     try:
         port = _port(popen, log)
         connect = partial(socket.create_connection, ("127.0.0.1", port), 60)
-        yield Process(popen.pid, "/run" if server == "run openwhisk" else "/", connect)
+        pid = worker_of(popen.pid) if server == "serve" else popen.pid
+        yield Process(pid, "/run" if server == "run openwhisk" else "/", connect)
     finally:
         popen.kill()
         popen.wait()
+
+
+def worker_of(pid: int) -> int:
+    """Return the process that answers, of a server that is looked after by another one."""
+    (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(worker)
 
 
 def _port(popen: "subprocess.Popen[bytes]", log: Path) -> int:

@@ -227,8 +227,9 @@ class ModelServer(NamedTuple):
         return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     def descriptors(self) -> int:
-        """Return how many files it has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        """Return how many files it and its workers have open."""
+        pids = [self.process.pid, *self.children()]
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
     def wait(self, text: str, seconds: float = 60) -> None:
         """Wait until its log has a text."""

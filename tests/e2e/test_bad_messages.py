@@ -10,6 +10,7 @@ import pytest
 
 from gpfn.graphpipe import InferRequest, decode_response, encode_request
 from tests.cli.serving import Served, clean_environ, serve
+from tests.e2e.memory import worker_of
 
 WINDOW = np.full((1, 20, 1), 20, np.float32)
 
@@ -76,12 +77,12 @@ def test_the_callers_fault_is_a_400_and_the_next_call_succeeds(
 def test_memory_does_not_grow_over_ten_thousand_bad_messages(
     served: Served, connection: http.client.HTTPConnection
 ) -> None:
-    bodies = list(BAD.values())
+    bodies, worker = list(BAD.values()), worker_of(served.process.pid)
 
     def after(count: int) -> int:
         for turn in range(count):
             assert post(connection, bodies[turn % len(bodies)])[0] == 400
-        statm = Path(f"/proc/{served.process.pid}/statm").read_text()
+        statm = Path(f"/proc/{worker}/statm").read_text()
         return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     before = after(1000)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.memory import worker_of
 from tests.residue import NO_COLLECTOR, REFUSED, growth, status_of
 
 GPFN = str(Path(sys.executable).parent / "gpfn")
@@ -32,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]
         port = _port(process, log)
         while log.read_text().count(" ready: ") == 0:
             time.sleep(0.01)
-        yield process.pid, port
+        yield worker_of(process.pid), port
     finally:
         process.kill()
         process.wait()
