@@ -72,6 +72,7 @@ def test_what_is_damaged_is_listed_until_it_is_whole(root: Path, tmp_path: Path)
         wait_for(log, popen, "ready: ")
         ask = Asked(int(url.rpartition(":")[2]))
         until(lambda: ("bad", "1") in states(ask))
+        assert states(ask)["old", "007"] == "UNAVAILABLE"
         until(lambda: states(ask).get(("bad", "1")) == "UNAVAILABLE")
         assert ask("/v2/models/good/ready")[0] == 200
         assert ask("/v2/models/bad/ready")[0] in (404, 503)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpfn.log import Log
+    from gpfn.serving.folder import Ignored
     from gpfn.serving.folder_model import FoundVersion
 
 __all__ = ["ModelsDir"]
@@ -124,7 +125,7 @@ class ModelsDir:
             if self._ignored.get(path) != reason:
                 self._log.warning(f"not served: {path}: {reason}")
         self._ignored = ignored
-        self._tell([(one.name or one.path, one.version, one.reason) for one in changes.ignored])
+        self._tell([(*_place(one), one.reason) for one in changes.ignored])
 
     def _sources(self) -> list[Source]:
         """Return the versions to be served: of each model the highest few."""
@@ -157,3 +158,9 @@ class ModelsDir:
 
 def _serving(found: FoundVersion) -> Serving:
     return Serving() if found.description is None else found.description.serving
+
+
+def _place(ignored: Ignored) -> tuple[str, str]:
+    """Return what an entry would be the model and the version of, by its path if need be."""
+    name, _, version = ignored.path.partition("/")
+    return ignored.name or name, ignored.version or version.partition("/")[0]
