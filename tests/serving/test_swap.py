@@ -83,6 +83,21 @@ def test_what_cannot_be_opened_replaces_nothing(tmp_path: Path) -> None:
         assert "bad.tflite" in entry.reason
 
 
+def test_an_opening_that_hangs_is_given_up_and_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(3)\ndef apply(x):\n    return x\n")
+    settings = ServerSettings(port=0, open_seconds=0.5)
+    with Server({"model": adding(1)}, settings) as server:
+        library = server.service.library
+        server.put("model", f"{tmp_path}/slow.py:apply")
+        server.put("other", adding(2))
+        until(lambda: "other" in library.open, 2.5)
+        assert "not open after 0.5 s" in str(library.failure("model"))
+        time.sleep(3)  # it has been opened by now, and replaces nothing
+        with Client(server.url) as client:
+            (found,) = client.infer({"x": X})
+        assert found.tolist() == [[2, 2]]
+
+
 def test_a_server_starts_with_what_it_can_open_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "bad.tflite").write_bytes(b"no model")
     with pytest.raises(SetupError), Server({"m": str(tmp_path / "bad.tflite")}):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
 from gpfn.deadline import NEVER
-from gpfn.errors import DeadlineExceeded
+from gpfn.errors import DeadlineExceeded, ModelUnreadable
 from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.isolation import Isolation
 from gpfn.serving.library import Library, UnknownModel
@@ -197,9 +197,21 @@ class Keeper:
                 self._log.warning(f"{source.name} {source.version}: {told}")
 
         def opened(loaded: Loaded | None, error: BaseException | None) -> None:
-            self._opened(source, loaded, error)
+            if self._opening is source:
+                limit.cancel()
+                self._opened(source, loaded, error)
+            elif loaded is not None and source.uri:  # too late: nobody waits for it any more
+                self._loop.run_in_executor(None, loaded.model.close)
 
+        seconds = self._settings.open_seconds
+        limit = self._loop.call_later(seconds, self._give_up, source, seconds)
         self._thread.submit(lambda: self._open(source), NEVER, opened)
+
+    def _give_up(self, source: Source, seconds: float) -> None:
+        """Open what comes next, although something is still being opened."""
+        self._thread = WorkPool(1, 1, patient=False)
+        told = f"it was not open after {seconds:g} s"
+        self._opened(source, None, ModelUnreadable(f"{told}: {source.uri}", field="model"))
 
     def _open(self, source: Source) -> Loaded:
         """Open a version, in a thread."""

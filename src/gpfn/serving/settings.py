@@ -37,7 +37,8 @@ class ServerSettings:
     says who may what, ``names`` are hosts that the server is called by. ``models_dir`` is a
     folder of models, looked at every ``poll`` seconds. ``grpc`` is where gRPC is answered:
     HOST:PORT or unix:PATH. When it is ``supervised``, or several processes, a process whose
-    loop has not turned for ``stall_seconds`` is replaced, as is one that a model has ended.
+    loop has not turned for ``stall_seconds`` is replaced, as is one that a model has ended. A
+    model that is not open after ``open_seconds`` is given up, and the next one is opened.
     ``otlp`` is where spans of requests are sent: http://HOST:4318/v1/traces, with extra otel.
     """
 
@@ -66,6 +67,7 @@ class ServerSettings:
     grpc: str = ""
     supervised: bool = False
     stall_seconds: float = 1.0
+    open_seconds: float = 300.0
     otlp: str = ""
     limits: Limits = field(default_factory=_limits)
 
