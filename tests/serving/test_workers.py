@@ -84,6 +84,18 @@ def test_a_model_that_cannot_be_opened_ends_all_of_them(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_why_nobody_could_begin_is_told_however_long_it_is(tmp_path: Path) -> None:
+    """Workers tell the process that started them in a place of 4 KiB."""
+    (tmp_path / "wordy.py").write_text("raise ValueError('no ' + chr(7) * 9_000)\n")
+    command = [GPFN, "serve", "-l", "127.0.0.1:0", "-m", "wordy.py:f", "--workers", "2"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "ValueError: no" in done.stderr
+    assert "no worker could begin" not in done.stderr
+
+
 def test_a_function_that_exits_is_a_500_and_a_trace(tmp_path: Path) -> None:
     (tmp_path / "leaves.py").write_text(
         "import sys\n\n\ndef leave(x):\n    if x[0] > 1:\n        sys.exit(3)\n    return x\n"

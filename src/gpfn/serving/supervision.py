@@ -31,6 +31,7 @@ __all__ = ["Supervision"]
 _OPENING_SECONDS = 30.0
 """How long opening a model may keep the interpreter to itself: loading a large library does."""
 _MOST_TOLD = 4096
+_MOST_DETAIL = 600  # characters, each of which may take six bytes of JSON
 
 
 class _BoardMark(Mark):
@@ -99,8 +100,10 @@ class Supervision:
         """End this worker, which cannot begin, and have the error raised by who started it."""
         known = error if isinstance(error, GpfnError) else None
         detail = known.detail if known else f"{type(error).__name__}: {error}"
-        text = orjson.dumps([type(error).__name__, detail, known.field if known else None])
-        self._told[: len(text) + 1] = text[: _MOST_TOLD - 1] + b"\0"
+        detail = detail[:_MOST_DETAIL].encode(errors="replace").decode()
+        kind = type(error).__name__
+        text = orjson.dumps([kind, detail, known.field if known else None])
+        self._told[: len(text) + 1] = text + b"\0"
         os._exit(BROKEN)
 
     def opening(self) -> AbstractContextManager[None]:
