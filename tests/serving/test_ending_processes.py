@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 import urllib.request
 from pathlib import Path
 from signal import SIGTERM
@@ -10,18 +9,30 @@ from signal import SIGTERM
 import pytest
 
 from tests.cli.serving import serve
+from tests.serving.test_swap import until
 
 SLOW = """
+import pathlib
 import time
 from gpfn.models.python import declare
 from gpfn.tensors.spec import TensorSpec
 
 @declare(inputs={"x": TensorSpec("float32", (1,))}, outputs={"y": TensorSpec("float32", (1,))})
 def slow(x):
-    time.sleep(float(x[0]))
+    if x[0] == 2:  # not the sample that it is warmed up with
+        pathlib.Path("computes").touch()
+        time.sleep(float(x[0]))
     return x
 """
 BODY = b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [2.0]}]}'
+
+
+def is_refused(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -40,12 +51,10 @@ def test_nobody_can_connect_while_the_last_answers_are_computed(
 
         caller = threading.Thread(target=call)
         caller.start()
-        time.sleep(0.5)
+        until((tmp_path / "computes").exists)
         served.process.send_signal(SIGTERM)
-        time.sleep(0.5)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((place[0], int(place[1])), 5)
-        assert served.process.poll() is None, "it still computes"
+        until(lambda: is_refused(place[0], int(place[1])))
+        assert not answers, "it still computes"
         caller.join()
         assert answers == [200]
         assert served.process.wait(10) == 0
