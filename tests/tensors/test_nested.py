@@ -69,6 +69,7 @@ def fastest(call: Callable[[], object], rounds: int, repeats: int) -> float:
     return best / rounds
 
 
+@pytest.mark.timing
 def test_it_is_faster_than_numpy_and_than_walking() -> None:
     value = windows(128)
     ours = fastest(lambda: decode_json(value, [SERIES], LIMITS), 20, 15)
