@@ -25,24 +25,38 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Budget", "ChunkScanner", "only_chunk"]
 
 _HUGE_PAGE = 2 << 20
+_ANY_SIZE = 1 << 62
 
 
 class Body:
-    """The bytes of one body, gathered; one longer than ``large`` becomes aligned."""
+    """The bytes of one body, gathered; one longer than ``large`` becomes aligned.
 
-    __slots__ = ("_aligned", "_large", "_parts", "size")
+    ``most`` is how many it may have, which who reads it heeds; ``limit`` names the setting.
+    """
 
-    def __init__(self, large: int) -> None:
+    __slots__ = ("_aligned", "_large", "_parts", "most", "size")
+    limit = "GPFN_MAX_BODY_BYTES"
+
+    def __init__(self, large: int, most: int = _ANY_SIZE) -> None:
         self._large = large
         self._parts: bytes | bytearray = b""
         self._aligned: mmap | None = None
+        self.most = most
         self.size = 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes of it are in memory."""
+        return self.size
 
     def reserve(self, size: int) -> None:
         """Expect ``size`` bytes in all: a large body gets its address space at once.
 
-        Raises TooLarge when the system has no such address space.
+        Raises TooLarge when it may not have as many, or the system has no such address space.
         """
+        if size > self.most:
+            told = f"the body is {size} bytes, the limit is {self.most} ({self.limit})"
+            raise TooLarge(told, field="content-length")
         if size > self._large:
             self._aligned = _anonymous(size)
 
@@ -165,6 +179,7 @@ class ChunkScanner:
 
     __slots__ = (
         "_extra",
+        "_limit",
         "_line",
         "_max_body",
         "_room",
@@ -175,8 +190,9 @@ class ChunkScanner:
         "failure",
     )
 
-    def __init__(self, max_body: int, max_trailer: int) -> None:
+    def __init__(self, max_body: int, max_trailer: int, *, limit: str = Body.limit) -> None:
         self._max_body = max_body
+        self._limit = limit
         self._trailer = max_trailer
         self._state = _SIZE
         self._room = _SIZE_LINE_BYTES  # bytes that the current line may have
@@ -254,7 +270,7 @@ class ChunkScanner:
             self.failure = InvalidRequest("too many chunk extensions", field="body")
         if self._size > self._max_body:
             self.failure = TooLarge(
-                f"the body is over {self._max_body} bytes (GPFN_MAX_BODY_BYTES)", field="body"
+                f"the body is over {self._max_body} bytes ({self._limit})", field="body"
             )
         if size:
             self._skip, self._state = size + 2, _DATA

@@ -17,7 +17,7 @@ from httptools import (
     HttpRequestParser,
 )
 
-from gpfn.errors import InvalidRequest, TooLarge
+from gpfn.errors import InvalidRequest
 from gpfn.http.target import is_host, origin_form
 from gpfn.limits import Limits
 
@@ -131,10 +131,7 @@ class Head:
         return pieces
 
     def settle(self, limits: Limits) -> None:
-        """Read the complete head and apply the rules.
-
-        Raises InvalidRequest, or TooLarge when the announced body is over the limit.
-        """
+        """Read the complete head and apply the rules; raises InvalidRequest."""
         lines = str(self.raw, "latin-1").split("\r\n")
         self.method, _, rest = lines[0].partition(" ")
         target, _, version = rest.rpartition(" ")
@@ -153,12 +150,6 @@ class Head:
         self.keep_alive = self.keep_alive and not self.close
         if self.modern and not self.host:
             raise InvalidRequest("no Host header", field="host")
-        if self.length > limits.body_bytes:
-            raise TooLarge(
-                f"the body is {self.length} bytes, the limit is {limits.body_bytes}"
-                " (GPFN_MAX_BODY_BYTES)",
-                field="content-length",
-            )
         if self._upgrade and self.length == CHUNKED:
             self._read_chunks_anew()
 

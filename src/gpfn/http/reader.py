@@ -23,6 +23,8 @@ _END = b"\r\n\r\n"
 _BETWEEN, _HEAD, _LENGTH, _CHUNKS = range(4)
 
 
+_Stream = Callable[[Head], Body | None]
+
 # What a NamedTuple's own constructor does, without the Python function around it.
 _request: Callable[..., Request] = tuple.__new__
 
@@ -43,27 +45,20 @@ class RequestReader:
         limits: ``header_bytes`` bounds the request line and header lines together.
         large_body: a body of more bytes than this is received into memory of its own
             that begins at a multiple of 64.
+        stream: asked with the head of a body that is not here yet for another place for it.
     """
 
     __slots__ = (
-        "_begun",
-        "_body",
-        "_error",
-        "_head",
-        "_known",
-        "_known_size",
-        "_large",
-        "_limits",
-        "_ready",
-        "_rest",
-        "_scanner",
-        "_state",
-        "_tail",
-    )
+        "_begun", "_body", "_error", "_head", "_known", "_known_size", "_large", "_limits",
+        "_ready", "_rest", "_scanner", "_state", "_stream", "_tail",
+    )  # fmt: skip
 
-    def __init__(self, limits: Limits, *, large_body: int = 1 << 20) -> None:
+    def __init__(
+        self, limits: Limits, *, large_body: int = 1 << 20, stream: _Stream = lambda _: None
+    ) -> None:
         self._limits = limits
-        self._large = large_body
+        self._large = min(large_body, limits.body_bytes)
+        self._stream = stream
         self._state = _BETWEEN
         self._rest = b""
         self._ready: Request | None = None
@@ -91,7 +86,7 @@ class RequestReader:
     @property
     def held(self) -> int:
         """How many bytes of a body that is not complete are kept."""
-        return self._body.size if self._state >= _LENGTH and self._begun else 0
+        return self._body.held if self._state >= _LENGTH and self._begun else 0
 
     @property
     def has_more(self) -> bool:
@@ -175,7 +170,7 @@ class RequestReader:
                 position = _STEPS[self._state](self, data, position)
         except GpfnError as error:
             self._error = _anew(error)
-            self._body = Body(self._large)
+            self._body = Body(0, 0)
 
     def _skip_blank(self, data: bytes, position: int) -> int:
         """Between requests: pass empty lines over, as RFC 9112 2.2 has it."""
@@ -240,10 +235,13 @@ class RequestReader:
             self._finish(data[position:end])
             return end
         else:
-            self._body = Body(self._large)
+            self._body = self._new_body()
             self._body.reserve(length)
             self._state = _LENGTH
         return position
+
+    def _new_body(self) -> Body:
+        return self._stream(self._head) or Body(self._large, self._limits.body_bytes)
 
     def _read_length(self, data: bytes | memoryview, position: int) -> int:
         stop = min(len(data), position + self._head.length - self._body.size)
@@ -260,8 +258,8 @@ class RequestReader:
                 self._finish(whole)
                 return len(data)
             self._begun = True
-            self._body = Body(self._large)
-            self._scanner = ChunkScanner(self._limits.body_bytes, self._limits.header_bytes)
+            body = self._body = self._new_body()
+            self._scanner = ChunkScanner(body.most, self._limits.header_bytes, limit=body.limit)
         scanner = self._scanner
         stop = scanner.scan(data, position)
         pieces = self._head.take_chunks(data[position:stop])

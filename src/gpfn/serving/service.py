@@ -17,9 +17,8 @@ from gpfn.deadline import Deadline
 from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded
 from gpfn.http.body import Budget
 from gpfn.http.inflate import inflate, is_identity
-from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.http.loop.pool import WorkPool
-from gpfn.http.loop.server import Headers
 from gpfn.http.writer import REASONS
 from gpfn.log import Log
 from gpfn.message import Message
@@ -33,6 +32,7 @@ from gpfn.serving.routing import HttpProtocol, Routed, Router
 from gpfn.serving.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from gpfn.http.loop.incoming import BodyReceiver
     from gpfn.serving.keeper import Keeper
     from gpfn.serving.library import Library
     from gpfn.serving.version import ServedVersion
@@ -121,6 +121,11 @@ class Service:
             self.gate.check(routed.route.scope, headers)
         except GpfnError as error:
             return self._router.protocol_of(target).failure(error, None)
+        return None
+
+    def receiver(self, method: str, target: str, headers: Headers) -> BodyReceiver | None:
+        """Return what takes the body of an upload; every other one is to be in memory."""
+        del method, target, headers
         return None
 
     def vital(self, exchange: Exchange) -> Response | None:

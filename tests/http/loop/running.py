@@ -11,12 +11,13 @@ from typing import Any
 from gpfn.errors import GpfnError
 from gpfn.http.body import Budget
 from gpfn.http.loop import Exchange, LoopServer, LoopSettings, Response
-from gpfn.http.loop.server import Headers
+from gpfn.http.loop.exchange import Headers
+from gpfn.http.loop.incoming import BodyReceiver
 from gpfn.limits import Limits
 from gpfn.log import Log
 from gpfn.metrics import Metrics
 
-__all__ = ["LOOPS", "Running", "read_all", "reply", "running"]
+__all__ = ["LOOPS", "Running", "Script", "read_all", "reply", "running"]
 
 LIMITS = Limits(body_bytes=64 << 20, header_bytes=4000, headers=50)
 
@@ -65,6 +66,9 @@ class Script:
         kind = (("content-type", exchange.fields.by_name.get("content-type", "none")),)
         return Response(200, kind, (f"{request.method} {path} ".encode(), request.body))
 
+    def receiver(self, method: str, target: str, headers: Headers) -> BodyReceiver | None:
+        return None
+
     def early(self, method: str, target: str, headers: Headers) -> Response | None:
         return Response(404, (), (b"early",)) if target == "/nowhere" else None
 
@@ -81,8 +85,13 @@ class Script:
 class Running:
     """The server and how to reach it."""
 
-    def __init__(self, make: Callable[[], asyncio.AbstractEventLoop], **settings: Any) -> None:
-        self.script = Script()
+    def __init__(
+        self,
+        make: Callable[[], asyncio.AbstractEventLoop],
+        script: Script | None = None,
+        **settings: Any,
+    ) -> None:
+        self.script = script or Script()
         self.log: list[str] = []
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = self.listening.getsockname()
@@ -139,8 +148,10 @@ class Running:
 
 
 @contextmanager
-def running(loop: str = "uvloop", **settings: Any) -> Iterator[Running]:
-    run = Running(LOOPS[loop], **settings)
+def running(
+    loop: str = "uvloop", script: Script | None = None, **settings: Any
+) -> Iterator[Running]:
+    run = Running(LOOPS[loop], script, **settings)
     try:
         yield run
     finally:

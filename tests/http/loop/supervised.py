@@ -15,9 +15,9 @@ from collections.abc import Callable
 from gpfn.errors import GpfnError
 from gpfn.http.body import Budget
 from gpfn.http.loop import Exchange, LoopServer, LoopSettings, Response
+from gpfn.http.loop.exchange import Headers
 from gpfn.http.loop.process import on_signals, run_loop
 from gpfn.http.loop.pulse import Pulse
-from gpfn.http.loop.server import Headers
 from gpfn.http.loop.workers import Workers
 from gpfn.limits import Limits
 from gpfn.log import Log
@@ -80,6 +80,9 @@ class Dying:
         if path != "/wait":
             DEATHS[path]()
         self.board.leave(place)
+
+    def receiver(self, method: str, target: str, headers: Headers) -> None:
+        return None
 
     def early(self, method: str, target: str, headers: Headers) -> Response | None:
         return None

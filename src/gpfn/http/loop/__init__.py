@@ -3,6 +3,7 @@
     exchange     one request, and the one answer to it
     connection   one client: requests in, answers out; timing has its time-outs
     large_body   receiving one straight into its own memory
+    incoming     one that is not to be in memory, on its way to who receives it
     responses    answers on the wire
     server       all connections, their bounds, and the end in order
     acceptor     new connections, also when there are no descriptors left

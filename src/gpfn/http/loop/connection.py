@@ -8,11 +8,13 @@ connection can hold is one request, one answer and one read.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.head import Request
 from gpfn.http.loop.exchange import Exchange, Fields, Response
+from gpfn.http.loop.incoming import IncomingBody
 from gpfn.http.loop.large_body import LargeBody, change_protocol
 from gpfn.http.loop.timing import BODY, HEAD, IDLE
 from gpfn.http.reader import RequestReader
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LoopConnection"]
 
 _SMALL_BODY = 4096  # which is not counted among those in flight
-_LARGE_BODY = 256 << 10
-"""Bytes from which on a body is received into memory of its own."""
-
+_LARGE_BODY = 256 << 10  # bytes from which on a body is received into memory of its own
 _INLINE = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -36,17 +36,22 @@ class LoopConnection(asyncio.Protocol):
     What :mod:`gpfn.http.loop.timing` looks at: ``phase`` is what is being read and ``since``
     when that began, by the server's clock, which ticks seldom; ``blocked`` says that the
     client does not read its answers, ``unsent`` how many bytes the last look found so.
+    ``incoming`` is the body that is being read when it goes to a receiver. ``closing`` says
+    that its last answer was sent.
     """
 
     __slots__ = (
-        "_closing", "_continued", "_ended", "_exchange", "_fields", "_headers", "_held", "_paused",
-        "_reader", "_running", "_straight", "blocked", "phase", "server", "since", "transport",
-        "unsent",
+        "_continued", "_ended", "_exchange", "_fields", "_headers", "_held", "_paused", "_reader",
+        "_running", "_straight", "blocked", "closing", "incoming", "phase", "server", "since",
+        "transport", "unsent",
     )  # fmt: skip
 
     def __init__(self, server: LoopServer) -> None:
         self.server = server
-        self._reader = RequestReader(server.limits, large_body=_LARGE_BODY)
+        self._reader = RequestReader(
+            server.limits, large_body=_LARGE_BODY, stream=partial(server.stream, self)
+        )
+        self.incoming: IncomingBody | None = None
         self._exchange: Exchange | None = None
         self._straight = False  # whether a large body comes into its own memory
         self._headers: tuple[tuple[str, str], ...] | None = None
@@ -54,12 +59,10 @@ class LoopConnection(asyncio.Protocol):
         self._held = 0  # bytes of the budget for bodies
         self.unsent = 0
         self._running = False  # whether requests are being taken from the reader
-        self.blocked = False
-        self._paused = False
+        self.blocked = self._paused = self._continued = False
         self.phase = IDLE
         self._ended = False  # whether the client has sent its last byte
-        self._closing = False  # whether what comes is thrown away
-        self._continued = False
+        self.closing = False  # whether what comes is thrown away
         self.since = server.clock
         self.transport = cast("asyncio.Transport", None)
 
@@ -73,11 +76,6 @@ class LoopConnection(asyncio.Protocol):
         """Whether a request is being answered, or its answer being sent."""
         return self._exchange is not None or self.transport.get_write_buffer_size() > 0
 
-    @property
-    def closing(self) -> bool:
-        """Whether its last answer was sent, and what still comes is thrown away."""
-        return self._closing
-
     # what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,14 +88,14 @@ class LoopConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.gone = True
             self._exchange = None
-        self._closing = True
+        self.closing = True
         self._release()
         self._reader = RequestReader(self.server.limits)  # the old one may have half a body
         self.server.left(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        if self._closing:
+        if self.closing:
             return
         try:
             self._reader.feed(data)
@@ -109,19 +107,9 @@ class LoopConnection(asyncio.Protocol):
         else:
             self._pause()
 
-    # what LargeBody calls
-
-    def body_space(self) -> memoryview:
-        """Return where the rest of a large body goes, or where it is thrown away."""
-        space = None if self._closing else self._reader.body_space()
-        return self.server.scratch if space is None else space
-
-    def body_received(self, count: int) -> None:
-        """Take what came into :meth:`body_space`."""
-        if self._closing:
-            return
-        self._reader.body_received(count)
-        if not self._reader.reading_body:
+    def body_received(self, *, complete: bool) -> None:
+        """Hear from LargeBody that more of a body has come."""
+        if complete:
             self._straight = False
             change_protocol(self.transport, self)
         try:
@@ -134,7 +122,7 @@ class LoopConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer what has come; a client may end its side before it reads the answer."""
         self._ended = True
-        if self._closing:
+        if self.closing:
             return False
         if self._exchange is None and not self.blocked:
             self._take_requests()
@@ -150,20 +138,20 @@ class LoopConnection(asyncio.Protocol):
         """Go on with what has come meanwhile."""
         self.blocked = False
         self.since = self.server.clock
-        if self._exchange is None and not self._closing:
+        if self._exchange is None and not self.closing:
             self.server.loop.call_soon(self._take_requests)  # closing in here confuses asyncio
 
     # requests
 
     def _take_requests(self) -> None:
         """Hand complete requests over, one after the other, as long as they are answered."""
-        if self._running or self._closing:  # a handler that answers at once is called from here
+        if self._running or self.closing:  # a handler that answers at once is called from here
             return
         self._running = True
         server, reader = self.server, self._reader
         taken = 0
         try:
-            while self._exchange is None and not self.blocked and not self._closing:
+            while self._exchange is None and not self.blocked and not self.closing:
                 if taken == _INLINE:  # the others have waited long enough
                     server.loop.call_soon(self._take_requests)
                     self._pause()
@@ -192,33 +180,33 @@ class LoopConnection(asyncio.Protocol):
         fields = self._fields
         exchange = Exchange(self, request, fields, fields.id or self.server.next_id())
         self._exchange = exchange
+        exchange.incoming, self.incoming = self.incoming, None
         if self._held:  # from here on as long as anybody has the exchange, and with it the body
             exchange.held, self._held = self._held, 0
-        try:
-            self.server.handle(exchange)
-        except Exception as error:  # noqa: BLE001 - a handler does not raise; a bug of ours would
-            self.server.log.failure(error, call=exchange.id)
-            self.transport.abort()
+        self.server.handle(exchange)
 
     def _wait_for_more(self) -> None:
         reader = self._reader
-        if self._ended:
-            if self._reader.in_request:
-                self.refuse(InvalidRequest("the connection ended inside a request"))
-            else:
-                self.close()
+        if self._ended and not reader.in_request:
+            self.close()
             return
-        self._resume()
+        if self._ended:
+            self.refuse(InvalidRequest("the connection ended inside a request"))
+            return
+        if self.incoming and self.incoming.full:
+            self._pause()
+        else:
+            self._resume()
         phase = IDLE if not reader.in_request else BODY if reader.reading_body else HEAD
-        if phase != self.phase:
+        if phase != self.phase or self.incoming:  # which has a limit of its own
             self.phase = phase
             self.since = self.server.clock
         if phase == BODY:
             self._hold(reader.held)
             self._expect_body()
-            if not self._straight and not self._closing and reader.body_space() is not None:
+            if not self._straight and not self.closing and reader.body_space() is not None:
                 self._straight = True
-                change_protocol(self.transport, LargeBody(self))
+                change_protocol(self.transport, LargeBody(self, reader))
 
     def _expect_body(self) -> None:
         """Refuse a request that needs no body to be refused; let the client send it else."""
@@ -230,12 +218,23 @@ class LoopConnection(asyncio.Protocol):
             self._continued = True
             self.transport.write(_CONTINUE)
 
-    def _hold(self, size: int) -> None:
-        """Count ``size`` bytes of a body; raises Overloaded when all bodies are too many."""
+    def _hold(self, size: int) -> None:  # raises Overloaded when all bodies are too many
         self.server.budget.change(size - self._held)
         self._held = size
 
+    def received(self, incoming: IncomingBody, error: GpfnError | None) -> None:
+        """Hear that a body's receiver has taken what waited, or what it says against that."""
+        if incoming is not self.incoming:
+            return
+        if error is not None:
+            self.refuse(error)
+        elif not incoming.full:
+            self._resume()
+
     def _release(self) -> None:
+        if self.incoming is not None:
+            self.incoming.abandon()
+            self.incoming = None
         if self._held:
             self.server.budget.free(self._held)
             self._held = 0
@@ -261,7 +260,7 @@ class LoopConnection(asyncio.Protocol):
 
     def refuse(self, error: GpfnError) -> None:
         """Answer a request that will not be complete; the connection ends with that."""
-        if self._closing or self.transport.is_closing():
+        if self.closing or self.transport.is_closing():
             return
         if self._exchange is not None:  # what was asked before is answered first
             return
@@ -281,7 +280,7 @@ class LoopConnection(asyncio.Protocol):
         Closing with unread bytes would reset the connection, and the answer be lost. So
         where some may come, only our side ends, and they are thrown away for a while.
         """
-        self._closing = True
+        self.closing = True
         self.since = self.server.clock
         if self._ended or not unread or not self.transport.can_write_eof():
             self.transport.close()

@@ -11,9 +11,21 @@ from gpfn.log import trace_id
 from gpfn.traceparent import traceparent
 
 if TYPE_CHECKING:
+    from gpfn.errors import GpfnError
     from gpfn.http.loop.connection import LoopConnection
+    from gpfn.http.loop.incoming import BodyReceiver, IncomingBody
 
-__all__ = ["Exchange", "Fields", "RequestSpan", "Response", "is_request_id"]
+__all__ = [
+    "Exchange",
+    "Fields",
+    "Handler",
+    "Headers",
+    "RequestSpan",
+    "Response",
+    "is_request_id",
+]
+
+Headers = tuple[tuple[str, str], ...]
 
 _OF_THE_BODY = ("content-encoding", "content-length", "content-type")
 _LONGEST_ID = 128
@@ -67,10 +79,13 @@ class Exchange:
     ``id`` is the caller's or one of ours, and goes back with the answer. ``began`` is when
     the request was complete, by time.monotonic(). ``gone`` says that the client has left:
     nobody will read the answer. ``held`` are the bytes that its body has of the budget, as
-    long as anybody works on it. ``span`` is that of a request that is traced.
+    long as anybody works on it. ``incoming`` is its body when that went to a receiver. ``span`` is
+    that of a request that is traced.
     """
 
-    __slots__ = ("began", "connection", "fields", "gone", "held", "id", "request", "span")
+    __slots__ = (
+        "began", "connection", "fields", "gone", "held", "id", "incoming", "request", "span",
+    )  # fmt: skip
 
     def __init__(
         self, connection: LoopConnection, request: Request, fields: Fields, call_id: str
@@ -82,6 +97,7 @@ class Exchange:
         self.began = monotonic()
         self.gone = False
         self.held = 0
+        self.incoming: IncomingBody | None = None
         self.span: RequestSpan | None = None
 
     @property
@@ -101,6 +117,28 @@ class Exchange:
         Raises ValueError, and sends nothing, for a header that may not be one.
         """
         self.connection.send(self, response)
+
+
+class Handler(Protocol):
+    """What answers the requests of a loop server; all methods are called on its thread."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a request now or later with ``exchange.answer``; never raises."""
+
+    def early(self, method: str, target: str, headers: Headers) -> Response | None:
+        """Return the answer to a request whose body need not be waited for, or None."""
+
+    def receiver(self, method: str, target: str, headers: Headers) -> BodyReceiver | None:
+        """Return what takes a request's body piece by piece, None when it is to be in memory.
+
+        Raises what is wrong with the request, which is refused then.
+        """
+
+    def vital(self, exchange: Exchange) -> Response | None:
+        """Return the answer to a request that is answered even in a full house: health."""
+
+    def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
+        """Return the answer to a request that is broken, as far as it has come."""
 
 
 def is_request_id(text: str) -> bool:

@@ -12,25 +12,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpfn.http.loop.connection import LoopConnection
+    from gpfn.http.reader import RequestReader
 
 __all__ = ["LargeBody", "change_protocol"]
 
 
 class LargeBody(asyncio.BufferedProtocol):
-    """Receives where the connection says; all else is for the connection."""
+    """Receives into the reader's memory; all else is for the connection."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_reader")
 
-    def __init__(self, connection: LoopConnection) -> None:
+    def __init__(self, connection: LoopConnection, reader: RequestReader) -> None:
         self._connection = connection
+        self._reader: RequestReader | None = reader
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        """Return the rest of the body's memory."""
-        return self._connection.body_space()
+        """Return the rest of the body's memory, or where it is thrown away."""
+        if self._connection.closing:
+            self._reader = None  # and with it half a body
+        space = None if self._reader is None else self._reader.body_space()
+        return self._connection.server.scratch if space is None else space
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Tell the connection what has come."""
-        self._connection.body_received(nbytes)
+        """Take what has come into the buffer."""
+        if self._reader is None or self._connection.closing:
+            return
+        self._reader.body_received(nbytes)
+        self._connection.body_received(complete=not self._reader.reading_body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the connection."""

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import GpfnError, Overloaded
 from gpfn.http.body import Budget
 from gpfn.http.loop.acceptor import Acceptor
 from gpfn.http.loop.connection import LoopConnection
-from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.exchange import Exchange, Handler, Headers, Response
+from gpfn.http.loop.incoming import IncomingBody
+from gpfn.http.loop.pool import WorkPool
 from gpfn.http.loop.responses import ResponseWriter
 from gpfn.http.loop.timing import check, has_unread
 from gpfn.http.writer import REASONS
@@ -25,12 +27,14 @@ from gpfn.limits import Limits
 if TYPE_CHECKING:
     import ssl
 
+    from gpfn.http.head import Head
     from gpfn.log import Log
     from gpfn.metrics import Metrics
 
-__all__ = ["DRAIN_SECONDS", "Handler", "Headers", "LoopServer", "LoopSettings"]
+__all__ = ["DRAIN_SECONDS", "LoopServer", "LoopSettings"]
 
 _SCRATCH = 64 << 10
+_RECEIVING_THREADS = 4
 _RESERVE = 16
 _HANDSHAKE_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 2.0
@@ -39,7 +43,6 @@ _DRAIN_LOOK_SECONDS = 0.02
 _LAST_CALL_SECONDS = 0.25
 _RECENT_SECONDS = 3.0
 DRAIN_SECONDS = 30.0
-Headers = tuple[tuple[str, str], ...]
 
 
 class LoopSettings(NamedTuple):
@@ -58,22 +61,6 @@ class LoopSettings(NamedTuple):
     write_seconds: float = 60.0
     drain_seconds: float = DRAIN_SECONDS
     body_bytes: int = 256 << 20
-
-
-class Handler(Protocol):
-    """What answers the requests of a loop server; all methods are called on its thread."""
-
-    def handle(self, exchange: Exchange) -> None:
-        """Answer a request now or later with ``exchange.answer``; never raises."""
-
-    def early(self, method: str, target: str, headers: Headers) -> Response | None:
-        """Return the answer to a request whose body need not be waited for, or None."""
-
-    def vital(self, exchange: Exchange) -> Response | None:
-        """Return the answer to a request that is answered even in a full house: health."""
-
-    def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
-        """Return the answer to a request that is broken, as far as it has come."""
 
 
 class LoopServer:
@@ -105,6 +92,7 @@ class LoopServer:
             "code",
             [*REASONS],
         )
+        self._receiving = WorkPool(_RECEIVING_THREADS, 1 << 20, patient=False)
         self.responses = ResponseWriter()
         self.scratch = memoryview(bytearray(_SCRATCH))
         self.stopping = False
@@ -219,10 +207,14 @@ class LoopServer:
 
     def handle(self, exchange: Exchange) -> None:
         """Have a request answered; in a full house only what is vital."""
-        if len(self._connections) > self.settings.connections:
-            self._handle_in_full_house(exchange)
-        else:
-            self._handler.handle(exchange)
+        try:
+            if len(self._connections) > self.settings.connections:
+                self._handle_in_full_house(exchange)
+            else:
+                self._handler.handle(exchange)
+        except Exception as error:  # noqa: BLE001 - a handler does not raise; a bug of ours would
+            self.log.failure(error, call=exchange.id)
+            exchange.connection.transport.abort()
 
     def _handle_in_full_house(self, exchange: Exchange) -> None:
         if self._connections.get(exchange.connection, True):  # it was there before
@@ -237,6 +229,13 @@ class LoopServer:
     def early(self, method: str, target: str, headers: Headers) -> Response | None:
         """Return the answer to a request whose body need not be waited for, or None."""
         return self._handler.early(method, target, headers)
+
+    def stream(self, connection: LoopConnection, head: Head) -> IncomingBody | None:
+        """Let a body go to its receiver, if it has one."""
+        receiver = self._handler.receiver(head.method, head.target, head.headers)
+        if receiver is not None:
+            connection.incoming = IncomingBody(receiver, connection, self._receiving)
+        return connection.incoming
 
     def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
         """Return the answer to a request that is broken, as far as it has come."""

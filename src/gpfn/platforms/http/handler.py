@@ -11,8 +11,7 @@ from gpfn.call.contract import Call, Reply
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import GpfnError
 from gpfn.http.inflate import inflated, is_identity
-from gpfn.http.loop.exchange import Exchange, Response
-from gpfn.http.loop.server import Headers
+from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.message import Message
 from gpfn.platforms.http.service import (
     HttpService,
@@ -56,6 +55,9 @@ class HttpHandler:
         except Exception as error:  # noqa: BLE001 - every request is answered
             reply = failed(error)
         self.answer(exchange, reply)
+
+    def receiver(self, method: str, target: str, headers: Headers) -> None:
+        """Have every body in memory."""
 
     def early(self, method: str, target: str, headers: Headers) -> Response | None:  # noqa: ARG002
         """Return the answer to a request for what is not there, before its body has come."""
