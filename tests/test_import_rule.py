@@ -32,7 +32,7 @@ FLOORS = (
     ),
     ("http",),
     ("events", "tensors", "images"),
-    ("graphpipe", "oip", "v1"),
+    ("graphpipe", "oip", "repository", "tfaas", "v1"),
     ("models",),
     ("call",),
     ("platforms.fn", "platforms.http", "platforms.openwhisk", "platforms"),
