@@ -29,7 +29,10 @@ from gpfn.oip.grpc_messages import encode_grpc_infer, encode_grpc_reply
 from gpfn.oip.grpc_schema import message_class
 from gpfn.oip.reply import encode_reply
 from gpfn.oip.request import InferCall, OutputAsked, encode_infer
+from gpfn.repository.documents import Manifest, StoredFile, content_digest, encode_manifest
 from gpfn.tensors.codec import encode
+from gpfn.tensors.spec import TensorSpec
+from gpfn.tfaas.messages import encode_row_message
 
 __all__ = [
     "FORM",
@@ -44,6 +47,7 @@ __all__ = [
     "http_responses",
     "images",
     "init_bodies",
+    "manifests",
     "multipart",
     "npy",
     "oip_grpc_replies",
@@ -52,6 +56,7 @@ __all__ = [
     "oip_requests",
     "saved_signatures",
     "server_counts",
+    "tfaas_rows",
     "tflite",
     "v1",
 ]
@@ -333,3 +338,21 @@ def saved_signatures() -> list[bytes]:
     signature = _field(1, end) + _field(2, end)
     entry = _field(1, b"serving_default") + _field(2, signature)
     return [_field(5, entry), struct.pack("<BQ", 9, 1) + _field(5, entry)]
+
+
+def tfaas_rows() -> list[bytes]:
+    """Return rows as the C++ client sends them, and with values one by one."""
+    packed = encode_row_message([1, -2.5], keys=["pt", "eta"], model="dnn")
+    single = b"".join(b"\x15" + struct.pack("<f", value) for value in (1, 2))
+    return [packed, _field(1, b"a") + single + _field(3, b"m") + single, b""]
+
+
+def manifests() -> list[bytes]:
+    """Return the manifest of a model in two files."""
+    files = (StoredFile("a/m.onnx", 7, "0" * 64), StoredFile("labels.txt", 0, "f" * 64))
+    spec = TensorSpec("float32", (None, 3), "x")
+    made = Manifest(
+        "m", 1, content_digest(files), files, "a/m.onnx", "onnx", (spec,), (spec,), "labels.txt",
+        {"a": [1]}, ("note",), "who", "2026-11-29T03:00:00Z", "push", "2026-11-30T03:00:00Z",
+    )  # fmt: skip
+    return [encode_manifest(made), encode_manifest(made._replace(model=".", deleted=""))]

@@ -70,11 +70,23 @@ from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
 from gpfn.platforms.openwhisk.archive import unpack
 from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
+from gpfn.repository.documents import encode_manifest, read_manifest
+from gpfn.repository.tags import encode_tag_change, read_tag_change
 from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
 from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
+from gpfn.tfaas.answers import encode_values
+from gpfn.tfaas.messages import (
+    PredictionsEncoder,
+    RowMessageDecoder,
+    decode_predictions,
+    decode_row_message,
+    encode_row_message,
+)
+from gpfn.tfaas.parameters import read_parameters
+from gpfn.tfaas.row import FeatureRow, RowDecoder, decode_row, encode_row
 from gpfn.v1.predict import decode_predict
 from gpfn.v1.predictions import encode_predictions
 
@@ -641,6 +653,58 @@ def _server_counts(data: bytes) -> None:
     assert all(count >= 0 for count in found.since(found).batches.values())
 
 
+# TFaaS and the repository
+
+
+def _same_row(first: FeatureRow, second: FeatureRow) -> None:
+    _same(first.values, second.values)
+    assert (first.keys, first.model) == (second.keys, second.model), "keys or model changed"
+
+
+def _tfaas_row(data: bytes) -> None:
+    row, short = decode_row(data, LIMITS), RowDecoder(LIMITS)
+    for _ in range(3):  # the third time the short way is taken
+        again = short.decode(data)
+        _same_row(again, row)
+        assert again.several == row.several
+    values = row.values if row.several else row.values[0]
+    _same_row(decode_row(encode_row(values, keys=row.keys, model=row.model), LIMITS), row)
+    encode_values(row.values)
+
+
+def _tfaas_message(data: bytes) -> None:
+    row, short = decode_row_message(data, LIMITS), RowMessageDecoder(LIMITS)
+    for _ in range(2):
+        _same_row(short.decode(data), row)
+    again = encode_row_message(row.values, keys=row.keys, model=row.model)
+    _same_row(decode_row_message(again, LIMITS), row)
+
+
+def _tfaas_predictions(data: bytes) -> None:
+    classes = decode_predictions(data)
+    values = np.array([each.probability for each in classes], np.float32)
+    again = decode_predictions(PredictionsEncoder([each.label for each in classes]).encode(values))
+    assert [each.label for each in again] == [each.label for each in classes]
+    _same(np.array([each.probability for each in again], np.float32), values)
+
+
+def _tfaas_parameters(data: bytes) -> None:
+    found = read_parameters(data)
+    assert not found.input.endswith(":0") or found.uploaded
+
+
+def _manifest(data: bytes) -> None:
+    manifest = read_manifest(data)
+    assert read_manifest(encode_manifest(manifest)) == manifest
+    for file in manifest.files:
+        assert ".." not in file.path
+
+
+def _tag_change(data: bytes) -> None:
+    change = read_tag_change(data)
+    assert read_tag_change(encode_tag_change(change)) == change
+
+
 def _log(data: bytes) -> None:
     call, _, rest = data.decode("utf-8", "surrogateescape").partition("\n")
     written: list[bytes] = []
@@ -786,6 +850,25 @@ def _rows() -> Mapping[str, Target]:
                lambda: [b"http://host:9000/v2/models/a/versions/1", b"https://h/graphpipe/a%20b",
                         b"grpc://h:1/m", b"http://u:p@[::1]:80/p/v1/models/m"]),
         Target("server-counts", _server_counts, ("gpfn.bench.subject",), seeds.server_counts),
+        Target("tfaas-row", _tfaas_row, ("gpfn.tfaas.row",),
+               lambda: seeds.documents(
+                   {"keys": ["a", "b"], "values": [1, 2.5], "model": "m"},
+                   {"Values": [None, 1e38]}, {"values": [[1], [2]], "model": None})),
+        Target("tfaas-message", _tfaas_message, ("gpfn.tfaas.messages",), seeds.tfaas_rows),
+        Target("tfaas-predictions", _tfaas_predictions, ("gpfn.tfaas.messages",),
+               lambda: [b"\x0a\x05\x15\xeen3>\x0a\0", b"\x0a\x08\x0a\x01a\x15\0\0\x80\x3f"]),
+        Target("tfaas-parameters", _tfaas_parameters, ("gpfn.tfaas.parameters",),
+               lambda: seeds.documents(
+                   {"name": "m", "inputNode": "x:0", "output_name": "y", "ImgChannels": 3},
+                   {"image": {"height": 2, "width": 2, "channels": "L", "layout": "NHWC",
+                              "quantised": False, "fit": "crop", "mean": [0], "std": [1.5]}})),
+        Target("manifest", _manifest,
+               ("gpfn.repository.documents", "gpfn.repository.record", "gpfn.repository.names"),
+               seeds.manifests),
+        Target("tag-change", _tag_change, ("gpfn.repository.tags", "gpfn.repository.record"),
+               lambda: seeds.documents(
+                   {"tag": "a", "version": None, "who": "b", "when": "2026-11-29T03:00:00Z",
+                    "tags": {"a": 1}})),
         Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),
     ]  # fmt: skip
     return {row.name: row for row in rows}
