@@ -74,6 +74,8 @@ from gpfn.repository.documents import encode_manifest, read_manifest
 from gpfn.repository.tags import encode_tag_change, read_tag_change
 from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
+from gpfn.serving.repository.archive import unpack_bundle
+from gpfn.serving.repository.archive_bounds import ArchiveBounds
 from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
@@ -569,13 +571,24 @@ def _run(data: bytes) -> None:
 
 
 def _archive(data: bytes) -> None:
+    _unpacked(data, lambda _, place: unpack(data, str(place), 1 << 20))
+
+
+def _bundle(data: bytes) -> None:
+    _unpacked(data, lambda path, place: unpack_bundle(path, place, bounds=_BUNDLE))
+
+
+_BUNDLE = ArchiveBounds(files=50, bytes=1 << 20)
+
+
+def _unpacked(data: bytes, unpacker: Callable[[Path, Path], object]) -> None:
     place = _PLACE / "archive"
     shutil.rmtree(place, ignore_errors=True)
-    _written(b"", "beside")
+    path = _written(data, "beside")
     place.mkdir()
     outside = set(_PLACE.iterdir())
     try:
-        unpack(data, str(place), 1 << 20)
+        unpacker(path, place)
     finally:
         found = [path for path in place.rglob("*") if not path.is_dir()]
         assert set(_PLACE.iterdir()) == outside, "something was written outside"
@@ -722,6 +735,7 @@ def _log(data: bytes) -> None:
 
 
 _HTTP = "gpfn.http"
+_REPOSITORY = "gpfn.serving.repository"
 
 
 def _rows() -> Mapping[str, Target]:
@@ -823,6 +837,9 @@ def _rows() -> Mapping[str, Target]:
         Target("catalogue", _catalogue, ("gpfn.models.catalogue", "gpfn.models.toml_table"),
                lambda: [(seeds.ROOT / "models" / "catalogue.toml").read_bytes()]),
         Target("archive", _archive, ("gpfn.platforms.openwhisk.archive",), seeds.archives),
+        Target("bundle", _bundle,
+               (f"{_REPOSITORY}.archive", f"{_REPOSITORY}.tar_members",
+                f"{_REPOSITORY}.zip_members"), seeds.archives),
         Target("openwhisk-init", _init, ("gpfn.platforms.openwhisk.protocol",), seeds.init_bodies),
         Target("openwhisk-run", _run,
                ("gpfn.platforms.openwhisk.activation", "gpfn.platforms.openwhisk.answer",
