@@ -29,6 +29,8 @@ SLOW = (
     "tests/graphpipe/test_roundtrip.py",
     "tests/certify/test_broken_servers.py",
     "tests/certify/test_suites.py",
+    "tests/clients/test_cpp_failures.py",
+    "tests/clients/test_cpp_package.py",
     "tests/training/test_digits_run.py",
     "tests/training/test_notebook.py",
     "tests/cli/test_bench.py",

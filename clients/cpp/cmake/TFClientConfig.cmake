@@ -1,0 +1,6 @@
+# find_package(TFClient), then target_link_libraries(program TFClient::TFClient)
+include(CMakeFindDependencyMacro)
+find_dependency(Protobuf)
+find_dependency(Threads)
+find_dependency(CURL)
+include(${CMAKE_CURRENT_LIST_DIR}/TFClientTargets.cmake)
