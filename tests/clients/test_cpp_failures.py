@@ -134,6 +134,7 @@ def test_the_benchmark_counts_what_failed(built: Built) -> None:
 @pytest.mark.parametrize("calls", ["0", "x", "10001"])
 def test_the_benchmark_has_bounds(built: Built, calls: str) -> None:
     assert run([built.benchmark, "http://localhost/proto", "luca", calls]).returncode == 2
+    assert run([built.benchmark, "http://localhost/proto", "luca", 1, calls]).returncode == 2
 
 
 @pytest.fixture(scope="module")

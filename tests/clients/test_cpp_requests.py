@@ -127,7 +127,9 @@ def test_a_row_over_a_megabyte_arrives(built: Built) -> None:
     with capturing() as server:
         done = run([built.ask, server.url(), 2, "size=300000"])
     assert done.returncode == 0, done.stderr
-    assert [len(request.body) for request in server.seen] == [2_100_010] * 2
+    keys = sum(2 + len(str(number)) for number in range(300_000))
+    size = keys + (1 + 3 + 4 * 300_000) + (2 + len("luca"))
+    assert [len(request.body) for request in server.seen] == [size] * 2
 
 
 def test_more_threads_than_handles_that_are_kept(built: Built) -> None:

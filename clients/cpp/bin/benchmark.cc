@@ -1,4 +1,4 @@
-// tfaasClient [URL [MODEL [CALLS]]]: asks once, then so many times in turn, then all at once.
+// tfaasClient [URL [MODEL [CALLS [INPUTS]]]]: asks once, then so many times in turn, then all at once.
 //
 // Without arguments it asks what TFaaS's own example asks: a model called luca at port 8083, with
 // the values 0 to 41. Exit code 1 tells that a call brought no prediction.
@@ -14,12 +14,12 @@
 
 namespace {
 
-constexpr int inputs = 42;
-constexpr int most = 10000;
+constexpr int most = 10000;  // threads at once; and inputs
 
 class Asking {
  public:
-  Asking(std::string url, std::string model) : url_(std::move(url)), model_(std::move(model)) {
+  Asking(std::string url, std::string model, int inputs)
+      : url_(std::move(url)), model_(std::move(model)) {
     for (int i = 0; i < inputs; ++i) {
       names_.push_back(std::to_string(i));
       values_.push_back(static_cast<float>(i));
@@ -75,10 +75,11 @@ int main(int count, char** words) {
     return std::string(i < count ? words[i] : otherwise);
   };
   const int calls = std::atoi(word(3, "100").c_str());
-  if (count > 4 || calls < 1 || calls > most) {
-    std::cerr << "usage: tfaasClient [URL [MODEL [CALLS]]], 1 to " << most << " calls\n";
+  const int inputs = std::atoi(word(4, "42").c_str());
+  if (count > 5 || calls < 1 || calls > most || inputs < 1 || inputs > most) {
+    std::cerr << "usage: tfaasClient [URL [MODEL [CALLS [INPUTS]]]], 1 to " << most << " of each\n";
     return 2;
   }
-  Asking ask(word(1, "http://localhost:8083/proto"), word(2, "luca"));
+  Asking ask(word(1, "http://localhost:8083/proto"), word(2, "luca"), inputs);
   return run(ask, calls);
 }

@@ -47,8 +47,9 @@ int main(int count, char** words) {
   if (options.count("total")) settings.total = std::chrono::milliseconds(options["total"]);
   if (options.count("most")) settings.most_bytes = static_cast<std::size_t>(options["most"]);
   const auto size = static_cast<std::size_t>(options.count("size") ? options["size"] : 2);
-  const tfaaspb::Row row = tfclient::row_of("luca", std::vector<std::string>(size, "x"),
-                                            std::vector<float>(size, 0.5F));
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < size; ++i) names.push_back(std::to_string(i));
+  const tfaaspb::Row row = tfclient::row_of("luca", names, std::vector<float>(size, 0.5F));
   int failed = ask_often(url, calls, row, settings);
   std::vector<std::thread> threads;
   for (long i = 0; i < options["threads"]; ++i)
