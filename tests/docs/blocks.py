@@ -23,6 +23,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *BESIDE]
 RUN = frozenset({"python", "console"})
 QUIET = frozenset(
     {"csv", "diff", "dockerfile", "http", "ini", "json", "mermaid", "sh", "text", "toml", "yaml"}
+    | {"cmake", "cpp"}
 )
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
