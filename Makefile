@@ -20,8 +20,8 @@ QUICK := tests/test_*.py $(addprefix tests/,events tensors images http graphpipe
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-# Programs whose clients the tests run, and servers that only the benchmarks compare with.
-CLIENTS := graphpipe tritonclient kserve perf-analyzer
+# Programs that the tests run or whose clients they run; servers to compare with in benchmarks.
+CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server
 SERVERS := triton mlserver fastapi
 
 .PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs lock clean
@@ -93,7 +93,7 @@ lock: $(PEERS)/uv/bin/uv ## Resolve the newest versions again into locks/
 		--override locks/peer-$(name).overrides -o locks/peer-$(name).lock;)
 	$(foreach name,tritonclient mlserver fastapi,$(UV_COMPILE) locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
-	$(foreach name,triton perf-analyzer,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
+	$(foreach name,triton perf-analyzer s3-server,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
 
 clean: ## Remove caches and everything built; the environments stay
@@ -123,6 +123,10 @@ $(PEERS)/.%: locks/peer-%.lock
 
 $(PEERS)/.perf-analyzer: locks/peer-perf-analyzer.lock .ci/perf-analyzer
 	.ci/perf-analyzer $(PEERS)/perf-analyzer $(PEER_PYTHON)
+	touch $@
+
+$(PEERS)/.s3-server: locks/s3-server.module locks/peer-s3-server.lock .ci/s3-server
+	.ci/s3-server $(PEERS)/s3-server $(PEER_PYTHON)
 	touch $@
 
 $(PEERS)/uv/bin/uv:

@@ -102,3 +102,9 @@ def test_extras_have_lower_bounds_only() -> None:
     for requirement in asked([*PROJECT["dependencies"], *(r for e in EXTRAS.values() for r in e)]):
         operators = {specifier.operator for specifier in requirement.specifier}
         assert operators == {">="}, requirement
+
+
+def test_the_s3_server_is_pinned_by_hash() -> None:
+    """Its go.sum, which this covers, pins what it needs."""
+    line = (ROOT / "locks" / "s3-server.module").read_text()
+    assert re.fullmatch(r"github\.com/\S+ v\d+\.\d+\.\d+ h1:[A-Za-z0-9+/]{43}=\n", line)
