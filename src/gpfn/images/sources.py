@@ -3,7 +3,7 @@
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import InvalidImage, InvalidRequest, MissingExtra, TooLarge
 
@@ -14,6 +14,9 @@ __all__ = [
     "FORM_HEADERS",
     "FORM_HEADER_BYTES",
     "FORM_PARTS",
+    "FormPart",
+    "form_boundary",
+    "form_parts",
     "from_bytes",
     "from_text",
     "multipart_fields",
@@ -115,10 +118,26 @@ def _decode_loosely(text: str, field: str) -> bytes:
         raise InvalidImage(f"not base64: {shown!r}", field=field) from None
 
 
+class FormPart(NamedTuple):
+    """A part of a form: its name, the name of its file (None for a value), and its content."""
+
+    name: str
+    filename: str | None
+    content: bytes | str
+
+
 def multipart_fields(body: bytes, content_type: str) -> Mapping[str, bytes | str]:
     """Return the parts of a multipart/form-data body by name: files as bytes, values as text.
 
-    Of two parts of one name the last is kept. What is held at a time is the body and its
+    Of two parts of one name the last is kept. Raises as :func:`form_parts` does.
+    """
+    return {part.name: part.content for part in form_parts(body, content_type)}
+
+
+def form_parts(body: bytes, content_type: str) -> list[FormPart]:
+    """Return the parts of a multipart/form-data body: files as bytes, values as text.
+
+    What is held at a time is the body and its
     parts, together twice the body. RFC 7578; time grows with the body's length.
     Raises InvalidRequest when it is not one, TooLarge over ``FORM_PARTS``,
     ``FORM_HEADERS`` or ``FORM_HEADER_BYTES``, MissingExtra when the ``multipart``
@@ -130,13 +149,13 @@ def multipart_fields(body: bytes, content_type: str) -> Mapping[str, bytes | str
         raise MissingExtra("multipart", "images") from None
     try:
         parser = PushMultipartParser(
-            _boundary(content_type),
+            form_boundary(content_type),
             max_header_size=FORM_HEADER_BYTES,
             max_header_count=FORM_HEADERS,
             max_segment_count=FORM_PARTS,
         )
         with parser:
-            return dict(_parts(parser, body))
+            return [*_parts(parser, body)]
     except ParserLimitReached as error:
         limits = f"{FORM_PARTS} parts, each of {FORM_HEADERS} header lines"
         detail = f"{error}; a form has at most {limits} of {FORM_HEADER_BYTES} bytes"
@@ -146,7 +165,8 @@ def multipart_fields(body: bytes, content_type: str) -> Mapping[str, bytes | str
         raise InvalidRequest(detail, field="body") from None
 
 
-def _boundary(content_type: str) -> str:
+def form_boundary(content_type: str) -> str:
+    """Return the boundary that a form's media type names. Raises InvalidRequest without one."""
     from multipart import parse_options_header
 
     boundary: str = parse_options_header(content_type[:_LONGEST_TYPE])[1].get("boundary", "")
@@ -157,7 +177,7 @@ def _boundary(content_type: str) -> str:
     return boundary
 
 
-def _parts(parser: "PushMultipartParser", body: bytes) -> Iterator[tuple[str, bytes | str]]:
+def _parts(parser: "PushMultipartParser", body: bytes) -> Iterator[FormPart]:
     """Yield each part's name and content; the parser tells of a part, its bytes, its end."""
     part: MultipartSegment | None = None
     pieces: list[bytes] = []
@@ -165,7 +185,8 @@ def _parts(parser: "PushMultipartParser", body: bytes) -> Iterator[tuple[str, by
         for event in parser.parse(body[start : start + _CHUNK]):
             if event is None:
                 assert part is not None, "the end of a part comes after it"  # noqa: S101
-                yield part.name or "", _content(part, b"".join(pieces))
+                content = _content(part, b"".join(pieces))
+                yield FormPart(part.name or "", part.filename, content)
             elif isinstance(event, bytes | bytearray):
                 pieces.append(bytes(event))
             else:

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from gpfn.errors import ModelUnreadable
 from gpfn.images.preparation import ImageInput
 from gpfn.models.toml_table import Table, read_toml
 from gpfn.tensors.spec import DTYPES, TensorSpec
@@ -27,11 +28,13 @@ __all__ = [
     "description_beside",
     "parse_description",
     "read_description",
+    "read_labels",
 ]
 
 FILE_NAME = "model.toml"
 """What a description is called that lies beside a model file."""
 
+_MOST_LABELS = 8 << 20  # bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\.py:[A-Za-z_][A-Za-z0-9_]*)?")
@@ -127,6 +130,25 @@ def description_beside(model: str | os.PathLike[str]) -> Description | None:
     found = read_description(beside)
     named = f"{found.model.name}:{found.function}" if found.function else found.model.name
     return found if named == path.name else None
+
+
+def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of classes in a text file, one a line.
+
+    Raises ModelUnreadable for one that cannot be read, is too large or is not UTF-8.
+    """
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_MOST_LABELS + 1)
+    except OSError as error:
+        raise ModelUnreadable(f"{name}: {error.strerror}") from None
+    if len(text) > _MOST_LABELS:
+        raise ModelUnreadable(f"{name}: labels of more than {_MOST_LABELS:,} bytes")
+    try:
+        return tuple(text.decode().splitlines())
+    except UnicodeDecodeError:
+        raise ModelUnreadable(f"{name}: labels that are not UTF-8") from None
 
 
 def read_description(path: Path) -> Description:

@@ -15,17 +15,25 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gpfn.errors import GpfnError, ModelUnreadable, SetupError
+from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["vet_model"]
+__all__ = ["Vetted", "vet_model"]
 
 _CHILD = (
     "import json, sys; order = json.load(sys.stdin); sys.path[:] = order['path'];"
     "from gpfn.models.vet import _attempt; _attempt(order)"
 )
-_MOST_TOLD = 4000  # characters; far less than a pipe holds
+_MOST_TOLD = 4000  # characters of an error
+
+
+class Vetted(NamedTuple):
+    """What a model takes and gives, as the process that tried it has seen."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
 
 def vet_model(
@@ -37,11 +45,11 @@ def vet_model(
     signature: str = "",
     seconds: float = 60.0,
     memory: int = 4 << 30,
-) -> None:
-    """Open a model in a child and call it, and return when that ended well.
+) -> Vetted:
+    """Open a model in a child and call it, and return what it is when that ended well.
 
     The options are those of `gpfn.models.open_model`; ``memory`` (bytes) and ``seconds`` bound
-    the child. An address is left alone: nothing is opened here.
+    the child. An address is left alone: nothing is opened here, and nothing is told.
 
     Raises:
         ModelUnreadable: The child was ended by a signal, took too long or too much memory,
@@ -50,7 +58,7 @@ def vet_model(
     """
     name = os.fspath(uri)
     if _is_remote(name):
-        return
+        return Vetted()
     order = {
         "path": sys.path,
         "uri": name,
@@ -63,17 +71,13 @@ def vet_model(
         "memory": memory,
         "seconds": seconds,
     }
-    reader, writer = os.pipe()
+    told = os.memfd_create("gpfn-vet")  # and no pipe: the child must not wait for a reader
     try:
-        status = _run({**order, "pipe": writer}, seconds)
-        os.close(writer)
-        writer = -1
-        answer = _answer(reader)
+        status = _run({**order, "told": told}, seconds)
+        answer = _answer(told)
     finally:
-        os.close(reader)
-        if writer >= 0:
-            os.close(writer)
-    _judge(name, status, answer, seconds, memory)
+        os.close(told)
+    return _judge(name, status, answer, seconds, memory)
 
 
 def _is_remote(name: str) -> bool:
@@ -89,7 +93,7 @@ def _run(order: dict[str, Any], seconds: float) -> int | None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        pass_fds=(order["pipe"],),
+        pass_fds=(order["told"],),
         start_new_session=True,
     )
     try:
@@ -105,21 +109,23 @@ def _run(order: dict[str, Any], seconds: float) -> int | None:
     return child.returncode
 
 
-def _answer(reader: int) -> dict[str, str] | None:
-    """Return what the child wrote: nothing went wrong, or the error's parts; None for nothing."""
-    os.set_blocking(reader, False)
+def _answer(told: int) -> dict[str, Any] | None:
+    """Return what the child wrote: what the model is, or the error's parts; None for nothing."""
+    with open(os.dup(told), "rb") as file:
+        file.seek(0)
+        text = file.read()
     try:
-        found: dict[str, str] = json.loads(os.read(reader, 1 << 16))
-    except (BlockingIOError, ValueError):
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
         return None
     return found
 
 
 def _judge(
-    name: str, status: int | None, answer: dict[str, str] | None, seconds: float, memory: int
-) -> None:
-    if answer == {}:
-        return
+    name: str, status: int | None, answer: dict[str, Any] | None, seconds: float, memory: int
+) -> Vetted:
+    if answer and "kind" not in answer:
+        return Vetted(*(tuple(map(_spec, answer[side])) for side in ("inputs", "outputs")))
     if answer:
         kind = SetupError if answer["kind"] == "SetupError" else ModelUnreadable
         raise kind(answer["detail"], field=answer["field"] or None)
@@ -135,6 +141,11 @@ def _judge(
     )
 
 
+def _spec(row: list[Any]) -> TensorSpec:
+    dtype, shape, name = row
+    return TensorSpec(dtype, None if shape is None else tuple(shape), name)
+
+
 def _attempt(order: dict[str, Any]) -> None:
     """Be the child: open and call the model, and write how that went."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -142,9 +153,9 @@ def _attempt(order: dict[str, Any]) -> None:
     signal.alarm(int(order["seconds"]) + 1)  # should the parent be gone
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
         score.write("1000")  # when the container has too little, this process ends first
-    told: dict[str, str] = {}
+    told: dict[str, Any] = {}
     try:
-        _open_and_call(order["uri"], order["options"])
+        told = _open_and_call(order["uri"], order["options"])
     except GpfnError as error:
         kind = "ModelUnreadable" if isinstance(error, ModelUnreadable) else "SetupError"
         told = {"kind": kind, "detail": error.detail, "field": error.field or ""}
@@ -154,12 +165,13 @@ def _attempt(order: dict[str, Any]) -> None:
     except BaseException as error:  # noqa: BLE001 - also SystemExit of a model's own code
         detail = f"{type(error).__name__}: {error}: {order['uri']}"
         told = {"kind": "ModelUnreadable", "detail": detail, "field": "model"}
-    told = {key: value[:_MOST_TOLD] for key, value in told.items()}
-    os.write(order["pipe"], json.dumps(told).encode())
+    if "detail" in told:
+        told["detail"] = told["detail"][:_MOST_TOLD]
+    os.pwrite(order["told"], json.dumps(told).encode(), 0)
     os._exit(0)  # nothing of the model's has a say any more
 
 
-def _open_and_call(uri: str, options: dict[str, Any]) -> None:
+def _open_and_call(uri: str, options: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from gpfn.models.cache import warm_up, zeros
@@ -171,3 +183,7 @@ def _open_and_call(uri: str, options: dict[str, Any]) -> None:
     if warm.error is None and shapes and all(shape and shape[0] is None for shape in shapes):
         with suppress(Exception):  # refusing it is the model's right
             model({spec.name: np.repeat(zeros(spec), 3, axis=0) for spec in model.inputs})
+    return {
+        side: [(spec.dtype, spec.shape, spec.name) for spec in specs]
+        for side, specs in (("inputs", model.inputs), ("outputs", model.outputs))
+    }

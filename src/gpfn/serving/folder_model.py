@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable
 from gpfn.models.backends import BACKENDS, installed_backends
-from gpfn.models.description import FILE_NAME, Description, read_description
+from gpfn.models.description import FILE_NAME, Description, read_description, read_labels
 from gpfn.models.files import check_file
 from gpfn.models.open import backend_of, signatures_of, split_uri
 from gpfn.models.parts import model_digest, model_parts
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 _SAVED = ("saved_model.pb", "saved_model.pbtxt")
-_MOST_LABELS = 8 << 20  # bytes
 _MOST_TOML = 1 << 20
 
 
@@ -126,7 +125,7 @@ def examine(candidate: Candidate) -> FoundVersion:
         labels = described.labels and _beside(described.labels.name, folder, names)
         return found._replace(
             description=described,
-            labels=_lines(labels) if labels else (),
+            labels=read_labels(labels) if labels else (),
             warmup=tuple(_beside(each, folder, names) for each in described.serving.warmup),
         )
     except OSError as error:  # it has vanished meanwhile, or cannot be read
@@ -251,12 +250,3 @@ def _beside(name: str, folder: str, files: Mapping[str, Entry]) -> str:
     if name not in files:
         raise ModelUnreadable(f"{FILE_NAME} names {name}, which is not beside it")
     return os.path.join(folder, name)
-
-
-def _lines(path: str) -> tuple[str, ...]:
-    if os.path.getsize(path) > _MOST_LABELS:
-        raise ModelUnreadable(f"labels of more than {_MOST_LABELS:,} bytes")
-    try:
-        return tuple(Path(path).read_text(encoding="utf-8").splitlines())
-    except ValueError:
-        raise ModelUnreadable(f"{os.path.basename(path)}: labels that are not UTF-8") from None

@@ -134,18 +134,15 @@ def _as_model(target: object) -> Model:
 
 def _description(uri: str) -> dict[str, Any] | None:
     """Return the labels and the way of serving that a model.toml beside a file tells."""
-    from gpfn.models.description import description_beside
+    from gpfn.models.description import description_beside, read_labels
     from gpfn.models.open import split_uri
 
     place = split_uri(uri)[0]
     found = None if "://" in place else description_beside(place)
     if found is None:
         return None
-    labels: tuple[str, ...] = ()
-    if found.labels is not None:
-        text = (Path(place).parent / found.labels.name).read_text(encoding="utf-8")
-        labels = tuple(text.splitlines())
     folder = Path(place).parent
+    labels = () if found.labels is None else read_labels(folder / found.labels.name)
     warmup = tuple(str(folder / name) for name in found.serving.warmup)
     return {"labels": labels, "serving": found.serving._replace(warmup=warmup)}
 
