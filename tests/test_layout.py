@@ -33,6 +33,7 @@ SHORT = {
     "gpfn.http.target": "a grammar of its own, which the head's rules and their tests ask",
     "gpfn.json_words": "a grammar of its own, which model servers share and strict JSON has not",
     "gpfn.limits": "a word of the ground floor, on every start path",
+    "gpfn.serving.repository.opening": "which kind of place a repository is at, and nothing else",
     "gpfn.message": "a word of the ground floor, on every start path",
     "gpfn.serving.browser": "a guard with reasons of its own, which every protocol asks at writes",
     "gpfn.serving.answers": "how a server of GraphPipe answers, with the reasons of its clients",

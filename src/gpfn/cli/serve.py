@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.cli.options import parse_threads
+from gpfn.cli.serve_repository import add_repository_arguments, repository_settings
 from gpfn.errors import SetupError
 from gpfn.settings import check_settings, parse_duration, parse_size, parse_whole, read_switch
 
@@ -27,6 +28,7 @@ EXAMPLES = """
 gpfn serve --model models/forecast.tflite --listen 127.0.0.1:9000
 gpfn serve --model forecast=models/forecast.tflite --model digits=models/digits.tflite
 gpfn serve --models-dir models/ --grpc 127.0.0.1:8001
+gpfn serve --repository models.d
 gpfn serve -m models/rnn_ts_model.pb -l 0.0.0.0:9000 -c -v
 gpfn serve --model https://example.com/model.onnx#sha256=HEX
 GP_MODEL=mobilenet_v1 gpfn serve
@@ -108,6 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "first: a damaged file may end the one that opens it",
     )
     ours.add_argument("--json", action="store_true", help="errors as JSON")
+    add_repository_arguments(parser)
     parser.set_defaults(usage=parser.format_usage())
 
 
@@ -119,11 +122,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"gpfn {__version__}")
         return 0
     names = args.model or [name for name in [os.environ.get("GP_MODEL", "")] if name]
-    if args.extra or not (names or args.models_dir):
+    if args.extra or not (names or args.models_dir or args.repository):
         wrong = (
             f"unexpected argument {args.extra[0]!r}"
             if args.extra
-            else "--model is required, or --models-dir"
+            else "--model is required, or --models-dir, or --repository"
         )
         print(f"{args.usage}gpfn serve: {wrong}", file=sys.stderr)
         return 1  # not 2: what graphpipe-tf's users' scripts test for
@@ -218,6 +221,7 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         names=tuple(args.host_name),
         models_dir=args.models_dir,
         poll=parse_duration(args.poll, field="--poll"),
+        repository=repository_settings(args),
         **chosen,
     )
 

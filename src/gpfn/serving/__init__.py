@@ -9,6 +9,7 @@ A request passes from the bottom of this list to the top:
     isolation    versions that hang, or end processes; supervision and board notice
     wanted       what is wanted: one list for all processes
     opener       what models are opened from; rowcache keeps computed rows, rowstore their file
+    repository   models that are uploaded, and opened when they are asked for
     protocols    what clients speak, on the engine
     routing      from a path to a protocol
     service      what all requests share; knows no sockets

@@ -66,6 +66,11 @@ class Gate:
         if scope != "predict":
             check_browser(headers, self._hosts, token=bool(name))
 
+    def who(self, headers: Sequence[tuple[str, str]]) -> str:
+        """Return whose token a request shows, empty for none that is known."""
+        authorization = dict(reversed(headers)).get("authorization")
+        return self._tokens.owner(authorization)
+
     def lets_in(self, scope: Scope, headers: Mapping[str, str]) -> None:
         """Raise NotAuthorised or Forbidden, for callers that are no browsers."""
         self._tokens.allows(scope, headers.get("authorization"))

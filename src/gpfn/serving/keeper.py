@@ -126,7 +126,7 @@ class Keeper:
         generation = self._wanted.load(name, loaded=True)
         if name not in self._wanted.sources():
             raise UnknownModel(name)
-        await self._until_done(generation)
+        await self.until_done(generation)
         failure = self._library.failure(name)
         if failure is not None:
             raise NotReady(f"the model {name} cannot be opened: {failure}") from failure
@@ -135,9 +135,9 @@ class Keeper:
         """Have a model served by no process any more. Raises UnknownModel."""
         if name not in self._wanted.sources():
             raise UnknownModel(name)
-        await self._until_done(self._wanted.load(name, loaded=False))
+        await self.until_done(self._wanted.load(name, loaded=False))
 
-    async def _until_done(self, generation: int) -> None:
+    async def until_done(self, generation: int) -> None:
         """Wait until all processes have done what a generation wants."""
         until = time.monotonic() + self._settings.request_seconds
         while not self._wanted.all_done(generation, self.alive()):
@@ -145,17 +145,25 @@ class Keeper:
                 raise DeadlineExceeded("some process has not come to it yet; it goes on with it")
             await asyncio.sleep(_LOOK_SECONDS / 5)
 
+    def last_used(self, source: Source) -> float:
+        """Return when a version was called last, or opened, in any process (epoch)."""
+        return self._slots.statistics(source.slot).last_used
+
     # one step after the other
 
     def _look(self) -> None:
         if self._stopping:
             return
         self.isolation.look()
-        if self._wanted.generation != self._seen:
+        self.look_at_wanted()
+        self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def look_at_wanted(self) -> None:
+        """Begin to do what is wanted, if that has changed, without waiting for the next look."""
+        if self._wanted.generation != self._seen and not self._stopping:
             self._seen = self._wanted.generation
             self._library.want(self._wanted.sources())
             self._reconcile()
-        self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _reconcile(self) -> None:
         """Do the next thing that is to be done."""
@@ -238,6 +246,7 @@ class Keeper:
         """Let a new version answer from now on."""
         statistics = self._slots.statistics(source.slot)
         statistics.set("ready", 1)
+        statistics.set("opened", time.time())
         statistics.set("load_seconds", loaded.load_seconds + loaded.warmup_seconds)
         if loaded.warmup_error:
             told = f"not warmed up: {loaded.warmup_error}"
@@ -258,11 +267,14 @@ class Keeper:
     def _retire_old(self, name: str) -> None:
         """Let go of versions that are not wanted, unless nothing that is wanted has come."""
         library = self._library
-        wanted = {v for v, s in library.sources.get(name, {}).items() if s.loaded}
-        there = {*library.open[name]}
-        if wanted and not wanted & there:
-            return  # what is to replace them is on its way, or has failed
-        for version in there - wanted:
+        sources = library.sources.get(name, {})
+        wanted = {version for version, source in sources.items() if source.loaded}
+        there = library.open[name]
+        answering = {version for version in wanted if not sources[version].named_only}
+        waited_for = bool(answering) and not answering & there.keys()
+        for version in there.keys() - wanted:
+            if waited_for and not there[version].source.named_only:
+                continue  # what is to replace it is on its way, or has failed
             self._retire(library.take(name, version))
 
     def _retire(self, found: ServedVersion | None) -> None:

@@ -7,18 +7,22 @@ either: so there is a bound on what one text may stand for, and binary data is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gpfn.errors import TooLarge
 from gpfn.v1.envelope import parsed_bytes
 
 if TYPE_CHECKING:
-    from gpfn.http.loop.exchange import Exchange
+    import numpy as np
+
+    from gpfn.http.loop.exchange import Exchange, Response
+    from gpfn.serving.engine.inference import Done
     from gpfn.serving.routing import HttpProtocol
     from gpfn.serving.service import Service
 
-__all__ = ["LARGE_BODY", "LARGE_REPLY", "hold_parsed", "later"]
+__all__ = ["LARGE_BODY", "LARGE_REPLY", "answering", "hold_parsed", "is_large", "later"]
 
 LARGE_BODY = 64 << 10
 LARGE_REPLY = 16 << 10
@@ -62,4 +66,40 @@ def later(
         if result is not None:
             then(result)
 
-    service.in_thread(exchange, unless_gone, go_on, protocol)
+    service.background.in_thread(exchange, unless_gone, go_on, protocol)
+
+
+_Results = Mapping[str, "np.ndarray"]
+
+
+def is_large(results: _Results) -> bool:
+    """Say whether writing results as text takes long enough for a thread."""
+    return sum([array.size for array in results.values()]) > LARGE_REPLY
+
+
+def answering(
+    service: Service,
+    exchange: Exchange,
+    protocol: HttpProtocol,
+    write: Callable[[_Results], Response],
+    large: Callable[[_Results], bool] = is_large,
+) -> Done:
+    """Return what hears the results of an inference and answers with what ``write`` makes of them.
+
+    What ``large`` says takes long is written in a thread.
+    """
+
+    def done(results: _Results | None, error: BaseException | None) -> None:
+        if results is None:
+            service.fail(exchange, error, protocol)
+            return
+        try:
+            if large(results):
+                answer = partial(service.answer, exchange)
+                later(service, exchange, partial(write, results), answer, protocol)
+            else:
+                service.answer(exchange, write(results))
+        except Exception as failed:  # noqa: BLE001 - every request is answered
+            service.fail(exchange, failed, protocol)
+
+    return done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
@@ -14,10 +14,11 @@ from gpfn.serving.wanted import Source, version_order
 if TYPE_CHECKING:
     from gpfn.serving.version import ServedVersion
 
-__all__ = ["Library", "UnknownModel"]
+__all__ = ["Asleep", "Library", "UnknownModel"]
 
 
 _NONE: Mapping[str, ServedVersion] = {}
+_ASLEEP = "opened when it is first asked for"
 
 
 class UnknownModel(InvalidRequest):
@@ -31,8 +32,21 @@ class UnknownModel(InvalidRequest):
         super().__init__(f"Request for unknown model: {told} is not found", status=404)
 
 
+class Asleep(NotReady):
+    """Nothing is open that answers; a repository may have it. ``version`` may be a tag."""
+
+    def __init__(self, name: str, version: str = "") -> None:
+        super().__init__(f"the model is not open: {name:.99}")
+        self.name = name
+        self.version = version
+
+
 class Library:
-    """All versions that are wanted, and those of them that are open in this process."""
+    """All versions that are wanted, and those of them that are open in this process.
+
+    With ``asleep``, models are opened when they are asked for: one that is not known here is
+    told by Asleep, and whoever answers it has it woken and asks again.
+    """
 
     def __init__(self) -> None:
         self.sources: Mapping[str, Mapping[str, Source]] = {}
@@ -44,6 +58,10 @@ class Library:
         self._failed: dict[object, BaseException] = {}
         self._ignored: list[tuple[str, str, str]] = []
         self._asked: set[str] | None = None  # the models that were wanted at the start
+        self.asleep: Callable[[], Iterable[tuple[str, str]]] | None = None
+        """Gives the latest version of each model that a repository has."""
+        self.default: Callable[[], str] = lambda: ""
+        """Gives the model of a repository that is meant where none is named, if one is."""
 
     # questions of protocols
 
@@ -73,18 +91,20 @@ class Library:
 
     @property
     def first(self) -> str:
-        """The model that is meant where none is named; nothing while there is none."""
-        return next(iter(self.sources), "")
+        """The model that is meant where none is named; nothing when nobody can say."""
+        return next(iter(self.sources), "") if self.asleep is None else self.default()
 
     @property
     def ready(self) -> bool:
-        """Whether a model answers, and every one that was wanted at the start and still is."""
+        """Whether a model answers or may be woken, and every one does that was wanted at first."""
         wanted = [name for name in self._asked or () if self._is_wanted(name)]
-        return bool(self.open) and all(name in self.open for name in wanted)
+        some = bool(self.open) or self.asleep is not None
+        return some and all(name in self.open for name in wanted)
 
     def names(self) -> list[str]:
         """Return the names of all models that are known, whether they answer or not."""
-        return [*self.sources]
+        stored = self.asleep() if self.asleep is not None else ()
+        return [*dict.fromkeys([*self.sources, *(name for name, _ in stored)])]
 
     def open_names(self) -> list[str]:
         """Return the names of the models that answer."""
@@ -107,6 +127,8 @@ class Library:
             (name, version): ("UNAVAILABLE", public_text(reason))
             for name, version, reason in self._ignored
         }
+        if self.asleep is not None:
+            states |= dict.fromkeys(self.asleep(), ("UNAVAILABLE", _ASLEEP))
         states |= {(one.name, one.version): ("READY", "") for one in self.all_open()}
         for source in self._wanted():
             states[source.name, source.version] = self._state(source)
@@ -139,7 +161,11 @@ class Library:
 
     def _missing(self, name: str, version: str) -> GpfnError:
         sources = self.sources.get(name, {}).values()
-        known = [source for source in sources if version in ("", source.version)]
+        known = [s for s in sources if version == s.version or not (version or s.named_only)]
+        if not known and self.asleep is not None and name:
+            return Asleep(name, version)
+        if not name and self.asleep is not None:
+            return InvalidRequest("names no model, and there is no default", field="model")
         if not known:
             if self._asked is None or not name:
                 return NotReady("the model is being loaded")
@@ -158,6 +184,12 @@ class Library:
         if self._asked is None:
             self._asked = {*sources}
         self.sources = sources
+        for found in self.all_open():
+            source = sources.get(found.name, {}).get(found.version)
+            if source is not None and source.stamp == found.source.stamp:
+                found.source = source  # what it is called by may have changed
+        for name in self.open:
+            self._choose(name)
         tries = {source.attempted for vs in sources.values() for source in vs.values()}
         self._failed = {one: error for one, error in self._failed.items() if one in tries}
 
@@ -184,7 +216,7 @@ class Library:
         versions = {**self.open.get(found.name, {}), found.version: found}
         order = sorted(versions, key=version_order, reverse=True)
         self.open[found.name] = {version: versions[version] for version in order}
-        self._highest[found.name] = versions[order[0]]
+        self._choose(found.name)
         self.changes += 1
         return before
 
@@ -193,9 +225,15 @@ class Library:
         found = self.open.get(name, {}).pop(version, None)
         if found is not None:
             self.changes += 1
-            left = self.open[name]
-            if left:
-                self._highest[name] = next(iter(left.values()))
-            else:
-                del self.open[name], self._highest[name]
+            self._choose(name)
+            if not self.open[name]:
+                del self.open[name]
         return found
+
+    def _choose(self, name: str) -> None:
+        """Let the highest open version answer where none is named, of those that may."""
+        for found in self.open[name].values():
+            if not found.source.named_only:
+                self._highest[name] = found
+                return
+        self._highest.pop(name, None)

@@ -2,7 +2,8 @@
 
 A protocol has a table of routes, whose patterns have names in braces: ``/v2/models/{model}``.
 A name is one part of the path, percent-decoded, and is refused when it holds what no model's
-name does.
+name does; ``{path*}`` at the end is all parts from there on. Paths may also come with a base
+before them, as a proxy leaves them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Answering = Callable[..., "Response | None"]
 _MOST = 1024  # targets that are remembered
 _LONGEST_TARGET = 512
 _LONGEST_NAME = 255
+_REST = "{path*}"
 
 
 class WrongMethod(InvalidRequest):
@@ -46,7 +48,8 @@ class Route(NamedTuple):
     """What answers ``method`` on paths of a ``pattern``.
 
     ``scope`` is what a caller has to be allowed: predict, write or admin; nothing for all. A
-    ``vital`` route is answered in a full house. A ``body`` is waited for.
+    ``vital`` route is answered in a full house. A ``body`` is waited for; one that the route
+    ``receives`` goes to the disk as it comes.
     """
 
     method: str
@@ -55,6 +58,7 @@ class Route(NamedTuple):
     scope: str = "predict"
     vital: bool = False
     body: bool = False
+    receives: bool = False
 
 
 class HttpProtocol(Protocol):
@@ -86,8 +90,9 @@ class Routed(NamedTuple):
 class Router:
     """Finds routes; a protocol that stands first is asked first."""
 
-    def __init__(self, protocols: Sequence[HttpProtocol]) -> None:
+    def __init__(self, protocols: Sequence[HttpProtocol], base: str = "") -> None:
         self._protocols = protocols
+        self._base = base
         self._known: dict[tuple[str, str], Routed] = {}
         self._patterns = [
             (protocol, route, route.pattern.split("/")[1:])
@@ -99,7 +104,7 @@ class Router:
         """Return what answers; raises what its protocol says of an unknown path."""
         found = self._known.get((method, target))
         if found is None:
-            found = self._search(method, target.partition("?")[0])
+            found = self._search(method, self._path(target))
             if len(target) <= _LONGEST_TARGET:
                 if len(self._known) >= _MOST:
                     self._known.clear()
@@ -108,11 +113,16 @@ class Router:
 
     def protocol_of(self, target: str) -> HttpProtocol:
         """Return the protocol in whose words a request for a target is refused."""
-        path = target.partition("?")[0]
+        path = self._path(target)
         for protocol in self._protocols:
             if any(path == prefix or path.startswith(f"{prefix}/") for prefix in protocol.prefixes):
                 return protocol
         return self._protocols[-1]
+
+    def _path(self, target: str) -> str:
+        path = target.partition("?")[0]
+        based = self._base and (path == self._base or path.startswith(f"{self._base}/"))
+        return path[len(self._base) :] or "/" if based else path
 
     def _search(self, method: str, path: str) -> Routed:
         parts = path.split("/")[1:]
@@ -122,15 +132,19 @@ class Router:
             if names is None:
                 continue
             if route.method == method or (method == "HEAD" and route.method == "GET"):
-                return Routed(protocol, route, {k: _decoded(v) for k, v in names.items()})
+                decoded = {k.rstrip("*"): _decoded(v, k) for k, v in names.items()}
+                return Routed(protocol, route, decoded)
             allowed.append(route.method)
         raise self.protocol_of(path).unknown(method, path, allowed)
 
 
 def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    names: dict[str, Any] = {}
+    if pattern[-1] == _REST and len(parts) >= len(pattern):
+        names["path*"] = "/".join(parts[len(pattern) - 1 :])
+        pattern, parts = pattern[:-1], parts[: len(pattern) - 1]
     if len(pattern) != len(parts):
         return None
-    names: dict[str, Any] = {}
     for want, part in zip(pattern, parts, strict=True):
         if want[:1] == "{":
             name, _, verb = want[1:].partition("}")
@@ -144,7 +158,14 @@ def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | Non
     return names
 
 
-def _decoded(part: str) -> str:
+def _decoded(part: str, name: str) -> str:
+    """Return a part of a path as text, or each part of several."""
+    if name.endswith("*"):
+        return "/".join(map(_decoded_part, part.split("/")))
+    return _decoded_part(part)
+
+
+def _decoded_part(part: str) -> str:
     """Return a part of a path as text; raises InvalidRequest for what can name nothing."""
     try:
         name = unquote_to_bytes(part).decode()

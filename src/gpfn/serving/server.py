@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gpfn import __version__
-from gpfn.errors import SetupError
+from gpfn.errors import GpfnError, SetupError
 from gpfn.log import Log
 from gpfn.serving.keeper import Keeper
 from gpfn.serving.library import Library
@@ -55,6 +55,7 @@ class Server:
         self.service = assemble(self._wanted, self._opener, settings, log, new_metrics())
         self._loop = ServingLoop(settings)
         self.thread: threading.Thread | None = None
+        self._failure: GpfnError | None = None
 
     @property
     def url(self) -> str:
@@ -78,8 +79,15 @@ class Server:
 
     def begin(self) -> None:
         """Serve in a thread, whether the models are open yet or not."""
-        self.thread = threading.Thread(target=self._loop.serve, args=(self.service,))
+        self.thread = threading.Thread(target=self._serve)
         self.thread.start()
+
+    def _serve(self) -> None:
+        try:
+            self._loop.serve(self.service)
+        except GpfnError as error:  # such as a repository that cannot be opened
+            self._failure = error
+            self.service.keeper.on_ready()
 
     def start(self) -> None:
         """Serve in a thread; returns when all models are open.
@@ -88,9 +96,12 @@ class Server:
         """
         done = threading.Event()
         self.service.keeper.on_ready = done.set
-        self.service.keeper.named = self.service.library.names()
+        self.service.keeper.named = [source.name for source in self._opener.sources()]
         self.begin()
         done.wait(_READY_SECONDS)
+        if self._failure is not None:
+            self.stop()
+            raise self._failure
         for name in self.service.library.names():
             failure = self.service.library.failure(name)
             if failure is not None:
@@ -128,4 +139,9 @@ def assemble(
 
         service, slots = TracedService, TracedSlots
     keeper = Keeper(library, wanted, slots(metrics), settings, opener=opener, log=log)
-    return service(settings, library, keeper, version=__version__, log=log, metrics=metrics)
+    made = service(settings, library, keeper, version=__version__, log=log, metrics=metrics)
+    if settings.repository is not None:
+        from gpfn.serving.repository.opening import make_repository
+
+        made.use(make_repository(settings.repository, wanted, library, keeper, log))
+    return made

@@ -6,8 +6,8 @@ permission, compressed bodies, counting, the log.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -18,12 +18,14 @@ from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded
 from gpfn.http.body import Budget
 from gpfn.http.inflate import inflate, is_identity
 from gpfn.http.loop.exchange import Exchange, Headers, Response
-from gpfn.http.loop.pool import WorkPool
 from gpfn.http.writer import REASONS
 from gpfn.log import Log
 from gpfn.message import Message
 from gpfn.metrics import Metrics
+from gpfn.serving.background import Background
 from gpfn.serving.gate import Gate
+from gpfn.serving.large import later
+from gpfn.serving.library import Asleep
 from gpfn.serving.protocols.control import Control
 from gpfn.serving.protocols.graphpipe import GraphPipe
 from gpfn.serving.protocols.v1 import V1
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from gpfn.http.loop.incoming import BodyReceiver
     from gpfn.serving.keeper import Keeper
     from gpfn.serving.library import Library
+    from gpfn.serving.repository.repository import Repository
     from gpfn.serving.version import ServedVersion
 
 __all__ = ["Service"]
@@ -64,18 +67,33 @@ class Service:
         self.metrics = metrics
         self.gate = Gate(settings, log)
         self.budget = Budget(settings.loop().body_bytes)
-        self._inflaters = WorkPool(settings.threads, settings.queue)
-        self._router = Router([OpenInference(self), V1(self), Control(self), GraphPipe(self)])
+        self.background = Background(self)
+        self._protocols: list[HttpProtocol] = [
+            OpenInference(self),
+            V1(self),
+            Control(self),
+            GraphPipe(self),
+        ]
+        self._router = Router(self._protocols)
         self._requests = metrics.counters(
             "gpfn_requests_total", "Inferences, by the status of the answer.", "code", [*REASONS]
         )
         self._durations = metrics.histogram(
             "gpfn_request_duration_seconds", "Time from a complete request to its answer."
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.repository: Repository | None = None
         self.alive: Callable[[], bool] = lambda: True
         self.client_count: Callable[[], int] = lambda: 0
         self.shutdown: _Tell | None = None
+
+    def use(self, repository: Repository) -> None:
+        """Serve the models of a repository as well, and let them be changed."""
+        from gpfn.serving.protocols.repository import RepositoryApi
+        from gpfn.serving.protocols.tfaas import Tfaas
+
+        self.repository = repository
+        added: list[HttpProtocol] = [Tfaas(self, repository), RepositoryApi(self, repository)]
+        self._router = Router([*added, *self._protocols], repository.settings.base)
 
     @property
     def ready(self) -> bool:
@@ -85,7 +103,13 @@ class Service:
     # what the loop around it tells
 
     def begin(self) -> None:
-        """Begin to answer, in the process that does."""
+        """Begin to answer, in the process that does. Raises SetupError."""
+        if self.repository is not None:
+            from gpfn.serving.repository.opening import open_store
+
+            settings = self.repository.settings
+            self.repository.begin(open_store(settings.place, settings.cache))
+            self.background.spawn(self.repository.keep(self.settings.poll))
 
     def end(self) -> None:
         """End: everything has been answered."""
@@ -107,12 +131,10 @@ class Service:
             if coding and routed.route.body and not is_identity(coding):
                 self._inflate(exchange, coding, routed)
                 return
-            response = routed.route.answer(exchange, request.body, **routed.names)
-        except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
+        except BaseException as error:  # noqa: BLE001 - a header may be anything
             self.fail(exchange, error, routed.protocol)
             return
-        if response is not None:
-            self.answer(exchange, response)
+        self._answer(exchange, routed, request.body)
 
     def early(self, method: str, target: str, headers: Headers) -> Response | None:
         """Return the answer to a request whose body need not be waited for, or None."""
@@ -124,9 +146,19 @@ class Service:
         return None
 
     def receiver(self, method: str, target: str, headers: Headers) -> BodyReceiver | None:
-        """Return what takes the body of an upload; every other one is to be in memory."""
-        del method, target, headers
-        return None
+        """Return what takes the body of an upload; every other one is to be in memory.
+
+        Raises what forbids the upload.
+        """
+        try:
+            routed = self._router.find(method, target)
+        except GpfnError:
+            return None
+        if not routed.route.receives or self.repository is None:
+            return None
+        self.gate.check(routed.route.scope, headers)
+        who = self.gate.who(headers)
+        return self.repository.uploads.receiver(dict(headers).get("content-type", ""), who)
 
     def vital(self, exchange: Exchange) -> Response | None:
         """Return the answer to a question about health."""
@@ -183,47 +215,38 @@ class Service:
             most = min(most, _seconds(header))
         return Deadline(exchange.began + most)
 
-    def spawn(
-        self,
-        exchange: Exchange,
-        work: Coroutine[object, object, object],
-        protocol: HttpProtocol,
-        then: Callable[[object], Response],
+    def _answer(
+        self, exchange: Exchange, routed: Routed, body: bytes | memoryview, *, again: bool = False
     ) -> None:
-        """Answer with what comes of a coroutine, on the loop."""
-
-        async def run() -> None:
-            try:
-                response = then(await work)
-            except BaseException as error:  # noqa: BLE001 - every request is answered
-                self.fail(exchange, error, protocol)
+        """Have a route answer; a model that is asleep is woken first."""
+        try:
+            response = routed.route.answer(exchange, body, **routed.names)
+        except Asleep as asleep:
+            if again or self.repository is None:
+                self.fail(exchange, asleep, routed.protocol)
             else:
+                self.background.spawn(self._wake(exchange, routed, body, asleep))
+        except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
+            self.fail(exchange, error, routed.protocol)
+        else:
+            if response is not None:
                 self.answer(exchange, response)
 
-        task = asyncio.get_running_loop().create_task(run())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def in_thread(
-        self,
-        exchange: Exchange,
-        work: Callable[[], object],
-        then: Callable[[object], None],
-        protocol: HttpProtocol,
+    async def _wake(
+        self, exchange: Exchange, routed: Routed, body: bytes | memoryview, asleep: Asleep
     ) -> None:
-        """Have work done that takes time, and go on with what it returns, on the loop."""
+        try:
+            await self.wake(asleep)
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            self.fail(exchange, error, routed.protocol)
+        else:
+            self._answer(exchange, routed, body, again=True)
 
-        def done(result: object, error: BaseException | None) -> None:
-            if error is None:
-                try:
-                    then(result)
-                except BaseException as failed:  # noqa: BLE001 - every request is answered
-                    error = failed
-            if error is not None:
-                self.fail(exchange, error, protocol)
-
-        deadline = Deadline(exchange.began + self.settings.request_seconds)
-        self._inflaters.submit(work, deadline, done)
+    async def wake(self, asleep: Asleep) -> None:
+        """Have a model of the repository opened; raises why it cannot be."""
+        if self.repository is None:
+            raise asleep
+        await self.repository.wake(asleep.name, asleep.version)
 
     def _inflate(self, exchange: Exchange, coding: str, routed: Routed) -> None:
         """Answer a compressed request: inflating takes time."""
@@ -235,17 +258,9 @@ class Service:
             exchange.held += size  # and is given back with the exchange
 
         def work() -> object:
-            body = exchange.request.body
-            return None if exchange.gone else inflate(body, coding, limit, hold, deadline)
+            return inflate(exchange.request.body, coding, limit, hold, deadline)
 
-        def then(body: object) -> None:
-            if body is None:
-                return
-            response = routed.route.answer(exchange, body, **routed.names)
-            if response is not None:
-                self.answer(exchange, response)
-
-        self.in_thread(exchange, work, then, routed.protocol)
+        later(self, exchange, work, partial(self._answer, exchange, routed), routed.protocol)
 
     def _log_request(self, exchange: Exchange, response: Response, *, gone: bool) -> None:
         sent = 0 if gone else sum(memoryview(part).nbytes for part in response.buffers)

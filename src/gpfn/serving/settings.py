@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from gpfn.http.loop.process import Endpoint
 from gpfn.http.loop.server import LoopSettings
 from gpfn.limits import Limits
+from gpfn.serving.repository.settings import RepositorySettings
 from gpfn.settings import read_size, read_whole
 
 __all__ = ["SERVER_BODY_BYTES", "SERVER_ELEMENTS", "ServerSettings"]
@@ -40,6 +41,7 @@ class ServerSettings:
     loop has not turned for ``stall_seconds`` is replaced, as is one that a model has ended. A
     model that is not open after ``open_seconds`` is given up, and the next one is opened.
     ``otlp`` is where spans of requests are sent: http://HOST:4318/v1/traces, with extra otel.
+    ``repository`` says where one lies whose models are served as well.
     """
 
     host: str = "127.0.0.1"
@@ -69,6 +71,7 @@ class ServerSettings:
     stall_seconds: float = 1.0
     open_seconds: float = 300.0
     otlp: str = ""
+    repository: RepositorySettings | None = None
     limits: Limits = field(default_factory=_limits)
 
     @property

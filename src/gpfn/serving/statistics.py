@@ -36,7 +36,7 @@ REASONS = ("caller", "model", "overloaded", "deadline", "cancelled", "internal")
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _COUNTERS = ("success", "rows", "batches", *REASONS)
-_SECONDS = ("failed_seconds", "last", "inflight", "ready", "load_seconds")
+_SECONDS = ("failed_seconds", "last", "inflight", "ready", "load_seconds", "opened")
 _NAMES = (*_COUNTERS, *_SECONDS)
 _AT = {name: index for index, name in enumerate(_NAMES)}
 _SUCCESS, _ROWS, _BATCHES = (_AT[name] for name in ("success", "rows", "batches"))
@@ -119,7 +119,7 @@ class Statistics:
         self._metrics.row[self._at + _AT[reason]] += count
 
     def set(self, name: str, value: float) -> None:
-        """Set a gauge: ``ready``, ``load_seconds`` or ``inflight``."""
+        """Set a gauge: ``ready``, ``load_seconds``, ``opened`` (epoch) or ``inflight``."""
         self._metrics.row[self._at + _AT[name]] = value
 
     def forget_gauges(self) -> None:
@@ -149,6 +149,12 @@ class Statistics:
         """Return the sum of one counter or gauge over all processes."""
         at = self._at + _AT[name]
         return sum(row[at] for row in self._metrics.rows)
+
+    @property
+    def last_used(self) -> float:
+        """When it was called last, or opened, in any process; seconds since 1970."""
+        opened = self._at + _AT["opened"]
+        return max(max(row[self._at + _LAST], row[opened]) for row in self._metrics.rows)
 
     def histogram(self, index: int) -> list[float]:
         """Return a histogram of the table: its sum, then the count of each bucket."""

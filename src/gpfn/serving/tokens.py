@@ -127,6 +127,11 @@ class Tokens:
             raise Forbidden(f"the token of {line.name} is for {line.scope} only", field=_FIELD)
         return line.name
 
+    def owner(self, authorization: str | None) -> str:
+        """Return the name of whose token it is, empty for none that is known."""
+        line = None if authorization is None else self._line(authorization)
+        return "" if line is None else line.name
+
     def _line(self, authorization: str) -> TokenLine | None:
         """Return whose token it is; every line is looked at, whichever it is."""
         bearer = _BEARER.fullmatch(authorization)

@@ -35,7 +35,8 @@ class Source(NamedTuple):
 
     ``stamp`` differs when its files do. ``slot`` is where it is counted. A version that is not
     ``loaded`` is known, and not served. ``attempt`` grows when it is to be opened once more.
-    One to ``vet`` is tried in a process of its own first.
+    One to ``vet`` is tried in a process of its own first. One that is ``named_only`` does not
+    answer where no version is named, however high it is.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Source(NamedTuple):
     loaded: bool = True
     attempt: int = 0
     vet: bool = False
+    named_only: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -181,7 +183,7 @@ class Wanted:
             source._replace(slot=kept[source.key] if source.key in kept else next(free))
             for source in wanted
         ]
-        if [*before.values()] == placed:
+        if [*before.values()] == placed and self.generation:  # nothing is said once, too
             return self.generation
         used = {source.slot for source in placed}
         rows = [[list(x) if isinstance(x, Serving) else x for x in source] for source in placed]

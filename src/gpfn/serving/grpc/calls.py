@@ -21,6 +21,7 @@ from gpfn.oip.grpc_schema import ABSENT, RPCS, message_class
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE
 from gpfn.serving.grpc.documents import GrpcDocuments
 from gpfn.serving.grpc.question import GrpcQuestion, InferMessage, InferReader
+from gpfn.serving.library import Asleep
 from gpfn.serving.tokens import Forbidden, NotAuthorised, Scope
 
 if TYPE_CHECKING:
@@ -86,14 +87,22 @@ class GrpcCalls:
         async def handle(data: bytes, context: Any) -> bytes | None:
             try:
                 self.check(rpc, context)
-                answered = answer(_message(kind, data))
-                found: bytes = await answered if asyncio.iscoroutine(answered) else answered
+                found = await self._answer(answer, _message(kind, data))
             except Exception as error:  # noqa: BLE001 - every call is answered
                 self.fail(error, context)
                 return None
             return found
 
         return handle
+
+    async def _answer(self, answer: Callable[[Any], Any], asked: Any) -> bytes:
+        try:
+            answered = answer(asked)
+        except Asleep as asleep:
+            await self._service.wake(asleep)
+            answered = answer(asked)
+        found: bytes = await answered if asyncio.iscoroutine(answered) else answered
+        return found
 
     def check(self, rpc: str, context: Any) -> None:
         """Raise NotAuthorised or Forbidden unless a call may be made."""
@@ -119,8 +128,12 @@ class GrpcCalls:
         if not isinstance(error, CallerError | Overloaded):
             self._service.log.failure(error)
 
-    def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
-        """Put a question; raises why that cannot be."""
+    async def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
+        """Put a question, to a model that is woken if need be; raises why that cannot be."""
+        try:
+            return GrpcQuestion(asked, self._reader, self._service, seconds)
+        except Asleep as asleep:
+            await self._service.wake(asleep)
         return GrpcQuestion(asked, self._reader, self._service, seconds)
 
     def read(self, data: bytes) -> InferMessage:
@@ -132,7 +145,7 @@ class GrpcCalls:
         try:
             if self._allowed is not None:
                 self.check("ModelInfer", context)
-            question = self.ask(self.read(data), context.time_remaining())
+            question = await self.ask(self.read(data), context.time_remaining())
             question.metadata = context.invocation_metadata
             return await question.reply()
         except Exception as error:  # noqa: BLE001 - every call is answered
@@ -152,6 +165,8 @@ class GrpcCalls:
     def _ModelReady(self, asked: Any) -> bytes:  # noqa: N802
         try:
             self._service.library.find(asked.name, asked.version)
+        except Asleep:
+            raise
         except GpfnError:
             return _answer("ModelReady", ready=False)
         return _answer("ModelReady", ready=not self.stopping)

@@ -87,18 +87,18 @@ class InferStreams:
                 data = await context.read()
                 if data is EOF:
                     return
-                asked.put_nowait(self._ask(data))
+                asked.put_nowait(await self._ask(data))
         except Exception as error:  # noqa: BLE001 - a stream that broke off
             self._calls.note(error)
         finally:
             asked.put_nowait(None)
 
-    def _ask(self, data: bytes) -> GrpcQuestion | _Refused:
+    async def _ask(self, data: bytes) -> GrpcQuestion | _Refused:
         identity = ""
         try:
             asked = self._calls.read(data)
             identity = asked.id
-            question = self._calls.ask(asked)
+            question = await self._calls.ask(asked)
         except Exception as error:  # noqa: BLE001 - every question is answered
             return _Refused(error, identity)
         self._calls.in_flight += 1

@@ -29,9 +29,9 @@ _CURRENT: ContextVar[InferenceSpan | None] = ContextVar("gpfn.span", default=Non
 class TracedCalls(GrpcCalls):
     """Answers single calls, and sends a span of each ``ModelInfer``."""
 
-    def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
+    async def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
         """Put a question, and tell the span of its call which model it is for."""
-        question = super().ask(asked, seconds)
+        question = await super().ask(asked, seconds)
         traced = question.span = _CURRENT.get()
         if traced is not None:
             served = question.served

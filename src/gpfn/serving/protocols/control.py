@@ -49,8 +49,9 @@ class Control:
             return self._front_page(exchange)
         library = self._service.library
         document: dict[str, object] = {"status": "alive", "models": library.names()}
-        if library.first:
-            served = library.find(library.first)
+        first = library.first
+        if first and (library.asleep is None or first in library.open):
+            served = library.find(first)
             document |= metadata_json(describe(served.model, "gpfn", self._service.version))
         return json_page(document)
 

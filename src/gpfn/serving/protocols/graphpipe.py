@@ -16,7 +16,7 @@ from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import is_json
 from gpfn.serving.answers import failure, graphpipe
 from gpfn.serving.engine.inference import Inference
-from gpfn.serving.large import LARGE_BODY, LARGE_REPLY, later
+from gpfn.serving.large import LARGE_BODY, LARGE_REPLY, answering, later
 from gpfn.serving.protocols.graphpipe_tensors import Questions, describe
 from gpfn.serving.routing import Route, not_found
 
@@ -94,20 +94,8 @@ class GraphPipe:
             buffers = encode_response(_response(InferResponse, (tensors, ())))
             return graphpipe(200, buffers, accept)
 
-        def done(results: Mapping[str, np.ndarray] | None, error: BaseException | None) -> None:
-            if results is None:
-                service.fail(exchange, error, self)
-                return
-            try:
-                if _is_large(results):
-                    answer = partial(service.answer, exchange)
-                    later(service, exchange, partial(write, results), answer, self)
-                else:
-                    service.answer(exchange, write(results))
-            except Exception as failed:  # noqa: BLE001 - every request is answered
-                service.fail(exchange, failed, self)
-
         deadline = service.deadline(exchange, served)
+        done = answering(service, exchange, self, write, _is_large)
         inputs = questions.inputs(question)
         served.engine.submit(Inference(inputs, names, deadline, done, exchange))
         return None

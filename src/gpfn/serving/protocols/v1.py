@@ -14,7 +14,7 @@ from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import JSON
 from gpfn.serving.answers import headers_of
 from gpfn.serving.engine.inference import Inference
-from gpfn.serving.large import LARGE_BODY, LARGE_REPLY, hold_parsed, later
+from gpfn.serving.large import LARGE_BODY, answering, hold_parsed, later
 from gpfn.serving.library import UnknownModel
 from gpfn.serving.routing import Route
 from gpfn.v1.documents import (
@@ -161,21 +161,11 @@ class V1:
             text = encode_predictions(results, form, nan_words=self._nan_words)
             return Response(200, _JSON, (text,))
 
-        def done(results: Mapping[str, np.ndarray] | None, error: BaseException | None) -> None:
-            if error is not None or results is None:
-                service.fail(exchange, error, self)
-                return
-            try:
-                if sum([array.size for array in results.values()]) > LARGE_REPLY:
-                    answer = partial(service.answer, exchange)
-                    later(service, exchange, lambda: write(results), answer, self)
-                else:
-                    service.answer(exchange, write(results))
-            except Exception as failed:  # noqa: BLE001 - every request is answered
-                service.fail(exchange, failed, self)
-
         outputs = tuple([spec.name for spec in served.model.outputs])
-        deadline = self._service.deadline(exchange, served)
+        deadline, done = (
+            service.deadline(exchange, served),
+            answering(service, exchange, self, write),
+        )
         served.engine.submit(Inference(request.arrays, outputs, deadline, done, exchange))
 
     def refused(self, verb: str) -> Callable[..., Response]:

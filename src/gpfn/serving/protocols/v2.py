@@ -18,7 +18,7 @@ from gpfn.oip.request import InferCall, decode_raw_infer, time_allowed
 from gpfn.serving.answers import headers_of
 from gpfn.serving.compression import compressed
 from gpfn.serving.engine.inference import Inference
-from gpfn.serving.large import LARGE_BODY, LARGE_REPLY, hold_parsed, later
+from gpfn.serving.large import LARGE_BODY, answering, hold_parsed, is_large, later
 from gpfn.serving.protocols.v2_documents import VERSIONED, Documents
 from gpfn.serving.routing import Route, not_found
 from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
@@ -90,21 +90,15 @@ class OpenInference:
         if call.outputs:
             names = outputs_wanted([one.name for one in call.outputs], expected.outputs, model)
 
-        def done(results: Mapping[str, np.ndarray] | None, error: BaseException | None) -> None:
-            if results is None:
-                service.fail(exchange, error, self)
-                return
-            try:
-                if _is_large(results, call, exchange):
-                    write = partial(self._reply, exchange, found, results, names, call)
-                    later(service, exchange, write, partial(service.answer, exchange), self)
-                else:
-                    service.answer(exchange, self._reply(exchange, found, results, names, call))
-            except Exception as failed:  # noqa: BLE001 - every request is answered
-                service.fail(exchange, failed, self)
+        def write(results: Mapping[str, np.ndarray]) -> Response:
+            return self._reply(exchange, found, results, names, call)
+
+        def large(results: Mapping[str, np.ndarray]) -> bool:
+            return _is_large(results, call, exchange)
 
         seconds = time_allowed(call.parameters) if call.parameters else None
         deadline = service.deadline(exchange, found, seconds)
+        done = answering(service, exchange, self, write, large)
         found.engine.submit(Inference(call.inputs, names, deadline, done, exchange))
 
     def _takes_long(self, exchange: Exchange, body: bytes | memoryview) -> bool:
@@ -166,7 +160,7 @@ def _json_of(exchange: Exchange, body: bytes | memoryview) -> bytes:
 
 def _is_large(results: Mapping[str, np.ndarray], call: InferCall, exchange: Exchange) -> bool:
     """Say whether a reply is written in a thread; bytes of numbers need no writing."""
-    if sum([array.size for array in results.values()]) <= LARGE_REPLY:
+    if not is_large(results):
         return False
     asked = call.outputs
     plain = all(one.binary and not one.classification for one in asked) if asked else call.binary

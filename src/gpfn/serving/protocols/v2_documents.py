@@ -158,7 +158,8 @@ class Documents:
         if parameters:
             told = "what a model is comes from its files here, not from a request"
             raise InvalidRequest(told, field="parameters")
-        self._service.spawn(exchange, self._service.keeper.load(model), self._protocol, _done)
+        work, background = self._service.keeper.load(model), self._service.background
+        background.answer_with(exchange, work, self._protocol, _done)
 
     def unload(
         self,
@@ -169,7 +170,10 @@ class Documents:
     ) -> None:
         """Have a model served no more; answered when no process does."""
         _object(body)
-        self._service.spawn(exchange, self._service.keeper.unload(model), self._protocol, _done)
+        service = self._service
+        service.background.answer_with(
+            exchange, service.keeper.unload(model), self._protocol, _done
+        )
 
 
 def _done(_: object) -> Response:

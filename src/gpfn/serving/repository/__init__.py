@@ -1,8 +1,19 @@
 """The server's side of a model repository.
 
-archive        a bundle -> files in a folder
-tar_members    what a tar file holds; zip_members the same of a zip
-archive_bounds what reading and unpacking them may cost
+A version on its way, from the bottom of this list to the top:
+
+    receiving      an upload -> files on the disk, hashed as they come
+    archive        a bundle -> files in a folder; tar_members and zip_members read one,
+                   archive_bounds has what that may cost
+    intake         files -> a version, once its model has been tried
+    pushing        files that come one by one, each of them once
+    uploads        all of these for a server
+    objects        where a repository lies; folder_objects is a folder
+    store          versions, tags and the trash, in documents; shelf is one model
+    awake          which models are open
+    repository     all of it for the loop: what protocols ask
+    settings       its bounds, and the record of who has changed what
+    rate           how often a client may ask
 """
 
 __all__: list[str] = []

@@ -1,0 +1,134 @@
+"""The models of a repository that are open, in all processes of a server: no more than may be.
+
+What is open is in the list of what is wanted, so every process opens the same. A model that is
+open is awake: its latest version answers, and those that somebody has asked for by number or
+tag. When one more is woken than may be open, the one unused for longest goes to sleep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gpfn.models.description import Serving, read_labels
+from gpfn.repository.documents import WHOLE_FOLDER, Manifest
+from gpfn.repository.names import LATEST
+from gpfn.serving.repository.shelf import Shelf
+from gpfn.serving.wanted import Source
+
+if TYPE_CHECKING:
+    from gpfn.serving.keeper import Keeper
+    from gpfn.serving.repository.store import VersionStore
+    from gpfn.serving.wanted import Wanted
+
+__all__ = ["Awake"]
+
+_STAMP = "repository:"
+"""What the stamps of its sources begin with."""
+_FROZEN = "tensorflow-frozen"
+"""The kind of a model that does not say itself what it takes."""
+
+
+class Awake:
+    """Keeps what is open as the store has it. Methods are for the loop's thread.
+
+    Changes of one model have to come one after the other, within a process; between processes
+    the store decides, which is looked at again after each change.
+    """
+
+    def __init__(
+        self,
+        store: VersionStore,
+        wanted: Wanted,
+        keeper: Keeper,
+        most: int,
+        run: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """``run`` has work done in a thread; ``most`` models are open at once."""
+        self._store = store
+        self._wanted = wanted
+        self._keeper = keeper
+        self._most = most
+        self._run = run
+
+    def sources(self) -> dict[str, Mapping[str, Source]]:
+        """Return what is open, or being opened, by model and version."""
+        return {
+            name: sources
+            for name, sources in self._wanted.sources().items()
+            if any(source.stamp.startswith(_STAMP) for source in sources.values())
+        }
+
+    async def want(self, shelf: Shelf, manifest: Manifest) -> None:
+        """Have a version open in all processes; returns when it is, or has failed."""
+        source = await self._run(self._source, shelf, manifest)
+        awake = self.sources()
+        before = awake.get(shelf.name, {}).values()
+        kept = [s for s in before if s.named_only and int(s.version) in shelf.versions]
+        if source.named_only:  # the latest goes on as it is
+            kept += [s for s in before if not s.named_only]
+        kept = [s for s in kept if s.version != source.version]
+        gone = self._least_used(awake, shelf.name)
+        await self._replace([*kept, source], [shelf.name, *gone])
+        await self._look_again(shelf)
+
+    async def follow(self, shelf: Shelf) -> None:
+        """Have what is open of a model as the store has it now."""
+        before = self.sources().get(shelf.name)
+        if not before:
+            return
+        serving = _serving(shelf)
+        kept = {
+            version: source._replace(serving=serving)
+            for version, source in before.items()
+            if source.named_only and int(version) in shelf.versions
+        }
+        if shelf.latest is not None and not all(s.named_only for s in before.values()):
+            latest = await self._run(self._source, shelf, shelf.latest)
+            kept[latest.version] = latest
+        if kept == before:
+            return
+        await self._replace([*kept.values()], [shelf.name])
+        await self._look_again(shelf)
+
+    async def _replace(self, sources: list[Source], among: list[str]) -> None:
+        generation = self._wanted.replace(sources, among=among)
+        self._keeper.look_at_wanted()
+        await self._keeper.until_done(generation)
+
+    async def _look_again(self, shelf: Shelf) -> None:
+        """Follow once more when another process has changed the model meanwhile."""
+        await self._run(self._store.look, shelf.name)
+        now = self._store.shelf(shelf.name)
+        if now.latest != shelf.latest:
+            await self.follow(now)
+
+    def _least_used(self, awake: Mapping[str, Mapping[str, Source]], name: str) -> list[str]:
+        """Return the models to be closed so that one more may be opened."""
+        others = [other for other in awake if other != name]
+        used = {other: max(map(self._keeper.last_used, awake[other].values())) for other in others}
+        others.sort(key=used.__getitem__)
+        return others[: max(0, len(others) + 1 - self._most)]
+
+    def _source(self, shelf: Shelf, manifest: Manifest) -> Source:
+        """Return what a version is opened from; in a thread."""
+        place = self._store.objects.place(manifest.digest, manifest.files)
+        model = place if manifest.model == WHOLE_FOLDER else place / manifest.model
+        frozen = manifest.kind == _FROZEN
+        latest = shelf.latest
+        return Source(
+            manifest.name,
+            str(manifest.version),
+            str(model),
+            f"{_STAMP}{manifest.digest[:24]}",
+            read_labels(place / manifest.labels) if manifest.labels else (),
+            _serving(shelf),
+            tuple(spec.name for spec in manifest.inputs) if frozen else (),
+            tuple(spec.name for spec in manifest.outputs) if frozen else (),
+            named_only=latest is None or latest.version != manifest.version,
+        )
+
+
+def _serving(shelf: Shelf) -> Serving:
+    tags = {**shelf.tags, LATEST: max(shelf.versions, default=0)}
+    return Serving(tags=tuple((tag, str(number)) for tag, number in tags.items() if number))

@@ -1,0 +1,287 @@
+"""A model repository in a server: what is served of it, and how that changes.
+
+A model is opened when it is asked for, by all processes, and the one unused for longest is
+closed when there are too many. What is open follows the store: a new version takes over
+before whoever uploaded it hears that it is there, one that was deleted is asked no more.
+
+Methods are for the loop's thread; what touches the store goes to threads of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from gpfn.deadline import NEVER
+from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.http.loop.pool import WorkPool
+from gpfn.repository.documents import Manifest
+from gpfn.repository.names import version_number
+from gpfn.serving.repository.awake import Awake
+from gpfn.serving.repository.intake import Arrived
+from gpfn.serving.repository.pushing import drop_ahead, fill_folder
+from gpfn.serving.repository.receiving import ReceivedUpload
+from gpfn.serving.repository.settings import RepositorySettings
+from gpfn.serving.repository.shelf import Shelf
+from gpfn.serving.repository.uploads import Uploads
+from gpfn.tfaas.parameters import TfaasParameters, parameters_of
+
+if TYPE_CHECKING:
+    from gpfn.log import Log
+    from gpfn.serving.keeper import Keeper
+    from gpfn.serving.library import Library
+    from gpfn.serving.repository.settings import Audit
+    from gpfn.serving.repository.store import VersionStore
+    from gpfn.serving.wanted import Wanted
+
+__all__ = ["Repository", "StoredVersion"]
+
+_T = TypeVar("_T")
+_THREADS, _WAITING = 4, 256
+
+
+class StoredVersion(NamedTuple):
+    """What became of an upload: its version, whether it was the latest one already, its tags."""
+
+    manifest: Manifest
+    existed: bool
+    tags: Mapping[str, int]
+
+
+class Repository:
+    """The models of a store, in one process of a server."""
+
+    def __init__(
+        self,
+        settings: RepositorySettings,
+        wanted: Wanted,
+        library: Library,
+        keeper: Keeper,
+        *,
+        audit: Audit,
+        log: Log,
+    ) -> None:
+        self.settings = settings
+        self._wanted = wanted
+        self._library = library
+        self._keeper = keeper
+        self._audit = audit
+        self._log = log
+        self._pool = WorkPool(_THREADS, _WAITING, patient=False)
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # and how many wait or have it
+        self._seen = -1  # the number of the last change that was looked at
+        library.asleep = self._latest
+        library.default = self.default
+
+    def begin(self, store: VersionStore) -> None:
+        """Begin with a store: in the process that serves, for some cannot be forked."""
+        self.store = store
+        self.uploads = Uploads(self.settings, store.objects.incoming)
+        self._awake = Awake(store, self._wanted, self._keeper, self.settings.max_open, self._run)
+
+    # questions
+
+    async def shelves(self) -> list[Shelf]:
+        """Return all models, as they are now."""
+        await self._look()
+        return self.store.shelves()
+
+    async def shelf(self, name: str) -> Shelf:
+        """Return a model, as it is now; an empty one when there is none."""
+        await self._run(self.store.look, name)
+        return self.store.shelf(name)
+
+    def default(self) -> str:
+        """Return the model that is meant where none is named; nothing when nobody can say."""
+        names = self._library.names()
+        return self.settings.default or (names[0] if len(names) == 1 else "")
+
+    def params(self, name: str, version: str) -> TfaasParameters:
+        """Return the parameters that a version was uploaded with."""
+        manifest = self.store.shelf(name).versions.get(version_number(version) or 0)
+        return TfaasParameters() if manifest is None else parameters_of(dict(manifest.params))
+
+    async def place_of(self, manifest: Manifest) -> Path:
+        """Return the folder of this machine that has a version's files, to be read only."""
+        return await self._run(self.store.objects.place, manifest.digest, manifest.files)
+
+    # changes
+
+    async def wake(self, name: str, reference: str = "") -> None:
+        """Have a version opened by all processes, the latest for no reference.
+
+        Raises UnknownModel, and NotReady with the reason when it cannot be opened.
+        """
+        async with self._turn(name):
+            shelf = await self.shelf(name)
+            manifest = shelf.find(reference)
+            await self._awake.want(shelf, manifest)
+        self._library.find(name, str(manifest.version))  # raises why it cannot be opened
+
+    async def take_in(
+        self,
+        received: ReceivedUpload,
+        unpack: Callable[[ReceivedUpload], Arrived],
+        *,
+        who: str,
+        tag: str = "",
+    ) -> StoredVersion:
+        """Make a version of an upload and have it served; what is left of the upload is removed.
+
+        Raises what its examination finds wrong.
+        """
+        try:
+            arrived = await self._run(unpack, received)
+            self._check_name(arrived.name)
+            manifest = await self.uploads.examine(arrived)
+            return await self._commit(manifest, arrived.folder, who=who, tag=tag)
+        finally:
+            await self._run(received.remove)
+
+    async def take_kept(self, draft: Manifest, *, who: str, tag: str = "") -> StoredVersion:
+        """Make a version of files that were sent ahead, or that other versions have.
+
+        ``draft`` says which; what they are is found out here. Raises as :meth:`take_in` does.
+        """
+        self._check_name(draft.name)
+        shelf = await self.shelf(draft.name)
+        if shelf.latest is not None and shelf.latest.digest == draft.digest:
+            return await self._commit(shelf.latest, None, who=who, tag=tag)
+        folder = await self._run(self.store.objects.incoming)
+        try:
+            await self._run(fill_folder, self.store, draft.files, folder)
+            arrived = Arrived(
+                draft.name, folder, draft.files, draft.model, draft.labels, draft.source
+            )
+            manifest = await self.uploads.examine(arrived)
+            if draft.params:
+                manifest = manifest._replace(params=draft.params)
+            stored = await self._commit(manifest, folder, who=who, tag=tag)
+            await self._run(drop_ahead, self.store, draft.files)
+            return stored
+        finally:
+            await self._run(partial(shutil.rmtree, folder, ignore_errors=True))
+
+    async def tag(self, name: str, tag: str, version: int | None, *, who: str) -> Shelf:
+        """Let a tag lead to a version, or to none. Raises UnknownModel, InvalidRequest."""
+        async with self._turn(name):
+            shelf = await self._run(partial(self.store.tag, who=who), name, tag, version)
+            self._audit.note("tag", name, who, tag=tag, version=version)
+            await self._changed(shelf)
+        return shelf
+
+    async def delete(self, name: str, version: int | None = None, *, who: str) -> list[int]:
+        """Move a version to the trash, or all of them; returns which. Raises UnknownModel."""
+        async with self._turn(name):
+            deleted = await self._run(self.store.delete, name, version)
+            self._audit.note("delete", name, who, versions=deleted)
+            await self._changed(self.store.shelf(name))
+        return deleted
+
+    async def restore(self, name: str, version: int, *, who: str) -> Manifest:
+        """Take a version out of the trash again. Raises UnknownModel."""
+        async with self._turn(name):
+            manifest = await self._run(self.store.restore, name, version)
+            self._audit.note("restore", name, who, version=version)
+            await self._changed(self.store.shelf(name))
+        return manifest
+
+    # as long as the server runs
+
+    async def keep(self, poll: float) -> None:
+        """Follow what other processes and other servers change, every ``poll`` seconds."""
+        failure = ""
+        if self.settings.preload and self._wanted.leads():
+            await self._preload()
+        while True:
+            try:
+                if self._wanted.leads():
+                    await self._run(self.store.look)
+                    for name in [*self._awake.sources()]:
+                        async with self._turn(name):
+                            await self._awake.follow(self.store.shelf(name))
+                else:
+                    self._seen = -1
+                failure = ""
+            except GpfnError as error:  # the store cannot be reached just now
+                if str(error) != failure:
+                    self._log.failure(error)
+                failure = str(error)
+            await asyncio.sleep(poll)
+
+    async def in_thread(self, work: Callable[..., _T], *args: object) -> _T:
+        """Return what comes of work on the store."""
+        return await self._run(work, self.store, *args)
+
+    # parts
+
+    async def _preload(self) -> None:
+        for shelf in self.store.shelves()[: self.settings.max_open]:
+            try:
+                await self.wake(shelf.name)
+            except GpfnError as error:
+                self._log.failure(error)
+
+    def _latest(self) -> Iterable[tuple[str, str]]:
+        return [(shelf.name, str(max(shelf.versions))) for shelf in self.store.shelves()]
+
+    async def _look(self) -> None:
+        """Look at the store, if anything has been changed since the last time."""
+        changes = self._wanted.wishes
+        if changes != self._seen:
+            await self._run(self.store.look)
+            self._seen = changes
+
+    async def _commit(
+        self, manifest: Manifest, folder: Path | None, *, who: str, tag: str
+    ) -> StoredVersion:
+        async with self._turn(manifest.name):
+            commit = partial(self.store.commit, manifest, folder, who=who)
+            manifest, existed = await self._run(commit)
+            if tag:
+                version = manifest.version
+                await self._run(partial(self.store.tag, who=who), manifest.name, tag, version)
+            self._audit.note(
+                "upload", manifest.name, who, version=manifest.version, digest=manifest.digest,
+                source=manifest.source, existed=existed, tag=tag,
+            )  # fmt: skip
+            self._wanted.ask_for_a_look()
+            await self._awake.want(self.store.shelf(manifest.name), manifest)
+        self._library.find(manifest.name, str(manifest.version))
+        return StoredVersion(manifest, existed, self.store.shelf(manifest.name).tags)
+
+    async def _changed(self, shelf: Shelf) -> None:
+        """Have a change of a model seen everywhere."""
+        self._wanted.ask_for_a_look()
+        await self._awake.follow(shelf)
+
+    def _check_name(self, name: str) -> None:
+        sources = self._wanted.sources().get(name, {})
+        if sources and name not in self._awake.sources():
+            told = f"the server itself has a model called {name}"
+            raise InvalidRequest(told, field="name", status=409)
+
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        """Let changes of one model come one after the other."""
+        lock, waiting = self._turns.get(name, (None, 0))
+        lock = lock or asyncio.Lock()
+        self._turns[name] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting = self._turns[name][1] - 1
+            if waiting:
+                self._turns[name] = lock, waiting
+            else:
+                del self._turns[name]
+
+    async def _run(self, work: Callable[..., _T], *args: object) -> _T:
+        found: _T = await self._pool.run(lambda: work(*args), NEVER)
+        return found

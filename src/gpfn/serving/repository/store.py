@@ -1,0 +1,250 @@
+"""A model repository: versions that are made once, tags that move, a trash.
+
+Everything is in documents that are made once (`gpfn.serving.repository.objects`), so readers
+need no lock: what they see is a state that was. A number is claimed by making the document of
+that number. Who finds it taken looks again, and takes the next one.
+
+The documents that were read are kept, as they never change. What another process or another
+server has made is seen with the next look.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import RLock
+
+import orjson
+
+from gpfn.errors import SetupError
+from gpfn.repository.documents import (
+    FORMAT,
+    Manifest,
+    encode_manifest,
+    read_manifest,
+)
+from gpfn.repository.names import check_model_name, check_tag
+from gpfn.repository.tags import TagChange, encode_tag_change, read_tag_change
+from gpfn.serving.library import UnknownModel
+from gpfn.serving.repository.objects import Objects
+from gpfn.serving.repository.shelf import Shelf
+from gpfn.serving.repository.shelf_reader import (
+    ShelfReader,
+    document_key,
+    document_place,
+    is_name,
+)
+
+__all__ = ["VersionStore"]
+
+_MARK = "repository.json"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_GRACE_SECONDS = 3600.0
+"""How long files stay that no version has: somebody may be about to make one."""
+
+
+class VersionStore:
+    """The models of a repository. Methods block, and may be called in any thread."""
+
+    def __init__(self, objects: Objects, *, clock: Callable[[], float] = time.time) -> None:
+        """Raises SetupError for a place that another gpfn wrote, StoreUnavailable."""
+        self.objects = objects
+        self._clock = clock
+        self._reader = ShelfReader(objects)
+        self._guard = RLock()
+        self._shelves: dict[str, Shelf] = {}
+        self._check_format()
+
+    # questions
+
+    def shelves(self) -> list[Shelf]:
+        """Return all models that have a version, by name, as they were at the last look."""
+        found = [shelf for shelf in self._shelves.values() if shelf.versions]
+        return sorted(found, key=lambda shelf: shelf.name)
+
+    def shelf(self, name: str) -> Shelf:
+        """Return a model as it was at the last look; an empty one when there is none."""
+        return self._shelves.get(name) or Shelf(name)
+
+    def look(self, name: str = "") -> None:
+        """Look at what is there now, at all models or at one."""
+        if name and not is_name(name):
+            return
+        below = f"models/{name}/" if name else "models/"
+        found: dict[str, dict[str, set[int]]] = {name: {}} if name else {}
+        for key in self.objects.keys(below):
+            place = document_place(key)
+            if place is not None:
+                model, kind, number = place
+                found.setdefault(model, {}).setdefault(kind, set()).add(number)
+        with self._guard:
+            gone = () if name else self._shelves.keys() - found
+            for model in (*found, *gone):
+                self._shelve(self._reader.read_shelf(self.shelf(model), found.get(model, {})))
+
+    # changes
+
+    def commit(self, draft: Manifest, folder: Path | None, *, who: str) -> tuple[Manifest, bool]:
+        """Make a version of files; returns it, and whether it was the latest one already.
+
+        ``draft`` says all but number and time; ``folder`` has its files and is given away,
+        None when they are kept already. Raises StoreUnavailable.
+        """
+        check_model_name(draft.name)
+        with self.objects.writing():
+            self.look(draft.name)
+            latest = self.shelf(draft.name).latest
+            if latest is not None and _same(latest, draft):
+                return latest, True
+            if folder is not None:
+                self.objects.keep(draft.digest, folder, draft.files)
+            return self._claim(draft._replace(who=who, when=self._now()))
+
+    def tag(self, name: str, tag: str, version: int | None, *, who: str) -> Shelf:
+        """Let a tag lead to a version, or to none; returns the model after that.
+
+        Raises UnknownModel, InvalidRequest for what can be no tag.
+        """
+        check_tag(tag, field="tag")
+        with self.objects.writing():
+            self.look(name)
+            while True:
+                shelf = self.shelf(name)
+                if not shelf.versions:
+                    raise UnknownModel(name)
+                if version is not None and version not in shelf.versions:
+                    raise UnknownModel(name, str(version))
+                if shelf.all_tags.get(tag) == version:
+                    return shelf
+                self._change_tags(shelf, tag, version, who)
+
+    def _change_tags(self, shelf: Shelf, tag: str, version: int | None, who: str) -> None:
+        """Make the next change of tags, or take note of the one that another one has made."""
+        tags = {each: number for each, number in shelf.all_tags.items() if each != tag}
+        if version is not None:
+            tags[tag] = version
+        change = TagChange(tag, version, who, self._now(), dict(sorted(tags.items())))
+        number = shelf.last_change + 1
+        key = document_key(shelf.name, "tags", number)
+        if not self.objects.create(key, encode_tag_change(change)):
+            change = self._reader.read(key, read_tag_change) or change
+        with self._guard:
+            changes = {**self.shelf(shelf.name).changes, number: change}
+            self._shelves[shelf.name] = self.shelf(shelf.name)._replace(changes=changes)
+
+    def delete(self, name: str, version: int | None = None) -> list[int]:
+        """Move a version to the trash, or all of them; returns which. Raises UnknownModel."""
+        with self.objects.writing():
+            self.look(name)
+            versions = self.shelf(name).versions
+            if not versions or (version is not None and version not in versions):
+                raise UnknownModel(name, "" if version is None else str(version))
+            chosen = sorted(versions) if version is None else [version]
+            for number in chosen:
+                manifest = versions[number]._replace(deleted=self._now())
+                self.objects.create(document_key(name, "trash", number), encode_manifest(manifest))
+                self.objects.delete(document_key(name, "versions", number))
+            self.look(name)
+        return chosen
+
+    def restore(self, name: str, version: int) -> Manifest:
+        """Take a version out of the trash again. Raises UnknownModel when it is not there."""
+        with self.objects.writing():
+            self.look(name)
+            shelf = self.shelf(name)
+            found = shelf.trash.get(version) or shelf.versions.get(version)
+            if found is None:
+                raise UnknownModel(name, str(version))
+            self.objects.place(found.digest, found.files)  # raises when they were collected
+            manifest = found._replace(deleted="")
+            self.objects.create(document_key(name, "versions", version), encode_manifest(manifest))
+            self.objects.delete(document_key(name, "trash", version))
+            self.look(name)
+        return manifest
+
+    def collect(self, seconds: float) -> list[str]:
+        """Remove the files of what has been in the trash for so long; returns their digests.
+
+        The documents stay: a number is never given twice.
+        """
+        now = self._clock()
+        found = []
+        for digest, when in self.objects.digests():
+            if now - when < _GRACE_SECONDS:
+                continue
+            with self.objects.writing():  # nobody makes a version of them meanwhile
+                self.look()
+                if digest not in set(self._used(now - seconds)):
+                    self.objects.drop(digest)
+                    found.append(digest)
+        return found
+
+    # parts
+
+    def _used(self, since: float) -> Iterator[str]:
+        for shelf in self._shelves.values():
+            yield from (manifest.digest for manifest in shelf.versions.values())
+            for manifest in shelf.trash.values():
+                if _epoch(manifest.deleted) > since:
+                    yield manifest.digest
+
+    def _claim(self, manifest: Manifest) -> tuple[Manifest, bool]:
+        """Give a version the next number, unless another one has just made the same."""
+        number = 0
+        while True:
+            number = max(number, self.shelf(manifest.name).highest) + 1
+            numbered = manifest._replace(version=number)
+            key = document_key(manifest.name, "versions", number)
+            if self.objects.create(key, encode_manifest(numbered)):
+                self._note(numbered)
+                return numbered, False
+            other = self._reader.read(key, read_manifest)  # a list may not have it yet
+            if other is not None:
+                self._note(other)
+                if _same(other, manifest):
+                    return other, True
+
+    def _note(self, manifest: Manifest) -> None:
+        """Take note of a version that was just made."""
+        with self._guard:
+            shelf = self.shelf(manifest.name)
+            versions = {**shelf.versions, manifest.version: manifest}
+            self._shelves[manifest.name] = shelf._replace(versions=versions)
+
+    def _shelve(self, shelf: Shelf) -> None:
+        if shelf.highest or shelf.changes:
+            self._shelves[shelf.name] = shelf
+        else:
+            self._shelves.pop(shelf.name, None)
+
+    def _check_format(self) -> None:
+        text = orjson.dumps({"format": FORMAT}, option=orjson.OPT_APPEND_NEWLINE)
+        found = None if self.objects.create(_MARK, text) else self.objects.read(_MARK)
+        if found is None:
+            return
+        try:
+            number = orjson.loads(found)["format"]
+        except (ValueError, KeyError, TypeError):
+            raise SetupError("not the mark of a repository", field=_MARK) from None
+        if number != FORMAT:
+            told = f"format {number!r:.20} is not known here: another gpfn wrote it"
+            raise SetupError(told, field=_MARK)
+
+    def _now(self) -> str:
+        return time.strftime(_TIME, time.gmtime(self._clock()))
+
+
+def _same(one: Manifest, other: Manifest) -> bool:
+    """Say whether two versions are opened from the same files in the same way."""
+    return (one.digest, one.model, one.labels, one.params) == (
+        other.digest,
+        other.model,
+        other.labels,
+        other.params,
+    )
+
+
+def _epoch(when: str) -> float:
+    return calendar.timegm(time.strptime(when, _TIME))

@@ -1,0 +1,146 @@
+"""Versions, tags and the trash of a repository in a folder."""
+
+from pathlib import Path
+
+import pytest
+
+from gpfn.errors import InvalidRequest, SetupError
+from gpfn.repository.documents import Manifest, StoredFile, content_digest
+from gpfn.serving.library import UnknownModel
+from gpfn.serving.repository.folder_objects import FolderObjects
+from gpfn.serving.repository.store import VersionStore
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> VersionStore:
+    return VersionStore(FolderObjects(tmp_path), clock=clock)
+
+
+def put(store: VersionStore, content: bytes, name: str = "m") -> tuple[int, bool]:
+    """Commit a version of one file; its number, and whether it was there."""
+    import hashlib
+
+    folder = store.objects.incoming()
+    (folder / "m.tflite").write_bytes(content)
+    file = StoredFile("m.tflite", len(content), hashlib.sha256(content).hexdigest())
+    draft = Manifest(name, 1, content_digest([file]), (file,), "m.tflite", "litert")
+    manifest, existed = store.commit(draft, folder, who="me")
+    return manifest.version, existed
+
+
+def content_of(store: VersionStore, reference: str = "") -> bytes:
+    manifest = store.shelf("m").find(reference)
+    return (store.objects.place(manifest.digest, manifest.files) / "m.tflite").read_bytes()
+
+
+def test_versions_count_up_and_the_same_bytes_again_are_the_same_version(
+    store: VersionStore,
+) -> None:
+    assert put(store, b"one") == (1, False)
+    assert put(store, b"one") == (1, True)
+    assert put(store, b"two") == (2, False)
+    assert put(store, b"one") == (3, False), "what was uploaded last is the latest"
+    assert content_of(store) == b"one"
+    assert content_of(store, "2") == b"two"
+
+
+def test_another_store_over_the_folder_sees_what_was_made(
+    store: VersionStore, tmp_path: Path
+) -> None:
+    put(store, b"one")
+    other = VersionStore(FolderObjects(tmp_path))
+    other.look()
+    assert content_of(other) == b"one"
+    put(other, b"two")
+    store.tag("m", "stable", 1, who="me")  # looks as well
+    assert content_of(store) == b"two"
+    assert content_of(store, "stable") == b"one"
+
+
+def test_tags_move_with_their_history(store: VersionStore) -> None:
+    put(store, b"one")
+    put(store, b"two")
+    store.tag("m", "stable", 1, who="me")
+    store.tag("m", "stable", 2, who="you")
+    store.tag("m", "old", 1, who="me")
+    shelf = store.tag("m", "old", None, who="me")
+    assert shelf.tags == {"stable": 2}
+    told = [(change.tag, change.version, change.who) for change in shelf.changes.values()]
+    assert told == [
+        ("stable", 1, "me"), ("stable", 2, "you"), ("old", 1, "me"), ("old", None, "me")
+    ]  # fmt: skip
+    assert shelf.find("latest").version == 2
+
+
+@pytest.mark.parametrize(("tag", "version"), [("latest", 1), ("7", 1), ("..", 1), ("a/b", 1)])
+def test_what_can_be_no_tag(store: VersionStore, tag: str, version: int) -> None:
+    put(store, b"one")
+    with pytest.raises(InvalidRequest):
+        store.tag("m", tag, version, who="me")
+
+
+def test_deleted_and_restored_it_is_as_it_was(store: VersionStore) -> None:
+    put(store, b"one")
+    put(store, b"two")
+    store.tag("m", "stable", 2, who="me")
+    assert store.delete("m", 2) == [2]
+    assert content_of(store) == b"one"
+    with pytest.raises(UnknownModel):
+        store.shelf("m").find("stable")
+    store.restore("m", 2)
+    assert content_of(store) == content_of(store, "stable") == b"two"
+    assert store.delete("m") == [1, 2]
+    assert store.shelves() == []
+    assert put(store, b"new") == (3, False), "a number is never given twice"
+
+
+@pytest.mark.parametrize("name", ["none", "../m", "", ".", "m/versions"])
+def test_what_is_not_there_is_not_deleted(store: VersionStore, name: str) -> None:
+    put(store, b"one")
+    with pytest.raises((UnknownModel, InvalidRequest)):
+        store.delete(name)
+    assert content_of(store) == b"one"
+
+
+def test_the_trash_is_collected_when_its_time_is_over(store: VersionStore, clock: Clock) -> None:
+    put(store, b"one")
+    put(store, b"two")
+    store.delete("m", 1)
+    digest = store.shelf("m").trash[1].digest
+    clock.now += 3600 * 24 * 9
+    assert store.collect(10 * 86400) == []
+    clock.now += 3600 * 24 * 2
+    assert store.collect(10 * 86400) == [digest]
+    assert content_of(store) == b"two"
+    assert put(store, b"three") == (3, False)
+
+
+def test_a_damaged_document_is_told_and_costs_no_other_version(
+    store: VersionStore, tmp_path: Path
+) -> None:
+    put(store, b"one")
+    put(store, b"two")
+    (tmp_path / "models/m/versions/2.json").write_bytes(b'{"format": 1, "na')
+    other = VersionStore(FolderObjects(tmp_path))
+    other.look()
+    assert content_of(other) == b"one"
+    assert "versions/2.json" in other.shelf("m").damaged[2]
+    assert put(other, b"three") == (3, False)
+
+
+def test_a_folder_of_another_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "repository.json").write_text('{"format": 2}')
+    with pytest.raises(SetupError, match="format 2"):
+        VersionStore(FolderObjects(tmp_path))
