@@ -45,6 +45,8 @@ def test_every_cut_of_a_field_is_an_error(size: int) -> None:
         b"\x0f",
         b"\x08" + b"\xff" * 11,
         b"\x12\xff\xff\xff\xff\x0f",
+        b"\x8a\x80\x80\x80\x10\x00",  # a tag that is 10 for who cuts it to 32 bits
+        b"\x82\x80\x80\x80\x10\x00",
     ],
 )
 def test_nonsense_is_an_error(message: bytes) -> None:
