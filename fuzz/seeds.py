@@ -48,6 +48,7 @@ __all__ = [
     "images",
     "init_bodies",
     "manifests",
+    "model_programs",
     "multipart",
     "npy",
     "oip_grpc_replies",
@@ -324,10 +325,17 @@ def server_counts() -> list[bytes]:
     return [text.encode(), json.dumps({"model_stats": [versions]}).encode()]
 
 
+def _varint(number: int) -> bytes:
+    found = b""
+    while number > 0x7F:
+        found, number = found + bytes([number & 0x7F | 0x80]), number >> 7
+    return found + bytes([number])
+
+
 def _field(number: int, content: bytes | int) -> bytes:
     if isinstance(content, int):
-        return bytes([number << 3, content])
-    return bytes([number << 3 | 2, len(content)]) + content
+        return _varint(number << 3) + _varint(content)
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
 def saved_signatures() -> list[bytes]:
@@ -356,3 +364,38 @@ def manifests() -> list[bytes]:
         {"a": [1]}, ("note",), "who", "2026-11-29T03:00:00Z", "push", "2026-11-30T03:00:00Z",
     )  # fmt: skip
     return [encode_manifest(made), encode_manifest(made._replace(model=".", deleted=""))]
+
+
+def _node(name: bytes, operator: bytes, *inputs: bytes, **attributes: bytes) -> bytes:
+    parts = [_field(1, name), _field(2, operator), *(_field(3, each) for each in inputs)]
+    entries = (_field(1, key.encode()) + _field(2, each) for key, each in attributes.items())
+    return b"".join([*parts, *(_field(5, each) for each in entries)])
+
+
+def model_programs() -> list[bytes]:
+    """Return models with little in them, each behind a byte for its kind."""
+    call = _field(10, _field(1, b"f_1"))
+    signature = _field(1, _field(1, b"f_1") + _field(2, _field(1, b"p")))
+    body = _field(3, _node(b"i", b"Identity", b"p"))
+    function = signature + body + _field(3, _node(b"r", b"RestoreV2", b"i:output:0"))
+    graph = _field(1, _node(b"file", b"Placeholder"))
+    graph += _field(1, _node(b"restore", b"StatefulPartitionedCall", b"file", f=call))
+    graph += _field(2, _field(1, function))
+    saver = _field(1, b"file:0") + _field(2, b"save:0") + _field(3, b"restore")
+    output = _field(2, _field(1, b"y") + _field(2, _field(1, b"file:0")))
+    asset = _field(6, _field(1, _field(1, b"file:0")) + _field(2, b"words.txt"))
+    meta = _field(2, graph) + _field(3, saver) + asset
+    meta += _field(5, _field(1, b"serving_default") + _field(2, output))
+    frozen = _field(1, _node(b"a", b"Const")) + _field(1, _node(b"b", b"While", b"a", body=call))
+    branch = _field(6, _field(1, _field(4, b"Neg")))
+    outside = _field(13, _field(1, b"location") + _field(2, b"w"))
+    own = _field(1, b"F") + _field(10, b"d") + _field(7, _field(4, b"Abs"))
+    nodes = _field(1, _field(4, b"If") + _field(5, branch))
+    nodes += _field(1, _field(4, b"F") + _field(7, b"d")) + _field(5, outside)
+    onnx = _field(1, 8) + _field(7, nodes) + _field(25, own)
+    return [
+        *(b"\0" + each for each in tflite()),
+        b"\1" + onnx,
+        b"\2" + _field(1, 1) + _field(2, meta),
+        b"\3" + frozen + _field(2, _field(1, function)),
+    ]

@@ -51,6 +51,7 @@ from gpfn.models.backends import BACKENDS
 from gpfn.models.catalogue import read_catalogue
 from gpfn.models.description import read_description
 from gpfn.models.filekind import describe, recognise
+from gpfn.models.operators import check_operators, refuse_kind
 from gpfn.models.protobuf import ProtobufError
 from gpfn.models.tf_signature import choose_signature
 from gpfn.models.tflite_file import signature_subgraphs
@@ -459,6 +460,14 @@ def _written(data: bytes, name: str) -> Path:
     return path
 
 
+def _model_program(data: bytes) -> None:
+    """The first byte says which kind of model it is."""
+    kind = ("litert", "onnx", "tensorflow", "graph")[(data[0] if data else 0) % 4]
+    path = _written(data[1:], "saved_model.pb")
+    refuse_kind(path)
+    check_operators(path.parent if kind == "tensorflow" else path, kind)
+
+
 def _func_yaml(data: bytes) -> None:
     _func(data, "func.yaml")
 
@@ -821,6 +830,9 @@ def _rows() -> Mapping[str, Target]:
                         b"\1" + (seeds.ROOT / "models" / "rnn_ts_model.pb").read_bytes()[:4000],
                         b"\2" + (seeds.ROOT / "models" / "forecast.tflite").read_bytes()[:900],
                         b"\0\x08\x07:\x04\n\0\x12\0"]),
+        Target("model-program", _model_program,
+               ("gpfn.models.tf_guard", "gpfn.models.tf_program", "gpfn.models.onnx_guard",
+                "gpfn.models.operators", "gpfn.models.foreign_files"), seeds.model_programs),
         Target("saved-signature", _signature, ("gpfn.models.protobuf",), seeds.saved_signatures),
         Target("func-yaml", _func_yaml, ("gpfn.hosts.funcfile",),
                lambda: [(seeds.ROOT / "functions" / "forecast" / "func.yaml").read_bytes(),

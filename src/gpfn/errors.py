@@ -8,6 +8,7 @@
     │   ├── InvalidMessage       not a valid GraphPipe message
     │   ├── InvalidImage         not an image that can be decoded, or not one we fetch
     │   ├── UnsupportedMedia     no decoder for this media type
+    │   ├── ModelRefused         a model that was sent has what is not run here, or is damaged
     │   ├── TooLarge             over a configured limit
     │   └── DeadlineExceeded     the caller's time was up before the work was done
     ├── BackendError             the model or its server failed
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidTensor",
     "MissingExtra",
     "ModelFailed",
+    "ModelRefused",
     "ModelUnreadable",
     "Overloaded",
     "RefusedByModel",
@@ -141,6 +143,14 @@ class UnsupportedMedia(CallerError):
     title = "Unsupported media type"
 
 
+class ModelRefused(CallerError):
+    """A model that was sent has what is not run here, or is damaged; ``detail`` says where."""
+
+    status = 422
+    type = "model-refused"
+    title = "Model refused"
+
+
 class TooLarge(CallerError):
     """Over a configured limit; ``detail`` names the limit and how to raise it."""
 
@@ -181,10 +191,7 @@ class BackendTimeout(BackendError):
 
 
 class RefusedByModel(BackendError):
-    """The model server answered with an error; ``detail`` is its message.
-
-    ``code`` is its HTTP status, 0 when it answered 200 with an error inside.
-    """
+    """The model server's own error is ``detail``, its status ``code`` (0: inside of a 200)."""
 
     type = "backend-refused"
     title = "Refused by the model server"
@@ -276,10 +283,7 @@ def error_document(error: BaseException, *, whole: bool = False) -> dict[str, di
 
 
 def printable(text: str, most: int) -> str:
-    """Return ``text`` fit to be shown: escaped but for its line ends, of ``most`` characters.
-
-    Of a longer one the middle is left out.
-    """
+    """Return ``text`` escaped but for line ends, of a long one ``most`` characters of its ends."""
     if len(text) <= most and text.isprintable():
         return text
     return _cut("\n".join(map(escaped, _cut(text, most).split("\n"))), most)
@@ -293,6 +297,4 @@ def _cut(text: str, most: int) -> str:
 
 def escaped(text: str) -> str:
     """Return ``text`` with what is not printable written as Python writes it in a string."""
-    return "".join(
-        [c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text]
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

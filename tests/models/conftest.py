@@ -21,6 +21,12 @@ def made_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _made_once(tmp_path_factory.getbasetemp(), "making_rows")
 
 
+@pytest.fixture(scope="session")
+def made_guarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what making_guarded.py makes, to be read only."""
+    return _made_once(tmp_path_factory.getbasetemp(), "making_guarded")
+
+
 def _made_once(base: Path, program: str) -> Path:
     """Return the program's folder.
 

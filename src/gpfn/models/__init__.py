@@ -8,6 +8,9 @@
     remote, graphpipe, oip  a model behind a server; the protocols that those speak
     process                 a model in a process of its own; process_* are its parts
     vet                     a model tried in a process of its own, before it is opened here
+    operators               a model that was sent: has it only what computes? The guards of
+                            each format, tf_program and tf_operators are its parts
+    foreign_files           files of other kinds: what they are, what helps
     cache                   the models of a process, open and warm before the first call
     description, catalogue  what is known of a model besides its file; models known by name
     files, store, download  where model files are kept; fetching them

@@ -6,24 +6,48 @@ sparse tensor. Source: onnx.proto.
 """
 
 import mmap
+from enum import Enum
 from types import MappingProxyType
 
 from gpfn.errors import ModelUnreadable
 from gpfn.models.protobuf import ProtobufError, fields
 
-__all__ = ["external_files"]
+__all__ = ["KINDS_INSIDE", "MessageKind", "external_files"]
 
-_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _TRAINING = range(8)
 
-_INSIDE = MappingProxyType(
+class MessageKind(Enum):
+    """The messages of an .onnx file that hold tensors or operators, however deep."""
+
+    MODEL = "ModelProto"
+    GRAPH = "GraphProto"
+    NODE = "NodeProto"
+    ATTRIBUTE = "AttributeProto"
+    TENSOR = "TensorProto"
+    SPARSE = "SparseTensorProto"
+    FUNCTION = "FunctionProto"
+    TRAINING = "TrainingInfoProto"
+
+
+KINDS_INSIDE = MappingProxyType(
     {
-        _MODEL: {7: _GRAPH, 20: _TRAINING, 25: _FUNCTION},
-        _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
-        _NODE: {5: _ATTRIBUTE},
-        _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
-        _SPARSE: {1: _TENSOR, 2: _TENSOR},
-        _FUNCTION: {7: _NODE, 11: _ATTRIBUTE},
-        _TRAINING: {1: _GRAPH, 2: _GRAPH},
+        MessageKind.MODEL: {
+            7: MessageKind.GRAPH,
+            20: MessageKind.TRAINING,
+            25: MessageKind.FUNCTION,
+        },
+        MessageKind.GRAPH: {1: MessageKind.NODE, 5: MessageKind.TENSOR, 15: MessageKind.SPARSE},
+        MessageKind.NODE: {5: MessageKind.ATTRIBUTE},
+        MessageKind.ATTRIBUTE: {
+            5: MessageKind.TENSOR,
+            6: MessageKind.GRAPH,
+            10: MessageKind.TENSOR,
+            11: MessageKind.GRAPH,
+            22: MessageKind.SPARSE,
+            23: MessageKind.SPARSE,
+        },
+        MessageKind.SPARSE: {1: MessageKind.TENSOR, 2: MessageKind.TENSOR},
+        MessageKind.FUNCTION: {7: MessageKind.NODE, 11: MessageKind.ATTRIBUTE},
+        MessageKind.TRAINING: {1: MessageKind.GRAPH, 2: MessageKind.GRAPH},
     }
 )
 """By the kind of a message: which fields hold messages to look into, and of which kind."""
@@ -44,14 +68,14 @@ def external_files(path: str) -> set[str]:
     if data.find(_MARK) < 0:
         return set()
     found: set[str] = set()
-    waiting = [(_MODEL, memoryview(data))]
+    waiting = [(MessageKind.MODEL, memoryview(data))]
     try:
         while waiting:
             kind, message = waiting.pop()
-            if kind == _TENSOR:
+            if kind is MessageKind.TENSOR:
                 found |= _locations(message)
                 continue
-            inside = _INSIDE[kind]
+            inside = KINDS_INSIDE[kind]
             waiting += [(inside[f.number], f.bytes) for f in fields(message) if f.number in inside]
     except ProtobufError as error:
         raise ModelUnreadable(f"an ONNX model that is damaged ({error}): {path}") from None

@@ -1,0 +1,110 @@
+"""Files that people send as models and that are not run here: what they are, what helps.
+
+Told by the content where a format can be told by it, else by the suffix. A pickle, a script or
+a Keras file with a Lambda layer is code of whoever sent it, which runs when it is loaded; the
+others need their own framework. Each has a way to one of the formats that are taken.
+"""
+
+import os
+from typing import IO, NamedTuple
+
+from gpfn.errors import ModelRefused, UnsupportedMedia
+
+__all__ = ["refuse_kind"]
+
+_HEAD = 512
+_TAIL = 1 << 16
+_FIRST_PICKLE, _LAST_PICKLE = 2, 5
+
+
+class _Foreign(NamedTuple):
+    """A format, and how to get from it to one of ours."""
+
+    title: str
+    help: str
+    suffixes: tuple[str, ...]
+
+
+_KERAS = _Foreign(
+    "a Keras file",
+    "in Python: keras.models.load_model(FILE).export('mymodel'), then send the folder mymodel "
+    "as a bundle (tar czf mymodel.tar.gz mymodel)",
+    (".keras", ".h5", ".hdf5", ".weights"),
+)
+_TORCH = _Foreign(
+    "a PyTorch file",
+    "in Python: torch.onnx.export(model, (example,), 'model.onnx'), then send that",
+    (".pt", ".pth", ".pt2", ".torchscript", ".ckpt"),
+)
+_PICKLE = _Foreign(
+    "a Python pickle, which runs code when it is loaded",
+    "convert it to ONNX, for scikit-learn with skl2onnx: to_onnx(model, X[:1]), and send that",
+    (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"),
+)
+_PROGRAM = _Foreign(
+    "a program",
+    "programs and pipelines are served from a folder of the server's own: gpfn serve --models",
+    (".py", ".pyc", ".ipynb", ".sh", ".so", ".toml"),
+)
+_WEIGHTS = _Foreign(
+    "weights without a graph",
+    "export the model with its graph: to ONNX, or with Keras' model.export('mymodel')",
+    (".safetensors", ".npz", ".npy", ".msgpack", ".caffemodel", ".gguf"),
+)
+_KINDS = (_KERAS, _TORCH, _PICKLE, _PROGRAM, _WEIGHTS)
+
+_MARKS: tuple[tuple[bytes, _Foreign], ...] = (
+    (b"\x89HDF\r\n", _KERAS),
+    (b"#!", _PROGRAM),
+    (b"\x7fELF", _PROGRAM),
+    (b"MZ", _PROGRAM),
+    (b"\x93NUMPY", _WEIGHTS),
+    (b"GGUF", _WEIGHTS),
+)
+_IN_ZIP = ((b"model.weights.h5", _KERAS), (b"data.pkl", _TORCH), (b".npy", _WEIGHTS))
+
+
+def refuse_kind(path: "str | os.PathLike[str]", name: str | None = None) -> None:
+    """Refuse a model's file that is of a kind that is not run here; return for all others.
+
+    Not for files beside it: labels, parameters and weights may be anything. ``name``
+    is what it is called, if that is not the path's last part.
+
+    Raises:
+        UnsupportedMedia: It is of such a kind; the error says what it is and what helps.
+        ModelRefused: It cannot be read.
+    """
+    path = os.fspath(path)
+    name = os.path.basename(path) if name is None else name
+    if os.path.isdir(path):
+        return
+    try:
+        with open(path, "rb") as file:
+            found = _by_content(file)
+    except OSError as error:
+        raise ModelRefused(f"{error.strerror}: {name}", field="model") from None
+    found = found or _by_suffix(name)
+    if found:
+        raise UnsupportedMedia(f"{name!r:.99} is {found.title}: {found.help}", field="model")
+
+
+def _by_content(file: IO[bytes]) -> _Foreign | None:
+    head = file.read(_HEAD)
+    if head[4:8] == b"TFL3":  # in front of that anything may stand
+        return None
+    for mark, kind in _MARKS:
+        if head.startswith(mark):
+            return kind
+    if head[:1] == b"\x80" and _FIRST_PICKLE <= (head[1:2] or b"\0")[0] <= _LAST_PICKLE:
+        return _PICKLE
+    if head.startswith(b"PK\x03\x04"):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        listed = file.read(_TAIL)  # where a zip has the names of its files
+        return next((kind for mark, kind in _IN_ZIP if mark in listed), None)
+    return None
+
+
+def _by_suffix(name: str) -> _Foreign | None:
+    lower = name.lower()
+    return next((kind for kind in _KINDS if lower.endswith(kind.suffixes)), None)

@@ -1,0 +1,97 @@
+"""Files of other kinds are called by their names, and told a way to one of ours."""
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpfn.errors import ModelRefused, UnsupportedMedia
+from gpfn.models.operators import refuse_kind
+from tests.conftest import ROOT
+
+
+def zipped(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x" * 1000)
+    return buffer.getvalue()
+
+
+def refusal(path: Path, name: str | None = None) -> str:
+    with pytest.raises(UnsupportedMedia) as caught:
+        refuse_kind(path, name)
+    assert (caught.value.status, caught.value.field) == (415, "model")
+    assert str(path.parent) not in caught.value.detail
+    return caught.value.detail
+
+
+@pytest.mark.parametrize("name", ["image.keras", "image.h5"])
+def test_what_keras_saves(made_guarded: Path, tmp_path: Path, name: str) -> None:
+    told = refusal(made_guarded / name)
+    assert told.startswith(f"'{name}' is a Keras file")
+    assert ".export('mymodel')" in told
+    (tmp_path / "model").write_bytes((made_guarded / name).read_bytes())
+    assert "a Keras file" in refusal(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (zipped("config.json", "model.weights.h5"), "a Keras file"),
+        (zipped("archive/data.pkl", "archive/data/0"), "torch.onnx.export"),
+        (zipped("a.npy"), "weights without a graph"),
+        *((pickle.dumps({"a": 1}, protocol), "skl2onnx") for protocol in (2, 3, 4, 5)),
+        (b"#!/bin/sh\n", "a program"),
+        (b"\x7fELF\x02", "a program"),
+        (b"\x93NUMPY\x01\x00", "weights"),
+        (b"GGUF\x03", "weights"),
+    ],
+)
+def test_by_content(tmp_path: Path, content: bytes, told: str) -> None:
+    for name in ("plain", "model.onnx", "model.pb"):
+        (tmp_path / name).write_bytes(content)
+        assert told in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("model.KERAS", "a Keras file"),
+        ("model.hdf5", "a Keras file"),
+        ("model.pt", "a PyTorch file"),
+        ("model.pth", "a PyTorch file"),
+        ("model.joblib", "a Python pickle"),
+        ("model.pkl", "a Python pickle"),
+        ("model.py", "gpfn serve --models"),
+        ("both.pipeline.toml", "gpfn serve --models"),
+        ("model.safetensors", "weights without a graph"),
+    ],
+)
+def test_by_suffix(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "part-1").write_bytes(b"x")
+    assert told in refusal(tmp_path / "part-1", name)
+
+
+def test_nothing_of_a_pickle_runs(tmp_path: Path) -> None:
+    class Touch:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (str(tmp_path / "touched"),)  # type: ignore[return-value]
+
+    (tmp_path / "model.onnx").write_bytes(pickle.dumps(Touch()))
+    assert "runs code" in refusal(tmp_path / "model.onnx")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_our_own_kinds_pass(made_guarded: Path, tmp_path: Path) -> None:
+    for name in ("digits.tflite", "forecast.onnx", "rnn_ts_model.pb", "forecast_savedmodel"):
+        refuse_kind(ROOT / "models" / name)
+    refuse_kind(made_guarded / "refused" / "ReadFile.pb")
+    for head in (b"\x80\x02\0\0TFL3", b"#!\0\0TFL3", b"MZ\0\0TFL3"):
+        (tmp_path / "model.tflite").write_bytes(head + np.zeros(9).tobytes())
+        refuse_kind(tmp_path / "model.tflite")
+    with pytest.raises(ModelRefused, match="No such file"):
+        refuse_kind(tmp_path / "absent")
