@@ -45,11 +45,14 @@ def vet_model(
     signature: str = "",
     seconds: float = 60.0,
     memory: int = 4 << 30,
+    operators: str = "",
 ) -> Vetted:
     """Open a model in a child and call it, and return what it is when that ended well.
 
     The options are those of `gpfn.models.open_model`; ``memory`` (bytes) and ``seconds`` bound
-    the child. An address is left alone: nothing is opened here, and nothing is told.
+    the child. ``operators`` is the kind of a model that may have none but allowed ones, as
+    `gpfn.models.operators.check_operators` takes it. An address is left alone: nothing is
+    opened here, and nothing is told.
 
     Raises:
         ModelUnreadable: The child was ended by a signal, took too long or too much memory,
@@ -70,6 +73,7 @@ def vet_model(
         },
         "memory": memory,
         "seconds": seconds,
+        "operators": operators,
     }
     told = os.memfd_create("gpfn-vet")  # and no pipe: the child must not wait for a reader
     try:
@@ -155,6 +159,10 @@ def _attempt(order: dict[str, Any]) -> None:
         score.write("1000")  # when the container has too little, this process ends first
     told: dict[str, Any] = {}
     try:
+        if order["operators"]:
+            from gpfn.models.operators import check_operators
+
+            check_operators(order["uri"], order["operators"])
         told = _open_and_call(order["uri"], order["options"])
     except GpfnError as error:
         kind = "ModelUnreadable" if isinstance(error, ModelUnreadable) else "SetupError"

@@ -151,3 +151,10 @@ def test_a_version_comes_file_by_file_and_none_twice(server: Server) -> None:
     assert (status, told["version"]) == (201, 2), "the model is here already"
     wrong = hashlib.sha256(b"other").hexdigest()
     assert ask(server, f"/repository/files/{wrong}", model, "PUT")[0] == 422
+
+
+def test_a_model_with_an_operator_that_nobody_knows_is_not_run(server: Server) -> None:
+    status, told = upload(server, "m", scaled(2).replace(b"Mul", b"Mum"))
+    assert status == 422
+    assert "Mum" in told["error"]
+    assert ask(server, "/models") == (200, [])

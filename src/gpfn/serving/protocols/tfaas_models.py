@@ -63,11 +63,12 @@ class TfaasModels:
         name, tag = query.get("name", [""])[0], query.get("tag", [""])[0]
         form = "form-data" in fields.get("content-type", "").lower()
         base64 = fields.get("content-encoding", "").lower() == "base64"
-        seconds = self._repository.settings.upload_seconds
+        settings = self._repository.settings
+        most, seconds = settings.max_upload, settings.upload_seconds
         unpack = (
             partial(unpack_form, name=name, base64=base64)
             if form
-            else partial(unpack_raw, name=name, seconds=seconds)
+            else partial(unpack_raw, name=name, most=most, seconds=seconds)
         )
 
         who = who_asks(self._service, exchange)

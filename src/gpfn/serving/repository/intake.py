@@ -1,7 +1,8 @@
 """From what has come in an upload to a version that can be kept: its files, and what they are.
 
 A model is a program. So it must be of a kind that only computes, and a process of its own, with
-bounds on memory and time, has to open and call it before anybody sees it.
+bounds on memory and time, looks at its operators, which must all be known ones, and opens and
+calls it, before anybody sees it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpfn.deadline import Deadline
-from gpfn.errors import InvalidRequest, ModelUnreadable, SetupError, UnsupportedMedia
+from gpfn.errors import (
+    InvalidRequest,
+    ModelRefused,
+    ModelUnreadable,
+    SetupError,
+    UnsupportedMedia,
+)
 from gpfn.models.description import read_labels
+from gpfn.models.foreign_files import refuse_kind
 from gpfn.repository.documents import WHOLE_FOLDER, Manifest, StoredFile, content_digest
 from gpfn.repository.names import check_model_name, check_path
 from gpfn.serving.repository.receiving import ReceivedFile, ReceivedUpload
@@ -24,7 +32,6 @@ from gpfn.tfaas.parameters import PARAMETERS_BYTES, TfaasParameters, read_parame
 __all__ = [
     "PARAMS",
     "Arrived",
-    "ModelRefused",
     "examine_upload",
     "unpack_form",
     "unpack_raw",
@@ -36,6 +43,8 @@ PARAMS = "params.json"
 _LABELS = "labels.txt"
 _SAVED_MODEL = "saved_model.pb"
 _FROZEN = "tensorflow-frozen"
+_OPERATORS = {_FROZEN: "graph", "tensorflow-savedmodel": "tensorflow"}
+"""What the check of operators calls a kind, where it has another word."""
 _BLOCK = 4 << 20
 
 
@@ -51,14 +60,6 @@ class Arrived(NamedTuple):
     model: str = ""
     labels: str = ""
     source: str = ""
-
-
-class ModelRefused(ModelUnreadable):
-    """What was uploaded cannot be served: the sender's fault, and the reason says what is."""
-
-    status = 422
-    type = "model-refused"
-    title = "Model refused"
 
 
 def unpack_form(received: ReceivedUpload, *, name: str, base64: bool) -> Arrived:
@@ -90,17 +91,22 @@ def unpack_form(received: ReceivedUpload, *, name: str, base64: bool) -> Arrived
     return Arrived(name, folder, files, called["model"], called["labels"], "form")
 
 
-def unpack_raw(received: ReceivedUpload, *, name: str, seconds: float) -> Arrived:
+def unpack_raw(received: ReceivedUpload, *, name: str, most: int, seconds: float) -> Arrived:
     """Return the files of a bundle: the folder in it has the model's name, unless ``name`` says.
+
+    It may unpack to ``most`` bytes and take so many seconds.
 
     Raises InvalidRequest, TooLarge, UnsupportedMedia for what is no archive.
     """
     from gpfn.serving.repository.archive import unpack_bundle
+    from gpfn.serving.repository.archive_bounds import ArchiveBounds
 
     (file,) = received.files
     folder = received.folder / "files"
     folder.mkdir()
-    unpacked = unpack_bundle(file.path, folder, deadline=Deadline.after(seconds))
+    bounds = ArchiveBounds(bytes=most)
+    deadline = Deadline.after(seconds)
+    unpacked = unpack_bundle(file.path, folder, bounds=bounds, deadline=deadline)
     file.path.unlink()
     name = name or unpacked.top
     if not name:
@@ -193,6 +199,7 @@ def _kind_of(place: Path, model: str) -> str:
 
     if model == WHOLE_FOLDER:
         return "tensorflow-savedmodel"
+    refuse_kind(place, model.rpartition("/")[2])
     try:
         row = recognise(str(place), BACKENDS)
     except ModelUnreadable as error:
@@ -218,6 +225,7 @@ def _vetted(place: Path, kind: str, params: TfaasParameters, bounds: VetBounds) 
         outputs=(params.output,) if named and params.output else (),
         seconds=bounds.seconds,
         memory=bounds.memory,
+        operators=_OPERATORS.get(kind, kind),
     )
     notes = []
     if not named:
