@@ -8,7 +8,8 @@ A version on its way, from the bottom of this list to the top:
     intake         files -> a version, once its model has been tried
     pushing        files that come one by one, each of them once
     uploads        all of these for a server
-    objects        where a repository lies; folder_objects is a folder
+    objects        where a repository lies; folder_objects is a folder, object_store an object
+                   store, which bucket asks and whose files folder_cache has
     store          versions, tags and the trash, in documents; shelf is one model
     awake          which models are open
     repository     all of it for the loop: what protocols ask
