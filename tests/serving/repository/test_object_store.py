@@ -16,7 +16,7 @@ import pytest
 
 from gpfn.errors import GpfnError, SetupError, TooLarge
 from gpfn.repository.documents import MANIFEST_BYTES, StoredFile, content_digest
-from gpfn.serving.repository.object_store import ObjectStore, open_store
+from gpfn.serving.repository.object_store import ObjectStore, open_objects
 from gpfn.serving.repository.objects import (
     Objects,
     StoreDamaged,
@@ -297,7 +297,7 @@ def test_a_removal_that_ended_half_way_is_forgotten(
 
 
 def test_opening_probes(server: S3Server, url: str, tmp_path: Path) -> None:
-    opened = open_store(url, tmp_path)
+    opened = open_objects(url, tmp_path)
     place: Objects = opened
     with place.writing():
         assert list(place.incoming().iterdir()) == []
@@ -309,12 +309,12 @@ def test_a_proxy_that_forgets_conditions_is_refused(
 ) -> None:
     with Relay(server.port) as relay:
         use(monkeypatch, relay.endpoint)
-        open_store(url, tmp_path)
+        open_objects(url, tmp_path)
         assert relay.connections
     with Relay(server.port, request=forget_conditions) as relay:
         use(monkeypatch, relay.endpoint)
         with pytest.raises(SetupError, match="ignores conditional writes"):
-            open_store(url, tmp_path)
+            open_objects(url, tmp_path)
         assert store(url, tmp_path).keys("") == []
 
 
@@ -350,7 +350,7 @@ def test_a_store_that_is_down(server: S3Server, url: str, tmp_path: Path) -> Non
         lambda: other.place(digest, files),
         one.digests,
         lambda: one.drop(digest),
-        lambda: open_store(url, tmp_path / "3"),
+        lambda: open_objects(url, tmp_path / "3"),
     ):
         with pytest.raises(StoreUnavailable) as caught:
             call()
@@ -429,7 +429,7 @@ def test_no_credential_is_told(
 ) -> None:  # fmt: skip
     monkeypatch.setenv(name, value)
     with pytest.raises(SetupError, match=reason) as caught:
-        open_store(url, tmp_path)
+        open_objects(url, tmp_path)
     told = str(caught.value)
     with pytest.raises(SetupError, match=reason):
         store(url, tmp_path).read("models/m.json")  # it is not just absent
@@ -440,7 +440,7 @@ def test_no_credential_is_told(
 
 def test_a_bucket_that_is_not_there(server: S3Server, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="there is no bucket for s3://elsewhere/x"):
-        open_store("s3://elsewhere/x", tmp_path)
+        open_objects("s3://elsewhere/x", tmp_path)
     with pytest.raises(SetupError, match="there is no bucket"):
         store("s3://elsewhere/x", tmp_path).read("models/m.json")
 
@@ -451,7 +451,7 @@ def test_a_bucket_that_is_not_there(server: S3Server, tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_urls_that_are_none(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(SetupError) as caught:
-        open_store(wrong, tmp_path)
+        open_objects(wrong, tmp_path)
     assert caught.value.field == "repository"
     assert "secret" not in caught.value.detail
 
@@ -461,3 +461,17 @@ def test_every_error_has_its_place(server: S3Server, url: str, tmp_path: Path) -
     with pytest.raises(GpfnError) as caught:
         store(url, tmp_path, seconds=1).read("models/m.json")
     assert caught.value.field == "models/m.json"
+
+
+def test_a_forked_process_is_told(url: str, tmp_path: Path) -> None:
+    """The library's threads stay behind: without the check it would wait for ever."""
+    one = store(url, tmp_path)
+    assert one.read("models/m.json") is None
+    child = os.fork()
+    if child == 0:
+        try:
+            one.read("models/m.json")
+        except SetupError:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -21,7 +21,7 @@ from gpfn.repository.documents import MANIFEST_BYTES
 from gpfn.serving.repository.objects import StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 __all__ = ["PIECE_BYTES", "SCHEMES", "Bucket", "StoredObject"]
 
@@ -29,6 +29,7 @@ SCHEMES = ("s3", "gs", "az")
 PIECE_BYTES = 8 << 20
 """Files are sent and fetched in pieces of this size, each a request of its own."""
 
+_process: dict[str, int] = {}
 _MOST_KEYS = 1_000_000
 _TRIES = 3
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3")
@@ -62,9 +63,9 @@ class Bucket:
     """A bucket, or what is below a prefix in it: ``s3://BUCKET/PREFIX``.
 
     A request for a document is over after ``seconds``, tried three times or not, and so is
-    a piece of a file after ``piece_seconds``. Safe for threads, but not across a fork. Raises
-    StoreUnavailable when the store cannot be reached in that time or fails, SetupError when
-    it refuses us.
+    a piece of a file after ``piece_seconds``. Safe for threads; a process that is forked after
+    one was used has none. Raises StoreUnavailable when the store cannot be reached in that time
+    or fails, SetupError when it refuses us.
     """
 
     def __init__(self, url: str, *, seconds: float = 10.0, piece_seconds: float = 180.0) -> None:
@@ -79,7 +80,7 @@ class Bucket:
         self._failures = (obstore.exceptions.BaseError, FileNotFoundError)
         self._refusals = (self._errors.PermissionDeniedError, self._errors.UnauthenticatedError)
         try:
-            self._documents, self._files = (
+            self._clients = tuple(
                 store.from_url(url, client_options=_client(most), retry_config=_retries(most))
                 for most in (seconds, piece_seconds)
             )
@@ -89,6 +90,16 @@ class Bucket:
                 f"{url} cannot be opened: the environment's settings for it are not valid",
                 field="repository",
             ) from None
+
+    @property
+    def _documents(self) -> "ObjectStore":
+        _check_process()
+        return self._clients[0]
+
+    @property
+    def _files(self) -> "ObjectStore":
+        _check_process()
+        return self._clients[1]
 
     def read(self, key: str, most: int = MANIFEST_BYTES) -> bytes | None:
         """Return an object of at most ``most`` bytes, or None; raises StoreDamaged."""
@@ -209,6 +220,12 @@ class Bucket:
                 field=field,
             )
         return StoreUnavailable(f"{self.url} did not {what}: {_kind(text)}", field=field)
+
+
+def _check_process() -> None:
+    """Refuse to wait for ever for threads that a fork has not taken along."""
+    if _process.setdefault("used in", os.getpid()) != os.getpid():
+        raise SetupError("an object store was used before this process was forked")
 
 
 def _code(text: str) -> str:

@@ -25,7 +25,7 @@ from gpfn.serving.repository.bucket import PIECE_BYTES, Bucket
 from gpfn.serving.repository.folder_cache import FolderCache
 from gpfn.serving.repository.objects import StoreDamaged, StoreFull, StoreUnavailable
 
-__all__ = ["CACHE_BYTES", "ObjectStore", "open_store"]
+__all__ = ["CACHE_BYTES", "ObjectStore", "open_objects"]
 
 CACHE_BYTES = 20 << 30
 
@@ -38,7 +38,7 @@ _REMOVAL_SECONDS = 600.0
 _WAIT_SECONDS = 10.0
 
 
-def open_store(url: str, cache: Path | None = None) -> "ObjectStore":
+def open_objects(url: str, cache: Path | None = None) -> "ObjectStore":
     """Return the repository at ``url``, once it is known to do what we need."""
     if cache is None:
         from gpfn.models.files import cache_folder
