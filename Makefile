@@ -66,7 +66,7 @@ images: install-all ## Build the images on a running engine and test them in the
 	$(BIN)/python -m pytest tests/images_engine
 	$(BIN)/python benchmarks/engine/images.py --quick
 
-docs: install-all light ## Run every example in README.md and docs/
+docs: install-all light $(PEERS)/.s3-server ## Run every example in README.md and docs/
 	@$(COMPILE)
 	$(BIN)/python -m pytest tests/docs
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "cloudevents": ("cloudevents", "python-dateutil", "six"),
     "grpc": ("grpcio", "protobuf", "typing-extensions"),
     "images": ("multipart", "pillow"),
+    "objects": ("obstore", "typing-extensions"),
     "onnx": RUNTIMES["onnx"],
     "otel": (
         "certifi",
