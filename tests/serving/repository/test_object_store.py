@@ -6,6 +6,8 @@ objects in a folder; see ``s3.py``. Two ``ObjectStore``s stand for two model ser
 
 import hashlib
 import os
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,13 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from gpfn.errors import GpfnError, SetupError, TooLarge
 from gpfn.repository.documents import MANIFEST_BYTES, StoredFile, content_digest
+from gpfn.repository.names import check_path
 from gpfn.serving.repository.object_store import ObjectStore, open_objects
 from gpfn.serving.repository.objects import (
     Objects,
     StoreDamaged,
+    StoreFull,
     StoreUnavailable,
 )
 from tests.serving.repository.s3 import (
@@ -52,6 +58,16 @@ def server(running: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Ser
 def use(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     for name, value in environment(endpoint).items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MiB, in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture
@@ -239,6 +255,67 @@ def test_a_file_that_is_not_what_was_said_does_not_come_in(
     one.keep(digest, tmp_path / "given", files)
 
 
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.from_regex(r"[A-Za-z0-9_@+ -][A-Za-z0-9_.@+ -]{0,9}", fullmatch=True),
+        min_size=1, max_size=8,
+    ),
+    st.binary(max_size=100),
+)  # fmt: skip
+@example([" "], b"")
+@example(["a.", "b ", "+", "c..d", "-", "@", "e%20f".replace("%", "@"), " ."], b"x")
+def test_any_path_that_a_version_may_have(
+    server: S3Server, tmp_path: Path, parts: list[str], data: bytes
+) -> None:
+    path = check_path("/".join(parts))
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    (folder / "given" / path).parent.mkdir(parents=True)
+    (folder / "given" / path).write_bytes(data)
+    files = [StoredFile(path, len(data), hashlib.sha256(data).hexdigest())]
+    digest, place = content_digest(files), f"s3://models/paths-{folder.name}"
+    store(place, folder / "1").keep(digest, folder / "given", files)
+    other = store(place, folder / "2")
+    assert (other.place(digest, files) / path).read_bytes() == data
+    assert f"files/{digest}/{path}" in other.keys("files/")
+    other.drop(digest)
+    assert other.keys("files/") == []
+
+
+@pytest.mark.parametrize("wrong", ["absent", "link"])
+def test_a_file_that_is_not_there_to_be_sent(url: str, tmp_path: Path, wrong: str) -> None:
+    one = store(url, tmp_path / "1")
+    digest, files = version(tmp_path / "given", model=b"x")
+    (tmp_path / "given" / "model").rename(tmp_path / "elsewhere")
+    if wrong == "link":
+        (tmp_path / "given" / "model").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable) as caught:
+        one.keep(digest, tmp_path / "given", files)
+    assert str(tmp_path) not in str(caught.value)
+    assert one.read(f"files/{digest}/model") is None
+
+
+def test_a_full_disk(server: S3Server, url: str, small_disk: Path, tmp_path: Path) -> None:
+    """What is fetched does not fit; nothing half stays, and there is room again."""
+    digest, files = version(tmp_path / "given", model=os.urandom(6 * MIB))
+    store(url, tmp_path / "1").keep(digest, tmp_path / "given", files)
+    one = store(url, small_disk / "cache")
+    with pytest.raises(StoreFull, match="No space left") as caught:
+        one.place(digest, files)
+    assert caught.value.status == 507
+    assert list((small_disk / "cache" / "coming").iterdir()) == []
+    small, few = version(tmp_path / "given", model=os.urandom(2 * MIB))
+    one.keep(small, tmp_path / "given", few)
+    assert one.place(small, few).is_dir()
+
+
+def test_what_others_put_there_is_not_ours(url: str, tmp_path: Path) -> None:
+    one = store(url, tmp_path / "1")
+    one.create("files/README", b"x")
+    one.create("files/other/x", b"x")
+    assert one.digests() == []
+
+
 def test_files_that_do_not_belong_together(url: str, tmp_path: Path) -> None:
     one = store(url, tmp_path)
     files = [StoredFile("a", 1, "0" * 64)]
@@ -337,10 +414,10 @@ def test_a_lost_answer_is_not_a_lost_write(
 
 
 def test_a_store_that_is_down(server: S3Server, url: str, tmp_path: Path) -> None:
-    one = store(url, tmp_path / "1", seconds=2, piece_seconds=2)
+    one = store(url, tmp_path / "1")
     digest, files = version(tmp_path / "given", model=b"x" * 1000)
     one.keep(digest, tmp_path / "given", files)
-    other = store(url, tmp_path / "2", seconds=2, piece_seconds=2)
+    other = store(url, tmp_path / "2")
     server.kill()
     for call in (
         lambda: one.read("models/m.json"),
@@ -368,9 +445,10 @@ def test_a_store_that_does_not_answer(
 ) -> None:
     with Relay(server.port) as relay:
         use(monkeypatch, relay.endpoint)
+        patient = store(url, tmp_path / "0")
         one = store(url, tmp_path / "1", seconds=2, piece_seconds=2)
         digest, files = version(tmp_path / "given", model=b"x" * 1000)
-        assert one.create("models/m.json", b"{}")
+        assert patient.create("models/m.json", b"{}")
         relay.passing.clear()
         for call in (
             lambda: one.read("models/m.json"),
@@ -385,8 +463,8 @@ def test_a_store_that_does_not_answer(
             assert time.monotonic() - began < 60, "it is bounded, on a slow machine as well"
         assert (tmp_path / "given" / "model").exists(), "to try again with"
         relay.passing.set()
-        assert one.read("models/m.json") == b"{}"
-        one.keep(digest, tmp_path / "given", files)
+        assert patient.read("models/m.json") == b"{}"
+        patient.keep(digest, tmp_path / "given", files)
 
 
 def test_a_connection_that_breaks_in_the_middle(
@@ -406,12 +484,12 @@ def test_a_connection_that_breaks_in_the_middle(
 
     with Relay(server.port, answer=cut) as relay:
         use(monkeypatch, relay.endpoint)
-        other = store(url, tmp_path / "2", seconds=10, piece_seconds=10)
+        other = store(url, tmp_path / "2")
         placed = other.place(digest, files)
         assert hashlib.sha256((placed / "model").read_bytes()).hexdigest() == files[0].sha256
         passed[:] = [0, 1 << 30]
         with pytest.raises(StoreUnavailable):
-            store(url, tmp_path / "3", seconds=10, piece_seconds=10).place(digest, files)
+            store(url, tmp_path / "3").place(digest, files)
     assert list((tmp_path / "3" / "coming").iterdir()) == []
     assert list((tmp_path / "3" / "files").iterdir()) == []
 

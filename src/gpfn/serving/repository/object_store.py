@@ -10,12 +10,13 @@ another server has made is there at once.
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +36,7 @@ _PARALLEL = 4
 _MOST_PIECES = 9_000  # S3 takes 10,000
 _KEPT, _GOING = ".kept", ".going"
 _REMOVAL_SECONDS = 600.0
-_WAIT_SECONDS = 10.0
+_WAIT_SECONDS = 30.0
 
 
 def open_objects(url: str, cache: Path | None = None) -> "ObjectStore":
@@ -69,7 +70,8 @@ class ObjectStore:
     ) -> None:
         self.url = url
         self._bucket = Bucket(url, seconds=seconds, piece_seconds=piece_seconds)
-        self._cache = FolderCache(cache, max_bytes)
+        with _disk_errors():
+            self._cache = FolderCache(cache, max_bytes)
         self._piece = piece_bytes
         self._told: dict[str, float] = {}
 
@@ -123,7 +125,8 @@ class ObjectStore:
         """
         _check(digest, files)
         self._announce(digest)
-        _each(files, lambda file: self._send(_key(digest, file.path), folder, file))
+        with _disk_errors():
+            _each(files, lambda file: self._send(_key(digest, file.path), folder, file))
         # without room on this disk they are fetched when they are asked for
         with suppress(OSError, StoreUnavailable):
             self._adopt(digest, folder, files)
@@ -135,13 +138,11 @@ class ObjectStore:
         It stays until :meth:`release` has been called as often as this.
         """
         _check(digest, files)
-        self._cache.lease(digest)
+        with _disk_errors():
+            self._cache.lease(digest)
         try:
-            with self._cache.fetching(digest):
+            with _disk_errors(), self._cache.fetching(digest):
                 return self._cache.find(digest, files) or self._fetch(digest, files)
-        except OSError as error:
-            self._cache.release(digest)
-            raise _disk_failure(error) from None
         except BaseException:
             self._cache.release(digest)
             raise
@@ -167,8 +168,9 @@ class ObjectStore:
         """Return what is kept, with the time when it was last kept, by the store's clock."""
         found: dict[str, float] = {}
         for entry in self._bucket.entries("files"):
-            digest = entry.key.split("/")[1]
-            found[digest] = max(entry.when, found.get(digest, 0.0))
+            digest = _digest_in(entry.key)
+            if digest:
+                found[digest] = max(entry.when, found.get(digest, 0.0))
         self._told = found
         return sorted(found.items())
 
@@ -178,10 +180,8 @@ class ObjectStore:
 
     def incoming(self) -> Path:
         """Return a new, empty folder of this machine, on the disk of the cache."""
-        try:
+        with _disk_errors():
             return self._cache.incoming()
-        except OSError as error:
-            raise _disk_failure(error) from None
 
     def _announce(self, digest: str) -> None:
         """Write the time of keeping; wait for a removal that has begun before."""
@@ -262,14 +262,24 @@ def _check(digest: str, files: Sequence[StoredFile]) -> None:
         raise StoreDamaged(f"its files' digest is {found}, not {digest}", field=f"files/{digest}")
 
 
-def _disk_failure(error: OSError) -> StoreUnavailable:
-    """Return an error of the cache's disk as one of the store, without a path of this machine."""
-    kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreUnavailable
-    return kind(f"the cache cannot be written: {error.strerror}", field="repository")
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Tell an error of this machine's disk as one of the store, without a path."""
+    try:
+        yield
+    except OSError as error:
+        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreUnavailable
+        raise kind(f"the disk of the cache: {error.strerror}", field="repository") from error
 
 
 def _key(digest: str, path: str) -> str:
     return f"files/{digest}/{path}"
+
+
+def _digest_in(key: str) -> str:
+    """Return the digest in a file's key; nothing for what another program has put there."""
+    found = re.match(r"files/([0-9a-f]{64})/", key)
+    return found[1] if found else ""
 
 
 def _pieces_of(path: Path, file: StoredFile, size: int) -> Iterator[bytes]:
