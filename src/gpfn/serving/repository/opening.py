@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpfn.errors import SetupError
 from gpfn.serving.repository.folder_objects import FolderObjects
 from gpfn.serving.repository.objects import Objects
 from gpfn.serving.repository.repository import Repository
@@ -21,19 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["make_repository", "open_store"]
 
 
-def open_store(place: str, cache: str = "") -> VersionStore:  # noqa: ARG001
+def open_store(place: str, cache: str = "") -> VersionStore:
     """Return the store at a folder or the URL of an object store, and look at it.
 
     Raises SetupError for a place that cannot be one, StoreUnavailable.
     """
-    store = VersionStore(_objects(place))
+    store = VersionStore(_objects(place, cache))
     store.look()
     return store
 
 
-def _objects(place: str) -> Objects:
+def _objects(place: str, cache: str) -> Objects:
     if "://" in place:
-        raise SetupError("only a folder can be one", field="repository")
+        from gpfn.serving.repository.object_store import open_objects
+
+        return open_objects(place, Path(cache) if cache else None)
     objects = FolderObjects(Path(place))
     objects.sweep()
     return objects
