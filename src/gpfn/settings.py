@@ -59,6 +59,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_REQUEST_TIMEOUT": "duration",
     "GPFN_START_WINDOW": "duration",
     "GPFN_THREADS": "places",
+    "GPFN_TOKEN": "text",
 }
 """Every variable of ours and its kind; docs/settings.md says what each of them does."""
 

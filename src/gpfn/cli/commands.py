@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "gpfn.cli.predict",
     "run": "gpfn.cli.run",
     "serve": "gpfn.cli.serve",
+    "tfaas": "gpfn.cli.tfaas",
     "tokens": "gpfn.cli.tokens",
     "train": "gpfn.cli.train",
 }
