@@ -57,14 +57,22 @@ class Gate:
             except SetupError as error:
                 self._log.warning(f"the tokens stay as they were: {error}")
 
-    def check(self, scope: str, headers: Sequence[tuple[str, str]]) -> None:
-        """Raise NotAuthorised or Forbidden unless a request may do what is of a scope."""
+    def check(self, scope: str, headers: Sequence[tuple[str, str]]) -> str:
+        """Return whose token a request has, empty when it needs none.
+
+        Raises NotAuthorised or Forbidden unless it may do what is of a scope.
+        """
         if scope in self.open_scopes:
-            return
+            return ""
         authorization = dict(reversed(headers)).get("authorization")
         name = self._tokens.allows(cast("Scope", scope), authorization)
         if scope != "predict":
             check_browser(headers, self._hosts, token=bool(name))
+        return name
+
+    def check_page(self, headers: Sequence[tuple[str, str]]) -> None:
+        """Raise Forbidden for a request that may come from a page of another site."""
+        check_browser(headers, self._hosts)
 
     def who(self, headers: Sequence[tuple[str, str]]) -> str:
         """Return whose token a request shows, empty for none that is known."""
