@@ -1,0 +1,146 @@
+"""What forms change: uploads, tags, what is deleted and brought back.
+
+Each is answered by sending the browser to a page that says what was done, with a way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gpfn.errors import CallerError, InvalidRequest, TooLarge
+from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.media import MULTIPART, essence
+from gpfn.serving.answers import json_page
+from gpfn.serving.pages.assets import html, redirect
+from gpfn.serving.pages.forms import number_of, read_form
+from gpfn.serving.pages.markup import in_url
+from gpfn.serving.pages.told import after_delete, after_restore, after_tag, after_upload
+from gpfn.serving.pages.versions import asks_first
+from gpfn.serving.pages.views import Flash, Trial, Uploaded
+from gpfn.serving.routing import Route
+
+if TYPE_CHECKING:
+    from gpfn.http.loop.incoming import BodyReceiver
+    from gpfn.serving.pages.making import PageMaker
+
+__all__ = ["PageChanges"]
+
+
+class PageChanges:
+    """The part of `gpfn.serving.pages.RepositoryPages` that needs the right to write."""
+
+    def __init__(self, maker: PageMaker) -> None:
+        self._maker = maker
+        self._shown = maker.shown
+        self.routes = (
+            Route("POST", "/models", self.upload, "", body=True),
+            Route("POST", "/models/{model}/tags", self.tag, "", body=True),
+            Route("POST", "/models/{model}/delete", self.delete, "", body=True),
+            Route("POST", "/models/{model}/restore", self.restore, "", body=True),
+        )
+
+    def upload(self, exchange: Exchange, body: bytes | memoryview) -> None:
+        """Keep what has come, and go to it; a short one has come in one piece."""
+        who = self._maker.check("write", exchange.request.headers)
+        incoming = exchange.incoming
+        kind = essence(exchange.fields.by_name.get("content-type", ""))
+        if kind != MULTIPART:
+            raise InvalidRequest(f"expected {MULTIPART}", field="content-type", status=415)
+
+        def work() -> Sequence[Uploaded]:
+            if incoming is not None:
+                return self._shown.uploaded(incoming.receiver, who)
+            return self._shown.uploaded(self._received(exchange, body), who)
+
+        def answer(found: Sequence[Uploaded]) -> Response:
+            if not self._maker.wants_html(exchange):
+                return json_page({"uploaded": [one._asdict() for one in found]})
+            return redirect(after_upload(found))
+
+        def received(error: BaseException | None) -> None:
+            if error is not None:
+                self._maker.service.fail(exchange, error, self._maker.protocol)
+            else:
+                self._maker.later(exchange, work, answer)
+
+        if incoming is None:
+            received(None)
+        else:
+            incoming.when_received(received)
+
+    def _received(self, exchange: Exchange, body: bytes | memoryview) -> BodyReceiver:
+        taken = self._shown.receiver(exchange.request.headers)
+        if len(body) > taken.most:
+            told = f"{len(body)} bytes, the limit is {taken.most} ({taken.limit})"
+            raise TooLarge(told, field="body")
+        try:
+            taken.feed(bytes(body))
+        except BaseException:
+            taken.abandon()
+            raise
+        return taken
+
+    def tag(self, exchange: Exchange, body: bytes, model: str) -> None:
+        """Move a tag, make one, or take it away."""
+        who, texts = self._sent(exchange, body)
+        tag, version = texts.get("tag", "").strip(), number_of(texts.get("version", ""))
+
+        def work() -> str:
+            was = self._shown.model(model).tags.get(tag)
+            self._shown.tag(model, tag, version, who)
+            return after_tag(model, tag, version, was)
+
+        self._changed(exchange, model, work)
+
+    def delete(self, exchange: Exchange, body: bytes, model: str) -> None:
+        """Move a version, or all, to the trash; ask first where that has consequences."""
+        who, texts = self._sent(exchange, body)
+        version = number_of(texts.get("version", ""))
+        place = f"/models/{in_url(model)}"
+
+        def work() -> str:
+            shown = self._shown.model(model)
+            if not texts.get("sure") and asks_first(shown, version):
+                return f"{place}/delete" + (f"?version={version}" if version else "")
+            gone = self._shown.delete(model, version, who)
+            return after_delete(model, gone, everything=len(gone) >= len(shown.versions))
+
+        self._changed(exchange, model, work)
+
+    def restore(self, exchange: Exchange, body: bytes, model: str) -> None:
+        """Bring a version back from the trash."""
+        who, texts = self._sent(exchange, body)
+        version = number_of(texts.get("version", ""))
+        if version is None:
+            raise InvalidRequest("which version?", field="version")
+
+        def work() -> str:
+            self._shown.restore(model, version, who)
+            return after_restore(model, version)
+
+        self._changed(exchange, model, work)
+
+    def _sent(self, exchange: Exchange, body: bytes) -> tuple[str, Mapping[str, str]]:
+        """Return who sends a form, and its texts; raises what forbids it."""
+        who = self._maker.check("write", exchange.request.headers)
+        kind = exchange.fields.by_name.get("content-type", "")
+        return who, read_form(body, kind).texts
+
+    def _changed(self, exchange: Exchange, model: str, change: Callable[[], str]) -> None:
+        """Make a change, and go where it says; show the model with what was wrong otherwise."""
+
+        def work() -> Response:
+            try:
+                return redirect(change())
+            except CallerError as error:
+                if error.status == 404:
+                    raise
+                told = Flash(
+                    "bad", f"{error.field}: {error.detail}" if error.field else error.detail
+                )
+                shown = self._shown.model(model)
+                page = self._maker.page(exchange, shown, Trial(), {}, told)
+                return html(page, error.status)
+
+        self._maker.later(exchange, work, lambda response: response)
