@@ -31,6 +31,7 @@ from gpfn.serving.pages.views import Flash, ShownModel, Trial
 __all__ = ["Extras", "delete_page", "model_page"]
 
 _MOST_ENDS = 64
+_SOME = 5
 
 
 class Extras(NamedTuple):
@@ -164,8 +165,10 @@ def _ends(model: ShownModel) -> str:
     rows = rows or '<tr><td colspan="3" class="muted">It does not tell.</td></tr>'
     labels = ""
     if model.labels:
-        some = ", ".join(map(as_text, model.labels[:5]))
-        labels = f'<p class="foot small muted">{number(len(model.labels))} classes: {some}, …</p>'
+        some = " · ".join([as_text(label) for label in model.labels[:_SOME]])
+        more = " · …" if len(model.labels) > _SOME else ""
+        count = number(len(model.labels))
+        labels = f'<p class="foot small muted cut">{count} classes: {some}{more}</p>'
     return (
         '<section class="panel" aria-labelledby="ends"><div class="head"><h2 id="ends">Inputs and '
         'outputs</h2></div><table class="dense"><thead><tr><th scope="col">Name</th>'

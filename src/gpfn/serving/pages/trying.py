@@ -137,7 +137,7 @@ def _cells(model: ShownModel, trial: Trial) -> str:
         )
     place = f"/models/{in_url(model.name)}?version={model.chosen.number}&amp;view=cells"
     fill = "".join(
-        f'<a class="btn quiet tiny" href="{place}&amp;fill={word}#try" data-swap>{word}</a>'
+        f'<a class="btn quiet tiny" href="{place}&amp;fill={word}#try">{word}</a>'
         for word in ("zeros", "steps")
     )
     return (

@@ -79,7 +79,7 @@ def _version(model: ShownModel, version: ShownVersion) -> str:
         f'<tr{mark}><th scope="row">'
         f'<a class="goto" href="{place}?version={version.number}">{version.number}</a> '
         f'<span class="chips wrap">{tags}{state}</span></th>'
-        f'<td><span class="mono cut">{as_text(version.model)}</span><span class="sub mono">'
+        f'<td><span class="mono cut">{as_text(version.model)}</span><span class="sub mono nowrap">'
         f"{escape(version.digest[:8])}…{escape(version.digest[-4:])}</span></td>"
         f'<td class="opt-m nowrap">{until_of(version.when)}{who}</td>'
         f'<td class="r opt">{number(version.calls)}</td>'
