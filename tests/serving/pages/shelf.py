@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gpfn.errors import InvalidRequest, TooLarge
+from gpfn.repository.tags import TagChange
 from gpfn.serving import Server
 from gpfn.serving.pages import RepositoryPages
 from gpfn.serving.pages.history import MINUTES, Minute
@@ -16,7 +17,6 @@ from gpfn.serving.pages.views import (
     ModelLine,
     ShownModel,
     ShownVersion,
-    TagMove,
     TrashedVersion,
     Uploaded,
 )
@@ -47,7 +47,7 @@ class Model:
         self.inputs, self.outputs, self.call, self.labels = inputs, outputs, call, labels
         self.versions = {n: made(n, **more) for n in range(1, versions + 1)}
         self.tags: dict[str, int] = {}
-        self.history: list[TagMove] = []
+        self.history: list[TagChange] = []
         self.trash: dict[int, ShownVersion] = {}
         self.minutes = [Minute(0, 0)] * MINUTES
 
@@ -144,7 +144,7 @@ class Shelf:
         model.tags.pop(tag, None)
         if version is not None:
             model.tags[tag] = version
-        model.history.append(TagMove(tag, version, who, WHEN))
+        model.history.append(TagChange(tag, version, who, WHEN, {}))
         self.audit.append(("tag", name, tag, str(version), who))
 
     def delete(self, name: str, version: int | None, who: str) -> list[int]:
@@ -215,9 +215,9 @@ def usual() -> dict[str, Model]:
     forecast = Model(call=lambda x: np.roll(x, -1, axis=1) * 1.01, versions=4)
     forecast.tags = {"prod": 4, "fallback": 3}
     forecast.history = [
-        TagMove("prod", 3, "anna", "2026-11-03T16:40:00Z"),
-        TagMove("fallback", 3, "anna", "2026-11-21T09:01:00Z"),
-        TagMove("prod", 4, "", "2026-11-21T09:02:00Z"),
+        TagChange("prod", 3, "anna", "2026-11-03T16:40:00Z", {}),
+        TagChange("fallback", 3, "anna", "2026-11-21T09:01:00Z", {}),
+        TagChange("prod", 4, "", "2026-11-21T09:02:00Z", {}),
     ]
     forecast.minutes = [
         Minute(20 + 15 * (i % 7), 3 if i == 40 else 0, 0.00024, 0.0005 + 0.00001 * i)

@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpfn.metrics import SECONDS
+from gpfn.repository.documents import Manifest, StoredFile
 from gpfn.serving.pages.history import MINUTES, History, Minute, quantile
+from gpfn.serving.pages.views import ShownVersion, TrashedVersion
 
 
 class Counters(NamedTuple):
     failures: float
     buckets: list[float]
+    last: float = 0
 
     def totals(self) -> "Counters":
         return self
@@ -109,3 +112,17 @@ def test_of_fast_and_slow_calls(share: float, least: float, most: float) -> None
     found = quantile(buckets, share)
     assert found is not None
     assert least <= found <= most
+
+
+def test_a_version_is_shown_as_its_manifest_and_counters_say() -> None:
+    files = (StoredFile("a.tflite", 5, "0" * 64), StoredFile("labels.txt", 2, "1" * 64))
+    manifest = Manifest("m", 7, "d" * 64, files, "a.tflite", "litert", when="2026-01-02T03:04:05Z")
+    buckets = [0.0] * 15
+    buckets[3] = 4
+    shown = ShownVersion.of(manifest, Counters(1, buckets, 12.5), state="loading")
+    assert (shown.number, shown.size, shown.files) == (7, 7, ("a.tflite", "labels.txt"))
+    assert (shown.calls, shown.last, shown.state) == (4, 12.5, "loading")
+    assert shown.median is not None
+    assert ShownVersion.of(manifest).median is None
+    trashed = TrashedVersion.of(manifest._replace(deleted="2026-12-30T23:00:00Z"), 30)
+    assert trashed == ("m", 7, 7, "2026-12-30T23:00:00Z", "2027-01-29T23:00:00Z")

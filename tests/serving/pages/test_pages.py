@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gpfn.errors import ModelFailed
-from gpfn.serving.pages.views import TagMove
+from gpfn.repository.tags import TagChange
 from gpfn.tensors.spec import TensorSpec
 from tests.serving.serving import Running
 
@@ -363,7 +363,10 @@ def test_hostile_texts_are_text() -> None:
         digest=HOSTILE, source=HOSTILE, versions=2,
     )  # fmt: skip
     model.tags = {HOSTILE: 2}
-    model.history = [TagMove(HOSTILE, 1, HOSTILE, HOSTILE), TagMove(HOSTILE, 2, HOSTILE, HOSTILE)]
+    model.history = [
+        TagChange(HOSTILE, 1, HOSTILE, HOSTILE, {}),
+        TagChange(HOSTILE, 2, HOSTILE, HOSTILE, {}),
+    ]
     shelf = Shelf({HOSTILE: model})
     shelf.models["trashed"] = Model()
     shelf.models["trashed"].trash = {1: made(1)}

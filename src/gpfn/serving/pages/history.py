@@ -35,6 +35,10 @@ class _Totalled(Protocol):
     def failures(self) -> float:
         """How many requests failed."""
 
+    @property
+    def last(self) -> float:
+        """When the last one was answered, in seconds since 1970; 0 for never."""
+
 
 class Counted(Protocol):
     """The counters of a version; see `gpfn.serving.statistics.Statistics`."""

@@ -7,9 +7,10 @@ put into HTML, and nowhere before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from gpfn.serving.pages.history import Minute
+from gpfn.serving.pages.history import Counted, Minute, quantile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from gpfn.http.loop.exchange import Exchange
     from gpfn.http.loop.incoming import BodyReceiver
+    from gpfn.repository.documents import Manifest
+    from gpfn.repository.tags import TagChange
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
@@ -27,7 +30,6 @@ __all__ = [
     "Shown",
     "ShownModel",
     "ShownVersion",
-    "TagMove",
     "TrashedVersion",
     "Trial",
     "TrialAnswer",
@@ -76,14 +78,37 @@ class ShownVersion(NamedTuple):
     median: float | None = None
     last: float = 0
 
-
-class TagMove(NamedTuple):
-    """A change of tags: ``version`` is None when the tag was taken away."""
-
-    tag: str
-    version: int | None
-    who: str
-    when: str
+    @classmethod
+    def of(
+        cls,
+        manifest: Manifest,
+        counters: Counted | None = None,
+        *,
+        state: str = "ready",
+        reason: str = "",
+    ) -> ShownVersion:
+        """Return what is shown of a manifest; ``counters`` are those of a version that is open."""
+        calls, median, last = 0.0, None, 0.0
+        if counters is not None:
+            buckets = counters.histogram(0)[1:]
+            calls, median, last = sum(buckets), quantile(buckets, 0.5), counters.totals().last
+        return cls(
+            manifest.version,
+            manifest.kind,
+            manifest.model,
+            manifest.digest,
+            manifest.size,
+            manifest.when,
+            manifest.who,
+            manifest.source,
+            manifest.notes,
+            state,
+            reason,
+            tuple(file.path for file in manifest.files),
+            calls,
+            median,
+            last,
+        )
 
 
 class ShownModel(NamedTuple):
@@ -97,7 +122,7 @@ class ShownModel(NamedTuple):
     chosen: ShownVersion
     versions: Sequence[ShownVersion]
     tags: Mapping[str, int]
-    history: Sequence[TagMove]
+    history: Sequence[TagChange]
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
     labels: Sequence[str] = ()
@@ -122,6 +147,13 @@ class TrashedVersion(NamedTuple):
     size: int
     deleted: str
     until: str
+
+    @classmethod
+    def of(cls, manifest: Manifest, days: float) -> TrashedVersion:
+        """Return what is shown of a manifest in the trash, which is kept for that many days."""
+        until = datetime.fromisoformat(manifest.deleted) + timedelta(days=days)
+        told = until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return cls(manifest.name, manifest.version, manifest.size, manifest.deleted, told)
 
 
 class Uploaded(NamedTuple):
