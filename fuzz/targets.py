@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,11 @@ from gpfn.repository.documents import encode_manifest, read_manifest
 from gpfn.repository.tags import encode_tag_change, read_tag_change
 from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
+from gpfn.serving.pages.forms import arrays_of_cells, arrays_of_text, number_of, read_form
+from gpfn.serving.pages.making import as_bearer
+from gpfn.serving.pages.markup import Site
+from gpfn.serving.pages.outputs import answer_figures, command
+from gpfn.serving.pages.views import ShownModel, ShownVersion, TrialAnswer
 from gpfn.serving.repository.archive import unpack_bundle
 from gpfn.serving.repository.archive_bounds import ArchiveBounds
 from gpfn.serving.tokens import Tokens, parse_tokens
@@ -99,6 +105,12 @@ EVENT, BATCH = "application/cloudevents+json", "application/cloudevents-batch+js
 LIMITS = Limits(
     body_bytes=1 << 20, elements=1 << 16, string_bytes=1 << 16, pixels=1 << 16, batch=50
 )
+_PAGE_SITE = Site("http://127.0.0.1:9000", "1", "/style.css", "/page.js")
+_PAGE_VERSION = ShownVersion(3, "onnx", "m.onnx", "0" * 64, 1, "2026-11-29T03:00:00Z")
+_PAGE_MODEL = ShownModel(
+    "m", _PAGE_VERSION, (_PAGE_VERSION,), {}, (),
+    (TensorSpec("float32", (None, 2), "x"), TensorSpec("uint8", (None, 1), "y")), (),
+)  # fmt: skip
 _MEMORY = Path("/dev/shm")  # noqa: S108 - thousands of files a second, each gone at once
 _PLACE = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
 _PLACE /= f"gpfn-fuzz-{os.getpid()}"
@@ -497,6 +509,21 @@ def _tokens(data: bytes) -> None:
     assert name in [line.name for line in lines]
 
 
+def _page_form(data: bytes) -> None:
+    """The media type of a form in the first line, its body below it."""
+    kind, _, body = data.partition(b"\n")
+    sent = read_form(body, kind.decode("latin-1"))
+    number_of(sent.texts.get("version", ""))
+    as_bearer([("authorization", sent.texts.get("authorization", ""))])
+    read = arrays_of_cells if "c0.0" in sent.texts else partial(arrays_of_text, limits=LIMITS)
+    arrays = read(_PAGE_MODEL, sent.texts if read is arrays_of_cells else sent)
+    assert [array.dtype.name for array in arrays.values()] == ["float32", "uint8"]
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    page = answer_figures(_PAGE_MODEL, TrialAnswer(arrays, arrays, 0.1))
+    page += command(_PAGE_SITE, _PAGE_MODEL, arrays)
+    assert "<script" not in page
+
+
 def _model_toml(data: bytes) -> None:
     read_description(_written(data, "model.toml"))
 
@@ -874,6 +901,12 @@ def _rows() -> Mapping[str, Target]:
         Target("tokens", _tokens, ("gpfn.serving.tokens",),
                lambda: [b"Bearer a\n# who\na predict " + b"ca978112ca1bbdcafac231b39a23dc4d"
                         b"a786eff8147c4e72b9807785afee48bb\nb admin " + b"0" * 64 + b"\n"]),
+        Target("page-form", _page_form,
+               ("gpfn.serving.pages.forms", "gpfn.serving.pages.outputs"), lambda: [
+                   b"application/x-www-form-urlencoded\nc0.0=1.5&c0.1=-2e3&c1.0=255&version=3",
+                   (b'multipart/form-data; boundary=xx\n--xx\r\nContent-Disposition: form-data; '
+                   b'name="file"; filename="a.json"\r\n\r\n{"x": [[1, 2]], "y": [[3]]}'
+                   b"\r\n--xx--\r\n")]),
         Target("function-log", _function_log, ("gpfn.hosts.log",), _log_lines),
         Target("model-address", _model_address, ("gpfn.bench.asking", "gpfn.http.address"),
                lambda: [b"http://host:9000/v2/models/a/versions/1", b"https://h/graphpipe/a%20b",

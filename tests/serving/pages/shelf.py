@@ -20,7 +20,7 @@ from gpfn.serving.pages.views import (
     TrashedVersion,
     Uploaded,
 )
-from gpfn.serving.routing import Router
+from gpfn.serving.routing import Answering, Router
 from gpfn.tensors.spec import TensorSpec
 from tests.serving.serving import SETTINGS, Running
 
@@ -234,13 +234,15 @@ def usual() -> dict[str, Model]:
 
 
 @contextmanager
-def shown(shelf: Shelf, **changes: object) -> Iterator[Running]:
+def shown(
+    shelf: Shelf, programs: Mapping[str, Answering] | None = None, **changes: object
+) -> Iterator[Running]:
     """A server whose pages show a shelf."""
     from dataclasses import replace
 
     server = Server({}, replace(SETTINGS, threads=4, queue=64, **changes))
     service = server.service
-    pages = RepositoryPages(service, shelf)
+    pages = RepositoryPages(service, shelf, programs=programs)
     service._router = Router([pages, *service._router._protocols])
     service.receiver = pages.receiver
     server.begin()

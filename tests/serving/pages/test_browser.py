@@ -26,6 +26,10 @@ SPACING = (
 )
 
 
+WIDE = (
+    "{ const s = new CSSStyleSheet(); s.replaceSync(':root { --sans: monospace !important }'); "
+    "document.adoptedStyleSheets = [s]; }"
+)
 DROPPING = """{
   const data = new DataTransfer();
   for (const [name, text] of [["a.onnx", "a model"], ["b.onnx", "fail"], ["<img src=x>.onnx", "c"]])
@@ -123,6 +127,10 @@ def test_nothing_is_wrong_at_any_width_in_light_and_dark(
         for scheme in ("light", "dark") if width in (360, 1280) else ("light",):
             tab.look(width, scheme)
             assert tab.run(f"({CHECKS})()") == [], (width, scheme)
+    tab.run(WIDE)
+    for width in (320, 360, 1024, 1280):
+        tab.look(width, "light")
+        assert tab.run(f"({CHECKS})()") == [], (width, "another font")
     tab.run(SPACING)
     for width in (320, 1280):
         tab.look(width, "light")

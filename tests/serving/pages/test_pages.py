@@ -1,6 +1,8 @@
 """The repository's pages as a browser without scripts gets them: every form ends at a page."""
 
 import base64
+import io
+import json
 import re
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ import pytest
 
 from gpfn.errors import ModelFailed
 from gpfn.repository.tags import TagChange
+from gpfn.serving.answers import json_page
 from gpfn.tensors.spec import TensorSpec
 from tests.serving.serving import Running
 
@@ -139,11 +142,14 @@ def test_an_empty_repository_says_how_to_fill_it() -> None:
 
 
 def test_programs_are_answered_by_others() -> None:
-    with shown(Shelf(usual())) as run:
-        run.service._router._protocols[0]._programs = {"/": lambda *_: run.service.answer}
-        assert run.ask("GET", "/models", accept="text/html")[0] == 200
-        status, headers, _ = run.ask("GET", "/models/none", accept="application/json")
+    programs = {path: lambda *_: json_page(["for programs"]) for path in ("/", "/models")}
+    with shown(Shelf(usual()), programs) as run:
+        for path in programs:
+            assert run.ask("GET", path, accept="*/*")[2] == b'["for programs"]'
+            assert "forecast" in get(run, path).words
+        status, headers, body = run.ask("GET", "/models/none", accept="application/json")
         assert (status, headers["content-type"]) == (404, "application/problem+json")
+        assert json.loads(body)["status"] == 404
 
 
 def test_a_prediction_is_the_page_with_its_answer() -> None:
@@ -290,6 +296,26 @@ def test_uploads_end_at_what_they_are() -> None:
         assert run.ask("POST", "/models", b"x=1", accept=HTML)[0] in (400, 415)
 
 
+def test_a_large_upload_is_taken_piece_by_piece() -> None:
+    shelf = Shelf(limit=8 << 20)
+    with shown(shelf) as run:
+        status, place, _ = upload(run, ("big.onnx", b"x" * (4 << 20)))
+        assert (status, place) == (303, "/models/big?did=uploaded&number=1")
+        assert shelf.models["big"].versions[1].size == 4 << 20
+        connection = run.connect()
+        connection.putrequest("POST", "/models")
+        for name, value in (
+            ("accept", HTML),
+            ("content-type", "multipart/form-data; boundary=xx"),
+            ("content-length", str(9 << 20)),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders()
+        reply = connection.getresponse()
+        assert (reply.status, b"limit is 8388608 (--max-upload)" in reply.read()) == (413, True)
+        connection.close()
+
+
 def test_pages_of_other_sites_change_nothing() -> None:
     shelf = Shelf(usual())
     forms = (
@@ -419,8 +445,6 @@ def test_a_model_of_many_inputs_is_asked_by_text_or_file() -> None:
     with shown(Shelf(models)) as run:
         page = get(run, "/models/m")
         assert not [one for one in page.elements if one.get("class") == "num-in"]
-        import io
-
         file = io.BytesIO()
         np.save(file, np.full((1, 100), 0.25, np.float32))
         body = (
