@@ -86,7 +86,7 @@ class PageMaker:
         def answer(result: object) -> None:
             self.service.answer(exchange, then(result))
 
-        self.service.in_thread(exchange, work, answer, self.protocol)
+        self.service.background.in_thread(exchange, work, answer, self.protocol)
 
     def listing(self, query: Mapping[str, str]) -> Listing:
         """Return the list of models that a page has at its side."""

@@ -56,7 +56,7 @@ class Trials:
         """Answer with the page of a model and what it says to a form."""
         self._maker.check("predict", exchange.request.headers, sends=True)
         query = read_query(exchange.request.target)
-        self._maker.service.in_thread(
+        self._maker.service.background.in_thread(
             exchange,
             partial(self._read, exchange, body, model, query),
             partial(self._ask, exchange),
