@@ -15,7 +15,8 @@ from urllib.parse import unquote_to_bytes
 from gpfn.errors import GpfnError, InvalidRequest
 
 if TYPE_CHECKING:
-    from gpfn.http.loop.exchange import Response
+    from gpfn.http.loop.exchange import Headers, Response
+    from gpfn.http.loop.incoming import BodyReceiver
 
 __all__ = ["Answering", "HttpProtocol", "Route", "Routed", "Router", "WrongMethod", "not_found"]
 
@@ -48,8 +49,8 @@ class Route(NamedTuple):
     """What answers ``method`` on paths of a ``pattern``.
 
     ``scope`` is what a caller has to be allowed: predict, write or admin; nothing for all. A
-    ``vital`` route is answered in a full house. A ``body`` is waited for; one that the route
-    ``receives`` goes to the disk as it comes.
+    ``vital`` route is answered in a full house. A ``body`` is waited for. With ``receive`` it goes
+    to what that returns for a request's headers, as it comes; it raises what forbids that.
     """
 
     method: str
@@ -58,7 +59,7 @@ class Route(NamedTuple):
     scope: str = "predict"
     vital: bool = False
     body: bool = False
-    receives: bool = False
+    receive: Callable[[Headers], BodyReceiver] | None = None
 
 
 class HttpProtocol(Protocol):

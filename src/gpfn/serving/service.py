@@ -92,7 +92,14 @@ class Service:
         from gpfn.serving.protocols.tfaas import Tfaas
 
         self.repository = repository
-        added: list[HttpProtocol] = [Tfaas(self, repository), RepositoryApi(self, repository)]
+        from gpfn.serving.pages import RepositoryPages
+        from gpfn.serving.pages.of_repository import ShownRepository
+
+        tfaas = Tfaas(self, repository)
+        self._shown = ShownRepository(self, repository)
+        programs = {"/": Control(self).front, "/models": tfaas.models.models}
+        pages = RepositoryPages(self, self._shown, programs=programs)
+        added: list[HttpProtocol] = [pages, tfaas, RepositoryApi(self, repository)]
         self._router = Router([*added, *self._protocols], repository.settings.base)
 
     @property
@@ -110,6 +117,7 @@ class Service:
             settings = self.repository.settings
             self.repository.begin(open_store(settings.place, settings.cache))
             self.background.spawn(self.repository.keep(self.settings.poll))
+            self.background.spawn(self._shown.keep())
 
     def end(self) -> None:
         """End: everything has been answered."""
@@ -154,11 +162,8 @@ class Service:
             routed = self._router.find(method, target)
         except GpfnError:
             return None
-        if not routed.route.receives or self.repository is None:
-            return None
-        self.gate.check(routed.route.scope, headers)
-        who = self.gate.who(headers)
-        return self.repository.uploads.receiver(dict(headers).get("content-type", ""), who)
+        receive = routed.route.receive
+        return None if receive is None else receive(headers)
 
     def vital(self, exchange: Exchange) -> Response | None:
         """Return the answer to a question about health."""

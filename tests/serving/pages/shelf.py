@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gpfn.errors import InvalidRequest, TooLarge
+from gpfn.http.loop.exchange import Exchange
 from gpfn.repository.tags import TagChange
 from gpfn.serving import Server
 from gpfn.serving.pages import RepositoryPages
@@ -167,7 +168,17 @@ class Shelf:
     def receiver(self, headers: Sequence[tuple[str, str]]) -> Form:
         return Form(self.limit_bytes)
 
-    def uploaded(self, received: Form, who: str) -> list[Uploaded]:
+    async def uploaded(self, exchange: Exchange, body: bytes, who: str) -> list[Uploaded]:
+        received = self.receiver(()) if exchange.incoming is None else exchange.incoming.receiver
+        if exchange.incoming is None:
+            received.feed(body)
+        else:
+            import asyncio
+
+            done = asyncio.get_running_loop().create_future()
+            exchange.incoming.when_received(done.set_result)
+            if (error := await done) is not None:
+                raise error
         found = []
         for name, content in re.findall(
             rb'filename="([^"]+)"\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)\r\n--', received.data, re.DOTALL
@@ -244,7 +255,6 @@ def shown(
     service = server.service
     pages = RepositoryPages(service, shelf, programs=programs)
     service._router = Router([pages, *service._router._protocols])
-    service.receiver = pages.receiver
     server.begin()
     run = Running(server, server.address[1])
     try:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.errors import GpfnError, InvalidRequest, error_document
-from gpfn.http.loop.exchange import Exchange, Headers, Response
+from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import PROBLEM
 from gpfn.serving.answers import json_page
 from gpfn.serving.pages import netron
@@ -35,7 +35,6 @@ from gpfn.serving.pages.views import Trial
 from gpfn.serving.routing import Answering, Route, not_found
 
 if TYPE_CHECKING:
-    from gpfn.http.loop.incoming import BodyReceiver
     from gpfn.serving.pages.views import Shown
     from gpfn.serving.service import Service
 
@@ -94,13 +93,6 @@ class RepositoryPages:
     def unknown(self, method: str, path: str, allowed: Sequence[str]) -> GpfnError:  # noqa: ARG002
         """Return 404 or 405."""
         return not_found(path, allowed)
-
-    def receiver(self, method: str, target: str, headers: Headers) -> BodyReceiver | None:
-        """Return what takes an upload piece by piece; raises what forbids it."""
-        if method != "POST" or target.partition("?")[0] != "/models":
-            return None
-        self._maker.check("write", headers)
-        return self._shown.receiver(headers)
 
     # what is read
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.errors import CallerError, InvalidRequest, TooLarge
-from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.media import MULTIPART, essence
 from gpfn.serving.answers import json_page
 from gpfn.serving.pages.assets import html, redirect
@@ -34,52 +34,34 @@ class PageChanges:
         self._maker = maker
         self._shown = maker.shown
         self.routes = (
-            Route("POST", "/models", self.upload, "", body=True),
+            Route("POST", "/models", self.upload, "", receive=self.receiver),
             Route("POST", "/models/{model}/tags", self.tag, "", body=True),
             Route("POST", "/models/{model}/delete", self.delete, "", body=True),
             Route("POST", "/models/{model}/restore", self.restore, "", body=True),
         )
 
+    def receiver(self, headers: Headers) -> BodyReceiver:
+        """Return what takes an upload piece by piece; raises what forbids it."""
+        self._maker.check("write", headers)
+        return self._shown.receiver(headers)
+
     def upload(self, exchange: Exchange, body: bytes | memoryview) -> None:
         """Keep what has come, and go to it; a short one has come in one piece."""
         who = self._maker.check("write", exchange.request.headers)
-        incoming = exchange.incoming
         kind = essence(exchange.fields.by_name.get("content-type", ""))
         if kind != MULTIPART:
             raise InvalidRequest(f"expected {MULTIPART}", field="content-type", status=415)
-
-        def work() -> Sequence[Uploaded]:
-            if incoming is not None:
-                return self._shown.uploaded(incoming.receiver, who)
-            return self._shown.uploaded(self._received(exchange, body), who)
+        most = self._shown.limit_bytes
+        if len(body) > most:
+            raise TooLarge(f"{len(body)} bytes, the limit is {most}", field="body")
 
         def answer(found: Sequence[Uploaded]) -> Response:
             if not self._maker.wants_html(exchange):
                 return json_page({"uploaded": [one._asdict() for one in found]})
             return redirect(after_upload(found))
 
-        def received(error: BaseException | None) -> None:
-            if error is not None:
-                self._maker.service.fail(exchange, error, self._maker.protocol)
-            else:
-                self._maker.later(exchange, work, answer)
-
-        if incoming is None:
-            received(None)
-        else:
-            incoming.when_received(received)
-
-    def _received(self, exchange: Exchange, body: bytes | memoryview) -> BodyReceiver:
-        taken = self._shown.receiver(exchange.request.headers)
-        if len(body) > taken.most:
-            told = f"{len(body)} bytes, the limit is {taken.most} ({taken.limit})"
-            raise TooLarge(told, field="body")
-        try:
-            taken.feed(bytes(body))
-        except BaseException:
-            taken.abandon()
-            raise
-        return taken
+        work = self._shown.uploaded(exchange, bytes(body), who)
+        self._maker.service.background.answer_with(exchange, work, self._maker.protocol, answer)
 
     def tag(self, exchange: Exchange, body: bytes, model: str) -> None:
         """Move a tag, make one, or take it away."""

@@ -30,7 +30,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\]
 _LONGEST_FIND = 100
 _LONGEST_BASIC = 1024
 _BASIC = ("www-authenticate", 'Basic realm="gpfn: any name, the token as password"')
-_GRAPHS = {"litert", "onnx", "tensorflow", "graph"}
+_GRAPHS = {"litert", "onnx", "tensorflow-savedmodel", "tensorflow-frozen"}
 
 
 class PageMaker:

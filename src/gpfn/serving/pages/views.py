@@ -202,8 +202,9 @@ Predicted = Callable[["Mapping[str, np.ndarray] | None", "BaseException | None"]
 class Shown(Protocol):
     """What the pages need of a repository.
 
-    All but ``receiver`` and ``predict`` may block, and are called in a thread. What is wrong is
-    raised as a GpfnError: 404 for what is not there. ``who`` is the name of the caller's token.
+    All but ``receiver``, ``uploaded`` and ``predict`` may block, and are called in a thread. What
+    is wrong is raised as a GpfnError: 404 for what is not there. ``who`` is the name of the
+    caller's token.
     """
 
     trash_days: float
@@ -234,8 +235,8 @@ class Shown(Protocol):
         as the file without its suffix.
         """
 
-    def uploaded(self, received: BodyReceiver, who: str) -> Sequence[Uploaded]:
-        """Vet and keep what a receiver has taken."""
+    async def uploaded(self, exchange: Exchange, body: bytes, who: str) -> Sequence[Uploaded]:
+        """Vet and keep what has come, in memory or by a receiver."""
 
     def file(self, name: str, version: int, path: str) -> Path:
         """Return where a file of a manifest lies on this machine."""

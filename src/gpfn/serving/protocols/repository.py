@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -29,7 +30,7 @@ from gpfn.repository.names import (
 from gpfn.repository.record import Record, parse_object
 from gpfn.repository.tags import tag_change_document
 from gpfn.serving.answers import headers_of, json_page
-from gpfn.serving.protocols.stored_file import file_answer, who_asks
+from gpfn.serving.protocols.stored_file import file_answer, upload_receiver, who_asks
 from gpfn.serving.repository.pushing import keep_ahead, missing_files
 from gpfn.serving.routing import Route, not_found
 
@@ -51,6 +52,7 @@ class RepositoryApi:
     def __init__(self, service: Service, repository: Repository) -> None:
         self._service = service
         self._repository = repository
+        self.receiver = partial(upload_receiver, service, repository)
         model = "/repository/models/{model}"
         version = f"{model}/versions/{{version}}"
         self.routes: Sequence[Route] = (
@@ -61,7 +63,7 @@ class RepositoryApi:
             Route("DELETE", version, self.delete, "write"),
             Route("POST", f"{version}/restore", self.restore, "write"),
             Route("GET", f"{version}/files/{{path*}}", self.file),
-            Route("PUT", "/repository/files/{sha256}", self.keep, "write", receives=True),
+            Route("PUT", "/repository/files/{sha256}", self.keep, "write", receive=self.receiver),
             Route("PUT", f"{model}/tags/{{tag}}", self.tag, "write", body=True),
             Route("DELETE", f"{model}/tags/{{tag}}", self.untag, "write"),
         )

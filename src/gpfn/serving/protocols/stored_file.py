@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpfn.errors import InvalidRequest
-from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.media import OCTETS
 from gpfn.repository.documents import Manifest
 
 if TYPE_CHECKING:
+    from gpfn.http.loop.incoming import BodyReceiver
     from gpfn.serving.repository.repository import Repository
     from gpfn.serving.service import Service
 
-__all__ = ["file_answer", "peer_of", "who_asks"]
+__all__ = ["file_answer", "peer_of", "upload_receiver", "who_asks"]
 
 
 async def file_answer(
@@ -49,6 +50,13 @@ def _mapped(path: Path) -> bytes | memoryview:
         if not os.fstat(file.fileno()).st_size:
             return b""
         return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+
+def upload_receiver(service: Service, repository: Repository, headers: Headers) -> BodyReceiver:
+    """Return what takes an upload; raises what forbids it."""
+    service.gate.check("write", headers)
+    media_type = dict(headers).get("content-type", "")
+    return repository.uploads.receiver(media_type, service.gate.who(headers))
 
 
 def who_asks(service: Service, exchange: Exchange) -> str:

@@ -61,7 +61,8 @@ class Tfaas:
         limits = service.settings.limits
         self._rows = RowDecoder(limits)
         self._messages = RowMessageDecoder(limits)
-        routes = (*self._asking(), *TfaasModels(service, repository, self).routes)
+        self.models = TfaasModels(service, repository, self)
+        routes = (*self._asking(), *self.models.routes)
         rate = repository.settings.rate
         self.routes = tuple(map(_Limited(rate).limit, routes)) if rate else routes
 

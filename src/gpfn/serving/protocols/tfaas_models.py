@@ -15,7 +15,7 @@ from gpfn.errors import InvalidRequest
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import JSON
 from gpfn.repository.documents import Manifest
-from gpfn.serving.protocols.stored_file import file_answer, who_asks
+from gpfn.serving.protocols.stored_file import file_answer, upload_receiver, who_asks
 from gpfn.serving.repository.intake import PARAMS, unpack_form, unpack_raw
 from gpfn.serving.routing import HttpProtocol, Route
 from gpfn.serving.tokens import Forbidden
@@ -38,12 +38,13 @@ class TfaasModels:
     def __init__(self, service: Service, repository: Repository, protocol: HttpProtocol) -> None:
         self._service = service
         self._repository = repository
+        self.receiver = partial(upload_receiver, service, repository)
         self._protocol = protocol
         self._began = time.monotonic()
         found: list[Route] = []
         for end in ("", "/"):
             found += [
-                Route("POST", f"/upload{end}", self.upload, "write", receives=True),
+                Route("POST", f"/upload{end}", self.upload, "write", receive=self.receiver),
                 Route("GET", f"/models{end}", self.models),
                 Route("POST", f"/models{end}", self.models),  # as the client of 2018 asks
                 Route("GET", f"/params{end}", self.params),

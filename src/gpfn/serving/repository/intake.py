@@ -85,7 +85,7 @@ def unpack_form(received: ReceivedUpload, *, name: str, base64: bool) -> Arrived
         placed[path] = _placed(file, folder / path, path, base64=base64)
         if file.field in called and not called[file.field]:
             called[file.field] = path
-    if not called["model"]:
+    if not called["model"] and not any(file.field == "file" for file in received.files):
         raise InvalidRequest("request does not provide model", field="model")
     files = tuple(sorted(placed.values()))
     return Arrived(name, folder, files, called["model"], called["labels"], "form")

@@ -61,8 +61,11 @@ class VersionStore:
 
     def shelves(self) -> list[Shelf]:
         """Return all models that have a version, by name, as they were at the last look."""
-        found = [shelf for shelf in self._shelves.values() if shelf.versions]
-        return sorted(found, key=lambda shelf: shelf.name)
+        return [shelf for shelf in self.all_shelves() if shelf.versions]
+
+    def all_shelves(self) -> list[Shelf]:
+        """Return those as well of which only the trash has versions."""
+        return [self._shelves[name] for name in sorted(self._shelves)]
 
     def shelf(self, name: str) -> Shelf:
         """Return a model as it was at the last look; an empty one when there is none."""
