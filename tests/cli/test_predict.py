@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from gpfn.cli.main import main
+from gpfn.repository.documents import manifest_document
+from tests.cli.serving import serve
 
 WINDOW = np.linspace(20, 30, 40, dtype=np.float32).reshape(2, 20, 1)
 
@@ -96,7 +98,7 @@ def test_several_inputs_by_name(
     ("options", "says"),
     [
         (["--input", "absent.npy"], "--input: cannot read absent.npy: No such file"),
-        (["--input", "window.txt"], "--input: expected a .npy or .json file, got 'window.txt'"),
+        (["--input", "window.txt"], "--input: expected a .npy, .json or .csv file, got"),
         (["--input", "IN", "--output", "out.csv"], "--output: expected a .npy or .json file"),
         (["--input", "IN", "--output", "none/out.npy"], "--output: cannot write none/out.npy"),
         (["--input", "IN", "--outputs", "other"], "other"),
@@ -143,3 +145,51 @@ def test_an_output_with_nan_is_still_json(
     assert json.loads(capsys.readouterr().out) == [None, None]
     assert main([*words, "--json"]) == 0
     assert json.load(io.StringIO(capsys.readouterr().out))["outputs"][0]["data"] == [None, None]
+
+
+def test_a_csv_file_has_a_row_a_line(
+    model: str, npy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [",".join(str(number) for number in row.ravel()) for row in WINDOW]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    assert main(["predict", model, "--input", str(tmp_path / "in.csv")]) == 0
+    from_csv = json.loads(capsys.readouterr().out)
+    assert main(["predict", model, "--input", npy]) == 0
+    assert np.allclose(from_csv, json.loads(capsys.readouterr().out))
+
+
+def test_a_model_of_a_server_by_its_name(
+    root: Path, npy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = tmp_path / "tokens.txt"
+    assert main(["tokens", "new", "me", "--file", str(tokens)]) == 0
+    token = capsys.readouterr().out.strip()
+    model = f"forecast={root / 'models' / 'forecast.tflite'}"
+    with serve(tmp_path, "--model", model, "--tokens", str(tokens)) as served:
+        for place in ("forecast", "forecast@1", "forecast@latest", "v2/models/forecast"):
+            words = ["predict", f"{served.url}/{place}", "--input", npy, "--token", token]
+            assert main([*words, "--json"]) == 0
+            found = json.loads(capsys.readouterr().out)
+            assert found["backend"] == "oip"
+            assert found["outputs"][0]["shape"] == [2, 20, 1]
+        assert main(["predict", f"{served.url}/forecast", "--input", npy]) == 1
+        assert "401" in capsys.readouterr().err
+
+
+def test_a_tag_is_resolved_once(
+    npy: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.repository.making import manifest
+    from tests.repository.serving import shelves_served
+
+    monkeypatch.delenv("GPFN_TOKEN", raising=False)
+    with shelves_served() as shelves:
+        shelves.versions["m"] = {3: {**manifest_document(manifest(name="m"))}}
+        shelves.tags["m"], shelves.history["m"], shelves.trash["m"] = {"stable": 3}, [], {}
+        assert main(["predict", f"{shelves.url}/m@stable", "--input", npy]) == 1
+        assert shelves.asked[0] == "GET /repository/models/m"
+        assert all("/v2/models/m/versions/3" in line for line in shelves.asked[1:])
+        assert main(["predict", f"{shelves.url}/m@old", "--input", npy]) == 1
+        assert "m has no tag 'old'; there are stable" in capsys.readouterr().err
+        assert main(["predict", f"{shelves.url}/m@", "--input", npy]) == 1
+        assert "expected URL/NAME or URL/NAME@TAG" in capsys.readouterr().err

@@ -1,12 +1,15 @@
 """What ``gpfn models show`` prints of a model: facts in columns."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.progress import size_text
 from gpfn.cli.table import print_table
 
-__all__ = ["print_facts"]
+if TYPE_CHECKING:
+    from gpfn.repository.answers import ModelHistory
+
+__all__ = ["print_facts", "print_versions"]
 
 _SHOWN = 20  # classes that are printed
 
@@ -69,3 +72,35 @@ def _value_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def print_versions(history: "ModelHistory") -> None:
+    """Print what ``gpfn models show NAME --url`` has, for people."""
+    by_version: dict[int, list[str]] = {}
+    for tag, version in sorted(history.tags.items()):
+        by_version.setdefault(version, []).append(tag)
+    facts = [("model", history.name), ("latest", str(history.latest or "-"))]
+    print_table([*facts, *[(f"tag {tag}", str(at)) for tag, at in sorted(history.tags.items())]])
+    rows = []
+    for served in history.versions:
+        one = served.manifest
+        tags = ", ".join(by_version.get(one.version, [])) or "-"
+        facts_of = (one.kind, size_text(one.size), one.when, one.who or "-", tags)
+        rows.append((str(one.version), served.state or "-", *facts_of, one.digest[:12]))
+    heads = ("VERSION", "STATE", "KIND", "SIZE", "WHEN", "WHO", "TAGS", "DIGEST")
+    print_table(rows, heads)
+    for served in history.versions:
+        for note in (served.reason, *served.manifest.notes):
+            if note:
+                print(f"{served.manifest.version}: {note}")
+    if history.versions:
+        newest = history.versions[-1].manifest
+        for side, specs in (("inputs", newest.inputs), ("outputs", newest.outputs)):
+            print(f"{side} of {newest.version}:")
+            lines = [
+                (spec.name, spec.dtype, _shape_text(None if spec.shape is None else [*spec.shape]))
+                for spec in specs
+            ]
+            print_table(lines or [("not told",)], indent=2)
+    for manifest in history.trash:
+        print(f"in the trash: {manifest.version}, deleted {manifest.deleted}")

@@ -3,6 +3,7 @@
 import os
 
 from gpfn.cli.progress import DownloadProgress
+from gpfn.errors import BackendError, SetupError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,19 +12,21 @@ if TYPE_CHECKING:
 __all__ = ["fetched", "is_address", "model_uri", "pull_models"]
 
 _FETCH_SECONDS = 60.0  # as long as graphpipe-tf gives a model's address
+_ASK_SECONDS = 10.0
 
 
-def model_uri(name: str) -> str:
+def model_uri(name: str, token: str = "") -> str:
     """Return the URI that `gpfn.models.open_model` opens for what a user calls a model.
 
     A file or folder comes before a name or an alias of the catalogue. A file of the catalogue
     is fetched when it is not on this machine yet, and so is an address that ends like a model
-    file. Any other address is a model server's.
+    file. Any other address is a model server's: of one model, or ``URL/NAME`` of a server of
+    several, which is asked for it, with the token if there is one.
     """
     from gpfn.models.open import split_uri
 
     if is_address(name):
-        return fetched(name) if _ends_like_a_model(name) else name
+        return fetched(name) if _ends_like_a_model(name) else _served(name, token)
     place = split_uri(name)[0]
     if os.path.exists(name) or os.path.exists(place):
         return name
@@ -67,6 +70,58 @@ def _ends_like_a_model(url: str) -> bool:
     if not os.path.splitext(path)[1] or (served and served.path):
         return False
     return bool(backend_by_suffix(path) or backend_by_suffix(path, installed_backends()))
+
+
+def _served(url: str, token: str) -> str:
+    """Return the address of a model's protocol for ``URL/NAME[@VERSION]``, where it is one.
+
+    Without ``@`` it may as well be the address of a GraphPipe server, so the server is asked
+    whether it has such a model. A tag is resolved here, once.
+    """
+    from urllib.parse import urlsplit
+
+    from gpfn.http.site import Site
+    from gpfn.models.backends import backend_by_address
+    from gpfn.repository.client import model_reference
+    from gpfn.repository.names import LATEST
+
+    path = urlsplit(url).path
+    addressed = backend_by_address(url)
+    if not path.strip("/") or "/graphpipe/" in path or (addressed and addressed.path):
+        return url
+    tagged = "@" in path.rpartition("/")[2]
+    try:
+        server, model, version = model_reference(url)
+    except SetupError:
+        if tagged:
+            raise
+        return url
+    place = f"/v2/models/{model}"
+    if not tagged:
+        try:
+            known = Site(server, token=token, timeout=_ASK_SECONDS).ask("GET", place)
+        except BackendError:
+            return url
+        return f"{server}{place}" if known.status in _KNOWN else url
+    if version == LATEST:
+        return f"{server}{place}"
+    number = version if version.isdigit() else _tagged(server, model, version, token)
+    return f"{server}{place}/versions/{number}"
+
+
+_KNOWN = (200, 401, 403)  # whoever wants a token first speaks the protocol
+
+
+def _tagged(server: str, model: str, tag: str, token: str) -> int:
+    """Return the version that a tag leads to."""
+    from gpfn.repository.client import RepositoryClient
+
+    with RepositoryClient(server, token=token) as client:
+        history = client.model(model)
+    if tag not in history.tags:
+        known = ", ".join(sorted(history.tags)) or "none"
+        raise SetupError(f"{model} has no tag {tag!r}; there are {known}", field="model")
+    return history.tags[tag]
 
 
 def pull_models(target: "Target", request: bytes = b"") -> None:

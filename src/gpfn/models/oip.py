@@ -29,10 +29,15 @@ class InferenceModel(RemoteModel):
         inputs: Sequence[str] = (),
         outputs: Sequence[str] = (),
         limits: Limits | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Parse the URL. Raises SetupError for one that cannot be used."""
+        """Parse the URL. Raises SetupError for one that cannot be used.
+
+        ``headers`` go along with every request, such as one with a token.
+        """
         self._address = model_address(url)
-        self._client = InferenceClient(self._address.server, limits=limits or REPLY_LIMITS)
+        limits = limits or REPLY_LIMITS
+        self._client = InferenceClient(self._address.server, limits=limits, headers=headers)
         place = model_path(self._address.model, self._address.version)
         super().__init__(self._client.url + place, inputs, outputs)
 

@@ -1,0 +1,86 @@
+"""CSV as a model's inputs: names or none, any shape for a row, and what is wrong."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpfn.cli.csv_rows import read_csv
+from gpfn.errors import InvalidTensor, TooLarge
+from gpfn.limits import Limits
+from gpfn.tensors.spec import TensorSpec
+
+LIMITS = Limits()
+X = TensorSpec("float32", (None, 3), "x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3\n4,5,6\n",
+        "a,b,c\n1,2,3\n4,5,6",
+        "\ufeffa;b;c\r\n1;2;3\r\n\r\n4;5;6\r\n",
+        '1\t2\t"3"\n 4\t5.0\t6e0\n',
+    ],
+)
+def test_a_line_is_a_row(text: str) -> None:
+    (array,) = read_csv(text.encode(), [X], LIMITS, path="f").values()
+    assert array.dtype == np.float32
+    assert array.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("shape", [(None, 3, 1), (1, 3, 1), (None, 1, 3), None])
+def test_a_row_has_the_inputs_shape(shape: tuple[int | None, ...] | None) -> None:
+    spec = TensorSpec("int64", shape, "x")
+    array = read_csv(b"1,2,3\n4,5,6\n", [spec], LIMITS, path="f")["x"]
+    assert array.shape == (2, *(shape[1:] if shape else (3,)))
+
+
+def test_a_column_may_be_an_input() -> None:
+    specs = [TensorSpec("float32", (None, 1), "b"), TensorSpec("int32", (None,), "a")]
+    arrays = read_csv(b"a,b\n1,0.5\n2,1\n", specs, LIMITS, path="f")
+    assert arrays["a"].tolist() == [1, 2]
+    assert arrays["b"].tolist() == [[0.5], [1.0]]
+    with pytest.raises(InvalidTensor, match="b, a"):
+        read_csv(b"a,c\n1,2\n", specs, LIMITS, path="f")
+    assert read_csv(b"1,2", [], LIMITS, path="f")[""].tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (b"", "f"),
+        (b"a,b\n", "f"),
+        (b"1,2\n3\n", "f:2"),
+        (b"1,nan,2\n", "f:1[1]"),
+        (b"1,inf,2\n", "f:1[1]"),
+        (b"1,1" + b"0" * 5000 + b",2\n", "f[0][1]"),
+        (b"1,2,x\n", "f[0][2]"),
+        (b"1,2,1_0\n", "f[0][2]"),
+        (b"\xff", "f"),
+        (b'"' + b"1" * 200_000 + b'"', "f"),
+    ],
+)
+def test_what_is_wrong_is_named(text: bytes, field: str) -> None:
+    with pytest.raises(InvalidTensor) as refused:
+        read_csv(text, [X], LIMITS, path="f")
+    assert refused.value.field == field
+    with pytest.raises(TooLarge):
+        read_csv(b"1,2,3\n" * 3, [X], Limits(elements=8), path="f")
+    with pytest.raises(InvalidTensor):
+        read_csv(b"1,2\n", [TensorSpec("float32", (None, 3, 1), "x")], LIMITS, path="f")
+
+
+@given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1))  # fmt: skip  # noqa: E501
+def test_numbers_are_read_as_they_were_written(rows: list[list[float]]) -> None:
+    text = "\n".join(",".join(map(repr, row)) for row in rows)
+    assert read_csv(text.encode(), [X], LIMITS, path="f")["x"].tolist() == rows
+
+
+@given(st.binary(max_size=60))
+def test_anything_is_read_or_refused(data: bytes) -> None:
+    try:
+        array = read_csv(data, [X], LIMITS, path="f")["x"]
+    except (InvalidTensor, TooLarge):
+        return
+    assert array.ndim == 2
