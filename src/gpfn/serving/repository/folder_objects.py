@@ -41,6 +41,8 @@ class FolderObjects:
         with disk_errors("repository"):
             for name in (_INCOMING, _FILES, "models"):
                 self._make_folder(self._root / name)
+            for folder in (self._root, self._root.parent):
+                _sync(folder)  # who made them may have been killed before it came to that
 
     def read(self, key: str) -> bytes | None:
         """Return a document, None when there is none."""
@@ -136,7 +138,8 @@ class FolderObjects:
             handle = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            with _marked(handle):
+                yield
         finally:
             os.close(handle)
 
@@ -178,6 +181,28 @@ def disk_errors(what: object) -> Iterator[None]:
     except OSError as error:
         kind = StoreFull if error.errno in _FULL else StoreUnavailable
         raise kind(error.strerror or type(error).__name__, field=str(what)) from error
+
+
+@contextmanager
+def _marked(lock: int) -> Iterator[None]:
+    """Mark the lock's file while somebody writes: a mark that is found there was left behind.
+
+    Who was killed, or whose disk failed, may have left names that are seen and not yet on the
+    disk. Nothing is built on them before they are. The mark is the file's length, which takes
+    no room: a disk may be full.
+    """
+    with disk_errors(".lock"):
+        if os.fstat(lock).st_size:
+            os.sync()
+        os.ftruncate(lock, 1)
+    try:
+        yield
+    except StoreUnavailable:
+        raise  # and the mark stays
+    except Exception:
+        os.ftruncate(lock, 0)
+        raise
+    os.ftruncate(lock, 0)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
