@@ -11,6 +11,7 @@ server has made is seen with the next look.
 from __future__ import annotations
 
 import calendar
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +101,8 @@ class VersionStore:
             self.look(draft.name)
             latest = self.shelf(draft.name).latest
             if latest is not None and _same(latest, draft):
+                if folder is not None:
+                    shutil.rmtree(folder, ignore_errors=True)  # given away, and not needed
                 return latest, True
             if folder is not None:
                 self.objects.keep(draft.digest, folder, draft.files)
@@ -179,7 +182,8 @@ class VersionStore:
                 continue
             with self.objects.writing():  # nobody makes a version of them meanwhile
                 self.look()
-                if digest not in set(self._used(now - seconds)):
+                kept = dict(self.objects.digests()).get(digest, now)  # again, for all we know
+                if now - kept >= _GRACE_SECONDS and digest not in set(self._used(now - seconds)):
                     self.objects.drop(digest)
                     found.append(digest)
         return found
