@@ -104,9 +104,13 @@ class FolderObjects:
             try:
                 os.rename(folder, place)
             except OSError as error:
-                if error.errno not in _THERE or not self._has(place, files):
+                if error.errno not in _THERE:
                     raise
-                shutil.rmtree(folder)  # another one was faster
+                if self._has(place, files):
+                    shutil.rmtree(folder)  # another one was faster
+                else:
+                    self.drop(digest)  # a file of it is gone: nobody can open what is there
+                    os.rename(folder, place)
             _sync(place.parent)
 
     def place(self, digest: str, files: Sequence[StoredFile]) -> Path:

@@ -34,42 +34,52 @@ class ShelfReader:
 
         ``found`` are the numbers that were listed, by kind.
         """
-        name = shelf.name
-        damaged: dict[int, str] = {}
-        versions = self._refreshed(name, "versions", shelf.versions, found, damaged)
-        trash = self._refreshed(name, "trash", shelf.trash, found, damaged)
+        damaged: dict[str, dict[int, str]] = {kind: {} for kind in _KINDS}
+        versions = self._manifests(shelf, "versions", shelf.versions, found, damaged)
+        trash = self._manifests(shelf, "trash", shelf.trash, found, damaged)
         for number in versions.keys() & trash.keys():
             del trash[number]  # deleting or restoring it has not ended
         changes = dict(shelf.changes)
         for number in sorted(found.get("tags", set()) - changes.keys()):
-            change = self.read(document_key(name, "tags", number), read_tag_change)
+            key = document_key(shelf.name, "tags", number)
+            change = self._read_or_note(key, read_tag_change, number, damaged["tags"])
             if change is not None:
                 changes[number] = change
-        return Shelf(name, versions, trash, changes, damaged)
+        return Shelf(shelf.name, versions, trash, changes, damaged)
 
-    def _refreshed(
+    def _manifests(
         self,
-        name: str,
+        shelf: Shelf,
         kind: str,
         known: Mapping[int, Manifest],
         found: Mapping[str, set[int]],
-        damaged: dict[int, str],
+        damaged: dict[str, dict[int, str]],
     ) -> dict[int, Manifest]:
-        """Return the manifests that are there; one that is damaged keeps no other from it."""
+        """Return the manifests that are there."""
         manifests = dict(known)
         for number in sorted(found.get(kind, set()) ^ known.keys()):
             # not listed may mean not listed yet: so what seems to be gone is looked at
-            key = document_key(name, kind, number)
-            try:
-                manifest = self.read(key, read_manifest)
-            except StoreDamaged as error:
-                damaged[number] = str(error)
-                continue
+            key = document_key(shelf.name, kind, number)
+
+            def read(data: bytes, number: int = number) -> Manifest:
+                return _checked(read_manifest(data), shelf.name, kind, number)
+
+            manifest = self._read_or_note(key, read, number, damaged[kind])
             if manifest is None:
                 manifests.pop(number, None)
             else:
                 manifests[number] = manifest
         return manifests
+
+    def _read_or_note(
+        self, key: str, read: Callable[[bytes], _T], number: int, damaged: dict[int, str]
+    ) -> _T | None:
+        """Return a document; one that is damaged is noted, and keeps no other one from it."""
+        try:
+            return self.read(key, read)
+        except StoreDamaged as error:
+            damaged[number] = str(error)
+            return None
 
     def read(self, key: str, read: Callable[[bytes], _T]) -> _T | None:
         """Return a document as ``read`` does, None when there is none. Raises StoreDamaged."""
@@ -80,6 +90,16 @@ class ShelfReader:
             return read(data)
         except GpfnError as error:
             raise StoreDamaged(error.detail, field=f"{key}: {error.field or ''}") from error
+
+
+def _checked(manifest: Manifest, name: str, kind: str, number: int) -> Manifest:
+    """Return a manifest that lies where it belongs. Raises InvalidRequest."""
+    if (manifest.name, manifest.version) != (name, number):
+        told = f"it is of {manifest.name} {manifest.version}"
+        raise InvalidRequest(told, field="name")
+    if kind == "trash" and not manifest.deleted:
+        raise InvalidRequest("it says not when it was deleted", field="deleted")
+    return manifest
 
 
 def is_name(name: str) -> bool:

@@ -10,10 +10,10 @@ server has made is seen with the next look.
 
 from __future__ import annotations
 
-import calendar
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 
@@ -28,8 +28,7 @@ from gpfn.repository.documents import (
 )
 from gpfn.repository.names import check_model_name, check_tag
 from gpfn.repository.tags import TagChange, encode_tag_change, read_tag_change
-from gpfn.serving.library import UnknownModel
-from gpfn.serving.repository.objects import Objects
+from gpfn.serving.repository.objects import Objects, StoreDamaged
 from gpfn.serving.repository.shelf import Shelf
 from gpfn.serving.repository.shelf_reader import (
     ShelfReader,
@@ -118,10 +117,7 @@ class VersionStore:
             self.look(name)
             while True:
                 shelf = self.shelf(name)
-                if not shelf.versions:
-                    raise UnknownModel(name)
-                if version is not None and version not in shelf.versions:
-                    raise UnknownModel(name, str(version))
+                shelf.find("" if version is None else str(version))
                 if shelf.all_tags.get(tag) == version:
                     return shelf
                 self._change_tags(shelf, tag, version, who)
@@ -144,25 +140,41 @@ class VersionStore:
         """Move a version to the trash, or all of them; returns which. Raises UnknownModel."""
         with self.objects.writing():
             self.look(name)
-            versions = self.shelf(name).versions
-            if not versions or (version is not None and version not in versions):
-                raise UnknownModel(name, "" if version is None else str(version))
-            chosen = sorted(versions) if version is None else [version]
+            shelf = self.shelf(name)
+            shelf.find("" if version is None else str(version))
+            chosen = sorted(shelf.versions) if version is None else [version]
             for number in chosen:
-                manifest = versions[number]._replace(deleted=self._now())
-                self.objects.create(document_key(name, "trash", number), encode_manifest(manifest))
-                self.objects.delete(document_key(name, "versions", number))
+                self._discard(shelf.versions[number])
             self.look(name)
         return chosen
+
+    def _discard(self, manifest: Manifest) -> None:
+        key = document_key(manifest.name, "trash", manifest.version)
+        text = encode_manifest(manifest._replace(deleted=self._now()))
+        if not self.objects.create(key, text) and self._was_left(key):
+            self.objects.delete(key)  # the version itself is live still
+            self.objects.create(key, text)
+        self.objects.delete(document_key(manifest.name, "versions", manifest.version))
+
+    def _was_left(self, key: str) -> bool:
+        """Say whether a document of the trash is what a change has left that was cut off.
+
+        Its time would have the files collected too early. One of a moment ago is from another
+        one who deletes the same.
+        """
+        try:
+            found = self._reader.read(key, read_manifest)
+        except StoreDamaged:
+            return True
+        return found is not None and self._clock() - _epoch(found.deleted) > _GRACE_SECONDS
 
     def restore(self, name: str, version: int) -> Manifest:
         """Take a version out of the trash again. Raises UnknownModel when it is not there."""
         with self.objects.writing():
             self.look(name)
             shelf = self.shelf(name)
-            found = shelf.trash.get(version) or shelf.versions.get(version)
-            if found is None:
-                raise UnknownModel(name, str(version))
+            shelf.check("trash", version)
+            found = shelf.trash.get(version) or shelf.find(str(version))
             self.objects.place(found.digest, found.files)  # raises when they were collected
             manifest = found._replace(deleted="")
             self.objects.create(document_key(name, "versions", version), encode_manifest(manifest))
@@ -173,7 +185,8 @@ class VersionStore:
     def collect(self, seconds: float) -> list[str]:
         """Remove the files of what has been in the trash for so long; returns their digests.
 
-        The documents stay: a number is never given twice.
+        The documents stay: a number is never given twice. Raises StoreDamaged when a document
+        cannot be read, which may be of files that are used.
         """
         now = self._clock()
         found = []
@@ -192,6 +205,9 @@ class VersionStore:
 
     def _used(self, since: float) -> Iterator[str]:
         for shelf in self._shelves.values():
+            for kind in ("versions", "trash"):
+                for number in shelf.damaged.get(kind, ()):
+                    shelf.check(kind, number)
             yield from (manifest.digest for manifest in shelf.versions.values())
             for manifest in shelf.trash.values():
                 if _epoch(manifest.deleted) > since:
@@ -254,4 +270,4 @@ def _same(one: Manifest, other: Manifest) -> bool:
 
 
 def _epoch(when: str) -> float:
-    return calendar.timegm(time.strptime(when, _TIME))
+    return datetime.fromisoformat(when.replace(":60", ":59")).timestamp()
