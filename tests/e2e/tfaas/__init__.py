@@ -1,0 +1,1 @@
+"""The recorded calls of TFaaS's real clients, made again byte for byte."""

@@ -1,0 +1,71 @@
+"""TFaaS's paths with small models in this process: what the recordings do not show."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpfn.serving import Server, ServerSettings
+from gpfn.serving.repository.settings import RepositorySettings
+from tests.e2e.tfaas.recordings import Answer
+from tests.e2e.tfaas.wire import Wire
+from tests.serving.forms import FORM, form, upload_form
+from tests.serving.repository.onnx_files import scaled
+
+VALUES = [1.0, 2.0, 3.0]
+
+
+@contextmanager
+def serving(folder: Path, **changes: Any) -> Iterator[Wire]:
+    """Serve a repository; a second server on its folder has all models asleep."""
+    place = RepositorySettings(str(folder / "store"), **changes)
+    with Server({}, ServerSettings(port=0, repository=place)) as server:
+        yield Wire(*server.address)
+
+
+def upload(wire: Wire, name: str, factor: float, **more: str | tuple[str, bytes]) -> Answer:
+    return wire.send(
+        "POST", "/upload", upload_form(name, scaled(factor), **more), content_type=FORM
+    )
+
+
+def ask(wire: Wire, **row: object) -> tuple[int, Any]:
+    answer = wire.send("POST", "/json", json.dumps({"values": VALUES, **row}).encode())
+    return answer.status, json.loads(answer.body)
+
+
+def test_a_row_without_a_model_goes_to_the_only_one_or_the_default(tmp_path: Path) -> None:
+    with serving(tmp_path) as wire:
+        assert ask(wire)[0] == 400, "there is none"
+        upload(wire, "one", 2)
+        assert ask(wire) == (200, [2, 4, 6])
+        upload(wire, "two", 3)
+        for row in ({}, {"model": ""}, {"model": None}, {"name": "two"}):
+            status, told = ask(wire, **row)
+            assert (status, "no default" in told["error"]) == (400, True), row
+        assert wire.send("POST", "/params", b'{"name": "two"}').status == 403
+        assert ask(wire)[0] == 400
+    with serving(tmp_path, default="one") as wire:
+        assert ask(wire) == (200, [2, 4, 6])
+        upload(wire, "three", 4)
+        assert ask(wire) == (200, [2, 4, 6]), "not the one that was uploaded last"
+        wire.send("DELETE", "/delete/one")
+        assert ask(wire)[0] == 404, "and not another one when it is gone"
+
+
+@pytest.mark.parametrize("kind", ["json", "proto", "image"])
+def test_a_model_that_was_deleted_is_known_to_nobody(tmp_path: Path, kind: str) -> None:
+    bodies = {
+        "json": json.dumps({"values": VALUES, "model": "m"}).encode(),
+        "proto": b"\x12\x0c" + b"\0" * 12 + b"\x1a\x01m",
+        "image": form({"model": "m", "image": ("f.png", b"x")}),
+    }
+    with serving(tmp_path) as wire:
+        upload(wire, "m", 2)
+        assert wire.send("POST", f"/{kind}", bodies[kind], content_type=FORM).status != 404
+        assert wire.send("DELETE", "/delete?model=m").status == 200
+        assert wire.send("POST", f"/{kind}", bodies[kind], content_type=FORM).status == 404
+        assert json.loads(wire.send("GET", "/models").body) == []
