@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpfn.serving import Server, ServerSettings
+from gpfn.serving.large import LARGE_BODY
 from gpfn.serving.repository.settings import RepositorySettings
 from tests.e2e.tfaas.recordings import Answer
 from tests.e2e.tfaas.wire import Wire
@@ -35,6 +36,18 @@ def upload(wire: Wire, name: str, factor: float, **more: str | tuple[str, bytes]
 def ask(wire: Wire, **row: object) -> tuple[int, Any]:
     answer = wire.send("POST", "/json", json.dumps({"values": VALUES, **row}).encode())
     return answer.status, json.loads(answer.body)
+
+
+def test_a_row_of_any_length_wakes_its_model(tmp_path: Path) -> None:
+    with serving(tmp_path) as wire:
+        upload(wire, "m", 2)
+    for row in (
+        {"model": "m"},
+        {"model": "m", "more": "." * LARGE_BODY},
+        {"more": "." * LARGE_BODY},
+    ):
+        with serving(tmp_path) as wire:
+            assert ask(wire, **row) == (200, [2, 4, 6])
 
 
 def test_a_row_without_a_model_goes_to_the_only_one_or_the_default(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from gpfn.public_text import public_text
 from gpfn.serving.answers import headers_of
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.large import LARGE_BODY, answering, later
+from gpfn.serving.library import Asleep
 from gpfn.serving.protocols.stored_file import peer_of
 from gpfn.serving.protocols.tfaas_inputs import (
     PictureInput,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from gpfn.serving.repository.repository import Repository
     from gpfn.serving.service import Service
     from gpfn.serving.version import ServedVersion
+
+    _Write = Callable[[ServedVersion, FeatureRow, np.ndarray], Response]
 
 __all__ = ["Tfaas"]
 
@@ -104,20 +107,15 @@ class Tfaas:
         exchange: Exchange,
         body: bytes | memoryview,
         read: Callable[[bytes | memoryview], FeatureRow],
-        write: Callable[[ServedVersion, FeatureRow, np.ndarray], Response],
+        write: _Write,
     ) -> None:
         if len(body) > LARGE_BODY:
-            submit = partial(self._submit, exchange, write)
+            submit = partial(self._submit_late, exchange, write)
             later(self._service, exchange, partial(read, body), submit, self)
         else:
             self._submit(exchange, write, read(body))
 
-    def _submit(
-        self,
-        exchange: Exchange,
-        write: Callable[[ServedVersion, FeatureRow, np.ndarray], Response],
-        row: FeatureRow,
-    ) -> None:
+    def _submit(self, exchange: Exchange, write: _Write, row: FeatureRow) -> None:
         served = self._find(row.model)
         inputs: RowInputs = served.notes.get("tfaas") or self._row_inputs(served)
         arrays = inputs.arrays(row)
@@ -126,6 +124,22 @@ class Tfaas:
             return write(served, row, next(iter(results.values())))
 
         self._compute(exchange, served, arrays, answer)
+
+    def _submit_late(self, exchange: Exchange, write: _Write, row: FeatureRow) -> None:
+        """Submit a row that was read in a thread; its model is woken here if need be."""
+        try:
+            self._submit(exchange, write, row)
+        except Asleep as asleep:
+            self._service.background.spawn(self._wake(exchange, write, row, asleep))
+
+    async def _wake(
+        self, exchange: Exchange, write: _Write, row: FeatureRow, asleep: Asleep
+    ) -> None:
+        try:
+            await self._service.wake(asleep)
+            self._submit(exchange, write, row)
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            self._service.fail(exchange, error, self)
 
     def _compute(
         self,
