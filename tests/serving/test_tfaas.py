@@ -50,6 +50,13 @@ def test_a_row_of_any_length_wakes_its_model(tmp_path: Path) -> None:
             assert ask(wire, **row) == (200, [2, 4, 6])
 
 
+def test_a_request_that_wakes_its_model_counts_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as wire:
+        upload(wire, "m", 2)
+    with serving(tmp_path, rate="2-D") as wire:
+        assert [ask(wire, model="m")[0] for _ in range(3)] == [200, 200, 429]
+
+
 def test_a_row_without_a_model_goes_to_the_only_one_or_the_default(tmp_path: Path) -> None:
     with serving(tmp_path) as wire:
         assert ask(wire)[0] == 400, "there is none"

@@ -225,8 +225,13 @@ class _Limited:
         """Return a route that counts who uses it."""
 
         def answer(exchange: Exchange, body: bytes | memoryview, **names: str) -> Response | None:
-            self._limit.check(peer_of(exchange))
-            return route.answer(exchange, body, **names)
+            peer = peer_of(exchange)
+            self._limit.check(peer)
+            try:
+                return route.answer(exchange, body, **names)
+            except Asleep:  # it comes again, when the model has been woken
+                self._limit.give_back(peer)
+                raise
 
         return route._replace(answer=answer)
 

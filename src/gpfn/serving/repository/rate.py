@@ -73,6 +73,12 @@ class RateLimit:
             self._forget(now)
         self._windows[client] = began, count + 1
 
+    def give_back(self, client: str) -> None:
+        """Count a request no more, which has to be made once more."""
+        began, count = self._windows.get(client, (0.0, 0))
+        if count:
+            self._windows[client] = began, count - 1
+
     def _forget(self, now: float) -> None:
         """Forget windows that have ended; when there are none, the one that began first."""
         ended = [c for c, (began, _) in self._windows.items() if now - began >= self._rate.seconds]
