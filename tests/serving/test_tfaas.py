@@ -57,6 +57,17 @@ def test_a_request_that_wakes_its_model_counts_once(tmp_path: Path) -> None:
         assert [ask(wire, model="m")[0] for _ in range(3)] == [200, 200, 429]
 
 
+def test_nobody_knows_which_parameters_are_meant_where_there_is_no_default(tmp_path: Path) -> None:
+    with serving(tmp_path) as wire:
+        assert wire.send("GET", "/params").status == 400
+        upload(wire, "one", 2, params=("params.json", b'{"name": "one"}'))
+        assert wire.send("GET", "/params").body == b'{"name": "one"}'
+        upload(wire, "two", 2)
+        assert wire.send("GET", "/params").status == 400
+    with serving(tmp_path, default="one") as wire:
+        assert wire.send("GET", "/params").body == b'{"name": "one"}'
+
+
 def test_a_row_without_a_model_goes_to_the_only_one_or_the_default(tmp_path: Path) -> None:
     with serving(tmp_path) as wire:
         assert ask(wire)[0] == 400, "there is none"

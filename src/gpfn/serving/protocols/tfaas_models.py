@@ -94,6 +94,8 @@ class TfaasModels:
     def params(self, exchange: Exchange, _: object, model: str = "") -> None:
         """Return params.json as it was uploaded, of the default model where none is named."""
         model = model or self._repository.default()
+        if not model:
+            raise InvalidRequest("names no model, and there is no default", field="model")
 
         async def work() -> Response:
             shelf = await self._repository.shelf(model)
