@@ -68,6 +68,18 @@ def test_nobody_knows_which_parameters_are_meant_where_there_is_no_default(tmp_p
         assert wire.send("GET", "/params").body == b'{"name": "one"}'
 
 
+def test_parameters_and_labels_may_be_texts(tmp_path: Path) -> None:
+    params = '{"name": "m", "description": "doubles", "features": ["a", "b", "c"]}'
+    with serving(tmp_path) as wire:
+        upload(wire, "m", 2, params=params, labels="x\ny\nz\n")
+        (listed,) = json.loads(wire.send("GET", "/models").body)
+        assert (listed["description"], listed["labels"]) == ("doubles", "labels.txt")
+        assert wire.send("GET", "/download/m/labels.txt").body == b"x\ny\nz\n"
+        assert ask(wire, keys=["c", "b", "a"]) == (200, [6, 4, 2])
+        wrong = upload(wire, "m", 2, params="{")
+        assert (wrong.status, b"params" in wrong.body) == (400, True)
+
+
 def test_a_row_without_a_model_goes_to_the_only_one_or_the_default(tmp_path: Path) -> None:
     with serving(tmp_path) as wire:
         assert ask(wire)[0] == 400, "there is none"

@@ -87,6 +87,10 @@ def unpack_form(received: ReceivedUpload, *, name: str, base64: bool) -> Arrived
             called[file.field] = path
     if not called["model"] and not any(file.field == "file" for file in received.files):
         raise InvalidRequest("request does not provide model", field="model")
+    for field, path in (("params", PARAMS), ("labels", _LABELS)):  # a form's fields are texts
+        if received.fields.get(field) and path not in placed:
+            (folder / path).write_text(received.fields[field], "utf-8")
+            placed[path] = _stored(folder / path, path)
     files = tuple(sorted(placed.values()))
     return Arrived(name, folder, files, called["model"], called["labels"], "form")
 
