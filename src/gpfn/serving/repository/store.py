@@ -243,12 +243,12 @@ class VersionStore:
             self._shelves.pop(shelf.name, None)
 
     def _check_format(self) -> None:
-        text = orjson.dumps({"format": FORMAT}, option=orjson.OPT_APPEND_NEWLINE)
-        found = None if self.objects.create(_MARK, text) else self.objects.read(_MARK)
+        found = self.objects.read(_MARK)
         if found is None:
-            return
+            text = orjson.dumps({"format": FORMAT}, option=orjson.OPT_APPEND_NEWLINE)
+            found = text if self.objects.create(_MARK, text) else self.objects.read(_MARK)
         try:
-            number = orjson.loads(found)["format"]
+            number = orjson.loads(found or b"")["format"]
         except (ValueError, KeyError, TypeError):
             raise SetupError("not the mark of a repository", field=_MARK) from None
         if number != FORMAT:
