@@ -136,7 +136,7 @@ def test_a_damaged_document_is_told_and_costs_no_other_version(
     other = VersionStore(FolderObjects(tmp_path))
     other.look()
     assert content_of(other) == b"one"
-    assert "versions/2.json" in other.shelf("m").damaged[2]
+    assert "versions/2.json" in other.shelf("m").damaged["versions"][2]
     assert put(other, b"three") == (3, False)
 
 

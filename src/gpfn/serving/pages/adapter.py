@@ -7,7 +7,7 @@ megabytes, which no process keeps. Its answer is the page.
 Where the server has tokens, a browser asks for one with its own dialog: HTTP's basic scheme, any
 name, the token as the password. The browser keeps it in memory, and no page, script or cookie
 ever holds it. As it is sent without being asked for, whatever writes is held against Origin,
-Sec-Fetch-Site and Host, as without tokens.
+Sec-Fetch-PageSite and Host, as without tokens.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gpfn.serving.pages import plots
 from gpfn.serving.pages.markup import (
     KINDS,
-    Site,
+    PageSite,
     as_text,
     bytes_of,
     chip,
@@ -54,7 +54,7 @@ class Listing(NamedTuple):
         ]
 
 
-def list_page(site: Site, listing: Listing, told: Flash | None = None) -> str:
+def list_page(site: PageSite, listing: Listing, told: Flash | None = None) -> str:
     """Return the page at /models."""
     if not listing.models:
         body = (
@@ -80,7 +80,7 @@ def list_page(site: Site, listing: Listing, told: Flash | None = None) -> str:
     return document(site, "Models · gpfn serve", main, view=view, path="/repository/models")
 
 
-def side(site: Site, listing: Listing, here: str, heading: str = "h2") -> str:
+def side(site: PageSite, listing: Listing, here: str, heading: str = "h2") -> str:
     """Return the list of models; ``here`` is the name of the one that is shown."""
     found = listing.found
     start = max(0, min(listing.start, len(found) - 1)) // PER_PAGE * PER_PAGE
@@ -101,7 +101,7 @@ def side(site: Site, listing: Listing, here: str, heading: str = "h2") -> str:
     )
 
 
-def _upload(site: Site) -> str:
+def _upload(site: PageSite) -> str:
     room = f" up to {bytes_of(site.room)}" if site.room else ""
     return (
         '<form class="drop" action="/models" method="post" enctype="multipart/form-data" '
@@ -163,7 +163,7 @@ def _versions(count: int) -> str:
 
 
 def trash_page(
-    site: Site, trash: Sequence[TrashedVersion], days: float, told: Flash | None = None
+    site: PageSite, trash: Sequence[TrashedVersion], days: float, told: Flash | None = None
 ) -> str:
     """Return the page at /trash."""
     rows = "".join(_trashed(one) for one in trash[: 4 * PER_PAGE])

@@ -13,7 +13,7 @@ from gpfn.serving.answers import headers_of
 from gpfn.serving.pages import netron
 from gpfn.serving.pages.assets import address_of
 from gpfn.serving.pages.listing import Listing
-from gpfn.serving.pages.markup import Site
+from gpfn.serving.pages.markup import PageSite
 from gpfn.serving.pages.model_page import Extras, model_page
 from gpfn.serving.pages.told import flash_of
 from gpfn.serving.tokens import NotAuthorised
@@ -65,11 +65,11 @@ class PageMaker:
         """Say whether a browser asks, and not a program or the pages' own script."""
         return "text/html" in exchange.fields.by_name.get("accept", "")
 
-    def site(self, exchange: Exchange | None) -> Site:
+    def site(self, exchange: Exchange | None) -> PageSite:
         """Return what a page says of the server, by the name that the browser has for it."""
         host = exchange.fields.by_name.get("host", "") if exchange else ""
         service = self.service
-        return Site(
+        return PageSite(
             base_of(service, host),
             service.version,
             address_of("style.css"),

@@ -15,7 +15,7 @@ from gpfn.serving.pages.views import Flash
 __all__ = [
     "KINDS",
     "TABS",
-    "Site",
+    "PageSite",
     "as_text",
     "bytes_of",
     "chip",
@@ -66,7 +66,7 @@ _BRAND = (
 TABS = (("/models", "Models"), ("/trash", "Trash"), ("/metrics", "Metrics"))
 
 
-class Site(NamedTuple):
+class PageSite(NamedTuple):
     """What every page is told: where it is, who serves it, and the names of its assets.
 
     ``base`` is the server's address for commands, ``token`` whether they need one, ``room`` the
@@ -173,7 +173,7 @@ def empty(title: str, body: str) -> str:
 
 
 def document(
-    site: Site, title: str, body: str, *, view: str, path: str = "", tab: str = "/models"
+    site: PageSite, title: str, body: str, *, view: str, path: str = "", tab: str = "/models"
 ) -> str:
     """Return a whole page around ``body``, which has its ``main``.
 
@@ -218,7 +218,7 @@ def current(here: bool) -> str:
     return ' aria-current="page"' if here else ""
 
 
-def _foot(site: Site, path: str) -> str:
+def _foot(site: PageSite, path: str) -> str:
     json = f'<a href="{escape(path)}">This page as JSON</a>' if path else ""
     return (
         f"<footer><span>gpfn {as_text(site.version)}</span>"

@@ -9,7 +9,7 @@ from gpfn.serving.pages import plots
 from gpfn.serving.pages.listing import Listing, side
 from gpfn.serving.pages.markup import (
     KINDS,
-    Site,
+    PageSite,
     as_text,
     bytes_of,
     chip,
@@ -44,7 +44,7 @@ class Extras(NamedTuple):
     """Whether all versions are shown, and not the newest alone."""
 
 
-def model_page(site: Site, listing: Listing, model: ShownModel, extras: Extras) -> str:
+def model_page(site: PageSite, listing: Listing, model: ShownModel, extras: Extras) -> str:
     """Return the page at /models/NAME."""
     beside = (
         f'<div class="stack">{_use(model)}{_ends(model)}{versions_panel(model, old=extras.old)}'
@@ -59,7 +59,7 @@ def model_page(site: Site, listing: Listing, model: ShownModel, extras: Extras) 
     return document(site, f"{model.name} · models · gpfn serve", main, view="model", path=path)
 
 
-def delete_page(site: Site, model: ShownModel, version: int | None) -> str:
+def delete_page(site: PageSite, model: ShownModel, version: int | None) -> str:
     """Return the page that asks before a version, or the whole model, goes to the trash."""
     gone = [one for one in model.versions if version in (None, one.number)]
     tags = [tag for one in gone for tag in model.tags_of(one.number)]

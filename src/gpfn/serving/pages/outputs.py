@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpfn.serving.pages import plots
 from gpfn.serving.pages.markup import (
-    Site,
+    PageSite,
     as_text,
     chip,
     code,
@@ -118,7 +118,7 @@ def _bars(labels: Sequence[str], values: Sequence[float]) -> str:
     )
 
 
-def answer_blocks(site: Site, model: ShownModel, trial: Trial, view: str) -> str:
+def answer_blocks(site: PageSite, model: ShownModel, trial: Trial, view: str) -> str:
     """Return the answer as JSON, and the command that gets it, both to be copied."""
     answered = trial.answered
     if answered is None:
@@ -135,7 +135,7 @@ def answer_blocks(site: Site, model: ShownModel, trial: Trial, view: str) -> str
 
 
 def command(
-    site: Site, model: ShownModel, inputs: Mapping[str, np.ndarray], image: str = ""
+    site: PageSite, model: ShownModel, inputs: Mapping[str, np.ndarray], image: str = ""
 ) -> str:
     """Return what a shell runs to ask the same: complete, and without a secret."""
     token = ' \\\n  -H "authorization: Bearer $TOKEN"' if site.token else ""
@@ -155,7 +155,7 @@ def command(
     )
 
 
-def _address(site: Site, model: ShownModel) -> str:
+def _address(site: PageSite, model: ShownModel) -> str:
     place = f"{site.base}/v2/models/{in_url(model.name)}"
     if model.chosen.number != model.latest:
         place += f"/versions/{model.chosen.number}"

@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from gpfn.serving.pages.markup import (
-    Site,
+    PageSite,
     as_text,
     chip,
     icon,
@@ -53,7 +53,7 @@ def views_of(model: ShownModel) -> Sequence[str]:
     return [name for name, there in ways if there]
 
 
-def try_panel(site: Site, model: ShownModel, trial: Trial) -> str:
+def try_panel(site: PageSite, model: ShownModel, trial: Trial) -> str:
     """Return the panel: the form, its answer, and the same as JSON and from a shell."""
     views = views_of(model)
     view = trial.view if trial.view in views else views[0]

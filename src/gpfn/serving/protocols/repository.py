@@ -262,7 +262,7 @@ def _model(shelf: Shelf, states: dict[str, dict[str, str]]) -> Response:
     ]
     damaged = [
         {"version": number, "state": "UNAVAILABLE", "reason": reason}
-        for number, reason in sorted(shelf.damaged.items())
+        for number, reason in sorted(shelf.damaged.get("versions", {}).items())
     ]
     return json_page(
         {

@@ -15,6 +15,7 @@ from gpfn.repository.documents import Manifest
 if TYPE_CHECKING:
     from gpfn.http.loop.incoming import BodyReceiver
     from gpfn.serving.repository.repository import Repository
+    from gpfn.serving.repository.store import VersionStore
     from gpfn.serving.service import Service
 
 __all__ = ["file_answer", "peer_of", "upload_receiver", "who_asks"]
@@ -32,7 +33,7 @@ async def file_answer(
     if file is None:
         told = f"{manifest.name} {manifest.version} has no file {path:.200}"
         raise InvalidRequest(told, field="path", status=404)
-    place = await repository.place_of(manifest)
+    data = await repository.in_thread(_read, manifest, path)
     name = path.rpartition("/")[2]
     headers = (
         ("content-type", inline or OCTETS),
@@ -41,7 +42,15 @@ async def file_answer(
         ("content-security-policy", "default-src 'none'; sandbox"),
         ("etag", f'"{file.sha256}"'),
     )
-    return Response(200, headers, (_mapped(place / path),))
+    return Response(200, headers, (data,))
+
+
+def _read(store: VersionStore, manifest: Manifest, path: str) -> bytes | memoryview:
+    place = store.objects.place(manifest.digest, manifest.files)
+    try:
+        return _mapped(place / path)  # what is mapped stays, also when the file goes
+    finally:
+        store.objects.release(manifest.digest)
 
 
 def _mapped(path: Path) -> bytes | memoryview:

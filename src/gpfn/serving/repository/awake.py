@@ -50,6 +50,7 @@ class Awake:
         self._keeper = keeper
         self._most = most
         self._run = run
+        self._placed: set[str] = set()  # digests whose files this process has asked for
 
     def sources(self) -> dict[str, Mapping[str, Source]]:
         """Return what is open, or being opened, by model and version."""
@@ -95,6 +96,10 @@ class Awake:
         generation = self._wanted.replace(sources, among=among)
         self._keeper.look_at_wanted()
         await self._keeper.until_done(generation)
+        used = {s.stamp for versions in self.sources().values() for s in versions.values()}
+        for digest in [one for one in self._placed if _stamp(one) not in used]:
+            self._placed.discard(digest)
+            await self._run(self._store.objects.release, digest)
 
     async def _look_again(self, shelf: Shelf) -> None:
         """Follow once more when another process has changed the model meanwhile."""
@@ -112,7 +117,11 @@ class Awake:
 
     def _source(self, shelf: Shelf, manifest: Manifest) -> Source:
         """Return what a version is opened from; in a thread."""
-        place = self._store.objects.place(manifest.digest, manifest.files)
+        objects = self._store.objects
+        place = objects.place(manifest.digest, manifest.files)
+        if manifest.digest in self._placed:
+            objects.release(manifest.digest)  # once is enough
+        self._placed.add(manifest.digest)
         model = place if manifest.model == WHOLE_FOLDER else place / manifest.model
         frozen = manifest.kind == _FROZEN
         latest = shelf.latest
@@ -120,13 +129,17 @@ class Awake:
             manifest.name,
             str(manifest.version),
             str(model),
-            f"{_STAMP}{manifest.digest[:24]}",
+            _stamp(manifest.digest),
             read_labels(place / manifest.labels) if manifest.labels else (),
             _serving(shelf),
             tuple(spec.name for spec in manifest.inputs) if frozen else (),
             tuple(spec.name for spec in manifest.outputs) if frozen else (),
             named_only=latest is None or latest.version != manifest.version,
         )
+
+
+def _stamp(digest: str) -> str:
+    return f"{_STAMP}{digest[:24]}"
 
 
 def _serving(shelf: Shelf) -> Serving:

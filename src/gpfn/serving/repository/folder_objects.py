@@ -121,6 +121,9 @@ class FolderObjects:
                 raise StoreDamaged("a file is gone, or has another size", field=f"files/{digest}")
         return place
 
+    def release(self, digest: str) -> None:
+        """Do nothing: the folder is the repository's own, and stays."""
+
     def drop(self, digest: str) -> None:
         """Remove the files of a version: at once for whoever looks, and then from the disk."""
         with disk_errors(f"{_FILES}/{digest}"):

@@ -78,8 +78,12 @@ class Objects(Protocol):
     def place(self, digest: str, files: Sequence[StoredFile]) -> Path:
         """Return a folder of this machine that has the files of a version, to be read only.
 
-        Raises StoreDamaged when they are not what they were.
+        It stays until :meth:`release` was called as often. Raises StoreDamaged when they are not
+        what they were.
         """
+
+    def release(self, digest: str) -> None:
+        """Say that a folder of :meth:`place` is not used any more, so that it may go."""
 
     def drop(self, digest: str) -> None:
         """Remove the files of a version."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from gpfn.serving.repository.folder_objects import FolderObjects
 from gpfn.serving.repository.objects import Objects
@@ -31,6 +32,8 @@ def open_store(place: str, cache: str = "") -> VersionStore:
 
 
 def _objects(place: str, cache: str) -> Objects:
+    if place.startswith("file:///"):
+        place = unquote(place.removeprefix("file://"))
     if "://" in place:
         from gpfn.serving.repository.object_store import open_objects
 

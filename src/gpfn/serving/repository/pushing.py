@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.errors import InvalidRequest
 from gpfn.repository.documents import StoredFile, content_digest
+from gpfn.serving.repository.objects import StoreDamaged
 from gpfn.serving.repository.receiving import ReceivedUpload
 from gpfn.serving.repository.store import VersionStore
 
@@ -50,21 +52,23 @@ def keep_ahead(store: VersionStore, received: ReceivedUpload, sha256: str) -> No
 
 def missing_files(store: VersionStore, files: Sequence[StoredFile]) -> list[str]:
     """Return the hashes of files that are not here; in a thread."""
-    return sorted({file.sha256 for file in files if _place(store, file) is None})
+    return sorted({file.sha256 for file in files if not _use(store, file, lambda _: None)})
 
 
 def fill_folder(store: VersionStore, files: Sequence[StoredFile], folder: Path) -> None:
     """Put files that are here into a folder, in a thread; without a copy where that can be."""
     for file in files:
-        source = _place(store, file)
-        if source is None:
-            raise InvalidRequest(f"{file.path} has not been sent", field="files", status=409)
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one that has no links
-            shutil.copyfile(source, target)
+        if not _use(store, file, partial(_put, target)):
+            raise InvalidRequest(f"{file.path} has not been sent", field="files", status=409)
+
+
+def _put(target: Path, source: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one that has no links
+        shutil.copyfile(source, target)
 
 
 def drop_ahead(store: VersionStore, files: Sequence[StoredFile]) -> None:
@@ -76,14 +80,19 @@ def drop_ahead(store: VersionStore, files: Sequence[StoredFile]) -> None:
 _Holder = tuple[str, Sequence[StoredFile], str]
 
 
-def _place(store: VersionStore, file: StoredFile) -> Path | None:
-    """Return where a file lies that came ahead, or that another version has."""
+def _use(store: VersionStore, file: StoredFile, use: Callable[[Path], object]) -> bool:
+    """Use a file that came ahead, or that another version has; False when none does."""
     for digest, files, path in _holders(store, file):
         try:
-            return store.objects.place(digest, files) / path
-        except GpfnError:  # it is not, or is no more
+            place = store.objects.place(digest, files)
+        except StoreDamaged:  # it is not there, or is no more
             continue
-    return None
+        try:
+            use(place / path)
+        finally:
+            store.objects.release(digest)
+        return True
+    return False
 
 
 def _holders(

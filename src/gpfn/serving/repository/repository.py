@@ -106,10 +106,6 @@ class Repository:
         manifest = self.store.shelf(name).versions.get(version_number(version) or 0)
         return TfaasParameters() if manifest is None else parameters_of(dict(manifest.params))
 
-    async def place_of(self, manifest: Manifest) -> Path:
-        """Return the folder of this machine that has a version's files, to be read only."""
-        return await self._run(self.store.objects.place, manifest.digest, manifest.files)
-
     # changes
 
     async def wake(self, name: str, reference: str = "") -> None:

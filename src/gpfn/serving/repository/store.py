@@ -131,7 +131,10 @@ class VersionStore:
         number = shelf.last_change + 1
         key = document_key(shelf.name, "tags", number)
         if not self.objects.create(key, encode_tag_change(change)):
-            change = self._reader.read(key, read_tag_change) or change
+            other = self._reader.read(key, read_tag_change)
+            if other is None:  # it is there, and not to be seen yet
+                return
+            change = other
         with self._guard:
             changes = {**self.shelf(shelf.name).changes, number: change}
             self._shelves[shelf.name] = self.shelf(shelf.name)._replace(changes=changes)
