@@ -23,6 +23,8 @@ gpfn models show digits --url http://127.0.0.1:9000
 gpfn models tag digits@2 stable --url http://127.0.0.1:9000
 gpfn models rollback digits --url http://127.0.0.1:9000
 gpfn models pull http://127.0.0.1:9000/digits@stable --output digits
+gpfn models import /var/tfaas/models --repository models.d
+gpfn models gc --repository models.d --trash-days 7
 """
 
 _Actions = Any  # what add_subparsers returns has no public name
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_local(actions, json_flag)
     _add_remote(actions, json_flag)
+    _add_store(actions, json_flag)
 
 
 def _add_local(actions: _Actions, json_flag: argparse.ArgumentParser) -> None:
@@ -83,6 +86,18 @@ def _add_remote(actions: _Actions, json_flag: argparse.ArgumentParser) -> None:
     add("restore", "take a version out of the trash", "NAME@VERSION")
 
 
+def _add_store(actions: _Actions, json_flag: argparse.ArgumentParser) -> None:
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--repository", required=True, metavar="PLACE", help="as gpfn serve has it: "
+                       "a folder, or s3://BUCKET/PREFIX")  # fmt: skip
+    about = "make versions of the models of a folder, as TFaaS or TF Serving keeps them"
+    taken = actions.add_parser("import", help=about, description=about, parents=[json_flag, place])
+    taken.add_argument("folder", type=Path, metavar="FOLDER", help="NAME/… or NAME/VERSION/…")
+    about = "remove for good what has been in the trash for long enough"
+    swept = actions.add_parser("gc", help=about, description=about, parents=[json_flag, place])
+    swept.add_argument("--trash-days", default="30", metavar="N", help="(default: %(default)s)")
+
+
 _TOKEN = "a token of the server (default: $GPFN_TOKEN)"  # noqa: S105 - help, no token
 
 
@@ -121,6 +136,11 @@ def _done(args: argparse.Namespace) -> Any:
         from gpfn.cli.model_inspection import show_model
 
         return show_model(args)
+    if args.action in ("import", "gc"):
+        from gpfn.cli import model_store
+
+        stored = {"import": model_store.import_models, "gc": model_store.collect_trash}
+        return stored[args.action](args)
     from gpfn.cli import model_repository
 
     return model_repository.ACTIONS[args.action](args)

@@ -32,6 +32,7 @@ def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
     flag("--base-path", default="", metavar="/PATH", help="what a proxy leaves before all paths")
     flag("--rate", default="", metavar="N-S", help="requests of one client by TFaaS's paths: 100-S "
          "is a hundred a second; M, H and D are a minute, an hour, a day (no limit)")  # fmt: skip
+    flag("--trash-days", default="30", metavar="N", help="that deleted versions stay (%(default)s)")
     flag("--audit-log", default="", metavar="FILE", help="who has changed what, as JSON lines "
          "(audit.jsonl in the folder)")  # fmt: skip
 
@@ -66,4 +67,5 @@ def repository_settings(args: argparse.Namespace) -> "RepositorySettings | None"
         base=base,
         rate=args.rate,
         audit=args.audit_log,
+        trash_days=parse_whole(args.trash_days, field="--trash-days", most=36500),
     )

@@ -33,6 +33,7 @@ __all__ = [
     "PARAMS",
     "Arrived",
     "examine_upload",
+    "stored_file",
     "unpack_form",
     "unpack_raw",
 ]
@@ -90,7 +91,7 @@ def unpack_form(received: ReceivedUpload, *, name: str, base64: bool) -> Arrived
     for field, path in (("params", PARAMS), ("labels", _LABELS)):  # a form's fields are texts
         if received.fields.get(field) and path not in placed:
             (folder / path).write_text(received.fields[field], "utf-8")
-            placed[path] = _stored(folder / path, path)
+            placed[path] = stored_file(folder / path, path)
     files = tuple(sorted(placed.values()))
     return Arrived(name, folder, files, called["model"], called["labels"], "form")
 
@@ -117,7 +118,7 @@ def unpack_raw(received: ReceivedUpload, *, name: str, most: int, seconds: float
         told = "one folder, which has the model's name; or say ?name="
         raise InvalidRequest(f"expected a bundle of {told}", field="name")
     check_model_name(name)
-    files = tuple(_stored(unpacked.root / each.path, each.path) for each in unpacked.files)
+    files = tuple(stored_file(unpacked.root / each.path, each.path) for each in unpacked.files)
     return Arrived(name, unpacked.root, files, source="bundle")
 
 
@@ -258,7 +259,7 @@ def _placed(file: ReceivedFile, place: Path, path: str, *, base64: bool) -> Stor
     """Move a file to its place, out of base64 where it was sent so."""
     opaque = file.media_type in ("", "application/octet-stream")
     if base64 and (file.field == "model" or opaque) and _decode(file.path, place):
-        return _stored(place, path)
+        return stored_file(place, path)
     os.rename(file.path, place)
     return StoredFile(path, file.size, file.sha256)
 
@@ -280,7 +281,8 @@ def _decode(source: Path, target: Path) -> bool:
     return not rest
 
 
-def _stored(place: Path, path: str) -> StoredFile:
+def stored_file(place: Path, path: str) -> StoredFile:
+    """Return what a file is in a version, where it has another path."""
     import hashlib
 
     with place.open("rb") as file:

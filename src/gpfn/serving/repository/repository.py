@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gpfn.deadline import NEVER
@@ -43,6 +44,7 @@ __all__ = ["Repository", "StoredVersion"]
 
 _T = TypeVar("_T")
 _THREADS, _WAITING = 4, 256
+_COLLECT_SECONDS = 3600.0
 
 
 class StoredVersion(NamedTuple):
@@ -75,6 +77,7 @@ class Repository:
         self._pool = WorkPool(_THREADS, _WAITING, patient=False)
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # and how many wait or have it
         self._seen = -1  # the number of the last change that was looked at
+        self._collects_at = monotonic() + _COLLECT_SECONDS
         library.asleep = self._latest
         library.default = self.default
 
@@ -197,10 +200,7 @@ class Repository:
         while True:
             try:
                 if self._wanted.leads():
-                    await self._run(self.store.look)
-                    for name in [*self._awake.sources()]:
-                        async with self._turn(name):
-                            await self._awake.follow(self.store.shelf(name))
+                    await self._look_after()
                 else:
                     self._seen = -1
                 failure = ""
@@ -209,6 +209,18 @@ class Repository:
                     self._log.failure(error)
                 failure = str(error)
             await asyncio.sleep(poll)
+
+    async def _look_after(self) -> None:
+        """Follow the store, and remove for good what has been in its trash for long enough."""
+        await self._run(self.store.look)
+        for name in self._awake.sources():
+            async with self._turn(name):
+                await self._awake.follow(self.store.shelf(name))
+        if monotonic() >= self._collects_at:
+            self._collects_at = monotonic() + _COLLECT_SECONDS
+            gone = await self._run(self.store.collect, self.settings.trash_days * 86400)
+            if gone:
+                self._log.info(f"removed from the trash for good: {len(gone)} versions")
 
     async def in_thread(self, work: Callable[..., _T], *args: object) -> _T:
         """Return what comes of work on the store."""
