@@ -158,3 +158,23 @@ def test_a_model_with_an_operator_that_nobody_knows_is_not_run(server: Server) -
     assert status == 422
     assert "Mum" in told["error"]
     assert ask(server, "/models") == (200, [])
+
+
+def test_a_damaged_document_is_told_of_its_model_and_all_else_goes_on(
+    server: Server, tmp_path: Path
+) -> None:
+    for factor in (2, 3):
+        upload(server, "m", scaled(factor))
+    ask(server, "/repository/models/m/tags/stable", {"version": 1}, "PUT")
+    for kind, number in (("versions", 4), ("tags", 2)):
+        (tmp_path / f"store/models/m/{kind}/{number}.json").write_bytes(b"{")
+    status, told = ask(server, "/repository/models/m")
+    assert (status, [one["document"] for one in told["damaged"]]) == (
+        200,
+        ["tags/2.json", "versions/4.json"],
+    )
+    assert "not JSON" in told["damaged"][0]["reason"]
+    assert [one["version"] for one in told["versions"]] == [1, 2]
+    assert ask(server, "/json", {**ROW, "model": "m"}) == (200, [3, 6, 9])
+    damaged = ask(server, "/repository/models/m/versions/4/files/m.onnx")
+    assert (damaged[0], "versions/4.json" in damaged[1]["detail"]) == (500, True)

@@ -261,8 +261,9 @@ def _model(shelf: Shelf, states: dict[str, dict[str, str]]) -> Response:
         for number, manifest in sorted(shelf.versions.items())
     ]
     damaged = [
-        {"version": number, "state": "UNAVAILABLE", "reason": reason}
-        for number, reason in sorted(shelf.damaged.get("versions", {}).items())
+        {"document": f"{kind}/{number}.json", "reason": reason}
+        for kind, documents in sorted(shelf.damaged.items())
+        for number, reason in sorted(documents.items())
     ]
     return json_page(
         {
