@@ -24,6 +24,7 @@ SLOW = (
     "tests/models/test_backends.py",
     "tests/cli/test_invoke.py",
     "tests/e2e/oip/test_recorded_calls.py",
+    "tests/e2e/tfaas/test_recorded_calls.py",
     "tests/e2e/oip/test_perf_analyzer.py",
     "tests/platforms/fn/test_start.py",
     "tests/graphpipe/test_roundtrip.py",
