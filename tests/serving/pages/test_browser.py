@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpfn.errors import Overloaded
 from gpfn.serving.pages import netron
 from gpfn.serving.pages.history import Minute
 from tests.conftest import ROOT
@@ -288,6 +289,25 @@ def test_a_prediction_that_takes_long_says_so_and_can_be_left(
         assert tab.run("document.querySelector('.btn.main').textContent.trim()") == "Predict"
     finally:
         shelf.hold.set()
+
+
+def test_a_busy_server_is_asked_again(tab: Tab, run: Running, shelf: Shelf) -> None:
+    busy = [Overloaded("64 calls wait already", retry_after=3)]
+    well = shelf.models["forecast"].call
+
+    def call(x: np.ndarray) -> np.ndarray:
+        if busy:
+            raise busy.pop()
+        return well(x)
+
+    shelf.models["forecast"].call = call
+    tab.open(at(run, "/models/forecast"))
+    tab.click(".btn.main")
+    tab.until("document.querySelector('#problem')?.textContent.includes('503 Overloaded')")
+    tab.until("document.querySelector('.btn.main').textContent.includes('Sent again in')")
+    tab.until(ANSWERED)
+    assert not busy
+    assert tab.run("document.querySelector('.btn.main').textContent.trim()") == "Predict"
 
 
 def test_a_graph_is_drawn_in_a_frame_that_reaches_nothing_else(tab: Tab, run: Running) -> None:

@@ -131,7 +131,10 @@ def test_many_models_are_found_and_paged() -> None:
         assert "model_213" in found.words
         none = get(run, "/models?q=forcast%3Cb%3E")
         assert "No model matches “forcast<b>”" in none.words
-        assert len(get(run, "/models/model_100").source) < 110_000
+        page = get(run, "/models/model_100")
+        assert len(page.source) < 110_000
+        here = [one for one in page.elements if one.get("aria-current") == "page"]
+        assert [one["href"] for one in here] == ["/models", "/models/model_100"]
 
 
 def test_an_empty_repository_says_how_to_fill_it() -> None:

@@ -83,7 +83,8 @@ def list_page(site: PageSite, listing: Listing, told: Flash | None = None) -> st
 def side(site: PageSite, listing: Listing, here: str, heading: str = "h2") -> str:
     """Return the list of models; ``here`` is the name of the one that is shown."""
     found = listing.found
-    start = max(0, min(listing.start, len(found) - 1)) // PER_PAGE * PER_PAGE
+    wanted = next((at for at, one in enumerate(found) if one.name == here), listing.start)
+    start = max(0, min(wanted, len(found) - 1)) // PER_PAGE * PER_PAGE
     shown = found[start : start + PER_PAGE]
     total = number(len(listing.models))
     count = f"{number(len(found))} of {total}" if listing.find else total
@@ -191,9 +192,7 @@ def trash_page(
         f'<main class="sheet stack" id="swap">{flash(told)}<div id="main"><h1>Trash</h1>'
         f'<p class="muted">{kept}</p></div>{table if trash else nothing}{left}</main>'
     )
-    return document(
-        site, "Trash · gpfn serve", main, view="trash", tab="/trash", path="/repository/models"
-    )
+    return document(site, "Trash · gpfn serve", main, view="trash", tab="/trash")
 
 
 def _trashed(one: TrashedVersion) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from gpfn.errors import GpfnError, InvalidRequest, error_document
+from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, error_document
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.serving.answers import headers_of
 from gpfn.serving.pages.assets import html
@@ -119,7 +119,7 @@ class Trials:
         if error is not None:
             told = error_document(error)["error"]
             status = error.status if isinstance(error, GpfnError) else 500
-            if status >= 500:
+            if not isinstance(error, CallerError | Overloaded):
                 self._maker.service.log.failure(error, call=exchange.id)
         trial = asked.trial._replace(answered=answered, error=told)
 

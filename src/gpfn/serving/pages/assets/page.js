@@ -78,6 +78,7 @@
         body: many ? data : new URLSearchParams(data),
       });
       show(await answer.text(), answer.redirected ? answer.url : location.href, answer.redirected);
+      if (answer.status === 503) again(form.id, Number(answer.headers.get("retry-after")) || 1);
     } catch (error) {
       say(error.name === "AbortError" ? "Cancelled." : "The server does not answer.");
       if (error.name !== "AbortError") lost();
@@ -88,6 +89,22 @@
       label.textContent = before;
       if (stop) stop.hidden = true;
     }
+  }
+
+  // a busy server is asked again when it says so, unless somebody stops that
+  function again(id, seconds) {
+    const form = id && byId(id), stop = form && form.querySelector("[data-stop]");
+    if (!stop) return;
+    const label = form.querySelector(".main span"), before = label.textContent, until = Date.now() + 1000 * seconds;
+    const end = () => { clearInterval(clock); label.textContent = before; stop.hidden = true; };
+    const clock = setInterval(() => {
+      if (!form.isConnected || waiting) { end(); return; }
+      const left = Math.ceil((until - Date.now()) / 1000);
+      label.textContent = `Sent again in ${left} s`;
+      if (left <= 0) { end(); send(form); }
+    }, 250);
+    stop.hidden = false;
+    stop.onclick = end;
   }
 
   document.addEventListener("keydown", (event) => {
