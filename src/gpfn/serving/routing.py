@@ -50,7 +50,8 @@ class Route(NamedTuple):
 
     ``scope`` is what a caller has to be allowed: predict, write or admin; nothing for all. A
     ``vital`` route is answered in a full house. A ``body`` is waited for. With ``receive`` it goes
-    to what that returns for a request's headers, as it comes; it raises what forbids that.
+    to what that returns for a request's headers, as it comes, or nothing for a body in memory; it
+    raises what forbids the request.
     """
 
     method: str
@@ -59,7 +60,7 @@ class Route(NamedTuple):
     scope: str = "predict"
     vital: bool = False
     body: bool = False
-    receive: Callable[[Headers], BodyReceiver] | None = None
+    receive: Callable[[Headers], BodyReceiver | None] | None = None
 
 
 class HttpProtocol(Protocol):

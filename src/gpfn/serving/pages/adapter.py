@@ -156,11 +156,10 @@ class RepositoryPages:
             return netron.part(name)
         query = read_query(exchange.request.target)
         model, version = query.get("model", ""), number_of(query.get("version", "")) or 0
-        path, key = query.get("file", ""), query.get("key", "")
-        known = netron.key_of(self._maker.secret, model, version, path)
-        if not hmac.compare_digest(known.encode(), key.encode()):
+        file, key = query.get("file", ""), query.get("key", "")
+        if not self._is_key(key, model, version, file):
             raise InvalidRequest("this way to a graph has ended; load its page again", status=404)
-        return netron.frame_page(self._maker.site(exchange).base, model, version, path, key)
+        return netron.frame_page(self._maker.site(exchange).base, model, version, file, key)
 
     def netron_model(
         self, exchange: Exchange, _: object, key: str, model: str, version: str, file: str
@@ -168,11 +167,17 @@ class RepositoryPages:
         """Return a model's file to a frame that was told its address."""
         number = number_of(version) or 0
 
+        if not self._is_key(key, model, number, file):
+            raise InvalidRequest("there is no such file", field="path", status=404)
+
         def work() -> Response:
             for path in self._shown.model(model, str(number)).chosen.files:
-                known = netron.key_of(self._maker.secret, model, number, path)
-                if hmac.compare_digest(known.encode(), key.encode()):
+                if path.rpartition("/")[2] == file:
                     return netron.model_file(self._shown.file(model, number, path))
-            raise InvalidRequest(f"there is no file {file:.99}", field="path", status=404)
+            raise InvalidRequest("there is no such file", field="path", status=404)
 
         self._maker.later(exchange, work, lambda response: response)
+
+    def _is_key(self, key: str, model: str, version: int, file: str) -> bool:
+        known = netron.key_of(self._maker.secret, model, version, file)
+        return hmac.compare_digest(known.encode(), key.encode())

@@ -14,6 +14,7 @@ from gpfn.media import MULTIPART, essence
 from gpfn.serving.answers import json_page
 from gpfn.serving.pages.assets import html, redirect
 from gpfn.serving.pages.forms import number_of, read_form
+from gpfn.serving.pages.making import as_bearer
 from gpfn.serving.pages.markup import in_url
 from gpfn.serving.pages.told import after_delete, after_restore, after_tag, after_upload
 from gpfn.serving.pages.versions import asks_first
@@ -35,22 +36,28 @@ class PageChanges:
         self._shown = maker.shown
         self.routes = (
             Route("POST", "/models", self.upload, "", receive=self.receiver),
-            Route("POST", "/models/{model}/tags", self.tag, "", body=True),
-            Route("POST", "/models/{model}/delete", self.delete, "", body=True),
-            Route("POST", "/models/{model}/restore", self.restore, "", body=True),
+            Route("POST", "/models/{model}/tags", self.tag, "", body=True, receive=self.form),
+            Route("POST", "/models/{model}/delete", self.delete, "", body=True, receive=self.form),
+            Route(
+                "POST", "/models/{model}/restore", self.restore, "", body=True, receive=self.form
+            ),
         )
 
     def receiver(self, headers: Headers) -> BodyReceiver:
         """Return what takes an upload piece by piece; raises what forbids it."""
         self._maker.check("write", headers)
-        return self._shown.receiver(headers)
+        _check_upload(dict(reversed(headers)).get("content-type", ""))
+        return self._shown.receiver(as_bearer(headers)[0])
+
+    def form(self, headers: Headers) -> BodyReceiver | None:
+        """Raise what forbids a form before its body has come, which is to be in memory."""
+        self._maker.check("write", headers)
+        return None
 
     def upload(self, exchange: Exchange, body: bytes | memoryview) -> None:
         """Keep what has come, and go to it; a short one has come in one piece."""
         who = self._maker.check("write", exchange.request.headers)
-        kind = essence(exchange.fields.by_name.get("content-type", ""))
-        if kind != MULTIPART:
-            raise InvalidRequest(f"expected {MULTIPART}", field="content-type", status=415)
+        _check_upload(exchange.fields.by_name.get("content-type", ""))
         most = self._shown.limit_bytes
         if len(body) > most:
             raise TooLarge(f"{len(body)} bytes, the limit is {most}", field="body")
@@ -126,3 +133,9 @@ class PageChanges:
                 return html(page, error.status)
 
         self._maker.later(exchange, work, lambda response: response)
+
+
+def _check_upload(content_type: str) -> None:
+    """Raise InvalidRequest (415) unless a body can be the form that files are sent by."""
+    if essence(content_type) != MULTIPART:
+        raise InvalidRequest(f"expected {MULTIPART}", field="content-type", status=415)

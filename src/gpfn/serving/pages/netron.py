@@ -52,27 +52,30 @@ def installed() -> Path | None:
     return folder if folder and (folder / "index.html").is_file() else None
 
 
-def key_of(secret: bytes, name: str, version: int, path: str) -> str:
+def key_of(secret: bytes, name: str, version: int, file: str) -> str:
     """Return what the address of a model's file cannot be guessed without."""
-    told = f"{name}\0{version}\0{path}".encode()
+    told = f"{name}\0{version}\0{file}".encode()
     return hmac.new(secret, told, sha256).hexdigest()[:32]
 
 
 def frame_address(secret: bytes, name: str, version: int, path: str) -> str:
-    """Return the address of the frame, or nothing where the package is not installed."""
+    """Return the address of the frame for a file of a version's.
+
+    There is none where the package is not installed.
+    """
     if installed() is None:
         return ""
-    key = key_of(secret, name, version, path)
+    file = path.rpartition("/")[2]
+    key = key_of(secret, name, version, file)
     return f"/netron/graph?key={key}&model={quote(name, safe='')}&version={version}&file=" + quote(
-        path, safe=""
+        file, safe=""
     )
 
 
-def frame_page(base: str, name: str, version: int, path: str, key: str) -> Response:
+def frame_page(base: str, name: str, version: int, file: str, key: str) -> Response:
     """Return Netron's page for one file, whose key was checked. Raises InvalidRequest (404)."""
     folder = _folder()
     text = _META.sub("", (folder / "index.html").read_text(encoding="utf-8"))
-    file = path.rpartition("/")[2]
     place = f"{key}/{quote(name, safe='')}/{version}/{quote(file, safe='')}"
     names = {"version": "0.0.0", "file": place, "name": name, "identifier": file}
     metas = "".join(

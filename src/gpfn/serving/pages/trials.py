@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, error_document
-from gpfn.http.loop.exchange import Exchange, Response
+from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.serving.answers import headers_of
 from gpfn.serving.pages.assets import html
 from gpfn.serving.pages.forms import (
@@ -28,6 +28,7 @@ from gpfn.serving.routing import Route
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpfn.http.loop.incoming import BodyReceiver
     from gpfn.serving.pages.making import PageMaker
 
 __all__ = ["Trials"]
@@ -50,7 +51,13 @@ class Trials:
 
     def __init__(self, maker: PageMaker) -> None:
         self._maker = maker
-        self.routes = (Route("POST", "/models/{model}/try", self.try_it, "", body=True),)
+        path = "/models/{model}/try"
+        self.routes = (Route("POST", path, self.try_it, "", body=True, receive=self.form),)
+
+    def form(self, headers: Headers) -> BodyReceiver | None:
+        """Raise what forbids a form before its body has come, which is to be in memory."""
+        self._maker.check("predict", headers, sends=True)
+        return None
 
     def try_it(self, exchange: Exchange, body: bytes | memoryview, model: str) -> None:
         """Answer with the page of a model and what it says to a form."""

@@ -235,7 +235,7 @@
     request.onload = () => {
       let found = {};
       try { found = JSON.parse(request.responseText); } catch { found = { detail: "no answer that can be read" }; }
-      if (request.status !== 200) { end(`${found.title || request.status}: ${found.detail || ""}`, "bad"); return; }
+      if (request.status !== 200) { end(found.detail || found.title || `status ${request.status}`, "bad"); return; }
       const done = found.uploaded[0], link = document.createElement("a");
       end(done.existed ? `the same bytes as version ${done.version}` : `version ${done.version} is served`);
       link.href = `/models/${encodeURIComponent(done.name)}`;
