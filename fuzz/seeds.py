@@ -55,6 +55,7 @@ __all__ = [
     "oip_grpc_requests",
     "oip_replies",
     "oip_requests",
+    "repository_answers",
     "saved_signatures",
     "server_counts",
     "tfaas_rows",
@@ -399,3 +400,18 @@ def model_programs() -> list[bytes]:
         b"\2" + _field(1, 1) + _field(2, meta),
         b"\3" + frozen + _field(2, _field(1, function)),
     ]
+
+
+def repository_answers() -> list[bytes]:
+    """Return what a repository says of its models, of one, and of a push."""
+    manifest = json.loads(manifests()[0])
+    digest, when = manifest["digest"], manifest["when"]
+    version = {"version": 1, "digest": digest, "kind": "onnx", "size": 7, "when": when, "who": ""}
+    model = {"name": "m", "latest": 1, "tags": {"a": 1}}
+    change = {"tag": "a", "version": 1, "who": "", "when": when, "tags": {"a": 1}}
+    served = {**manifest, "state": "READY", "reason": ""}
+    history = {**model, "history": [change], "versions": [served], "trash": [manifest]}
+    pushed = {"name": "m", "version": 1, "digest": digest, "existed": False, "notes": ["x"]}
+    return documents(
+        {"models": [{**model, "versions": [version]}]}, history, {**pushed, "tags": {}}
+    )

@@ -24,6 +24,7 @@ from gpfn import Function, TensorSpec
 from gpfn.bench.asking import PROTOCOLS, find_model, request_bytes
 from gpfn.bench.subject import read_metrics, read_statistics
 from gpfn.build.dependencies import requirement_files, requirements_of
+from gpfn.cli.csv_rows import read_csv
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
@@ -72,7 +73,15 @@ from gpfn.platforms.openwhisk.answer import CallLog, answer_parameters
 from gpfn.platforms.openwhisk.archive import unpack
 from gpfn.platforms.openwhisk.protocol import Init, Refusal, parse_body
 from gpfn.platforms.openwhisk.web import decode_body, encode_body
+from gpfn.repository.answers import (
+    model_history_of,
+    model_summaries_of,
+    problem_text,
+    push_answer_of,
+)
+from gpfn.repository.client import model_reference
 from gpfn.repository.documents import encode_manifest, read_manifest
+from gpfn.repository.record import parse_object
 from gpfn.repository.tags import encode_tag_change, read_tag_change
 from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
@@ -754,6 +763,28 @@ def _tag_change(data: bytes) -> None:
     assert read_tag_change(encode_tag_change(change)) == change
 
 
+def _repository_answers(data: bytes) -> None:
+    assert len(problem_text(data)) <= 500
+    record = parse_object(data, 1 << 20)
+    if "models" in record.values:
+        model_summaries_of(record)
+    elif "existed" in record.values:
+        push_answer_of(record)
+    else:
+        model_history_of(record)
+
+
+def _model_reference(data: bytes) -> None:
+    server, name, version = model_reference(data.decode("latin-1"))
+    assert server.lower().startswith(("http://", "https://"))
+    assert model_reference(f"{server}/{name}@{version}") == (server, name, version)
+
+
+def _csv_rows(data: bytes) -> None:
+    spec = TensorSpec("float32", (None, 2, 1), "x")
+    assert read_csv(data, [spec], LIMITS, path="f")["x"].shape[1:] == (2, 1)
+
+
 def _log(data: bytes) -> None:
     call, _, rest = data.decode("utf-8", "surrogateescape").partition("\n")
     written: list[bytes] = []
@@ -931,6 +962,12 @@ def _rows() -> Mapping[str, Target]:
                lambda: seeds.documents(
                    {"tag": "a", "version": None, "who": "b", "when": "2026-11-29T03:00:00Z",
                     "tags": {"a": 1}})),
+        Target("repository-answers", _repository_answers,
+               ("gpfn.repository.answers", "gpfn.repository.record"), seeds.repository_answers),
+        Target("model-reference", _model_reference, ("gpfn.repository.client",),
+               lambda: [b"http://h:9000/base/digits@stable", b"https://u:p@[::1]/m"]),
+        Target("csv-rows", _csv_rows, ("gpfn.cli.csv_rows",),
+               lambda: [b"a,b\r\n1,2.5\r\n-3e2,4\r\n", b'1;"2"\n\n3;4']),
         Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),
     ]  # fmt: skip
     return {row.name: row for row in rows}

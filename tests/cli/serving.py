@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Served", "clean_environ", "serve", "wait_for"]
+__all__ = ["LISTENING", "READY", "Served", "clean_environ", "serve", "wait_for"]
 
 
 class Served(NamedTuple):
@@ -34,15 +34,25 @@ class Served(NamedTuple):
         return body
 
 
+READY = r"(?s) listening on (http://\S+)\n.* ready: "
+LISTENING = r" listening on (http://\S+)\n"
+"""All that a server says which has no model yet."""
+
+
 @contextmanager
-def serve(folder: Path, *options: str, environ: Mapping[str, str] = os.environ) -> Iterator[Served]:
-    """Start it and wait until it is ready; it is ended with the block."""
+def serve(
+    folder: Path,
+    *options: str,
+    environ: Mapping[str, str] = os.environ,
+    told: str = READY,
+) -> Iterator[Served]:
+    """Start it and wait until it has told that it is ready; it is ended with the block."""
     log = folder / "serve.log"
     command = [sys.executable, "-m", "gpfn.cli.main", "serve", "--listen", "127.0.0.1:0", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, env=dict(environ), cwd=folder)
     try:
-        url = wait_for(log, process, r"(?s) listening on (http://\S+)\n.* ready: ")
+        url = wait_for(log, process, told)
         yield Served(process, url, log)
     finally:
         if process.poll() is None:

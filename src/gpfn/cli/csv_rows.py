@@ -101,7 +101,7 @@ def _value(text: str, path: str) -> int | float | str:
         number = int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError:
         return text
-    if not math.isfinite(number):
+    if isinstance(number, float) and not math.isfinite(number):
         raise InvalidTensor(f"{text} is no finite number", field=path)
     return number
 
