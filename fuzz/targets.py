@@ -87,7 +87,7 @@ from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
 from gpfn.serving.pages.forms import arrays_of_cells, arrays_of_text, number_of, read_form
 from gpfn.serving.pages.making import as_bearer
-from gpfn.serving.pages.markup import Site
+from gpfn.serving.pages.markup import PageSite
 from gpfn.serving.pages.outputs import answer_figures, command
 from gpfn.serving.pages.views import ShownModel, ShownVersion, TrialAnswer
 from gpfn.serving.repository.archive import unpack_bundle
@@ -114,7 +114,7 @@ EVENT, BATCH = "application/cloudevents+json", "application/cloudevents-batch+js
 LIMITS = Limits(
     body_bytes=1 << 20, elements=1 << 16, string_bytes=1 << 16, pixels=1 << 16, batch=50
 )
-_PAGE_SITE = Site("http://127.0.0.1:9000", "1", "/style.css", "/page.js")
+_PAGE_SITE = PageSite("http://127.0.0.1:9000", "1", "/style.css", "/page.js")
 _PAGE_VERSION = ShownVersion(3, "onnx", "m.onnx", "0" * 64, 1, "2026-11-29T03:00:00Z")
 _PAGE_MODEL = ShownModel(
     "m", _PAGE_VERSION, (_PAGE_VERSION,), {}, (),
