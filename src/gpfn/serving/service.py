@@ -97,7 +97,8 @@ class Service:
 
         tfaas = Tfaas(self, repository)
         self._shown = ShownRepository(self, repository)
-        programs = {"/": Control(self).front, "/models": tfaas.models.models}
+        others = Router([tfaas, *self._protocols])
+        programs = {path: others.find("GET", path) for path in ("/", "/models")}
         pages = RepositoryPages(self, self._shown, programs=programs)
         added: list[HttpProtocol] = [pages, tfaas, RepositoryApi(self, repository)]
         self._router = Router([*added, *self._protocols], repository.settings.base)

@@ -21,7 +21,7 @@ from gpfn.serving.pages.views import (
     TrashedVersion,
     Uploaded,
 )
-from gpfn.serving.routing import Answering, Router
+from gpfn.serving.routing import Routed, Router
 from gpfn.tensors.spec import TensorSpec
 from tests.serving.serving import SETTINGS, Running
 
@@ -246,7 +246,7 @@ def usual() -> dict[str, Model]:
 
 @contextmanager
 def shown(
-    shelf: Shelf, programs: Mapping[str, Answering] | None = None, **changes: object
+    shelf: Shelf, programs: Mapping[str, Routed] | None = None, **changes: object
 ) -> Iterator[Running]:
     """A server whose pages show a shelf."""
     from dataclasses import replace

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,9 +13,11 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import pytest
 
-from gpfn.errors import ModelFailed
+from gpfn.errors import GpfnError, InvalidRequest, ModelFailed
+from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.repository.tags import TagChange
 from gpfn.serving.answers import json_page
+from gpfn.serving.routing import Route, Routed
 from gpfn.tensors.spec import TensorSpec
 from tests.serving.serving import Running
 
@@ -144,12 +147,54 @@ def test_an_empty_repository_says_how_to_fill_it() -> None:
         assert f"gpfn models push model.tflite --to http://127.0.0.1:{run.port}" in page.words
 
 
+class ForPrograms:
+    """Another protocol, which has answers for who is no browser."""
+
+    prefixes = ()
+
+    def __init__(self) -> None:
+        self.routes = [Route("GET", path, self.answer) for path in ("/", "/models")]
+
+    def answer(self, exchange: Exchange, _: object) -> Response:
+        if "wrong" in exchange.request.target:
+            raise InvalidRequest("in another's words")
+        return json_page(["for programs"])
+
+    def failure(self, error: BaseException, accept: str | None) -> Response:
+        assert isinstance(error, GpfnError)
+        assert accept == "*/*"
+        return json_page(["refused"], error.status)
+
+    def unknown(self, method: str, path: str, allowed: Sequence[str]) -> GpfnError:
+        raise AssertionError((method, path, allowed))
+
+
+def for_programs() -> dict[str, Routed]:
+    protocol = ForPrograms()
+    return {route.pattern: Routed(protocol, route, {}) for route in protocol.routes}
+
+
+def test_programs_are_refused_as_others_do(tmp_path: Path) -> None:
+    with shown(Shelf(usual()), for_programs()) as run:
+        status, _, body = run.ask("GET", "/models?wrong", accept="*/*")
+        assert (status, body) == (400, b'["refused"]')
+    file = tmp_path / "tokens.txt"
+    file.write_text(f"r predict {sha256(b't-r').hexdigest()}\n")
+    file.chmod(0o600)
+    with shown(Shelf(usual()), for_programs(), tokens=str(file)) as run:
+        for path in ("/", "/models"):
+            assert run.ask("GET", path, accept="*/*")[0] == 401
+            assert run.ask("GET", path, accept="*/*", authorization="Bearer t-r")[0] == 200
+
+
 def test_programs_are_answered_by_others() -> None:
-    programs = {path: lambda *_: json_page(["for programs"]) for path in ("/", "/models")}
+    programs = for_programs()
     with shown(Shelf(usual()), programs) as run:
         for path in programs:
             assert run.ask("GET", path, accept="*/*")[2] == b'["for programs"]'
             assert "forecast" in get(run, path).words
+        form = {"content_type": "application/x-www-form-urlencoded"}
+        assert run.ask("POST", "/models", b"{}", **form)[2] == b'["for programs"]'
         status, headers, body = run.ask("GET", "/models/none", accept="application/json")
         assert (status, headers["content-type"]) == (404, "application/problem+json")
         assert json.loads(body)["status"] == 404

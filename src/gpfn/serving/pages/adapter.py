@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gpfn.errors import GpfnError, InvalidRequest, error_document
@@ -32,7 +33,7 @@ from gpfn.serving.pages.told import flash_of
 from gpfn.serving.pages.trials import Trials
 from gpfn.serving.pages.trying import filled
 from gpfn.serving.pages.views import Trial
-from gpfn.serving.routing import Answering, Route, not_found
+from gpfn.serving.routing import Route, Routed, not_found
 
 if TYPE_CHECKING:
     from gpfn.serving.pages.views import Shown
@@ -44,8 +45,8 @@ __all__ = ["RepositoryPages"]
 class RepositoryPages:
     """The adapter; see `gpfn.serving.routing.HttpProtocol`.
 
-    ``programs`` answer ``/`` and ``/models`` for who does not ask for HTML. ``secret`` is shared
-    by the processes of a server.
+    ``programs`` answer ``/`` and ``/models`` for who does not ask for HTML, each as its own
+    protocol has it. ``secret`` is shared by the processes of a server.
     """
 
     prefixes = ("/models", "/trash", "/assets", "/netron")
@@ -55,15 +56,17 @@ class RepositoryPages:
         service: Service,
         shown: Shown,
         *,
-        programs: Mapping[str, Answering] | None = None,
+        programs: Mapping[str, Routed] | None = None,
         secret: bytes | None = None,
     ) -> None:
         self._shown = shown
-        self._programs = programs or {}
+        programs = programs or {}
         self._maker = PageMaker(service, shown, self, secret)
+        other = programs.get("/models")
+        listed = None if other is None else partial(self._for_program, other)
         self.routes = (
-            Route("GET", "/", self.front, ""),
-            Route("GET", "/models", self.front, ""),
+            Route("GET", "/", partial(self.front, programs.get("/")), ""),
+            Route("GET", "/models", partial(self.front, other), ""),
             Route("GET", "/models/{model}", self.model, ""),
             Route("GET", "/models/{model}/delete", self.ask, ""),
             Route("GET", "/trash", self.trash, ""),
@@ -71,7 +74,7 @@ class RepositoryPages:
             Route("GET", "/netron/{name}", self.netron, ""),
             Route("GET", "/netron/{key}/{model}/{version}/{file}", self.netron_model, ""),
             *Trials(self._maker).routes,
-            *PageChanges(self._maker).routes,
+            *PageChanges(self._maker, listed).routes,
         )
 
     def failure(self, error: BaseException, accept: str | None) -> Response:
@@ -96,12 +99,10 @@ class RepositoryPages:
 
     # what is read
 
-    def front(self, exchange: Exchange, body: object) -> Response | None:
-        """Return the list."""
-        path = exchange.request.target.partition("?")[0]
-        other = self._programs.get(path)
+    def front(self, other: Routed | None, exchange: Exchange, body: object) -> Response | None:
+        """Return the list; a program is answered by the ``other`` route, if there is one."""
         if other is not None and not self._maker.wants_html(exchange):
-            return other(exchange, body)
+            return self._for_program(other, exchange, body)
         self._maker.check("predict", exchange.request.headers)
         query, site = read_query(exchange.request.target), self._maker.site(exchange)
 
@@ -112,6 +113,14 @@ class RepositoryPages:
 
         self._maker.later(exchange, work, html)
         return None
+
+    def _for_program(self, other: Routed, exchange: Exchange, body: object) -> Response | None:
+        try:
+            if other.route.scope:
+                self._maker.service.gate.check(other.route.scope, exchange.request.headers)
+            return other.route.answer(exchange, body)
+        except GpfnError as error:
+            return other.protocol.failure(error, exchange.fields.by_name.get("accept"))
 
     def model(self, exchange: Exchange, _: object, model: str) -> None:
         """Return the page of a model."""

@@ -31,8 +31,12 @@ __all__ = ["PageChanges"]
 class PageChanges:
     """The part of `gpfn.serving.pages.RepositoryPages` that needs the right to write."""
 
-    def __init__(self, maker: PageMaker) -> None:
+    def __init__(
+        self, maker: PageMaker, listed: Callable[..., Response | None] | None = None
+    ) -> None:
+        """``listed`` answers a POST that is no form, by which TFaaS's client of 2018 asks."""
         self._maker = maker
+        self._listed = listed
         self._shown = maker.shown
         self.routes = (
             Route("POST", "/models", self.upload, "", receive=self.receiver),
@@ -43,10 +47,13 @@ class PageChanges:
             ),
         )
 
-    def receiver(self, headers: Headers) -> BodyReceiver:
+    def receiver(self, headers: Headers) -> BodyReceiver | None:
         """Return what takes an upload piece by piece; raises what forbids it."""
+        media_type = dict(reversed(headers)).get("content-type", "")
+        if self._listed is not None and essence(media_type) != MULTIPART:
+            return None
         self._maker.check("write", headers)
-        _check_upload(dict(reversed(headers)).get("content-type", ""))
+        _check_upload(media_type)
         return self._shown.receiver(as_bearer(headers)[0])
 
     def form(self, headers: Headers) -> BodyReceiver | None:
@@ -54,10 +61,13 @@ class PageChanges:
         self._maker.check("write", headers)
         return None
 
-    def upload(self, exchange: Exchange, body: bytes | memoryview) -> None:
+    def upload(self, exchange: Exchange, body: bytes | memoryview) -> Response | None:
         """Keep what has come, and go to it; a short one has come in one piece."""
+        media_type = exchange.fields.by_name.get("content-type", "")
+        if self._listed is not None and essence(media_type) != MULTIPART:
+            return self._listed(exchange, body)
         who = self._maker.check("write", exchange.request.headers)
-        _check_upload(exchange.fields.by_name.get("content-type", ""))
+        _check_upload(media_type)
         most = self._shown.limit_bytes
         if len(body) > most:
             raise TooLarge(f"{len(body)} bytes, the limit is {most}", field="body")
@@ -69,6 +79,7 @@ class PageChanges:
 
         work = self._shown.uploaded(exchange, bytes(body), who)
         self._maker.service.background.answer_with(exchange, work, self._maker.protocol, answer)
+        return None
 
     def tag(self, exchange: Exchange, body: bytes, model: str) -> None:
         """Move a tag, make one, or take it away."""
