@@ -132,7 +132,6 @@ EXPECTED = (
             "form upload as every document says (no op): files are stored, reply is an error",
             "python client: upload",
             "python client: upload with op as a field",
-            "python client: upload, labels with an unknown suffix arrive base64-encoded",
             "python client of 2018: upload",
         ),
     ),
@@ -166,6 +165,12 @@ EXPECTED = (
         "415",
         "it is no archive",
         ("upload, JSON instead", "bundle, empty body"),
+    ),
+    Row(
+        "status 500 → 415",
+        "415, with the command that exports it",
+        "files of Keras are programs in Python",
+        ("python client: upload, labels with an unknown suffix arrive base64-encoded",),
     ),
     Row(
         "status 500 → 422",
@@ -271,6 +276,12 @@ EXPECTED = (
         "200",
         "a slash at the end is as good as none",
         ("models with a slash", "json: trailing slash"),
+    ),
+    Row(
+        "status 404 → 200",
+        "a page",
+        "the page of that model",
+        ("a model by the path of the README",),
     ),
     Row(
         "status 400 → 200",
@@ -386,9 +397,15 @@ EXPECTED = (
         GONE,
         "404",
         "files of that server's page",
-        ("favicon", "css", "netron", "netron as the page links it", "base: netron file"),
+        ("favicon", "css", "netron", "netron as the page links it"),
     ),
     Row(UNKNOWN, "404", "the same", ("netron, unknown file",)),
+    Row(
+        "text/javascript → text/javascript; charset=utf-8",
+        "a script of another Netron",
+        "of the version that is installed",
+        ("base: netron file",),
+    ),
     Row(
         GONE,
         "404",
