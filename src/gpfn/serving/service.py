@@ -99,9 +99,10 @@ class Service:
         self._shown = ShownRepository(self, repository)
         others = Router([tfaas, *self._protocols])
         programs = {path: others.find("GET", path) for path in ("/", "/models")}
-        pages = RepositoryPages(self, self._shown, programs=programs)
+        root = repository.settings.base
+        pages = RepositoryPages(self, self._shown, programs=programs, root=root)
         added: list[HttpProtocol] = [pages, tfaas, RepositoryApi(self, repository)]
-        self._router = Router([*added, *self._protocols], repository.settings.base)
+        self._router = Router([*added, *self._protocols], root)
 
     @property
     def ready(self) -> bool:

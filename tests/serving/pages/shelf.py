@@ -246,15 +246,18 @@ def usual() -> dict[str, Model]:
 
 @contextmanager
 def shown(
-    shelf: Shelf, programs: Mapping[str, Routed] | None = None, **changes: object
+    shelf: Shelf,
+    programs: Mapping[str, Routed] | None = None,
+    root: str = "",
+    **changes: object,
 ) -> Iterator[Running]:
     """A server whose pages show a shelf."""
     from dataclasses import replace
 
     server = Server({}, replace(SETTINGS, threads=4, queue=64, **changes))
     service = server.service
-    pages = RepositoryPages(service, shelf, programs=programs)
-    service._router = Router([pages, *service._router._protocols])
+    pages = RepositoryPages(service, shelf, programs=programs, root=root)
+    service._router = Router([pages, *service._router._protocols], root)
     server.begin()
     run = Running(server, server.address[1])
     try:

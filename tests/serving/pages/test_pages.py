@@ -200,6 +200,22 @@ def test_programs_are_answered_by_others() -> None:
         assert json.loads(body)["status"] == 404
 
 
+def test_below_a_base_path_everything_is_there() -> None:
+    with shown(Shelf(usual()), root="/tf/aas") as run:
+        for path in ("/tf/aas/models", "/tf/aas/models/forecast?version=3", "/tf/aas/trash"):
+            page = get(run, path)
+            own = [one.get("href") or one.get("action") or one.get("src") for one in page.elements]
+            own = [place for place in own if place and not place.startswith(("#", "data:"))]
+            assert [place for place in own if not place.startswith("/tf/aas/")] == []
+            for place in own:
+                if "/assets/" in place or "/netron/graph" in place:
+                    assert run.ask("GET", place)[0] == 200
+        status, place, _ = post(run, "/tf/aas/models/forecast/tags", tag="x", version=1)
+        assert (status, place[:23]) == (303, "/tf/aas/models/forecast")
+        page = post(run, "/tf/aas/models/forecast/try", **cells([1] * 20))[2]
+        assert f":{run.port}/tf/aas/v2/models/forecast/infer" in page.words
+
+
 def test_a_prediction_is_the_page_with_its_answer() -> None:
     with shown(Shelf(usual())) as run:
         series = [f"{index}.5" for index in range(20)]

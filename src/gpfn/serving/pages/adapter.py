@@ -22,7 +22,7 @@ from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import PROBLEM
 from gpfn.serving.answers import json_page
 from gpfn.serving.pages import netron
-from gpfn.serving.pages.assets import asset, html
+from gpfn.serving.pages.assets import asset
 from gpfn.serving.pages.changes import PageChanges
 from gpfn.serving.pages.forms import number_of, read_query
 from gpfn.serving.pages.listing import list_page, trash_page
@@ -46,7 +46,8 @@ class RepositoryPages:
     """The adapter; see `gpfn.serving.routing.HttpProtocol`.
 
     ``programs`` answer ``/`` and ``/models`` for who does not ask for HTML, each as its own
-    protocol has it. ``secret`` is shared by the processes of a server.
+    protocol has it. ``secret`` is shared by the processes of a server, ``root`` what it has
+    before all its paths.
     """
 
     prefixes = ("/models", "/trash", "/assets", "/netron")
@@ -58,10 +59,11 @@ class RepositoryPages:
         *,
         programs: Mapping[str, Routed] | None = None,
         secret: bytes | None = None,
+        root: str = "",
     ) -> None:
         self._shown = shown
         programs = programs or {}
-        self._maker = PageMaker(service, shown, self, secret)
+        self._maker = PageMaker(service, shown, self, secret, root)
         other = programs.get("/models")
         listed = None if other is None else partial(self._for_program, other)
         self.routes = (
@@ -87,7 +89,9 @@ class RepositoryPages:
                 f'<main class="sheet stack" id="swap"><h1 id="main">{told["title"]}</h1>'
                 f'{problem(told)}<p><a href="/models">All models</a></p></main>'
             )
-            response = html(document(self._maker.site(None), title, body, view="error"), status)
+            response = self._maker.html(
+                document(self._maker.site(None), title, body, view="error"), status
+            )
         else:
             response = json_page(told, status)
             response = response._replace(headers=(("content-type", PROBLEM),))
@@ -111,7 +115,7 @@ class RepositoryPages:
                 site, self._maker.listing(query), flash_of(query, self._shown.trash_days)
             )
 
-        self._maker.later(exchange, work, html)
+        self._maker.later(exchange, work, self._maker.html)
         return None
 
     def _for_program(self, other: Routed, exchange: Exchange, body: object) -> Response | None:
@@ -133,7 +137,7 @@ class RepositoryPages:
             trial = Trial(query.get("view", ""), typed)
             return self._maker.page(exchange, shown, trial, query)
 
-        self._maker.later(exchange, work, html)
+        self._maker.later(exchange, work, self._maker.html)
 
     def trash(self, exchange: Exchange, _: object) -> None:
         """Return what was deleted."""
@@ -144,7 +148,7 @@ class RepositoryPages:
         def work() -> str:
             return trash_page(site, self._shown.trash(), days, flash_of(query, days))
 
-        self._maker.later(exchange, work, html)
+        self._maker.later(exchange, work, self._maker.html)
 
     def ask(self, exchange: Exchange, _: object, model: str) -> None:
         """Ask whether a version, or the whole model, is to be deleted."""
@@ -152,7 +156,7 @@ class RepositoryPages:
         version = number_of(read_query(exchange.request.target).get("version", ""))
         site = self._maker.site(exchange)
         self._maker.later(
-            exchange, lambda: delete_page(site, self._shown.model(model), version), html
+            exchange, lambda: delete_page(site, self._shown.model(model), version), self._maker.html
         )
 
     def asset(self, exchange: Exchange, _: object, name: str) -> Response:  # noqa: ARG002

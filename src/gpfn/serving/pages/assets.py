@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ __all__ = ["POLICY", "address_of", "asset", "html", "page_headers", "redirect"]
 
 _FOLDER = Path(__file__).with_name("assets")
 _TYPES = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_OWN = re.compile(r'((?:href|action|src)=")/')
 _YEAR = "public, max-age=31536000, immutable"
 
 POLICY = (
@@ -54,14 +56,19 @@ def page_headers() -> tuple[tuple[str, str], ...]:
     )
 
 
-def html(text: str, status: int = 200) -> Response:
-    """Return a page."""
+def html(text: str, status: int = 200, *, root: str = "") -> Response:
+    """Return a page; what it leads to and loads is below ``root``.
+
+    Only addresses of ours stand in quotes: in texts of others these are escaped.
+    """
+    if root:
+        text = _OWN.sub(rf"\1{root}/", text)
     return Response(status, page_headers(), (text.encode("utf-8", "replace"),))
 
 
-def redirect(place: str) -> Response:
+def redirect(place: str, *, root: str = "") -> Response:
     """Send a browser, whose form was dealt with, to a page that may be loaded again."""
-    return Response(303, (("location", place), ("cache-control", "no-store")), ())
+    return Response(303, (("location", root + place), ("cache-control", "no-store")), ())
 
 
 @cache

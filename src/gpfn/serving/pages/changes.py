@@ -12,7 +12,6 @@ from gpfn.errors import CallerError, InvalidRequest, TooLarge
 from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.media import MULTIPART, essence
 from gpfn.serving.answers import json_page
-from gpfn.serving.pages.assets import html, redirect
 from gpfn.serving.pages.forms import number_of, read_form
 from gpfn.serving.pages.making import as_bearer
 from gpfn.serving.pages.markup import in_url
@@ -75,7 +74,7 @@ class PageChanges:
         def answer(found: Sequence[Uploaded]) -> Response:
             if not self._maker.wants_html(exchange):
                 return json_page({"uploaded": [one._asdict() for one in found]})
-            return redirect(after_upload(found))
+            return self._maker.redirect(after_upload(found))
 
         work = self._shown.uploaded(exchange, bytes(body), who)
         self._maker.service.background.answer_with(exchange, work, self._maker.protocol, answer)
@@ -132,7 +131,7 @@ class PageChanges:
 
         def work() -> Response:
             try:
-                return redirect(change())
+                return self._maker.redirect(change())
             except CallerError as error:
                 if error.status == 404:
                     raise
@@ -141,7 +140,7 @@ class PageChanges:
                 )
                 shown = self._shown.model(model)
                 page = self._maker.page(exchange, shown, Trial(), {}, told)
-                return html(page, error.status)
+                return self._maker.html(page, error.status)
 
         self._maker.later(exchange, work, lambda response: response)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.serving.answers import headers_of
 from gpfn.serving.pages import netron
-from gpfn.serving.pages.assets import address_of
+from gpfn.serving.pages.assets import address_of, html, redirect
 from gpfn.serving.pages.listing import Listing
 from gpfn.serving.pages.markup import PageSite
 from gpfn.serving.pages.model_page import Extras, model_page
@@ -37,12 +37,18 @@ class PageMaker:
     """Makes pages of what a repository shows, for those who may see it."""
 
     def __init__(
-        self, service: Service, shown: Shown, protocol: HttpProtocol, secret: bytes | None
+        self,
+        service: Service,
+        shown: Shown,
+        protocol: HttpProtocol,
+        secret: bytes | None,
+        root: str = "",
     ) -> None:
         self.service = service
         self.shown = shown
         self.protocol = protocol
         self.secret = secret or secrets.token_bytes(32)
+        self._root = root
 
     def check(self, scope: Scope, headers: Headers, *, sends: bool = False) -> str:
         """Return whose token a request has, nothing where it needs none; raises what forbids it.
@@ -70,13 +76,22 @@ class PageMaker:
         host = exchange.fields.by_name.get("host", "") if exchange else ""
         service = self.service
         return PageSite(
-            base_of(service, host),
+            base_of(service, host) + self._root,
             service.version,
             address_of("style.css"),
             address_of("page.js"),
             not service.gate.open_to_all,
             self.shown.limit_bytes,
+            self._root,
         )
+
+    def html(self, text: str, status: int = 200) -> Response:
+        """Return a page below the server's root."""
+        return html(text, status, root=self._root)
+
+    def redirect(self, place: str) -> Response:
+        """Send a browser to a page of the server's."""
+        return redirect(place, root=self._root)
 
     def later(
         self, exchange: Exchange, work: Callable[[], Any], then: Callable[[Any], Response]

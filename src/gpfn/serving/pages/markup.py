@@ -70,7 +70,7 @@ class PageSite(NamedTuple):
     """What every page is told: where it is, who serves it, and the names of its assets.
 
     ``base`` is the server's address for commands, ``token`` whether they need one, ``room`` the
-    most bytes of an upload.
+    most bytes of an upload, ``root`` what stands before all paths.
     """
 
     base: str
@@ -79,6 +79,7 @@ class PageSite(NamedTuple):
     script: str
     token: bool = False
     room: int = 0
+    root: str = ""
 
 
 def as_text(text: object) -> str:
@@ -185,7 +186,8 @@ def document(
         '<meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="data:,"><link rel="stylesheet" href="{site.style}">'
         f'<script src="{site.script}" defer></script></head>'
-        f'<body data-view="{view}"><svg class="defs" aria-hidden="true">{_symbols()}</svg>'
+        f'<body data-view="{view}" data-root="{escape(site.root)}">'
+        f'<svg class="defs" aria-hidden="true">{_symbols()}</svg>'
         '<a class="skip" href="#main">Skip to the content</a>'
         f"{_top(tab)}{body}{_foot(site, path)}</body></html>"
     )

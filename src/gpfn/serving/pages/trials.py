@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded, error_document
 from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.serving.answers import headers_of
-from gpfn.serving.pages.assets import html
 from gpfn.serving.pages.forms import (
     Sent,
     arrays_of_cells,
@@ -134,7 +133,7 @@ class Trials:
             return self._maker.page(exchange, asked.shown, trial, {})
 
         def then(text: str) -> Response:
-            response = html(text, status)
+            response = self._maker.html(text, status)
             more = headers_of(error) if error is not None else ()
             return response._replace(headers=(*response.headers, *more))
 

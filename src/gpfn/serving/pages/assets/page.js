@@ -238,14 +238,14 @@
       if (request.status !== 200) { end(found.detail || found.title || `status ${request.status}`, "bad"); return; }
       const done = found.uploaded[0], link = document.createElement("a");
       end(done.existed ? `the same bytes as version ${done.version}` : `version ${done.version} is served`);
-      link.href = `/models/${encodeURIComponent(done.name)}`;
+      link.href = `${document.body.dataset.root}/models/${encodeURIComponent(done.name)}`;
       link.textContent = "Open";
       one.told.append(" ", link);
       refresh();
     };
     request.onerror = () => end("The connection broke. Nothing was kept.", "bad");
     request.onabort = () => end("Cancelled. Nothing was kept.", "bad");
-    request.open("POST", "/models");
+    request.open("POST", `${document.body.dataset.root}/models`);
     request.setRequestHeader("accept", "application/json");
     request.send(form);
   }
