@@ -93,8 +93,10 @@ def test_a_bare_openwhisk_runtime_waits_for_code() -> None:
 
 
 def test_an_image_has_its_platforms_extras_unless_told_otherwise() -> None:
-    assert "\nARG EXTRAS=server,grpc\n" in Recipe("server").dockerfile()
-    assert "\nARG EXTRAS=server,grpc,images\n" in Recipe("server", extras=("images",)).dockerfile()
+    assert "\nARG EXTRAS=server,grpc,images\n" in Recipe("server").dockerfile()
+    assert (
+        "\nARG EXTRAS=server,grpc,images,otel\n" in Recipe("server", extras=("otel",)).dockerfile()
+    )
     assert "\nARG EXTRAS=images\n" in Recipe("http", extras=("images",)).dockerfile()
 
 

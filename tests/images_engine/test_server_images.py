@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_grpc_is_left_out_where_a_build_argument_says_so(
     engine: ContainerEngine, build: Build, base: str
 ) -> None:
     command = ["build", "--quiet", "--network", NETWORK, "--build-arg", f"BASE={base}"]
-    command += ["--build-arg", "EXTRAS=server", "--file", "runtimes/server/Dockerfile"]
+    command += ["--build-arg", "EXTRAS=server,images", "--file", "runtimes/server/Dockerfile"]
     engine.run(*command, "--tag", "gpfn-test/without-grpc:1", str(ROOT))
     small = packages(engine, "gpfn-test/without-grpc:1")
     whole = packages(engine, build("", "server", "--runtime", "litert"))
@@ -148,6 +149,37 @@ def test_grpc_is_left_out_where_a_build_argument_says_so(
     assert {"uvloop"} == {"grpc", "google", "uvloop"} & set(small)
     assert sum(whole.values()) - sum(small.values()) < 25_000_000
     engine.run("image", "rm", "gpfn-test/without-grpc:1")
+
+
+def test_a_repository_takes_an_upload_from_the_host_with_a_token(
+    build: Build, start: Start, tmp_path: Path
+) -> None:
+    store, tokens = tmp_path / "store", tmp_path / "tokens"
+    store.mkdir()
+    store.chmod(0o777)  # whoever runs in the image is nobody here
+    made = gpfn("tokens", "new", "anna", "--scope", "write", "--file", str(tokens), "--json")
+    token = json.loads(made.stdout)["token"]
+    tokens.chmod(0o644)
+    flags = [*sandbox_flags("http", 512), "--publish=127.0.0.1::8083"]
+    flags += [f"--volume={store}:/models", f"--volume={tokens}:/tokens:ro"]
+    words = ("--listen", "0.0.0.0:8083", "--repository", "/models", "--tokens", "/tokens")
+    container = start(build("", "server", "--runtime", "litert"), flags, *words)
+    url = f"http://{container.address()}:8083"
+    get(f"{url}/control/is_ready")
+    form = ["-F", "name=forecast", "-F", f"model=@{ROOT / 'models/forecast.tflite'}"]
+    told = []
+    for headers in ([], ["-H", f"Authorization: Bearer {token}"]):
+        command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *headers, *form]
+        done = subprocess.run(
+            [*command, f"{url}/upload"], capture_output=True, text=True, check=True
+        )
+        told.append(done.stdout)
+    assert told == ["401", "200"]
+    row = json.dumps({"model": "forecast", "values": WINDOW.ravel().tolist()}).encode()
+    request = urllib.request.Request(f"{url}/json", row, {"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        answer = np.array(json.loads(reply.read()))
+    assert answer.ravel()[0] == pytest.approx(expected()[0], abs=1e-3)
 
 
 def test_a_server_without_a_model_says_so(build: Build, start: Start) -> None:
