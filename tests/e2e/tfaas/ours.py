@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.cli.serving import wait_for
 from tests.e2e.tfaas.wire import Wire
 
-__all__ = ["Running", "serving"]
+__all__ = ["Running", "serving", "until_nothing_is_on_its_way"]
 
 
 class Running(NamedTuple):
@@ -48,6 +48,14 @@ def serving(folder: Path, *options: str) -> Iterator[Running]:
         finally:
             process.kill()
             process.wait()
+
+
+def until_nothing_is_on_its_way(running: Running) -> None:
+    """Wait until what has come of uploads that failed is removed, which is after the answer."""
+    until = time.monotonic() + 60
+    while found := [*(running.store / ".incoming").iterdir()]:
+        assert time.monotonic() < until, found
+        time.sleep(0.02)
 
 
 def _until_ready(wire: Wire, process: subprocess.Popen[bytes], log: Path) -> None:
