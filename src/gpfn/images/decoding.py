@@ -16,7 +16,7 @@ from gpfn.images.pixels import Stored, upright_rgb
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-__all__ = ["decode"]
+__all__ = ["decode", "upright_size"]
 
 _BROKEN = (
     *(OSError, ValueError, SyntaxError, EOFError, OverflowError),
@@ -82,6 +82,18 @@ def decode(
             return upright_rgb(stored, size, fit, outline.orientation)
     except _BROKEN as error:
         raise InvalidImage(f"damaged {kind.name} file: {error}", field=field) from None
+
+
+def upright_size(data: bytes, *, field: str = "image") -> tuple[int, int]:
+    """Return (width, height) that the image will have; raises InvalidImage with the reason."""
+    if not data:
+        raise InvalidImage("empty file", field=field)
+    kind = kind_of(data, field)
+    try:
+        outline = kind.examine(data)
+    except _BROKEN as error:
+        raise InvalidImage(f"damaged {kind.name} file: {error}", field=field) from None
+    return outline.size[::-1] if outline.orientation >= 5 else outline.size
 
 
 def _opened(kind: Kind, outline: Outline, deadline: Deadline, field: str) -> "ImageFile.ImageFile":

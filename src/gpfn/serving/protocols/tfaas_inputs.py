@@ -81,9 +81,7 @@ def row_inputs(specs: Sequence[TensorSpec], features: object) -> RowInputs:
     if not specs:
         raise InvalidTensor("the model does not say what it takes; ask it over /v2", field="model")
     if len(specs) == 1:
-        sizes = None if specs[0].shape is None else specs[0].shape[1:]
-        known = sizes is not None and None not in sizes and bool(specs[0].shape)
-        size = prod(size or 0 for size in sizes or ()) if known else None
+        size = _row_size(specs[0].shape or ())
         names = _names(features)
         return RowInputs(tuple(specs), names if size in (None, len(names)) else (), size)
     for spec in specs:
@@ -91,6 +89,13 @@ def row_inputs(specs: Sequence[TensorSpec], features: object) -> RowInputs:
             told = f"its input {spec.name} takes more than one value; ask it over /v2"
             raise InvalidTensor(told, field="model")
     return RowInputs(tuple(specs), tuple(spec.name for spec in specs), len(specs))
+
+
+def _row_size(shape: tuple[int | None, ...]) -> int | None:
+    """Return the number of values in a row; one dimension of a known size is a row."""
+    sizes = shape if len(shape) == 1 and shape[0] is not None else shape[1:]
+    known = [size for size in sizes if size is not None]
+    return prod(known) if shape and len(known) == len(sizes) else None
 
 
 def _names(features: object) -> tuple[str, ...]:
@@ -107,13 +112,12 @@ def _shaped(values: _Array, spec: TensorSpec) -> _Array:
     """Return rows in the shape of an input, cast to its dtype if every value survives that."""
     if spec.shape is not None and len(spec.shape) != 2:
         inner = [size or -1 for size in spec.shape[1:]]
+        shape = (len(values), *inner) if inner else (-1,) * len(spec.shape)
         try:
-            values = values.reshape(len(values), *inner) if spec.shape else values.reshape(())
+            values = values.reshape(shape)
         except ValueError:
             told = f"{values.shape[1]} values do not make up {list(spec.shape)}"
             raise InvalidTensor(told, field="values") from None
-        if len(spec.shape) == 1:
-            values = values.reshape(-1)
     return cast_to(values, spec, path="values")
 
 
@@ -148,12 +152,12 @@ def picture_tensor(data: bytes, wanted: PictureInput, max_pixels: int) -> _Array
 
     Raises InvalidImage, InvalidRequest with the sizes when the picture has another one.
     """
-    from gpfn.images.kinds import kind_of
+    from gpfn.images.decoding import upright_size
     from gpfn.images.preparation import ImageInput, prepare
 
     image = wanted.described
     if image is None:
-        width, height = kind_of(data, "image").examine(data).size
+        width, height = upright_size(data)
         shape = wanted.spec.shape or ()
         if any(
             have not in (None, want) for have, want in zip(shape[1:3], (height, width), strict=True)
