@@ -1,5 +1,6 @@
 """TFaaS's paths with small models in this process: what the recordings do not show."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,24 @@ def test_parameters_and_labels_may_be_texts(tmp_path: Path) -> None:
         assert ask(wire, keys=["c", "b", "a"]) == (200, [6, 4, 2])
         wrong = upload(wire, "m", 2, params="{")
         assert (wrong.status, b"params" in wrong.body) == (400, True)
+
+
+def test_files_in_base64_are_taken_out_of_it(tmp_path: Path) -> None:
+    """As the old client sends what it has no media type for, with a line feed at the end."""
+    labels = base64.encodebytes("é\nb\nc\n".encode())
+    more = {"labels": ("labels.names", labels)}
+    model = base64.encodebytes(scaled(2))
+    with serving(tmp_path) as wire:
+        body = upload_form("m", model, **more)
+        told = wire.send("POST", "/upload", body, content_type=FORM, content_encoding="base64")
+        assert told.status == 200, told
+        assert wire.send("GET", "/download/m/labels.names").body == "é\nb\nc\n".encode()
+        assert wire.send("GET", "/download/m/m.onnx").body == scaled(2)
+        assert wire.send("POST", "/upload", body, content_type=FORM).status != 200
+        plain = upload_form("n", scaled(3), labels=("labels.names", b"not base64!\n"))
+        told = wire.send("POST", "/upload", plain, content_type=FORM, content_encoding="base64")
+        assert told.status == 200, told
+        assert ask(wire, model="n") == (200, [3, 6, 9])
 
 
 def test_a_row_without_a_model_goes_to_the_only_one_or_the_default(tmp_path: Path) -> None:
