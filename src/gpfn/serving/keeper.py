@@ -50,7 +50,7 @@ class Keeper:
         log: Log,
     ) -> None:
         self._library = library
-        self._wanted = wanted
+        self.wanted = wanted
         self._slots = slots
         slots.in_use = library.in_use
         self._settings = settings
@@ -76,12 +76,12 @@ class Keeper:
     @property
     def all_began(self) -> bool:
         """Whether every process has opened what was wanted at first: any may get a request."""
-        return self._wanted.all_done(1, self.alive())
+        return self.wanted.all_done(1, self.alive())
 
     def start(self) -> None:
         """Begin to do what is wanted, and go on with that; on the loop."""
         self._loop = asyncio.get_running_loop()
-        for versions in self._wanted.sources().values():
+        for versions in self.wanted.sources().values():
             for source in versions.values():  # not what a process before had in this place
                 self._slots.statistics(source.slot).forget_gauges()
         if self.folder is not None:
@@ -103,7 +103,7 @@ class Keeper:
 
         self.folder = ModelsDir(
             folder,
-            self._wanted,
+            self.wanted,
             named,
             poll=self._settings.poll,
             log=self._log,
@@ -114,7 +114,7 @@ class Keeper:
     def look_for_models(self) -> None:
         """Have the folder of models looked at now."""
         if self.folder is not None:
-            self._wanted.ask_for_a_look()
+            self.wanted.ask_for_a_look()
 
     async def load(self, name: str) -> None:
         """Have a model served by all processes, opened again where that has failed.
@@ -123,8 +123,8 @@ class Keeper:
         """
         if self.folder is not None:
             await self.folder.refresh()
-        generation = self._wanted.load(name, loaded=True)
-        if name not in self._wanted.sources():
+        generation = self.wanted.load(name, loaded=True)
+        if name not in self.wanted.sources():
             raise UnknownModel(name)
         await self.until_done(generation)
         failure = self._library.failure(name)
@@ -133,14 +133,14 @@ class Keeper:
 
     async def unload(self, name: str) -> None:
         """Have a model served by no process any more. Raises UnknownModel."""
-        if name not in self._wanted.sources():
+        if name not in self.wanted.sources():
             raise UnknownModel(name)
-        await self.until_done(self._wanted.load(name, loaded=False))
+        await self.until_done(self.wanted.load(name, loaded=False))
 
     async def until_done(self, generation: int) -> None:
         """Wait until all processes have done what a generation wants."""
         until = time.monotonic() + self._settings.request_seconds
-        while not self._wanted.all_done(generation, self.alive()):
+        while not self.wanted.all_done(generation, self.alive()):
             if time.monotonic() > until:
                 raise DeadlineExceeded("some process has not come to it yet; it goes on with it")
             await asyncio.sleep(_LOOK_SECONDS / 5)
@@ -160,9 +160,9 @@ class Keeper:
 
     def look_at_wanted(self) -> None:
         """Begin to do what is wanted, if that has changed, without waiting for the next look."""
-        if self._wanted.generation != self._seen and not self._stopping:
-            self._seen = self._wanted.generation
-            self._library.want(self._wanted.sources())
+        if self.wanted.generation != self._seen and not self._stopping:
+            self._seen = self.wanted.generation
+            self._library.want(self.wanted.sources())
             self._reconcile()
 
     def _reconcile(self) -> None:
@@ -175,7 +175,7 @@ class Keeper:
         for name in [*library.open]:
             self._retire_old(name)
         if self._opening is None:
-            self._wanted.done(self._seen)
+            self.wanted.done(self._seen)
             if not self._told:
                 self._told = True
                 self.on_ready()

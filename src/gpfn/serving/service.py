@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 _Tell = Callable[[], None]
+_MOST_WOKEN = 5
+"""How often a request has its model woken, which others may put to sleep again at once."""
 
 
 class Service:
@@ -88,13 +90,12 @@ class Service:
 
     def use(self, repository: Repository) -> None:
         """Serve the models of a repository as well, and let them be changed."""
+        from gpfn.serving.pages import RepositoryPages
+        from gpfn.serving.pages.of_repository import ShownRepository
         from gpfn.serving.protocols.repository import RepositoryApi
         from gpfn.serving.protocols.tfaas import Tfaas
 
         self.repository = repository
-        from gpfn.serving.pages import RepositoryPages
-        from gpfn.serving.pages.of_repository import ShownRepository
-
         tfaas = Tfaas(self, repository)
         self._shown = ShownRepository(self, repository)
         others = Router([tfaas, *self._protocols])
@@ -115,10 +116,12 @@ class Service:
         """Begin to answer, in the process that does. Raises SetupError."""
         if self.repository is not None:
             from gpfn.serving.repository.opening import open_store
+            from gpfn.serving.repository.upkeep import Upkeep
 
             settings = self.repository.settings
             self.repository.begin(open_store(settings.place, settings.cache))
-            self.background.spawn(self.repository.keep(self.settings.poll))
+            upkeep = Upkeep(self.repository, self.keeper.wanted, self.log)
+            self.background.spawn(upkeep.keep(self.settings.poll))
             self.background.spawn(self._shown.keep())
 
     def end(self) -> None:
@@ -223,16 +226,16 @@ class Service:
         return Deadline(exchange.began + most)
 
     def _answer(
-        self, exchange: Exchange, routed: Routed, body: bytes | memoryview, *, again: bool = False
+        self, exchange: Exchange, routed: Routed, body: bytes | memoryview, *, woken: int = 0
     ) -> None:
         """Have a route answer; a model that is asleep is woken first."""
         try:
             response = routed.route.answer(exchange, body, **routed.names)
         except Asleep as asleep:
-            if again or self.repository is None:
+            if woken == _MOST_WOKEN or self.repository is None:
                 self.fail(exchange, asleep, routed.protocol)
             else:
-                self.background.spawn(self._wake(exchange, routed, body, asleep))
+                self.background.spawn(self._wake(exchange, routed, body, asleep, woken + 1))
         except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
             self.fail(exchange, error, routed.protocol)
         else:
@@ -240,14 +243,19 @@ class Service:
                 self.answer(exchange, response)
 
     async def _wake(
-        self, exchange: Exchange, routed: Routed, body: bytes | memoryview, asleep: Asleep
+        self,
+        exchange: Exchange,
+        routed: Routed,
+        body: bytes | memoryview,
+        asleep: Asleep,
+        woken: int,
     ) -> None:
         try:
             await self.wake(asleep)
         except Exception as error:  # noqa: BLE001 - every request is answered
             self.fail(exchange, error, routed.protocol)
         else:
-            self._answer(exchange, routed, body, again=True)
+            self._answer(exchange, routed, body, woken=woken)
 
     async def wake(self, asleep: Asleep) -> None:
         """Have a model of the repository opened; raises why it cannot be."""

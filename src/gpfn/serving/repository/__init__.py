@@ -13,6 +13,7 @@ A version on its way, from the bottom of this list to the top:
     store          versions, tags and the trash, in documents; shelf is one model
     awake          which models are open
     repository     all of it for the loop: what protocols ask
+    upkeep         what is done again and again
     settings       its bounds, and the record of who has changed what
     rate           how often a client may ask
 """

@@ -50,4 +50,4 @@ def make_repository(
     path = Path(settings.audit) if settings.audit else None
     if path is None and "://" not in settings.place:
         path = Path(settings.place) / "audit.jsonl"
-    return Repository(settings, wanted, library, keeper, audit=Audit(path, log), log=log)
+    return Repository(settings, wanted, library, keeper, audit=Audit(path, log))

@@ -15,14 +15,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from gpfn.call.opening import NotReady
 from gpfn.deadline import NEVER
-from gpfn.errors import GpfnError, InvalidRequest
+from gpfn.errors import InvalidRequest, ModelRefused
 from gpfn.http.loop.pool import WorkPool
 from gpfn.repository.documents import Manifest
 from gpfn.repository.names import version_number
+from gpfn.serving.library import Asleep
 from gpfn.serving.repository.awake import Awake
 from gpfn.serving.repository.intake import Arrived
 from gpfn.serving.repository.pushing import drop_ahead, fill_folder
@@ -33,7 +34,6 @@ from gpfn.serving.repository.uploads import Uploads
 from gpfn.tfaas.parameters import TfaasParameters, parameters_of
 
 if TYPE_CHECKING:
-    from gpfn.log import Log
     from gpfn.serving.keeper import Keeper
     from gpfn.serving.library import Library
     from gpfn.serving.repository.settings import Audit
@@ -44,7 +44,6 @@ __all__ = ["Repository", "StoredVersion"]
 
 _T = TypeVar("_T")
 _THREADS, _WAITING = 4, 256
-_COLLECT_SECONDS = 3600.0
 
 
 class StoredVersion(NamedTuple):
@@ -66,18 +65,15 @@ class Repository:
         keeper: Keeper,
         *,
         audit: Audit,
-        log: Log,
     ) -> None:
         self.settings = settings
         self._wanted = wanted
         self._library = library
         self._keeper = keeper
         self._audit = audit
-        self._log = log
         self._pool = WorkPool(_THREADS, _WAITING, patient=False)
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # and how many wait or have it
         self._seen = -1  # the number of the last change that was looked at
-        self._collects_at = monotonic() + _COLLECT_SECONDS
         library.asleep = self._latest
         library.default = self.default
 
@@ -117,10 +113,20 @@ class Repository:
         Raises UnknownModel, and NotReady with the reason when it cannot be opened.
         """
         async with self._turn(name):
+            if self._is_awake(name, reference):  # who came before has woken it
+                return
             shelf = await self.shelf(name)
             manifest = shelf.find(reference)
             await self._awake.want(shelf, manifest)
         self._library.find(name, str(manifest.version))  # raises why it cannot be opened
+
+    def _is_awake(self, name: str, reference: str) -> bool:
+        """Say whether a version answers; raises NotReady when it cannot be opened."""
+        try:
+            self._library.find(name, reference)
+        except Asleep:
+            return False
+        return True
 
     async def take_in(
         self,
@@ -190,50 +196,22 @@ class Repository:
             await self._changed(self.store.shelf(name))
         return manifest
 
-    # as long as the server runs
-
-    async def keep(self, poll: float) -> None:
-        """Follow what other processes and other servers change, every ``poll`` seconds."""
-        failure = ""
-        if self.settings.preload and self._wanted.leads():
-            await self._preload()
-        while True:
-            try:
-                if self._wanted.leads():
-                    await self._look_after()
-                else:
-                    self._seen = -1
-                failure = ""
-            except GpfnError as error:  # the store cannot be reached just now
-                if str(error) != failure:
-                    self._log.failure(error)
-                failure = str(error)
-            await asyncio.sleep(poll)
-
-    async def _look_after(self) -> None:
-        """Follow the store, and remove for good what has been in its trash for long enough."""
+    async def follow(self) -> None:
+        """Look at the store, and have what is open as it says."""
         await self._run(self.store.look)
         for name in self._awake.sources():
             async with self._turn(name):
                 await self._awake.follow(self.store.shelf(name))
-        if monotonic() >= self._collects_at:
-            self._collects_at = monotonic() + _COLLECT_SECONDS
-            gone = await self._run(self.store.collect, self.settings.trash_days * 86400)
-            if gone:
-                self._log.info(f"removed from the trash for good: {len(gone)} versions")
+
+    def forget(self) -> None:
+        """Look at the store before the next answer: others may have changed it."""
+        self._seen = -1
 
     async def in_thread(self, work: Callable[..., _T], *args: object) -> _T:
         """Return what comes of work on the store."""
         return await self._run(work, self.store, *args)
 
     # parts
-
-    async def _preload(self) -> None:
-        for shelf in self.store.shelves()[: self.settings.max_open]:
-            try:
-                await self.wake(shelf.name)
-            except GpfnError as error:
-                self._log.failure(error)
 
     def _latest(self) -> Iterable[tuple[str, str]]:
         return [(shelf.name, str(max(shelf.versions))) for shelf in self.store.shelves()]
@@ -260,7 +238,12 @@ class Repository:
             )  # fmt: skip
             self._wanted.ask_for_a_look()
             await self._awake.want(self.store.shelf(manifest.name), manifest)
-        self._library.find(manifest.name, str(manifest.version))
+        try:
+            self._is_awake(manifest.name, str(manifest.version))  # others may be, in its place
+        except NotReady as error:  # it passed all gates, and cannot be opened here all the same
+            if not existed:
+                await self.delete(manifest.name, manifest.version, who=who)
+            raise ModelRefused(error.detail, field="model") from error
         return StoredVersion(manifest, existed, self.store.shelf(manifest.name).tags)
 
     async def _changed(self, shelf: Shelf) -> None:
