@@ -45,6 +45,7 @@ class Taking(Script):
         super().__init__()
         self.kept = Kept()
         self.forbids: GpfnError | None = None
+        self.takes = True
 
     def receiver(self, method: str, target: str, headers: Headers) -> Kept | None:
         if self.forbids is not None:
@@ -59,6 +60,8 @@ class Taking(Script):
 
         def done(error: GpfnError | None) -> None:
             status = 200 if error is None else error.status
+            if error is None and self.takes:
+                exchange.incoming = None
             exchange.answer(Response(status, (), (b"received",)))
 
         incoming.when_received(done)
@@ -207,6 +210,24 @@ def test_one_that_takes_too_long_is_a_408(run: tuple[Running, Taking]) -> None:
         send_what_is_taken(sock, sized(body_of(1 << 20)))
         assert status_of(sock) == 408
     assert script.kept.abandoned.wait(20)
+
+
+def test_one_that_falls_silent_is_a_408(run: tuple[Running, Taking]) -> None:
+    running, script = run
+    script.kept.seconds = 0.1
+    with running.connect() as sock:
+        sock.sendall(sized(body_of(1 << 20))[:1000])
+        assert status_of(sock) == 408
+    assert script.kept.abandoned.wait(20)
+
+
+def test_what_nobody_has_taken_over_is_abandoned(run: tuple[Running, Taking]) -> None:
+    running, script = run
+    script.takes = False
+    with running.connect() as sock:
+        sock.sendall(sized(body_of(1 << 20)))
+        assert status_of(sock) == 200
+        assert script.kept.abandoned.wait(20)
 
 
 def send_what_is_taken(sock: socket.socket, data: bytes) -> None:

@@ -79,8 +79,8 @@ class Exchange:
     ``id`` is the caller's or one of ours, and goes back with the answer. ``began`` is when
     the request was complete, by time.monotonic(). ``gone`` says that the client has left:
     nobody will read the answer. ``held`` are the bytes that its body has of the budget, as
-    long as anybody works on it. ``incoming`` is its body when that went to a receiver. ``span`` is
-    that of a request that is traced.
+    long as anybody works on it. ``incoming`` is its body when that went to a receiver, until
+    somebody has taken over what the receiver has. ``span`` is that of a request that is traced.
     """
 
     __slots__ = (
@@ -114,8 +114,12 @@ class Exchange:
     def answer(self, response: Response) -> None:
         """Send the answer; on the loop's thread. Only the first one is sent.
 
-        Raises ValueError, and sends nothing, for a header that may not be one.
+        What has come of a body that nobody has taken over is removed. Raises ValueError, and
+        sends nothing, for a header that may not be one.
         """
+        if self.incoming is not None:
+            self.incoming.abandon()
+            self.incoming = None
         self.connection.send(self, response)
 
 

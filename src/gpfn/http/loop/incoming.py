@@ -75,6 +75,14 @@ class IncomingBody(Body):
         """Whether no more is to be read for now."""
         return self.waits >= _MOST_WAITING
 
+    @property
+    def late(self) -> InvalidRequest | None:
+        """What is told of a body that takes too long to come; None as long as it does not."""
+        if monotonic() <= self._until:
+            return None
+        told = f"it took over {self.receiver.seconds:g} s to come"
+        return InvalidRequest(told, field="body", status=408)
+
     def reserve(self, size: int) -> None:
         """Expect ``size`` bytes in all; raises TooLarge when that is more than there may be."""
         if size > self.most:
@@ -85,9 +93,8 @@ class IncomingBody(Body):
         """Take what has come. Raises what the receiver has raised, and 408 when it takes long."""
         if self._error is not None:
             raise self._error
-        if monotonic() > self._until:
-            told = f"it took over {self.receiver.seconds:g} s to come"
-            raise InvalidRequest(told, field="body", status=408)
+        if self.late is not None:
+            raise self.late
         self.size += len(data)
         self.waits += len(data)
         self._waiting.append(bytes(data))

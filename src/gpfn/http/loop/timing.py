@@ -37,7 +37,11 @@ def check(connection: LoopConnection, now: float, settings: LoopSettings) -> Non
     elif connection.answering:
         return
     elif connection.phase == BODY:
-        _check_arrival(connection, now, settings.body_seconds, "body")
+        late = connection.incoming.late if connection.incoming else None
+        if late is not None:
+            connection.refuse(late)
+        else:
+            _check_arrival(connection, now, settings.body_seconds, "body")
     elif connection.phase == HEAD:
         _check_arrival(connection, now, settings.head_seconds, "head")
     elif now - connection.since > settings.idle_seconds and not has_unread(connection):

@@ -75,7 +75,9 @@ class Uploads:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             incoming.when_received(partial(_settle, done))
             await done
-        return await self._pool.run(work, NEVER)  # type: ignore[no-any-return]
+        received: ReceivedUpload = await self._pool.run(work, NEVER)
+        exchange.incoming = None  # what has come is the caller's from here on
+        return received
 
     async def examine(self, arrived: Arrived) -> Manifest:
         """Return what the files of an upload are; raises what is wrong with them."""
