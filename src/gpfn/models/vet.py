@@ -9,6 +9,7 @@ file that somebody meant to do harm harmless: the child is a process with the sa
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -27,6 +28,8 @@ _CHILD = (
     "from gpfn.models.vet import _attempt; _attempt(order)"
 )
 _MOST_TOLD = 4000  # characters of an error
+_OF_MEMORY = re.compile(r"\b(?:bad_?alloc|allocat\w*|OOM|out of memory)\b", re.IGNORECASE)
+"""What runtimes say when there is not enough memory: each in its own words, and no type."""
 
 
 class Vetted(NamedTuple):
@@ -187,6 +190,8 @@ def _open_and_call(uri: str, options: dict[str, Any]) -> dict[str, Any]:
 
     model = open_model(uri, **options)
     warm = warm_up(model)
+    if warm.error is not None and _OF_MEMORY.search(str(warm.error)):
+        raise MemoryError  # where it is not bounded it would take it all
     shapes = [spec.shape for spec in model.inputs]
     if warm.error is None and shapes and all(shape and shape[0] is None for shape in shapes):
         with suppress(Exception):  # refusing it is the model's right
