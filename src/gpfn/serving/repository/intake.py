@@ -19,6 +19,7 @@ from gpfn.errors import (
     ModelRefused,
     ModelUnreadable,
     SetupError,
+    TooLarge,
     UnsupportedMedia,
 )
 from gpfn.models.description import read_labels
@@ -47,6 +48,7 @@ _FROZEN = "tensorflow-frozen"
 _OPERATORS = {_FROZEN: "graph", "tensorflow-savedmodel": "tensorflow"}
 """What the check of operators calls a kind, where it has another word."""
 _BLOCK = 4 << 20
+_LABELS_BYTES = 1 << 20
 
 
 class Arrived(NamedTuple):
@@ -139,7 +141,7 @@ def examine_upload(arrived: Arrived, bounds: VetBounds) -> Manifest:
     labels = arrived.labels or _labels_of(paths, params.labels)
     try:
         if labels:
-            read_labels(paths[labels])
+            _check_labels(paths[labels])
         inputs, outputs, notes = _vetted(place, kind, params, bounds)
     except (ModelUnreadable, SetupError) as error:
         where = str(arrived.folder)
@@ -217,6 +219,13 @@ def _kind_of(place: Path, model: str) -> str:
 
 def _labels_of(paths: Mapping[str, Path], named: str) -> str:
     return next((path for path in (named, _LABELS) if path in paths), "")
+
+
+def _check_labels(path: Path) -> None:
+    """Refuse labels that cannot be read, or that are more than all processes can keep in a list."""
+    if path.stat().st_size > _LABELS_BYTES:
+        raise TooLarge(f"labels of more than {_LABELS_BYTES} bytes", field="labels")
+    read_labels(path)
 
 
 def _vetted(place: Path, kind: str, params: TfaasParameters, bounds: VetBounds) -> Any:
