@@ -13,6 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SLOW = (
     "tests/serving/test_swap_under_load.py",
+    "tests/e2e/test_bad_uploads.py",
+    "tests/e2e/test_repository_under_load.py",
+    "tests/serving/repository/test_store_together.py",
+    "tests/serving/repository/test_power_cut.py",
+    "tests/serving/repository/test_killed.py",
+    "tests/e2e/test_bad_models_uploaded.py",
+    "tests/serving/repository/test_store_model.py",
     "tests/docs/test_examples.py",
     "tests/build/test_doctor.py",
     "tests/test_packaging.py",
