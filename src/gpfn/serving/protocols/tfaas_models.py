@@ -41,6 +41,7 @@ class TfaasModels:
         self.receiver = partial(upload_receiver, service, repository)
         self._protocol = protocol
         self._began = time.monotonic()
+        self._rows: dict[str, tuple[Shelf, bytes]] = {}
         found: list[Route] = []
         for end in ("", "/"):
             found += [
@@ -85,11 +86,20 @@ class TfaasModels:
         """Return the list of models."""
 
         def then(shelves: Sequence[Shelf]) -> Response:
-            return Response(200, _JSON, (encode_models(map(_listed, shelves)),))
+            self._rows = {shelf.name: self._row(shelf) for shelf in shelves}
+            rows = b",".join([row for _, row in self._rows.values()])
+            return Response(200, _JSON, (b"[%b]\n" % rows,))
 
         self._service.background.answer_with(
             exchange, self._repository.shelves(), self._protocol, then
         )
+
+    def _row(self, shelf: Shelf) -> tuple[Shelf, bytes]:
+        """Return a model's row of the list, which is written once for each state of the model."""
+        known = self._rows.get(shelf.name)
+        if known is not None and known[0] is shelf:
+            return known
+        return shelf, encode_models([_listed(shelf)])[1:-2]
 
     def params(self, exchange: Exchange, _: object, model: str = "") -> None:
         """Return params.json as it was uploaded, of the default model where none is named."""

@@ -240,6 +240,8 @@ class VersionStore:
             self._shelves[manifest.name] = shelf._replace(versions=versions)
 
     def _shelve(self, shelf: Shelf) -> None:
+        if shelf == self._shelves.get(shelf.name):
+            return  # what others have made of the one that is there stays true
         if shelf.highest or shelf.changes:
             self._shelves[shelf.name] = shelf
         else:
