@@ -144,6 +144,9 @@ class _Serving:
                 return
             if supervision is not None:
                 supervision.begun()
+            if service.repository is not None:
+                stored = len(service.library.names())
+                self._log.info(f"ready: {stored} models, opened when they are asked for")
             versions = service.library.open.get(service.library.first, {}).values()
             self._on_ready(next((one.model for one in versions), None), self._loop.url)
 
