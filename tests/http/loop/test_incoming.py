@@ -212,6 +212,16 @@ def test_one_that_takes_too_long_is_a_408(run: tuple[Running, Taking]) -> None:
     assert script.kept.abandoned.wait(20)
 
 
+@pytest.mark.parametrize("status", [400, 412, 413, 416, 429, 503, 507])
+def test_whatever_the_status_it_is_answered(run: tuple[Running, Taking], status: int) -> None:
+    running, script = run
+    script.kept.refuses_at = 1
+    script.kept.error = InvalidRequest("no", field="body", status=status)
+    with running.connect() as sock:
+        send_what_is_taken(sock, sized(body_of(1 << 20))[:100_000])
+        assert status_of(sock) == status
+
+
 def test_one_that_falls_silent_is_a_408(run: tuple[Running, Taking]) -> None:
     running, script = run
     script.kept.seconds = 0.1
