@@ -88,10 +88,10 @@ class RepositoryServer:
 
 @contextmanager
 def repository_served(
-    tmp: Path, *words: str, place: Path | None = None
+    tmp: Path, *words: str, place: Path | None = None, fails: bool = False
 ) -> Iterator[RepositoryServer]:
-    """Run a server with a repository until it is ready."""
+    """Run a server with a repository until it is ready; ``fails`` when not all is to go well."""
     place = place or tmp / "store"
     with served(tmp / "log", "--repository", str(place), *words) as server:
         yield RepositoryServer(server, place)
-    assert "Traceback" not in (tmp / "log").read_text()
+    assert fails or "Traceback" not in (tmp / "log").read_text()

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from gpfn.errors import SetupError
 from gpfn.serving.repository.folder_objects import FolderObjects
-from gpfn.serving.repository.objects import Objects
+from gpfn.serving.repository.objects import Objects, StoreUnavailable
 from gpfn.serving.repository.repository import Repository
 from gpfn.serving.repository.settings import Audit, RepositorySettings
 from gpfn.serving.repository.store import VersionStore
@@ -38,7 +39,10 @@ def _objects(place: str, cache: str) -> Objects:
         from gpfn.serving.repository.object_store import open_objects
 
         return open_objects(place, Path(cache) if cache else None)
-    objects = FolderObjects(Path(place))
+    try:
+        objects = FolderObjects(Path(place))
+    except StoreUnavailable as error:
+        raise SetupError(f"cannot be used: {error.detail}", field="--repository") from error
     objects.sweep()
     return objects
 
