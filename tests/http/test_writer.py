@@ -1,5 +1,6 @@
 """Replies: nothing a header holds can break out of it, and all bytes are sent."""
 
+import importlib
 import socket
 import threading
 from collections.abc import Sequence
@@ -7,7 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from gpfn.errors import GpfnError
 from gpfn.http import response_head, send
+from gpfn.http.writer import REASONS
+from tests.sources import modules
 
 
 def test_a_head() -> None:
@@ -88,3 +92,14 @@ def test_more_buffers_than_one_call_takes() -> None:
 def test_nothing_to_send() -> None:
     assert received([]) == b""
     assert received([b"", b""]) == b""
+
+
+def test_every_status_of_an_error_is_named_and_so_counted() -> None:
+    for module in modules():
+        if module.startswith("gpfn.serving.repository"):
+            importlib.import_module(module)
+    kinds = [GpfnError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert len(kinds) > 20
+    assert [kind for kind in kinds if kind.status not in REASONS] == []
