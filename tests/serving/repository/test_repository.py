@@ -1,9 +1,11 @@
 """A server with a repository: what is uploaded is asked over every protocol."""
 
+import io
 import json
+import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 from gpfn.oip.client import InferenceClient
+from gpfn.repository.client import RepositoryClient
+from gpfn.repository.transfer import pull_version
 from gpfn.serving import Server, ServerSettings
 from gpfn.serving.repository.settings import RepositorySettings
 from tests.serving.repository.onnx_files import scaled
@@ -178,3 +182,54 @@ def test_a_damaged_document_is_told_of_its_model_and_all_else_goes_on(
     assert ask(server, "/json", {**ROW, "model": "m"}) == (200, [3, 6, 9])
     damaged = ask(server, "/repository/models/m/versions/4/files/m.onnx")
     assert (damaged[0], "versions/4.json" in damaged[1]["detail"]) == (500, True)
+
+
+def bundle(time: int, order: Sequence[str]) -> bytes:
+    """Return files in a tar, as packed at another time by another user in another order."""
+    contents = {"m.onnx": scaled(2), "labels.txt": b"a\nb\nc\n"}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name in order:
+            member = tarfile.TarInfo(f"m/{name}")
+            member.size, member.mtime, member.uid = len(contents[name]), time, time
+            tar.addfile(member, io.BytesIO(contents[name]))
+    return packed.getvalue()
+
+
+def test_the_same_files_are_the_same_version_however_they_are_packed(server: Server) -> None:
+    first = ask(server, "/upload", bundle(1, ("m.onnx", "labels.txt")), "POST")
+    again = ask(server, "/upload", bundle(2_000_000, ("labels.txt", "m.onnx")), "POST")
+    assert (first[0], again[0]) == (200, 200)
+    assert again[1] == {**first[1], "existed": True}
+
+
+def test_a_pull_has_one_version_although_its_tag_moves(server: Server, tmp_path: Path) -> None:
+    for factor, labels in ((2, b"old"), (3, b"new")):
+        parts = [
+            b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nm\r\n--x\r\n',
+            b'Content-Disposition: form-data; name="model"; filename="m.onnx"\r\n\r\n',
+            scaled(factor),
+            b'\r\n--x\r\nContent-Disposition: form-data; name="labels"; filename="labels.txt"',
+            b"\r\n\r\n" + labels + b"\r\n--x--\r\n",
+        ]
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        request = urllib.request.Request(f"{server.url}/upload", b"".join(parts), headers)
+        urllib.request.urlopen(request, timeout=60).close()
+    path = "/repository/models/m/tags/stable"
+    ask(server, path, {"version": 1}, "PUT")
+
+    class Moving(RepositoryClient):
+        """Has the tag moved before each file that it fetches."""
+
+        fetched = 0
+
+        def receive_file(self, *words: Any, **named: Any) -> Any:
+            self.fetched += 1
+            ask(server, path, {"version": 2}, "PUT")
+            return super().receive_file(*words, **named)
+
+    with Moving(server.url) as client:
+        pull_version(client, "m", "stable", tmp_path / "m")
+        assert client.fetched == 2
+    assert (tmp_path / "m/m.onnx").read_bytes() == scaled(2)
+    assert (tmp_path / "m/labels.txt").read_bytes() == b"old"
