@@ -11,7 +11,7 @@ from gpfn import json_exact
 from gpfn.repository.documents import Manifest, StoredFile, manifest_of
 from gpfn.repository.names import MOST_VERSIONS, check_digest, check_model_name, check_version
 from gpfn.repository.record import Record
-from gpfn.repository.tags import TagChange, tag_change_of, tags_of
+from gpfn.repository.tags import MOST_TAGS, TagChange, tag_change_of, tags_of
 
 __all__ = [
     "ModelHistory",
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 _MOST_MODELS, _MOST_LISTED, _MOST_CHANGES = 100_000, 100_000, 1_000_000
-_MOST_TAGS = 1000
 _MOST_BYTES = 1 << 60
 
 
@@ -123,7 +122,7 @@ def push_answer_of(record: Record) -> PushAnswer:
         digest=check_digest(record.get("digest"), field="digest"),
         existed=record.flag("existed"),
         notes=tuple(notes),
-        tags=tags_of(record.mapping("tags", _MOST_TAGS)),
+        tags=tags_of(record.mapping("tags", MOST_TAGS)),
     )
 
 
@@ -143,7 +142,7 @@ def _summary(record: Record) -> ModelSummary:
         name=check_model_name(record.get("name"), field=record.at("name")),
         latest=_latest(record),
         versions=tuple([_version(each) for each in record.records("versions", _MOST_LISTED)]),
-        tags=tags_of(record.mapping("tags", _MOST_TAGS)),
+        tags=tags_of(record.mapping("tags", MOST_TAGS)),
     )
 
 
@@ -176,7 +175,7 @@ def model_history_of(record: Record) -> ModelHistory:
     return ModelHistory(
         name=check_model_name(record.get("name"), field="name"),
         latest=_latest(record),
-        tags=tags_of(record.mapping("tags", _MOST_TAGS)),
+        tags=tags_of(record.mapping("tags", MOST_TAGS)),
         history=tuple([tag_change_of(each) for each in changes]),
         versions=tuple(versions),
         trash=tuple([manifest_of(each) for each in record.records("trash", _MOST_LISTED)]),

@@ -18,6 +18,7 @@ from gpfn.repository.names import check_tag, check_version
 from gpfn.repository.record import Record, parse_object
 
 __all__ = [
+    "MOST_TAGS",
     "TagChange",
     "encode_tag_change",
     "read_tag_change",
@@ -26,7 +27,8 @@ __all__ = [
     "tags_of",
 ]
 
-_MOST_TAGS = 1000
+MOST_TAGS = 1000
+"""Tags that a model may have."""
 _LAYOUT = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
@@ -63,7 +65,7 @@ def tag_change_of(record: Record) -> TagChange:
         version=None if version is None else check_version(version, field=record.at("version")),
         who=record.text("who", default=""),
         when=record.moment("when"),
-        tags=tags_of(record.mapping("tags", _MOST_TAGS)),
+        tags=tags_of(record.mapping("tags", MOST_TAGS)),
     )
 
 

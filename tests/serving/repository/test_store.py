@@ -6,6 +6,7 @@ import pytest
 
 from gpfn.errors import InvalidRequest, SetupError
 from gpfn.repository.documents import Manifest, StoredFile, content_digest
+from gpfn.repository.tags import MOST_TAGS, TagChange, encode_tag_change
 from gpfn.serving.library import UnknownModel
 from gpfn.serving.repository.folder_objects import FolderObjects
 from gpfn.serving.repository.store import VersionStore
@@ -144,3 +145,35 @@ def test_a_folder_of_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "repository.json").write_text('{"format": 2}')
     with pytest.raises(SetupError, match="format 2"):
         VersionStore(FolderObjects(tmp_path))
+
+
+def test_a_model_has_no_more_tags_than_can_be_read_again(store: VersionStore) -> None:
+    put(store, b"one")
+    tags = {f"t{number}": 1 for number in range(MOST_TAGS)}
+    change = TagChange("t0", 1, "me", "2027-01-15T08:00:00Z", tags)
+    store.objects.create("models/m/tags/1.json", encode_tag_change(change))
+    with pytest.raises(InvalidRequest, match="1000 tags"):
+        store.tag("m", "one-more", 1, who="me")
+    store.tag("m", "t7", None, who="me")
+    store.tag("m", "one-more", 1, who="me")
+    store.look()
+    assert len(store.shelf("m").tags) == MOST_TAGS
+    assert not store.shelf("m").damaged["tags"]
+
+
+def test_collecting_looks_once_at_what_is_used(tmp_path: Path, clock: Clock) -> None:
+    class Counting(FolderObjects):
+        looks = 0
+
+        def keys(self, prefix: str) -> list[str]:
+            self.looks += 1
+            return super().keys(prefix)
+
+    objects = Counting(tmp_path)
+    store = VersionStore(objects, clock=clock)
+    for number in range(20):
+        put(store, b"%d" % number)
+    clock.now = 4_000_000_000.0
+    objects.looks = 0
+    assert store.collect(0) == []
+    assert objects.looks == 1

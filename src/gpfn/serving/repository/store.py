@@ -19,7 +19,7 @@ from threading import RLock
 
 import orjson
 
-from gpfn.errors import SetupError
+from gpfn.errors import InvalidRequest, SetupError
 from gpfn.repository.documents import (
     FORMAT,
     Manifest,
@@ -27,7 +27,7 @@ from gpfn.repository.documents import (
     read_manifest,
 )
 from gpfn.repository.names import check_model_name, check_tag
-from gpfn.repository.tags import TagChange, encode_tag_change, read_tag_change
+from gpfn.repository.tags import MOST_TAGS, TagChange, encode_tag_change, read_tag_change
 from gpfn.serving.repository.objects import Objects, StoreDamaged
 from gpfn.serving.repository.shelf import Shelf
 from gpfn.serving.repository.shelf_reader import (
@@ -127,6 +127,9 @@ class VersionStore:
         tags = {each: number for each, number in shelf.all_tags.items() if each != tag}
         if version is not None:
             tags[tag] = version
+        if len(tags) > MOST_TAGS:
+            told = f"{shelf.name} has {MOST_TAGS} tags, which are all that a model may have"
+            raise InvalidRequest(told, field="tag", status=409)
         change = TagChange(tag, version, who, self._now(), dict(sorted(tags.items())))
         number = shelf.last_change + 1
         key = document_key(shelf.name, "tags", number)
@@ -192,9 +195,11 @@ class VersionStore:
         cannot be read, which may be of files that are used.
         """
         now = self._clock()
+        self.look()
+        used = set(self._used(now - seconds))
         found = []
         for digest, when in self.objects.digests():
-            if now - when < _GRACE_SECONDS:
+            if now - when < _GRACE_SECONDS or digest in used:
                 continue
             with self.objects.writing():  # nobody makes a version of them meanwhile
                 self.look()
