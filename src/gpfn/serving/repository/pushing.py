@@ -14,14 +14,22 @@ from functools import partial
 from pathlib import Path
 
 from gpfn.errors import InvalidRequest
-from gpfn.repository.documents import StoredFile, content_digest
+from gpfn.repository.documents import Manifest, StoredFile, content_digest
 from gpfn.serving.repository.objects import StoreDamaged
 from gpfn.serving.repository.receiving import ReceivedUpload
 from gpfn.serving.repository.store import VersionStore
 
-__all__ = ["WrongDigest", "drop_ahead", "fill_folder", "keep_ahead", "missing_files"]
+__all__ = [
+    "WrongDigest",
+    "drop_ahead",
+    "fill_folder",
+    "is_asked_for",
+    "keep_ahead",
+    "missing_files",
+]
 
-_NAME = "ahead"
+_NAME = ".ahead"
+"""No file of a version is called so: its name begins with a dot."""
 
 
 class WrongDigest(InvalidRequest):
@@ -48,6 +56,18 @@ def keep_ahead(store: VersionStore, received: ReceivedUpload, sha256: str) -> No
             store.objects.keep(content_digest([kept]), folder, [kept])
     finally:
         received.remove()
+
+
+def is_asked_for(latest: Manifest, draft: Manifest) -> bool:
+    """Say whether a version is what somebody wants to be one, of which not all is known yet."""
+    return latest.digest == draft.digest and all(
+        wanted in ("", {}, known)
+        for known, wanted in (
+            (latest.model, draft.model),
+            (latest.labels, draft.labels),
+            (latest.params, draft.params),
+        )
+    )
 
 
 def missing_files(store: VersionStore, files: Sequence[StoredFile]) -> list[str]:
