@@ -14,7 +14,10 @@ from gpfn.serving.wanted import Source, version_order
 if TYPE_CHECKING:
     from gpfn.serving.version import ServedVersion
 
-__all__ = ["Asleep", "Library", "UnknownModel"]
+__all__ = ["MOST_WAKES", "Asleep", "Library", "UnknownModel"]
+
+MOST_WAKES = 5
+"""How often models are woken for one request: others may have them closed again at once."""
 
 
 _NONE: Mapping[str, ServedVersion] = {}
@@ -66,11 +69,13 @@ class Library:
     # questions of protocols
 
     def find(self, name: str, version: str = "") -> ServedVersion:
-        """Return a version, the highest when none is named.
+        """Return a version, the highest when none is named; one of a repository also by a tag.
 
         Raises UnknownModel, or NotReady while it is being opened or after that has failed.
         """
         found = self.open.get(name, _NONE).get(version) if version else self._highest.get(name)
+        if found is None and self.asleep is not None and version and not version.isdecimal():
+            return self.tagged(name, version)
         if found is None:
             raise self._missing(name, version)
         return found

@@ -147,7 +147,8 @@ class _Serving:
             if service.repository is not None:
                 stored = len(service.library.names())
                 self._log.info(f"ready: {stored} models, opened when they are asked for")
-            versions = service.library.open.get(service.library.first, {}).values()
+            library = service.library
+            versions = library.open.get(next(iter(library.sources), ""), {}).values()
             self._on_ready(next((one.model for one in versions), None), self._loop.url)
 
         def began() -> None:

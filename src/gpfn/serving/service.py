@@ -25,7 +25,7 @@ from gpfn.metrics import Metrics
 from gpfn.serving.background import Background
 from gpfn.serving.gate import Gate
 from gpfn.serving.large import later
-from gpfn.serving.library import Asleep
+from gpfn.serving.library import MOST_WAKES, Asleep
 from gpfn.serving.protocols.control import Control
 from gpfn.serving.protocols.graphpipe import GraphPipe
 from gpfn.serving.protocols.v1 import V1
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 _Tell = Callable[[], None]
-_MOST_WOKEN = 5
-"""How often a request has its model woken, which others may put to sleep again at once."""
 
 
 class Service:
@@ -232,7 +230,7 @@ class Service:
         try:
             response = routed.route.answer(exchange, body, **routed.names)
         except Asleep as asleep:
-            if woken == _MOST_WOKEN or self.repository is None:
+            if woken == MOST_WAKES or self.repository is None:
                 self.fail(exchange, asleep, routed.protocol)
             else:
                 self.background.spawn(self._wake(exchange, routed, body, asleep, woken + 1))
@@ -256,6 +254,11 @@ class Service:
             self.fail(exchange, error, routed.protocol)
         else:
             self._answer(exchange, routed, body, woken=woken)
+
+    def loader(self, model: str) -> Keeper | Repository:
+        """Return what loads and unloads a model."""
+        stored = self.repository
+        return self.keeper if stored is None or stored.lacks(model) else stored
 
     async def wake(self, asleep: Asleep) -> None:
         """Have a model of the repository opened; raises why it cannot be."""

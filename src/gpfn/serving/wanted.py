@@ -104,13 +104,21 @@ class Wanted:
                 found.setdefault(source.name, {})[source.version] = source
             return found
 
-    def replace(self, sources: Iterable[Source], among: Iterable[str] | None = None) -> int:
+    def replace(
+        self,
+        sources: Iterable[Source],
+        among: Iterable[str] | None = None,
+        *,
+        at: int | None = None,
+    ) -> int:
         """Want these versions and no others, of the models ``among`` or of all.
 
-        What has been unloaded stays so. Returns the generation. Raises SetupError when they
-        are too many.
+        What has been unloaded stays so. Returns the generation; -1, and nothing is changed, when
+        it is not the one ``at`` which this was decided. Raises SetupError when they are too many.
         """
         with self._locked():
+            if at not in (None, self.generation):
+                return -1
             state = self._read()
             before = {source.key: source for source in self._sources(state)}
             unloaded = {source.name for source in before.values() if not source.loaded}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpfn.call.opening import NotReady
 from gpfn.errors import (
@@ -21,13 +22,15 @@ from gpfn.oip.grpc_schema import ABSENT, RPCS, message_class
 from gpfn.serving.grpc.bounds import SMALL_MESSAGE
 from gpfn.serving.grpc.documents import GrpcDocuments
 from gpfn.serving.grpc.question import GrpcQuestion, InferMessage, InferReader
-from gpfn.serving.library import Asleep
+from gpfn.serving.library import MOST_WAKES, Asleep
 from gpfn.serving.tokens import Forbidden, NotAuthorised, Scope
 
 if TYPE_CHECKING:
     from gpfn.serving.service import Service
 
 __all__ = ["Allowed", "GrpcCalls", "refusal", "status_of", "told"]
+
+_T = TypeVar("_T")
 
 Allowed = Callable[[Scope, Mapping[str, str]], object]
 """Asked for a scope, with a call's headers: returns False or raises when it may not be made."""
@@ -96,11 +99,7 @@ class GrpcCalls:
         return handle
 
     async def _answer(self, answer: Callable[[Any], Any], asked: Any) -> bytes:
-        try:
-            answered = answer(asked)
-        except Asleep as asleep:
-            await self._service.wake(asleep)
-            answered = answer(asked)
+        answered = await self._woken(partial(answer, asked))
         found: bytes = await answered if asyncio.iscoroutine(answered) else answered
         return found
 
@@ -130,11 +129,17 @@ class GrpcCalls:
 
     async def ask(self, asked: InferMessage, seconds: float | None = None) -> GrpcQuestion:
         """Put a question, to a model that is woken if need be; raises why that cannot be."""
-        try:
-            return GrpcQuestion(asked, self._reader, self._service, seconds)
-        except Asleep as asleep:
-            await self._service.wake(asleep)
-        return GrpcQuestion(asked, self._reader, self._service, seconds)
+        question = partial(GrpcQuestion, asked, self._reader, self._service, seconds)
+        return await self._woken(question)
+
+    async def _woken(self, ask: Callable[[], _T]) -> _T:
+        """Return what something returns, once the models that it needs are open."""
+        for _ in range(MOST_WAKES):
+            try:
+                return ask()
+            except Asleep as asleep:
+                await self._service.wake(asleep)
+        return ask()
 
     def read(self, data: bytes) -> InferMessage:
         """Return the ``ModelInferRequest`` that ``data`` hold."""
@@ -178,13 +183,13 @@ class GrpcCalls:
             told_why = "what a model is comes from its files here, not from a request"
             raise InvalidRequest(told_why, field="parameters")
         try:
-            await self._service.keeper.load(asked.model_name)
+            await self._service.loader(asked.model_name).load(asked.model_name)
         except NotReady as error:  # trying again would not help
             raise ModelFailed(f"failed to load '{asked.model_name}': {error}") from error
         return _answer("RepositoryModelLoad")
 
     async def _RepositoryModelUnload(self, asked: Any) -> bytes:  # noqa: N802
-        await self._service.keeper.unload(asked.model_name)
+        await self._service.loader(asked.model_name).unload(asked.model_name)
         return _answer("RepositoryModelUnload")
 
 

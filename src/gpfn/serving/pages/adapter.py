@@ -21,6 +21,7 @@ from gpfn.errors import GpfnError, InvalidRequest, error_document
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.media import PROBLEM
 from gpfn.serving.answers import json_page
+from gpfn.serving.library import Asleep
 from gpfn.serving.pages import netron
 from gpfn.serving.pages.assets import asset
 from gpfn.serving.pages.changes import PageChanges
@@ -123,6 +124,8 @@ class RepositoryPages:
             if other.route.scope:
                 self._maker.service.gate.check(other.route.scope, exchange.request.headers)
             return other.route.answer(exchange, body)
+        except Asleep:
+            raise
         except GpfnError as error:
             return other.protocol.failure(error, exchange.fields.by_name.get("accept"))
 

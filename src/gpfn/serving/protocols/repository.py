@@ -35,8 +35,9 @@ from gpfn.serving.repository.pushing import keep_ahead, missing_files
 from gpfn.serving.routing import Route, not_found
 
 if TYPE_CHECKING:
-    from gpfn.serving.repository.repository import Repository, StoredVersion
+    from gpfn.serving.repository.repository import Repository
     from gpfn.serving.repository.shelf import Shelf
+    from gpfn.serving.repository.uploads import StoredVersion
     from gpfn.serving.service import Service
 
 __all__ = ["RepositoryApi"]

@@ -23,8 +23,9 @@ from gpfn.tfaas.answers import ListedModel, encode_models
 from gpfn.tfaas.parameters import parameters_of
 
 if TYPE_CHECKING:
-    from gpfn.serving.repository.repository import Repository, StoredVersion
+    from gpfn.serving.repository.repository import Repository
     from gpfn.serving.repository.shelf import Shelf
+    from gpfn.serving.repository.uploads import StoredVersion
     from gpfn.serving.service import Service
 
 __all__ = ["TfaasModels"]

@@ -158,8 +158,9 @@ class Documents:
         if parameters:
             told = "what a model is comes from its files here, not from a request"
             raise InvalidRequest(told, field="parameters")
-        work, background = self._service.keeper.load(model), self._service.background
-        background.answer_with(exchange, work, self._protocol, _done)
+        service = self._service
+        work = service.loader(model).load(model)
+        service.background.answer_with(exchange, work, self._protocol, _done)
 
     def unload(
         self,
@@ -171,9 +172,8 @@ class Documents:
         """Have a model served no more; answered when no process does."""
         _object(body)
         service = self._service
-        service.background.answer_with(
-            exchange, service.keeper.unload(model), self._protocol, _done
-        )
+        work = service.loader(model).unload(model)
+        service.background.answer_with(exchange, work, self._protocol, _done)
 
 
 def _done(_: object) -> Response:

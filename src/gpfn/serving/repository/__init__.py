@@ -11,6 +11,7 @@ A version on its way, from the bottom of this list to the top:
     objects        where a repository lies; folder_objects is a folder, object_store an object
                    store, which bucket asks and whose files folder_cache has
     store          versions, tags and the trash, in documents; shelf is one model
+    turns          one change of a model after the other, and how old is what a process has seen
     awake          which models are open
     repository     all of it for the loop: what protocols ask
     upkeep         what is done again and again

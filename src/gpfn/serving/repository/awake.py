@@ -7,6 +7,7 @@ tag. When one more is woken than may be open, the one unused for longest goes to
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,21 @@ __all__ = ["Awake"]
 
 _STAMP = "repository:"
 """What the stamps of its sources begin with."""
+_MOST_OLD = 8
+"""Versions of one model that are open beside its latest one, because somebody named them."""
 _FROZEN = "tensorflow-frozen"
 """The kind of a model that does not say itself what it takes."""
+
+
+_Choose = Callable[[], Awaitable[tuple[list[Source], list[str]]]]
+"""Returns what is to be open, and among which models that is all."""
 
 
 class Awake:
     """Keeps what is open as the store has it. Methods are for the loop's thread.
 
     Changes of one model have to come one after the other, within a process; between processes
-    the store decides, which is looked at again after each change.
+    the store decides, which is looked at before each change.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Awake:
         self._keeper = keeper
         self._most = most
         self._run = run
+        self._choosing = asyncio.Lock()
         self._placed: set[str] = set()  # digests whose files this process has asked for
 
     def sources(self) -> dict[str, Mapping[str, Source]]:
@@ -60,24 +68,43 @@ class Awake:
             if any(source.stamp.startswith(_STAMP) for source in sources.values())
         }
 
-    async def want(self, shelf: Shelf, manifest: Manifest) -> None:
-        """Have a version open in all processes; returns when it is, or has failed."""
-        source = await self._run(self._source, shelf, manifest)
-        awake = self.sources()
-        before = awake.get(shelf.name, {}).values()
-        kept = [s for s in before if s.named_only and int(s.version) in shelf.versions]
-        if source.named_only:  # the latest goes on as it is
-            kept += [s for s in before if not s.named_only]
-        kept = [s for s in kept if s.version != source.version]
-        gone = self._least_used(awake, shelf.name)
-        await self._replace([*kept, source], [shelf.name, *gone])
-        await self._look_again(shelf)
+    async def want(self, name: str, manifest: Manifest) -> None:
+        """Have a version open in all processes; returns when it is, or has failed.
+
+        Raises UnknownModel when it was deleted meanwhile.
+        """
+        await self._run(self._source, self._store.shelf(name), manifest)  # fetching takes time
+
+        async def choose() -> tuple[list[Source], list[str]]:
+            shelf = await self._fresh(name)
+            source = await self._run(self._source, shelf, shelf.find(str(manifest.version)))
+            awake = self.sources()
+            before = awake.get(name, {}).values()
+            kept = [s for s in before if s.named_only and int(s.version) in shelf.versions]
+            if source.named_only:  # the latest goes on as it is
+                kept += [s for s in before if not s.named_only]
+            kept = [s for s in kept if s.version != source.version]
+            if source.named_only:
+                kept = self._most_used(kept)
+            return [*kept, source], [name, *self._least_used(awake, name)]
+
+        await self._replace(choose)
 
     async def follow(self, shelf: Shelf) -> None:
-        """Have what is open of a model as the store has it now."""
+        """Have what is open of a model as the store has it now; ``shelf`` may be of before."""
         before = self.sources().get(shelf.name)
-        if not before:
+        if not before or await self._followed(before, shelf) == before:
             return
+
+        async def choose() -> tuple[list[Source], list[str]]:
+            fresh = await self._fresh(shelf.name)
+            before = self.sources().get(shelf.name, {})
+            return [*(await self._followed(before, fresh)).values()], [shelf.name]
+
+        await self._replace(choose)
+
+    async def _followed(self, before: Mapping[str, Source], shelf: Shelf) -> Mapping[str, Source]:
+        """Return what is to be open of a model where so much was."""
         serving = _serving(shelf)
         kept = {
             version: source._replace(serving=serving)
@@ -87,13 +114,33 @@ class Awake:
         if shelf.latest is not None and not all(s.named_only for s in before.values()):
             latest = await self._run(self._source, shelf, shelf.latest)
             kept[latest.version] = latest
-        if kept == before:
-            return
-        await self._replace([*kept.values()], [shelf.name])
-        await self._look_again(shelf)
+        return kept
 
-    async def _replace(self, sources: list[Source], among: list[str]) -> None:
-        generation = self._wanted.replace(sources, among=among)
+    async def _fresh(self, name: str) -> Shelf:
+        await self._run(self._store.look, name)
+        return self._store.shelf(name)
+
+    async def close(self, name: str) -> None:
+        """Have a model closed in all processes, if it is open."""
+
+        async def choose() -> tuple[list[Source], list[str]]:
+            return [], [name]
+
+        if name in self.sources():
+            await self._replace(choose)
+
+    async def _replace(self, choose: _Choose) -> None:
+        """Want what is chosen, and wait for it.
+
+        Another process may have changed the store, and told all what it wants for that, after
+        this one has looked: then it looks again. So nothing old is ever wanted after a change.
+        """
+        generation = -1
+        while generation < 0:
+            async with self._choosing:
+                at = self._wanted.generation
+                sources, among = await choose()
+                generation = self._wanted.replace(sources, among, at=at)
         self._keeper.look_at_wanted()
         await self._keeper.until_done(generation)
         used = {s.stamp for versions in self.sources().values() for s in versions.values()}
@@ -101,19 +148,18 @@ class Awake:
             self._placed.discard(digest)
             await self._run(self._store.objects.release, digest)
 
-    async def _look_again(self, shelf: Shelf) -> None:
-        """Follow once more when another process has changed the model meanwhile."""
-        await self._run(self._store.look, shelf.name)
-        now = self._store.shelf(shelf.name)
-        if now.latest != shelf.latest:
-            await self.follow(now)
-
     def _least_used(self, awake: Mapping[str, Mapping[str, Source]], name: str) -> list[str]:
         """Return the models to be closed so that one more may be opened."""
         others = [other for other in awake if other != name]
         used = {other: max(map(self._keeper.last_used, awake[other].values())) for other in others}
         others.sort(key=used.__getitem__)
         return others[: max(0, len(others) + 1 - self._most)]
+
+    def _most_used(self, sources: list[Source]) -> list[Source]:
+        """Return what of a model stays open so that one more old version of it may be opened."""
+        old = sorted((s for s in sources if s.named_only), key=self._keeper.last_used)
+        gone = old[: max(0, len(old) + 1 - _MOST_OLD)]
+        return [source for source in sources if source not in gone]
 
     def _source(self, shelf: Shelf, manifest: Manifest) -> Source:
         """Return what a version is opened from; in a thread."""

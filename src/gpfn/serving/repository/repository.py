@@ -9,13 +9,11 @@ Methods are for the loop's thread; what touches the store goes to threads of its
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gpfn.call.opening import NotReady
 from gpfn.deadline import NEVER
@@ -26,11 +24,12 @@ from gpfn.repository.names import version_number
 from gpfn.serving.library import Asleep
 from gpfn.serving.repository.awake import Awake
 from gpfn.serving.repository.intake import Arrived
-from gpfn.serving.repository.pushing import drop_ahead, fill_folder
+from gpfn.serving.repository.pushing import drop_ahead, fill_folder, is_asked_for
 from gpfn.serving.repository.receiving import ReceivedUpload
 from gpfn.serving.repository.settings import RepositorySettings
 from gpfn.serving.repository.shelf import Shelf
-from gpfn.serving.repository.uploads import Uploads
+from gpfn.serving.repository.turns import Looks, Turns
+from gpfn.serving.repository.uploads import StoredVersion, Uploads
 from gpfn.tfaas.parameters import TfaasParameters, parameters_of
 
 if TYPE_CHECKING:
@@ -40,18 +39,10 @@ if TYPE_CHECKING:
     from gpfn.serving.repository.store import VersionStore
     from gpfn.serving.wanted import Wanted
 
-__all__ = ["Repository", "StoredVersion"]
+__all__ = ["Repository"]
 
 _T = TypeVar("_T")
 _THREADS, _WAITING = 4, 256
-
-
-class StoredVersion(NamedTuple):
-    """What became of an upload: its version, whether it was the latest one already, its tags."""
-
-    manifest: Manifest
-    existed: bool
-    tags: Mapping[str, int]
 
 
 class Repository:
@@ -72,14 +63,14 @@ class Repository:
         self._keeper = keeper
         self._audit = audit
         self._pool = WorkPool(_THREADS, _WAITING, patient=False)
-        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # and how many wait or have it
-        self._seen = -1  # the number of the last change that was looked at
+        self._turn = Turns().of
         library.asleep = self._latest
         library.default = self.default
 
     def begin(self, store: VersionStore) -> None:
         """Begin with a store: in the process that serves, for some cannot be forked."""
         self.store = store
+        self._looks = Looks(self._wanted, partial(self._run, store.look))
         self.uploads = Uploads(self.settings, store.objects.incoming)
         self._awake = Awake(store, self._wanted, self._keeper, self.settings.max_open, self._run)
 
@@ -87,7 +78,7 @@ class Repository:
 
     async def shelves(self) -> list[Shelf]:
         """Return all models, as they are now."""
-        await self._look()
+        await self._looks.look()
         return self.store.shelves()
 
     async def shelf(self, name: str) -> Shelf:
@@ -96,28 +87,57 @@ class Repository:
         return self.store.shelf(name)
 
     def default(self) -> str:
-        """Return the model that is meant where none is named; nothing when nobody can say."""
+        """Return the model that is meant where none is named, "" for none. May raise Asleep."""
+        if self.settings.default:
+            return self.settings.default
+        if self._looks.old:
+            raise Asleep("")
         names = self._library.names()
-        return self.settings.default or (names[0] if len(names) == 1 else "")
+        return names[0] if len(names) == 1 else ""
 
     def params(self, name: str, version: str) -> TfaasParameters:
-        """Return the parameters that a version was uploaded with."""
+        """Return the parameters that a version was uploaded with.
+
+        Raises Asleep when this process has not looked since another one has made it.
+        """
         manifest = self.store.shelf(name).versions.get(version_number(version) or 0)
-        return TfaasParameters() if manifest is None else parameters_of(dict(manifest.params))
+        if manifest is None:
+            raise Asleep(name, version)
+        return parameters_of(dict(manifest.params))
+
+    def lacks(self, name: str) -> bool:
+        """Say whether the server itself has a model of that name, which no upload may have."""
+        return name in self._wanted.sources() and name not in self._awake.sources()
 
     # changes
+
+    async def load(self, name: str) -> None:
+        """Have the latest version open, also when that has failed; raises as `wake` does."""
+        if self._library.failure(name) is not None:
+            await self.unload(name)
+        await self.wake(name)
+
+    async def unload(self, name: str) -> None:
+        """Have a model closed until somebody asks for it again. Raises UnknownModel."""
+        async with self._turn(name):
+            (await self.shelf(name)).find()
+            await self._awake.close(name)
 
     async def wake(self, name: str, reference: str = "") -> None:
         """Have a version opened by all processes, the latest for no reference.
 
-        Raises UnknownModel, and NotReady with the reason when it cannot be opened.
+        For no name, look what there is. Raises UnknownModel, and NotReady with the reason when it
+        cannot be opened.
         """
+        if not name:
+            await self._looks.look()
+            return
         async with self._turn(name):
             if self._is_awake(name, reference):  # who came before has woken it
                 return
             shelf = await self.shelf(name)
             manifest = shelf.find(reference)
-            await self._awake.want(shelf, manifest)
+            await self._awake.want(name, manifest)
         self._library.find(name, str(manifest.version))  # raises why it cannot be opened
 
     def _is_awake(self, name: str, reference: str) -> bool:
@@ -155,7 +175,7 @@ class Repository:
         """
         self._check_name(draft.name)
         shelf = await self.shelf(draft.name)
-        if shelf.latest is not None and shelf.latest.digest == draft.digest:
+        if shelf.latest is not None and is_asked_for(shelf.latest, draft):
             return await self._commit(shelf.latest, None, who=who, tag=tag)
         folder = await self._run(self.store.objects.incoming)
         try:
@@ -197,15 +217,21 @@ class Repository:
         return manifest
 
     async def follow(self) -> None:
-        """Look at the store, and have what is open as it says."""
-        await self._run(self.store.look)
+        """Look at the store, and have what is open as it says; the other processes hear of it."""
+        before = self._latest()
+        self._looks.grow_old()
+        await self._looks.look()
+        if self._latest() != before:
+            self._wanted.ask_for_a_look()
         for name in self._awake.sources():
             async with self._turn(name):
                 await self._awake.follow(self.store.shelf(name))
 
-    def forget(self) -> None:
-        """Look at the store before the next answer: others may have changed it."""
-        self._seen = -1
+    async def catch_up(self) -> None:
+        """Look at the store if others have changed it, and let what is known grow old."""
+        if self._looks.behind:
+            await self._looks.look()
+        self._looks.grow_old()
 
     async def in_thread(self, work: Callable[..., _T], *args: object) -> _T:
         """Return what comes of work on the store."""
@@ -213,15 +239,8 @@ class Repository:
 
     # parts
 
-    def _latest(self) -> Iterable[tuple[str, str]]:
+    def _latest(self) -> list[tuple[str, str]]:
         return [(shelf.name, str(max(shelf.versions))) for shelf in self.store.shelves()]
-
-    async def _look(self) -> None:
-        """Look at the store, if anything has been changed since the last time."""
-        changes = self._wanted.wishes
-        if changes != self._seen:
-            await self._run(self.store.look)
-            self._seen = changes
 
     async def _commit(
         self, manifest: Manifest, folder: Path | None, *, who: str, tag: str
@@ -237,7 +256,7 @@ class Repository:
                 source=manifest.source, existed=existed, tag=tag,
             )  # fmt: skip
             self._wanted.ask_for_a_look()
-            await self._awake.want(self.store.shelf(manifest.name), manifest)
+            await self._awake.want(manifest.name, manifest)
         try:
             self._is_awake(manifest.name, str(manifest.version))  # others may be, in its place
         except NotReady as error:  # it passed all gates, and cannot be opened here all the same
@@ -252,26 +271,9 @@ class Repository:
         await self._awake.follow(shelf)
 
     def _check_name(self, name: str) -> None:
-        sources = self._wanted.sources().get(name, {})
-        if sources and name not in self._awake.sources():
+        if self.lacks(name):
             told = f"the server itself has a model called {name}"
             raise InvalidRequest(told, field="name", status=409)
-
-    @asynccontextmanager
-    async def _turn(self, name: str) -> AsyncIterator[None]:
-        """Let changes of one model come one after the other."""
-        lock, waiting = self._turns.get(name, (None, 0))
-        lock = lock or asyncio.Lock()
-        self._turns[name] = lock, waiting + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            waiting = self._turns[name][1] - 1
-            if waiting:
-                self._turns[name] = lock, waiting
-            else:
-                del self._turns[name]
 
     async def _run(self, work: Callable[..., _T], *args: object) -> _T:
         found: _T = await self._pool.run(lambda: work(*args), NEVER)

@@ -54,7 +54,7 @@ class Upkeep:
         """Follow what other servers change, and remove for good what is old in the trash."""
         repository = self._repository
         if not self._wanted.leads():
-            repository.forget()
+            await repository.catch_up()
             return
         await repository.follow()
         if monotonic() < self._collects_at:

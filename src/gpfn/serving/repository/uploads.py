@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from gpfn.deadline import NEVER
 from gpfn.errors import CallerError, GpfnError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpfn.http.loop.exchange import Exchange
     from gpfn.serving.repository.settings import RepositorySettings
 
-__all__ = ["TooManyUploads", "Uploads"]
+__all__ = ["StoredVersion", "TooManyUploads", "Uploads"]
 
 _THREADS, _WAITING = 4, 256
 _EXAMINERS = 2
@@ -33,6 +33,14 @@ class TooManyUploads(CallerError):
     status = 429
     type = "too-many-uploads"
     title = "Too many uploads"
+
+
+class StoredVersion(NamedTuple):
+    """What became of an upload: its version, whether it was the latest one already, its tags."""
+
+    manifest: Manifest
+    existed: bool
+    tags: Mapping[str, int]
 
 
 class Uploads:
