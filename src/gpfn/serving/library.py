@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gpfn.call.opening import NotReady
@@ -79,6 +80,11 @@ class Library:
         if found is None:
             raise self._missing(name, version)
         return found
+
+    def check(self, name: str, version: str) -> None:
+        """Raise why a version cannot be opened; that it is closed by now is no reason."""
+        with suppress(Asleep):
+            self.find(name, version)
 
     def tagged(self, name: str, tag: str) -> ServedVersion:
         """Return the version that a tag names, as the highest version's description has it.
@@ -175,7 +181,10 @@ class Library:
             if self._asked is None or not name:
                 return NotReady("the model is being loaded")
             return UnknownModel(name, version)
-        for state, reason in map(self._state, known):
+        for source in known:
+            state, reason = self._state(source)
+            if state == "LOADING" and source.stored:
+                return Asleep(name, version)  # who waits for it, asks again then
             if state == "LOADING":
                 return NotReady(f"the model is still being loaded: {name}")
             if reason and reason != "unloaded":

@@ -22,7 +22,10 @@ from gpfn.errors import SetupError
 from gpfn.models.description import Serving
 from gpfn.serving.statistics import SLOTS
 
-__all__ = ["Source", "Wanted", "version_order"]
+__all__ = ["STORED", "Source", "Wanted", "version_order"]
+
+STORED = "repository:"
+"""What the stamp of a repository's version begins with."""
 
 _BYTES = 16 << 20
 _NUMBER = struct.Struct("<q")
@@ -57,6 +60,11 @@ class Source(NamedTuple):
     def key(self) -> tuple[str, str, str]:
         """What tells it from every other one."""
         return self.name, self.version, self.stamp
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is of a repository, which has it opened when somebody asks for it."""
+        return self.stamp.startswith(STORED)
 
     @property
     def attempted(self) -> tuple[str, str, str, int]:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,16 @@ def test_a_model_that_is_closed_is_loaded_and_one_that_is_unloaded_answers_when_
     assert answer(server, "a") == 5
     for verb in ("load", "unload"):
         assert ask(server, f"/v2/repository/models/nobody/{verb}", b"")[0] == 404
+
+
+def test_all_who_ask_for_closed_models_at_once_are_answered(server: Server) -> None:
+    factors = {"a": 2, "b": 3}
+    for name, factor in factors.items():
+        put(server, name, factor)
+    asked = ["a"] * 8
+    with ThreadPoolExecutor(len(asked)) as pool:
+        assert [*pool.map(partial(answer, server), asked)] == [2] * len(asked)
+        assert [*pool.map(partial(answer, server), factors)] == [2, 3], "one of them is open"
 
 
 def test_of_one_model_not_all_old_versions_are_open(server: Server) -> None:

@@ -15,7 +15,7 @@ from gpfn.models.description import Serving, read_labels
 from gpfn.repository.documents import WHOLE_FOLDER, Manifest
 from gpfn.repository.names import LATEST
 from gpfn.serving.repository.shelf import Shelf
-from gpfn.serving.wanted import Source
+from gpfn.serving.wanted import STORED, Source
 
 if TYPE_CHECKING:
     from gpfn.serving.keeper import Keeper
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Awake"]
 
-_STAMP = "repository:"
-"""What the stamps of its sources begin with."""
 _MOST_OLD = 8
 """Versions of one model that are open beside its latest one, because somebody named them."""
 _FROZEN = "tensorflow-frozen"
@@ -65,7 +63,7 @@ class Awake:
         return {
             name: sources
             for name, sources in self._wanted.sources().items()
-            if any(source.stamp.startswith(_STAMP) for source in sources.values())
+            if any(source.stored for source in sources.values())
         }
 
     async def want(self, name: str, manifest: Manifest) -> None:
@@ -185,7 +183,7 @@ class Awake:
 
 
 def _stamp(digest: str) -> str:
-    return f"{_STAMP}{digest[:24]}"
+    return f"{STORED}{digest[:24]}"
 
 
 def _serving(shelf: Shelf) -> Serving:

@@ -138,7 +138,7 @@ class Repository:
             shelf = await self.shelf(name)
             manifest = shelf.find(reference)
             await self._awake.want(name, manifest)
-        self._library.find(name, str(manifest.version))  # raises why it cannot be opened
+        self._library.check(manifest.name, str(manifest.version))
 
     def _is_awake(self, name: str, reference: str) -> bool:
         """Say whether a version answers; raises NotReady when it cannot be opened."""
@@ -258,7 +258,7 @@ class Repository:
             self._wanted.ask_for_a_look()
             await self._awake.want(manifest.name, manifest)
         try:
-            self._is_awake(manifest.name, str(manifest.version))  # others may be, in its place
+            self._library.check(manifest.name, str(manifest.version))
         except NotReady as error:  # it passed all gates, and cannot be opened here all the same
             if not existed:
                 await self.delete(manifest.name, manifest.version, who=who)
