@@ -103,3 +103,32 @@ def test_every_version_has_a_slot_of_its_own_and_used_ones_come_last() -> None:
         assert len({*slots}) == 2
     with pytest.raises(SetupError, match="versions of models"):
         wanted.replace([Source("m", str(n), "x") for n in range(600)])
+
+
+def test_who_is_killed_while_writing_the_list_leaves_the_one_before() -> None:
+    class Killed(Wanted):
+        armed = False
+
+        def _set_number(self, at: int, value: int) -> None:
+            if self.armed:
+                raise KeyboardInterrupt  # the text is written, and no number tells of it
+            super()._set_number(at, value)
+
+    wanted = Killed()
+    for count in (1, 2, 3):
+        wanted.replace([Source("m", str(number), "x" * number) for number in range(count)])
+        wanted.armed = True
+        with pytest.raises(KeyboardInterrupt):
+            wanted.replace([Source("other", "1", "y" * 999)])
+        wanted.armed = False
+        assert [*wanted.sources()["m"]] == [str(number) for number in range(count)]
+        assert "other" not in wanted.sources()
+
+
+def test_what_was_decided_before_another_change_is_not_wanted() -> None:
+    wanted = Wanted()
+    before = wanted.replace([Source("m", "1", "old")])
+    now = wanted.replace([Source("m", "2", "new")], among=["m"])
+    assert wanted.replace([Source("m", "1", "old")], among=["m"], at=before) == -1
+    assert [*wanted.sources()["m"]] == ["2"]
+    assert wanted.replace([Source("m", "3", "newer")], among=["m"], at=now) > now

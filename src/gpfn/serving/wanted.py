@@ -2,7 +2,8 @@
 
 The list lies in memory that the processes share, as JSON behind a number that grows with
 every change. Whoever changes it, each process finds that out by the number, opens and closes
-what it has to, and notes which number it has come to.
+what it has to, and notes which number it has come to. A process that is killed while it writes
+leaves the list as it was.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ __all__ = ["STORED", "Source", "Wanted", "version_order"]
 STORED = "repository:"
 """What the stamp of a repository's version begins with."""
 
-_BYTES = 16 << 20
+_BYTES = 32 << 20
 _NUMBER = struct.Struct("<q")
 _GENERATION, _LENGTH, _WISHES, _LOOKED, _DONE = range(5)  # the places of numbers
 _PLACES = 64 << 10  # bytes for the numbers, before the JSON
+_HALF = (_BYTES - _PLACES) // 2  # the next list is written beside the one that holds
 
 
 class Source(NamedTuple):
@@ -215,16 +217,19 @@ class Wanted:
         ]  # fmt: skip
 
     def _read(self) -> dict[str, Any]:
-        size = self._number(_LENGTH)
-        found: dict[str, Any] = orjson.loads(self._memory[_PLACES : _PLACES + size])
+        size, half = divmod(self._number(_LENGTH), 2)
+        begin = _PLACES + half * _HALF
+        found: dict[str, Any] = orjson.loads(self._memory[begin : begin + size])
         return found
 
     def _write(self, state: Mapping[str, Any]) -> None:
         text = orjson.dumps(state)
-        if len(text) > _BYTES - _PLACES:
-            raise SetupError(f"more models than {_BYTES} bytes can list", field="models")
-        self._memory[_PLACES : _PLACES + len(text)] = text
-        self._set_number(_LENGTH, len(text))
+        if len(text) > _HALF:
+            raise SetupError(f"more models than {_HALF} bytes can list", field="models")
+        half = 1 - self._number(_LENGTH) % 2
+        begin = _PLACES + half * _HALF
+        self._memory[begin : begin + len(text)] = text
+        self._set_number(_LENGTH, 2 * len(text) + half)
         self._set_number(_GENERATION, self._number(_GENERATION) + 1)
 
     def _number(self, at: int) -> int:
