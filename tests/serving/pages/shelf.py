@@ -196,8 +196,9 @@ class Shelf:
         self.audit.append(("upload", *[one.name for one in found], who))
         return found
 
-    def file(self, name: str, version: int, path: str) -> Path:
-        return self.file_path
+    @contextmanager
+    def file(self, name: str, version: int, path: str) -> Iterator[Path]:
+        yield self.file_path
 
     def pixels(self, name: str, version: int, data: bytes) -> dict[str, np.ndarray]:
         if not data.startswith(b"\x89PNG"):

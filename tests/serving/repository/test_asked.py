@@ -2,16 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
+from gpfn.repository.documents import StoredFile
 from gpfn.serving import Server, ServerSettings
+from gpfn.serving.repository.folder_objects import FolderObjects
 from gpfn.serving.repository.settings import RepositorySettings
+from tests.serving.forms import FORM, upload_form
 from tests.serving.repository.onnx_files import scaled
 from tests.serving.repository.test_repository import ask, upload
 
@@ -106,3 +111,30 @@ def test_the_same_files_with_other_parameters_are_another_version(server: Server
         version = {"files": files, "params": {"features": features}}
         assert ask(server, "/repository/models/m/versions", version)[0] == status
         assert ask(server, "/json", row) == (200, values)
+
+
+def test_a_page_keeps_no_folder_of_a_version(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: Counter[str] = Counter()
+    place, release = FolderObjects.place, FolderObjects.release
+
+    def placed(objects: FolderObjects, digest: str, files: Sequence[StoredFile]) -> Path:
+        held[digest] += 1
+        return place(objects, digest, files)
+
+    def released(objects: FolderObjects, digest: str) -> None:
+        held[digest] -= 1
+        release(objects, digest)
+
+    monkeypatch.setattr(FolderObjects, "place", placed)
+    monkeypatch.setattr(FolderObjects, "release", released)
+    body = upload_form("m", scaled(2), labels=("labels.txt", b"a\nb\nc\n"))
+    with urlopen(Request(f"{server.url}/upload", body, {"Content-Type": FORM})) as reply:
+        assert reply.status == 200
+    before = held.total()
+    for _ in range(3):
+        page = Request(f"{server.url}/models/m", headers={"Accept": "text/html"})
+        with urlopen(page) as reply:
+            assert reply.status == 200
+    assert held.total() == before == 1, "what is open"

@@ -189,7 +189,8 @@ class RepositoryPages:
         def work() -> Response:
             for path in self._shown.model(model, str(number)).chosen.files:
                 if path.rpartition("/")[2] == file:
-                    return netron.model_file(self._shown.file(model, number, path))
+                    with self._shown.file(model, number, path) as place:
+                        return netron.model_file(place)
             raise InvalidRequest("there is no such file", field="path", status=404)
 
         self._maker.later(exchange, work, lambda response: response)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -129,7 +130,8 @@ class ShownRepository:
     def _labels(self, manifest: Manifest) -> Sequence[str]:
         if not manifest.labels:
             return ()
-        return read_labels(self.file(manifest.name, manifest.version, manifest.labels))
+        with self.file(manifest.name, manifest.version, manifest.labels) as path:
+            return read_labels(path)
 
     def trash(self) -> Sequence[TrashedVersion]:
         """Return what was deleted, the latest first."""
@@ -140,12 +142,18 @@ class ShownRepository:
         ]
         return sorted(found, key=lambda one: one.deleted, reverse=True)
 
-    def file(self, name: str, version: int, path: str) -> Path:
-        """Return where a file of a manifest lies on this machine."""
+    @contextmanager
+    def file(self, name: str, version: int, path: str) -> Iterator[Path]:
+        """Give where a file of a manifest lies on this machine, as long as the block runs."""
         manifest = self._repository.store.shelf(name).find(str(version))
         if all(file.path != path for file in manifest.files):
             raise InvalidRequest(f"there is no file {path:.200}", field="path", status=404)
-        return self._repository.store.objects.place(manifest.digest, manifest.files) / path
+        objects = self._repository.store.objects
+        place = objects.place(manifest.digest, manifest.files)
+        try:
+            yield place / path
+        finally:
+            objects.release(manifest.digest)
 
     def pixels(self, name: str, version: int, data: bytes) -> Mapping[str, np.ndarray]:
         """Return a model's inputs for an image file."""

@@ -7,6 +7,7 @@ put into HTML, and nowhere before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -238,8 +239,8 @@ class Shown(Protocol):
     async def uploaded(self, exchange: Exchange, body: bytes, who: str) -> Sequence[Uploaded]:
         """Vet and keep what has come, in memory or by a receiver."""
 
-    def file(self, name: str, version: int, path: str) -> Path:
-        """Return where a file of a manifest lies on this machine."""
+    def file(self, name: str, version: int, path: str) -> AbstractContextManager[Path]:
+        """Give where a file of a manifest lies on this machine, as long as the block runs."""
 
     def pixels(self, name: str, version: int, data: bytes) -> Mapping[str, np.ndarray]:
         """Return a model's inputs for an image file."""
