@@ -146,9 +146,10 @@ class Library:
         order = sorted(states, key=lambda key: (key[0], version_order(key[1])))
         return [ModelIndex(*key, *states[key]) for key in order]
 
-    def failure(self, name: str) -> BaseException | None:
+    def failure(self, name: str, version: str = "") -> BaseException | None:
         """Return why a wanted version of a model could not be opened, if one could not."""
-        tries = [source.attempted for source in self.sources.get(name, {}).values()]
+        sources = self.sources.get(name, {}).values()
+        tries = [source.attempted for source in sources if version in ("", source.version)]
         return next((self._failed[one] for one in tries if one in self._failed), None)
 
     def in_use(self) -> list[tuple[str, str, int]]:

@@ -157,10 +157,7 @@ class Service:
         return None
 
     def receiver(self, method: str, target: str, headers: Headers) -> BodyReceiver | None:
-        """Return what takes the body of an upload; every other one is to be in memory.
-
-        Raises what forbids the upload.
-        """
+        """Return what takes an upload, None for what is to be in memory; raises what forbids it."""
         try:
             routed = self._router.find(method, target)
         except GpfnError:

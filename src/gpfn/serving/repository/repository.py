@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from gpfn.call.opening import NotReady
 from gpfn.deadline import NEVER
 from gpfn.errors import InvalidRequest, ModelRefused
 from gpfn.http.loop.pool import WorkPool
@@ -141,12 +140,15 @@ class Repository:
         self._library.check(manifest.name, str(manifest.version))
 
     def _is_awake(self, name: str, reference: str) -> bool:
-        """Say whether a version answers; raises NotReady when it cannot be opened."""
+        """Say whether a version answers, and is known to this process' store.
+
+        Raises NotReady when it cannot be opened.
+        """
         try:
-            self._library.find(name, reference)
+            served = self._library.find(name, reference)
         except Asleep:
             return False
-        return True
+        return version_number(served.version) in self.store.shelf(name).versions
 
     async def take_in(
         self,
@@ -257,12 +259,11 @@ class Repository:
             )  # fmt: skip
             self._wanted.ask_for_a_look()
             await self._awake.want(manifest.name, manifest)
-        try:
-            self._library.check(manifest.name, str(manifest.version))
-        except NotReady as error:  # it passed all gates, and cannot be opened here all the same
-            if not existed:
-                await self.delete(manifest.name, manifest.version, who=who)
-            raise ModelRefused(error.detail, field="model") from error
+        failure = self._library.failure(manifest.name, str(manifest.version))
+        if failure is not None and not existed:  # it passed all gates, and cannot be opened here
+            await self.delete(manifest.name, manifest.version, who=who)
+            raise ModelRefused(str(failure), field="model") from failure
+        self._library.check(manifest.name, str(manifest.version))
         return StoredVersion(manifest, existed, self.store.shelf(manifest.name).tags)
 
     async def _changed(self, shelf: Shelf) -> None:
