@@ -177,3 +177,15 @@ def test_collecting_looks_once_at_what_is_used(tmp_path: Path, clock: Clock) -> 
     objects.looks = 0
     assert store.collect(0) == []
     assert objects.looks == 1
+
+
+def test_what_was_collected_cannot_be_restored(store: VersionStore, clock: Clock) -> None:
+    put(store, b"one")
+    put(store, b"two")
+    store.delete("m", 1)
+    clock.now = 4_000_000_000.0
+    assert len(store.collect(0)) == 1
+    with pytest.raises(InvalidRequest, match="removed for good") as caught:
+        store.restore("m", 1)
+    assert caught.value.status == 410
+    assert [*store.shelf("m").versions] == [2]

@@ -11,11 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gpfn.errors import GpfnError
+from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.repository.documents import content_digest
 from gpfn.serving.library import UnknownModel
 from gpfn.serving.repository.folder_objects import FolderObjects
-from gpfn.serving.repository.objects import StoreDamaged
 from gpfn.serving.repository.store import VersionStore
 from tests.serving.repository.stored import commit, draft_of
 
@@ -123,7 +122,7 @@ class Shelves(RuleBasedStateMachine):
             return
         contents = versions[number] if number in versions else trash[number][0]
         if draft_of(name, contents).digest in self.collected:
-            self._fails(StoreDamaged, lambda: self.store.restore(name, number))
+            self._fails(InvalidRequest, lambda: self.store.restore(name, number))
             return
         assert self.store.restore(name, number).version == number
         trash.pop(number, None)

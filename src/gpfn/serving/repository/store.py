@@ -175,13 +175,20 @@ class VersionStore:
         return found is not None and self._clock() - _epoch(found.deleted) > _GRACE_SECONDS
 
     def restore(self, name: str, version: int) -> Manifest:
-        """Take a version out of the trash again. Raises UnknownModel when it is not there."""
+        """Take a version out of the trash again.
+
+        Raises UnknownModel when it is not there, InvalidRequest (410) when its files are not.
+        """
         with self.objects.writing():
             self.look(name)
             shelf = self.shelf(name)
             shelf.check("trash", version)
             found = shelf.trash.get(version) or shelf.find(str(version))
-            self.objects.place(found.digest, found.files)  # raises when they were collected
+            if found.digest not in dict(self.objects.digests()):
+                told = f"the files of {name} {version} were removed for good"
+                raise InvalidRequest(told, field="version", status=410)
+            self.objects.place(found.digest, found.files)
+            self.objects.release(found.digest)
             manifest = found._replace(deleted="")
             self.objects.create(document_key(name, "versions", version), encode_manifest(manifest))
             self.objects.delete(document_key(name, "trash", version))
