@@ -51,13 +51,13 @@ def unpacked(
     data: bytes,
     folder: Path,
     bounds: ArchiveBounds = ArchiveBounds(),  # noqa: B008 - a value
-    deadline: Deadline = Deadline.after(600),  # noqa: B008 - long enough for all tests
+    deadline: Deadline | None = None,
 ) -> Unpacked:
     beside = sorted(os.listdir(folder.parent))
     path = folder.parent / "bundle"
     path.write_bytes(data)
     try:
-        return unpack_bundle(path, folder, bounds=bounds, deadline=deadline)
+        return unpack_bundle(path, folder, bounds=bounds, deadline=deadline or Deadline.after(60))
     finally:
         path.unlink()
         assert sorted(os.listdir(folder.parent)) == beside, "something was written outside"
