@@ -19,7 +19,7 @@ from gpfn.public_text import public_text
 from gpfn.serving.answers import headers_of
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.large import LARGE_BODY, answering, later
-from gpfn.serving.library import Asleep
+from gpfn.serving.library import MOST_WAKES, Asleep
 from gpfn.serving.protocols.stored_file import peer_of
 from gpfn.serving.protocols.tfaas_inputs import (
     PictureInput,
@@ -125,19 +125,24 @@ class Tfaas:
 
         self._compute(exchange, served, arrays, answer)
 
-    def _submit_late(self, exchange: Exchange, write: _Write, row: FeatureRow) -> None:
+    def _submit_late(
+        self, exchange: Exchange, write: _Write, row: FeatureRow, woken: int = 0
+    ) -> None:
         """Submit a row that was read in a thread; its model is woken here if need be."""
         try:
             self._submit(exchange, write, row)
         except Asleep as asleep:
-            self._service.background.spawn(self._wake(exchange, write, row, asleep))
+            if woken == MOST_WAKES:
+                raise
+            wake = self._wake(exchange, write, row, asleep, woken + 1)
+            self._service.background.spawn(wake)
 
     async def _wake(
-        self, exchange: Exchange, write: _Write, row: FeatureRow, asleep: Asleep
+        self, exchange: Exchange, write: _Write, row: FeatureRow, asleep: Asleep, woken: int
     ) -> None:
         try:
             await self._service.wake(asleep)
-            self._submit(exchange, write, row)
+            self._submit_late(exchange, write, row, woken)
         except Exception as error:  # noqa: BLE001 - every request is answered
             self._service.fail(exchange, error, self)
 
