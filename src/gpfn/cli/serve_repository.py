@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_repository_arguments", "repository_settings"]
 
+_MOST_OPEN = 48
+"""With eight older versions of each, as many as are counted at once."""
+
 
 def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them, in a group of their own."""
@@ -55,7 +58,7 @@ def repository_settings(args: argparse.Namespace) -> "RepositorySettings | None"
     return RepositorySettings(
         place=args.repository,
         cache=args.repository_cache,
-        max_open=parse_whole(args.max_open, field="--max-open", least=1, most=256),
+        max_open=parse_whole(args.max_open, field="--max-open", least=1, most=_MOST_OPEN),
         max_upload=parse_size(args.max_upload, field="--max-upload"),
         upload_seconds=parse_duration(args.upload_time, field="--upload-time"),
         vet=VetBounds(

@@ -170,11 +170,10 @@ class Service:
         request = exchange.request
         try:
             routed = self._router.find(request.method, request.target)
-        except GpfnError:
+            answer = routed.route.answer if routed.route.vital else None
+            return None if answer is None else answer(exchange, request.body, **routed.names)
+        except GpfnError:  # also a model that is asleep: nobody is woken in a full house
             return None
-        if not routed.route.vital:
-            return None
-        return routed.route.answer(exchange, request.body, **routed.names)
 
     def refuse(self, error: GpfnError, headers: Headers, target: str) -> Response:
         """Return the answer to a broken request."""

@@ -233,3 +233,13 @@ def test_a_pull_has_one_version_although_its_tag_moves(server: Server, tmp_path:
         assert client.fetched == 2
     assert (tmp_path / "m/m.onnx").read_bytes() == scaled(2)
     assert (tmp_path / "m/labels.txt").read_bytes() == b"old"
+
+
+def test_who_asks_whether_a_model_is_ready_wakes_it(server: Server) -> None:
+    for factor in (1, 2, 3):
+        upload(server, f"m{factor}", scaled(factor))
+    assert "m1" not in server.service.library.open
+    for path in ("/v1/models/m1", "/v2/models/m1/ready"):
+        assert ask(server, path)[0] == 200
+    assert "m1" in server.service.library.open
+    assert ask(server, "/v1/models/none")[0] == 404

@@ -15,7 +15,7 @@ from gpfn.media import JSON
 from gpfn.serving.answers import headers_of
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.large import LARGE_BODY, answering, hold_parsed, later
-from gpfn.serving.library import UnknownModel
+from gpfn.serving.library import Asleep, UnknownModel
 from gpfn.serving.routing import Route
 from gpfn.v1.documents import (
     VersionStatus,
@@ -83,7 +83,7 @@ class V1:
     ) -> Response:
         """Return the state of a model's versions; with 200 when one of them answers.
 
-        Never raises: it is asked in a full house too.
+        Raises Asleep alone: it is asked in a full house too.
         """
         library = self._service.library
         try:
@@ -98,8 +98,12 @@ class V1:
             ]
             answering = {*library.versions(model)} & {entry.version for entry in entries}
             failure = None if answering else self._why_not(model, version)
+        except Asleep:
+            raise
         except GpfnError as error:
             return self.failure(error)
+        if isinstance(failure, Asleep):
+            raise failure
         states = [_status(entry, entry.version in answering) for entry in entries]
         document = status_document(model, states, ready=bool(answering))
         if failure is None:
