@@ -189,3 +189,29 @@ def test_what_was_collected_cannot_be_restored(store: VersionStore, clock: Clock
         store.restore("m", 1)
     assert caught.value.status == 410
     assert [*store.shelf("m").versions] == [2]
+
+
+class LateLists(FolderObjects):
+    """A place whose lists do not have what was made since the list before."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._told: dict[str, list[str]] = {}
+
+    def keys(self, prefix: str) -> list[str]:
+        before = self._told.get(prefix, [])
+        self._told[prefix] = super().keys(prefix)
+        return before
+
+
+def test_lists_that_are_late_lose_nothing(tmp_path: Path) -> None:
+    """Two servers, each of which hears of the other's versions one look later."""
+    stores = [VersionStore(LateLists(tmp_path)) for _ in range(2)]
+    for number in range(1, 21):
+        assert put(stores[number % 2], b"%d" % number) == (number, False)
+        stores[number % 2].tag("m", f"t{number}", number, who="me")
+        assert content_of(stores[number % 2]) == b"%d" % number
+    seen = VersionStore(FolderObjects(tmp_path))
+    seen.look()
+    assert [*seen.shelf("m").versions] == [*range(1, 21)]
+    assert seen.shelf("m").tags == {f"t{number}": number for number in range(1, 21)}
