@@ -83,7 +83,7 @@ class Library:
 
     def check(self, name: str, version: str) -> None:
         """Raise why a version cannot be opened; that it is closed by now is no reason."""
-        with suppress(Asleep):
+        with suppress(Asleep):  # it was closed again for another one
             self.find(name, version)
 
     def tagged(self, name: str, tag: str) -> ServedVersion:
