@@ -93,9 +93,9 @@ def test_a_bare_openwhisk_runtime_waits_for_code() -> None:
 
 
 def test_an_image_has_its_platforms_extras_unless_told_otherwise() -> None:
-    assert "\nARG EXTRAS=server,grpc,images\n" in Recipe("server").dockerfile()
+    assert "\nARG EXTRAS=server,grpc,forms\n" in Recipe("server").dockerfile()
     assert (
-        "\nARG EXTRAS=server,grpc,images,otel\n" in Recipe("server", extras=("otel",)).dockerfile()
+        "\nARG EXTRAS=server,grpc,forms,otel\n" in Recipe("server", extras=("otel",)).dockerfile()
     )
     assert "\nARG EXTRAS=images\n" in Recipe("http", extras=("images",)).dockerfile()
 

@@ -141,7 +141,7 @@ def test_grpc_is_left_out_where_a_build_argument_says_so(
     engine: ContainerEngine, build: Build, base: str
 ) -> None:
     command = ["build", "--quiet", "--network", NETWORK, "--build-arg", f"BASE={base}"]
-    command += ["--build-arg", "EXTRAS=server,images", "--file", "runtimes/server/Dockerfile"]
+    command += ["--build-arg", "EXTRAS=server,forms", "--file", "runtimes/server/Dockerfile"]
     engine.run(*command, "--tag", "gpfn-test/without-grpc:1", str(ROOT))
     small = packages(engine, "gpfn-test/without-grpc:1")
     whole = packages(engine, build("", "server", "--runtime", "litert"))

@@ -114,12 +114,15 @@ def late(attempt: Attempt, told: dict[str, Ended]) -> bool:
     """Say whether it came when the replica was ending, and nothing of it was computed.
 
     A connection that is kept may be closed while a request is on its way there: every client
-    of HTTP has to expect that. grpcio's server cancels what it has not begun. But who can make
-    a new connection is to be answered.
+    of HTTP has to expect that. grpcio's server cancels what it has not begun, also what was on
+    its way when the replica was told to end. But who can make a new connection is to be answered.
     """
-    if attempt.replica not in told or attempt.began < told[attempt.replica].told:
+    if attempt.replica not in told:
         return False
-    return attempt.kept or "(CANCELLED)" in attempt.outcome
+    end = told[attempt.replica].told
+    if "(CANCELLED)" in attempt.outcome:
+        return attempt.ended >= end
+    return attempt.kept and attempt.began >= end
 
 
 def test_no_replica_ends_in_mid_request(seen: Seen) -> None:

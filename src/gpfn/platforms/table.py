@@ -160,7 +160,7 @@ _SERVER = Platform(
         takes_file=False,
         port=9000,
         health="/control/is_ready",
-        extras=("server", "grpc", "images"),
+        extras=("server", "grpc", "forms"),
         next_step="{engine} run --rm -p 9000:9000 {tag}",
         next_step_bare="{engine} run --rm -p 9000:9000 {tag} --model FILE",
     ),

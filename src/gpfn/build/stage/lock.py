@@ -21,6 +21,7 @@ RUNTIMES = {
 EXTRAS = {
     "cloudevents": ("cloudevents", "python-dateutil", "six"),
     "grpc": ("grpcio", "protobuf", "typing-extensions"),
+    "forms": ("multipart",),
     "images": ("multipart", "pillow"),
     "objects": ("obstore", "typing-extensions"),
     "onnx": RUNTIMES["onnx"],

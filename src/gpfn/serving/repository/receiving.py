@@ -135,7 +135,7 @@ class FormReceiver(RawReceiver):
         try:
             from multipart import MultipartError, PushMultipartParser
         except ImportError:
-            raise MissingExtra("multipart", "images") from None
+            raise MissingExtra("multipart", "forms") from None
         self._wrong = MultipartError
         self._parser = PushMultipartParser(
             boundary,
