@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from gpfn.repository.documents import StoredFile
+from gpfn.serving.repository.folder_objects import sync_path, sync_tree
 from gpfn.serving.repository.objects import StoreFull, StoreUnavailable
 
 __all__ = ["FolderCache"]
@@ -115,10 +116,7 @@ class FolderCache:
 
     def publish(self, folder: Path, digest: str) -> Path:
         """Give a complete folder its name, durably; another's that came first is as good."""
-        for at, _, names in os.walk(folder):
-            for name in names:
-                _sync(Path(at, name))
-            _sync(Path(at))
+        sync_tree(folder)
         target = self._files / digest
         for _ in range(3):
             try:
@@ -132,7 +130,7 @@ class FolderCache:
                 break
             with suppress(OSError):  # another process does the same
                 target.rename(self._unused())
-        _sync(self._files)
+        sync_path(self._files)
         return target
 
     def _unused(self) -> Path:
@@ -249,11 +247,3 @@ def _started(process: int) -> str:
     except OSError:
         return ""
     return status.rpartition(")")[2].split()[19]
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

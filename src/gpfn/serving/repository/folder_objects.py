@@ -22,7 +22,7 @@ from pathlib import Path
 from gpfn.repository.documents import MANIFEST_BYTES, StoredFile
 from gpfn.serving.repository.objects import StoreDamaged, StoreFull, StoreUnavailable
 
-__all__ = ["FolderObjects", "disk_errors"]
+__all__ = ["FolderObjects", "disk_errors", "sync_path", "sync_tree"]
 
 _INCOMING = ".incoming"
 _FILES = "files"
@@ -42,7 +42,7 @@ class FolderObjects:
             for name in (_INCOMING, _FILES, "models"):
                 self._make_folder(self._root / name)
             for folder in (self._root, self._root.parent):
-                _sync(folder)  # who made them may have been killed before it came to that
+                sync_path(folder)  # who made them may have been killed before it came to that
 
     def read(self, key: str) -> bytes | None:
         """Return a document, None when there is none."""
@@ -72,7 +72,7 @@ class FolderObjects:
                     os.link(written, place)
                 except FileExistsError:
                     return False
-                _sync(place.parent)
+                sync_path(place.parent)
             finally:
                 os.unlink(written)
         return True
@@ -85,7 +85,7 @@ class FolderObjects:
                 os.unlink(place)
             except (FileNotFoundError, NotADirectoryError):  # it is gone already
                 return
-            _sync(place.parent)
+            sync_path(place.parent)
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys of all documents below a prefix."""
@@ -100,7 +100,7 @@ class FolderObjects:
                 os.utime(place)  # or a collector might take it for old
                 shutil.rmtree(folder)
                 return
-            _sync_all(folder)
+            sync_tree(folder)
             try:
                 os.rename(folder, place)
             except OSError as error:
@@ -111,7 +111,7 @@ class FolderObjects:
                 else:
                     self.drop(digest)  # a file of it is gone: nobody can open what is there
                     os.rename(folder, place)
-            _sync(place.parent)
+            sync_path(place.parent)
 
     def place(self, digest: str, files: Sequence[StoredFile]) -> Path:
         """Return the folder that has the files of a version, to be read only."""
@@ -130,7 +130,7 @@ class FolderObjects:
             away = self.incoming()
             with suppress(FileNotFoundError):  # they are gone already
                 os.rename(self._root / _FILES / digest, away / digest)
-                _sync(self._root / _FILES)
+                sync_path(self._root / _FILES)
             shutil.rmtree(away)
 
     def digests(self) -> list[tuple[str, float]]:
@@ -177,7 +177,7 @@ class FolderObjects:
             self._make_folder(folder.parent)
         with suppress(FileExistsError):  # another process was faster
             os.mkdir(folder, 0o755)
-        _sync(folder.parent)
+        sync_path(folder.parent)
 
 
 @contextmanager
@@ -231,15 +231,16 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _sync_all(folder: Path) -> None:
-    """Have a folder and all in it on the disk."""
+def sync_tree(folder: Path) -> None:
+    """Have a folder and all in it on the disk. Raises OSError."""
     for at, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync(Path(at, name))
-        _sync(Path(at))
+            sync_path(Path(at, name))
+        sync_path(Path(at))
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Have a file, or the names that a folder has, on the disk. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
