@@ -21,6 +21,7 @@ __all__ = [
     "check_tag",
     "check_version",
     "check_version_name",
+    "is_model_name",
     "version_number",
 ]
 
@@ -38,9 +39,14 @@ _MOST_PARTS = 8
 _RULE = "1 to 100 letters, digits, '_', '-' and '.', the first no '.'"
 
 
+def is_model_name(name: str) -> bool:
+    """Say whether a model may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_model_name(name: object, *, field: str = "name") -> str:
     """Return the name of a model. Raises InvalidRequest for one that is not allowed."""
-    if isinstance(name, str) and _NAME.fullmatch(name):
+    if isinstance(name, str) and is_model_name(name):
         return name
     raise InvalidRequest(f"expected {_RULE}, got {what(name)}", field=field)
 
@@ -50,7 +56,7 @@ def check_tag(tag: object, *, field: str = "tag") -> str:
 
     Raises InvalidRequest for one that is not allowed.
     """
-    if not (isinstance(tag, str) and _NAME.fullmatch(tag)):
+    if not (isinstance(tag, str) and is_model_name(tag)):
         raise InvalidRequest(f"expected {_RULE}, got {what(tag)}", field=field)
     if tag == LATEST:
         raise InvalidRequest("latest is the newest version and moves by itself", field=field)

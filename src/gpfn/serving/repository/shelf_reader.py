@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.repository.documents import Manifest, read_manifest
-from gpfn.repository.names import check_model_name
+from gpfn.repository.names import is_model_name
 from gpfn.repository.tags import read_tag_change
 from gpfn.serving.repository.objects import Objects, StoreDamaged
 from gpfn.serving.repository.shelf import Shelf
 
-__all__ = ["ShelfReader", "document_key", "document_place", "is_name"]
+__all__ = ["ShelfReader", "document_key", "document_place"]
 
 _T = TypeVar("_T")
 _KINDS = ("versions", "trash", "tags")
@@ -102,15 +102,6 @@ def _checked(manifest: Manifest, name: str, kind: str, number: int) -> Manifest:
     return manifest
 
 
-def is_name(name: str) -> bool:
-    """Say whether a model may be called so."""
-    try:
-        check_model_name(name)
-    except InvalidRequest:
-        return False
-    return True
-
-
 def document_key(name: str, kind: str, number: int) -> str:
     """Return the key of a model's document."""
     return f"models/{name}/{kind}/{number}.json"
@@ -119,7 +110,7 @@ def document_key(name: str, kind: str, number: int) -> str:
 def document_place(key: str) -> tuple[str, str, int] | None:
     """Return model, kind and number of a document's key, None for any other file."""
     parts = key.split("/")
-    if len(parts) != 4 or not parts[3].endswith(".json") or not is_name(parts[1]):
+    if len(parts) != 4 or not parts[3].endswith(".json") or not is_model_name(parts[1]):
         return None
     number = parts[3].removesuffix(".json")
     known = parts[2] in _KINDS and number.isascii() and number.isdigit() and number[0] != "0"

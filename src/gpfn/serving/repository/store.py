@@ -26,7 +26,7 @@ from gpfn.repository.documents import (
     encode_manifest,
     read_manifest,
 )
-from gpfn.repository.names import check_model_name, check_tag
+from gpfn.repository.names import check_model_name, check_tag, is_model_name
 from gpfn.repository.tags import MOST_TAGS, TagChange, encode_tag_change, read_tag_change
 from gpfn.serving.repository.objects import Objects, StoreDamaged
 from gpfn.serving.repository.shelf import Shelf
@@ -34,7 +34,6 @@ from gpfn.serving.repository.shelf_reader import (
     ShelfReader,
     document_key,
     document_place,
-    is_name,
 )
 
 __all__ = ["VersionStore"]
@@ -73,7 +72,7 @@ class VersionStore:
 
     def look(self, name: str = "") -> None:
         """Look at what is there now, at all models or at one."""
-        if name and not is_name(name):
+        if name and not is_model_name(name):
             return
         below = f"models/{name}/" if name else "models/"
         found: dict[str, dict[str, set[int]]] = {name: {}} if name else {}
