@@ -13,6 +13,7 @@ from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect
 from gpfn.http.address import Address, request_head
 from gpfn.http.connection import Connection, connect
 from gpfn.http.response import Closed, HttpResponse, read_response
+from gpfn.scope import SCOPE, TIMINGS_LINE, CallScope
 from gpfn.traceparent import parent_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpClient"]
 
 _MOST_KEPT = 16
+_LONGEST_TIME = 86400.0
+"""Seconds that a server is told of at most; nobody waits longer for an answer."""
 _PAUSE = 0.1
 """Seconds between two attempts to connect: a server may be about to listen."""
 
@@ -109,25 +112,39 @@ class HttpClient:
         self, head: bytes, buffers: Sequence[bytes | memoryview], deadline: Deadline
     ) -> HttpResponse:
         length = b"\r\nContent-Length: %d" % sum(map(len, buffers)) if buffers else b""
-        message = [head + length + parent_line() + b"\r\n\r\n", *buffers]
+        scope = SCOPE.get()
+        more = parent_line() + _time_line(deadline)
+        if scope is not None and scope.timings is not None:
+            more += TIMINGS_LINE
+        message = [head + length + more + b"\r\n\r\n", *buffers]
         connection = self._reuse()
         if connection is None:
             return self._talk(self._connect(deadline, attempts=2), message, deadline)
         try:
             return self._talk(connection, message, deadline)
         except Closed:
+            if scope is not None and scope.cancelled:  # it was closed by us
+                raise
             return self._talk(self._connect(deadline, attempts=1), message, deadline)
 
     def _talk(
         self, connection: Connection, message: Sequence[bytes | memoryview], deadline: Deadline
     ) -> HttpResponse:
         connection.deadline = deadline
+        scope = SCOPE.get()
+        if scope is not None:
+            scope.watch(connection.abort)
         try:
             sent = _sent(connection, message)
             reply = read_response(connection, self._limit)
         except BaseException:
-            connection.close()
+            connection.reset()
             raise
+        finally:
+            if scope is not None:
+                scope.forget(connection.abort)
+        if scope is not None:
+            _note(scope, reply)
         if sent and reply.reusable and len(self._kept) < _MOST_KEPT:
             self._kept.append(connection)
         else:
@@ -176,6 +193,18 @@ class HttpClient:
             return self._kept.pop()
         except IndexError:
             return None
+
+
+def _time_line(deadline: Deadline) -> bytes:
+    """Return the line that tells how long somebody waits for the answer."""
+    left = deadline.at - time.monotonic()
+    return b"\r\nX-Timeout: %.3f" % left if 0.001 <= left < _LONGEST_TIME else b""
+
+
+def _note(scope: CallScope, reply: HttpResponse) -> None:
+    told = reply.headers.get("server-timing")
+    if told:
+        scope.note_told(told)
 
 
 def _sent(connection: Connection, message: Sequence[bytes | memoryview]) -> bool:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import Deadline
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "connect"]
 
+_NO_LINGER = struct.pack("ii", 1, 0)
 _PIECE = 1 << 16
 _LONGEST = 24 * 3600.0
 """Seconds in one wait: a deadline may be infinite, a socket's time-out may not."""
@@ -97,6 +100,20 @@ class Connection:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
+
+    def abort(self) -> None:
+        """Break it off, from whichever thread: who waits for an answer on it finds it ended."""
+        with suppress(OSError):  # it may be gone already
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def reset(self) -> None:
+        """Close it so that the other side learns that nobody waits for an answer any more.
+
+        A usual close looks to it like the end of what a client has to say.
+        """
+        with suppress(OSError):  # it may be gone already
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._socket.close()
 
     def close(self) -> None:
         """Close it; calling it twice is harmless."""
