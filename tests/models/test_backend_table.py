@@ -17,7 +17,7 @@ from gpfn.models import open_model
 from gpfn.models.backends import BACKENDS, Backend, accepted, is_remote, runtimes
 from gpfn.models.open import backend_of
 
-OPTIONS = {"threads", "inputs", "outputs", "signature", "limits"}
+OPTIONS = {"threads", "inputs", "outputs", "signature", "limits", "settings"}
 
 TOY = '''
 """A backend: models that multiply by the number in their file."""
@@ -79,7 +79,7 @@ def test_every_row_names_what_there_is(row: Backend) -> None:
         module, _, attribute = name.partition(":")
         assert callable(getattr(import_module(module), attribute))
     assert set(row.options) <= OPTIONS
-    marks = (row.schemes, row.folder, row.magic or row.recogniser, row.spelling)
+    marks = (row.schemes, row.folder, row.magic or row.recogniser, row.endings, row.spelling)
     assert sum(map(bool, marks)) == 1
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in row.suffixes)
     assert row.title in accepted()

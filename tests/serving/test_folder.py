@@ -255,13 +255,13 @@ def test_a_function(tmp_path: Path, place: str) -> None:
 
 
 def test_a_function_file_of_ours_is_a_function_of_arrays(tmp_path: Path) -> None:
-    """Where model.toml names it: calling a Function with arrays gives arrays."""
+    """Where model.toml names it: its outputs have the names that the function gives them."""
     shutil.copytree(ROOT / "functions" / "forecast", tmp_path / "f/1")
     assert found(scan(tmp_path), tmp_path) == {"f/1": "f/1/forecast.tflite"}
     (tmp_path / "f/1/model.toml").write_text('model = "func.py:forecast"\n')
     ((each,),) = scan(tmp_path).models.values()
     model = open_model(each.uri)
-    assert model({"series": [0.5] * 20})["output"].shape == (1, 20, 1)
+    assert model({"series": [0.5] * 20})["forecast"].shape == (1, 20, 1)
 
 
 def test_hashes_and_sizes_that_are_stated_hold(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ _ASK_SECONDS = 10.0
 def model_uri(name: str, token: str = "") -> str:
     """Return the URI that `gpfn.models.open_model` opens for what a user calls a model.
 
-    A file or folder comes before a name or an alias of the catalogue. A file of the catalogue
+    A file or folder comes before a name or an alias of the catalogue; the folder of a function
+    stands for its func.py. A file of the catalogue
     is fetched when it is not on this machine yet, and so is an address that ends like a model
     file. Any other address is a model server's: of one model, or ``URL/NAME`` of a server of
     several, which is asked for it, with the token if there is one.
@@ -28,6 +29,8 @@ def model_uri(name: str, token: str = "") -> str:
     if is_address(name):
         return fetched(name) if _ends_like_a_model(name) else _served(name, token)
     place = split_uri(name)[0]
+    if os.path.isfile(function := os.path.join(name, "func.py")):
+        return function
     if os.path.exists(name) or os.path.exists(place):
         return name
     from gpfn.models.catalogue import default_catalogue

@@ -5,6 +5,9 @@ What computes is plain callables, or a handler object with state: any object wit
 
     models           URIs of the models it computes with; the first is opened with the function
     takes            what ``prepare`` (or ``predict``) is given: ``payload`` unless it says so
+    inputs           the arrays that it takes, by name, where it takes arrays
+    outputs          the arrays that it gives, by name
+    waits            whether a call waits for other machines more than it computes
     open(model)      called once with the opened model, before the first call
     prepare(value)   from what came to what ``predict`` takes
     predict(value)   computes
@@ -18,7 +21,7 @@ between calls; an object is for what is loaded once (labels, tables, other model
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpfn.call.callback import Callback
 from gpfn.errors import SetupError
@@ -44,7 +47,10 @@ _Step = Callable[..., object]
 
 
 class HandlerSteps(NamedTuple):
-    """The steps of a call, the URIs of ``models``, and what the first step ``takes``."""
+    """The steps of a call, the URIs of ``models``, and what the first step ``takes``.
+
+    ``inputs`` and ``outputs`` are the arrays that a handler object says it takes and gives.
+    """
 
     handler: _Step | None
     before: _Step | None
@@ -52,6 +58,9 @@ class HandlerSteps(NamedTuple):
     on_open: _Step | None
     models: tuple[str, ...] = ()
     takes: str = "arrays"
+    inputs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] | None = None
+    waits: bool = False
 
 
 def steps_of(
@@ -73,6 +82,9 @@ def steps_of(
         on_open=_method(handler, "open"),
         models=_models(handler),
         takes=str(getattr(handler, "takes", "payload")),
+        inputs=getattr(handler, "inputs", None),
+        outputs=getattr(handler, "outputs", None),
+        waits=bool(getattr(handler, "waits", False)),
     )
 
 
@@ -135,9 +147,10 @@ def check(
     handler: Callback | None,
     before: Callback | None,
     candidates: Sequence[str],
-    arrays: Sequence[str],
+    declared: "Sequence[TensorSpec]",
 ) -> None:
     """Refuse declarations that cannot work, where they are written: raises SetupError."""
+    arrays = [spec.name for spec in declared]
     if takes not in _TAKES:
         raise SetupError(f"expected one of {', '.join(_TAKES)}", field="takes")
     if handler is None and not candidates:

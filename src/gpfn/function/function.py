@@ -57,6 +57,7 @@ class Function(Answering):
         *,
         model: str | tuple[str, ...] | None = None,
         inputs: Mapping[str, TensorSpec] | None = None,
+        outputs: Mapping[str, TensorSpec] | None = None,
         output: str | None = None,
         takes: _Takes | None = None,
         before: Callable[..., object] | None = None,
@@ -77,15 +78,14 @@ class Function(Answering):
             model: A URI for open_model, or several of which the first that is there is
                 used; ``env:NAME`` stands for an environment variable.
             inputs: The arrays by name, in order; the model's own inputs when None.
+            outputs: The arrays that it answers with, as a pipeline asks before it calls.
             output: The model's output to answer with; all of them when None.
-            takes: What the first step is given; ``arrays`` when None, or what a handler
-                object says.
+            takes: What the first step is given; ``arrays``, or what a handler object says.
             before: Called before the prediction; returns what is predicted from.
             after: Called with what was predicted; returns what is answered.
             on_open: Called once with the opened model, to load what calls would wait for.
-                What it raises keeps the function from opening.
-            reply_type: The type of the replying event; the request's + ``.response``.
-            reply_source: The source of the replying event.
+            reply_type: The replying event's type; the request's + ``.response`` when None.
+            reply_source: The replying event's source.
             nonfinite: What becomes of NaN and infinities in a JSON reply.
             threads: Threads of the model's backend.
             limits: Bounds on a request; from the environment (GPFN_MAX_…) when None.
@@ -97,9 +97,10 @@ class Function(Answering):
         given = (model,) if isinstance(model, str) else tuple(model or ())
         self.models = (*given, *steps.models)
         self.candidates = given or steps.models[:1]
-        self.declared = named_specs(inputs)
+        sides = (inputs or steps.inputs, outputs or steps.outputs)
+        self.declared, self.promised = map(named_specs, sides)
         self.output = output
-        self.takes = takes or steps.takes
+        self.takes, self.waits = takes or steps.takes, steps.waits
         self.handler, self.before, self.after = map(callback, steps[:3])
         self._on_open = steps.on_open
         self.stamp = (reply_type, reply_source)
@@ -109,8 +110,7 @@ class Function(Answering):
         self.folder, stem = home_of_caller()
         self.name = name or name_of(handler, self.folder, stem)
         self._lock = RLock()
-        arrays = [spec.name for spec in self.declared]
-        check(self.takes, self.handler, self.before, self.candidates, arrays)
+        check(self.takes, self.handler, self.before, self.candidates, self.declared)
 
     @cached_property
     def fn(self) -> FnHandler:
@@ -252,6 +252,15 @@ class Function(Answering):
         from gpfn.function.plain import plain_call
 
         return plain_call(self.contract, values, named)
+
+    def as_model(self, name: str = "") -> Model:
+        """Return it as a model, which a server can serve and a pipeline can have as a stage.
+
+        It is opened. Raises SetupError when it takes no arrays, and as open() does.
+        """
+        from gpfn.function.model import FunctionModel
+
+        return FunctionModel(self, name)
 
     def __repr__(self) -> str:
         return f"<Function {self.name}>"

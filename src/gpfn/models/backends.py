@@ -24,6 +24,7 @@ __all__ = [
     "accepted",
     "all_backends",
     "backend_by_address",
+    "backend_by_ending",
     "backend_by_folder",
     "backend_by_spelling",
     "backend_by_suffix",
@@ -39,9 +40,9 @@ ENTRY_POINTS = "gpfn.backends"
 class Backend(NamedTuple):
     """One row: how a model of this kind is recognised and opened.
 
-    A backend is found by one of four marks: the scheme of an address, a file inside a
+    A backend is found by one of five marks: the scheme of an address, a file inside a
     folder, the content of a file (``magic`` or ``recogniser``; a suffix only has to agree
-    with it), or the spelling of the URI.
+    with it), the end of a file's name, or the spelling of the URI.
     """
 
     kind: str
@@ -62,6 +63,9 @@ class Backend(NamedTuple):
     """What the path of such an address contains, where other backends have the scheme too."""
     suffixes: tuple[str, ...] = ()
     """With the dot, in lower case."""
+    endings: tuple[str, ...] = ()
+    """How the whole name of such a file ends, where files of that suffix are mostly others:
+    only who names one means it."""
     folder: tuple[str, ...] = ()
     """A folder that has one of these files is such a model."""
     magic: tuple[int, bytes] | None = None
@@ -169,6 +173,22 @@ BACKENDS = (
         extra="grpc",
     ),
     Backend(
+        kind="pipeline",
+        runtime="pipeline",
+        title="a pipeline (.pipeline.toml)",
+        opens="gpfn.models.pipeline.reading:open_pipeline",
+        options=(),
+        endings=(".pipeline.toml",),
+    ),
+    Backend(
+        kind="function",
+        runtime="function",
+        title="a function's file (func.py)",
+        opens="gpfn.function.model:open_function_model",  # by name, as all: it is a floor above
+        options=("settings",),
+        endings=(".py",),
+    ),
+    Backend(
         kind="python",
         runtime="python",
         title="a Python function (module:callable or file.py:callable)",
@@ -234,6 +254,11 @@ def backend_by_suffix(name: str, rows: Sequence[Backend] = BACKENDS) -> Backend 
     """Return the backend that a file's suffix stands for, whether the file exists or not."""
     suffix = os.path.splitext(name)[1].lower()
     return next((row for row in rows if suffix in row.suffixes), None)
+
+
+def backend_by_ending(name: str, rows: Sequence[Backend] = BACKENDS) -> Backend | None:
+    """Return the backend that the end of a file's name stands for."""
+    return next((row for row in rows if row.endings and name.endswith(row.endings)), None)
 
 
 def backend_by_spelling(uri: str, rows: Sequence[Backend] = BACKENDS) -> Backend | None:

@@ -260,7 +260,7 @@ def warm_up(model: Model) -> WarmUp:
     A remote model is left to its own server; a function that declares no inputs is not
     warmed up.
     """
-    if is_remote(model.backend) or not model.inputs:
+    if getattr(model, "waits", False) or is_remote(model.backend) or not model.inputs:
         return WarmUp()
     start = time.perf_counter()
     error: Exception | None = None

@@ -8,7 +8,7 @@ from gpfn.errors import BrokenReply
 from gpfn.graphpipe.client import Client
 from gpfn.graphpipe.messages import IOMetadata
 from gpfn.limits import REPLY_LIMITS, Limits
-from gpfn.models.remote import RemoteModel, ServerMetadata
+from gpfn.models.remote import UNKNOWN, RemoteModel, ServerMetadata
 from gpfn.models.signature import Array, find_name, plain_names, shape_spec
 from gpfn.tensors.spec import TensorSpec
 
@@ -32,8 +32,15 @@ class GraphPipeModel(RemoteModel):
         inputs: Sequence[str] = (),
         outputs: Sequence[str] = (),
         limits: Limits | None = None,
+        config: str = "",
     ) -> None:
+        """``config`` is sent with every request; what it means is the server's business.
+
+        It may send a request on to another server. So outputs that are not asked for by name
+        do not get the names that this server tells of itself.
+        """
         self._client = Client(url, limits=limits or REPLY_LIMITS)
+        self._config = config
         super().__init__(self._client.url, inputs, outputs)
 
     def _disconnect(self) -> None:
@@ -56,10 +63,11 @@ class GraphPipeModel(RemoteModel):
         tensors = self._client.infer(
             self._named(arrays, known),
             output_names=tuple(outputs.values()),
+            config=self._config,
             deadline=deadline,
             exact=False,
         )
-        return self._by_name(tuple(outputs), tensors, known)
+        return self._by_name(tuple(outputs), tensors, UNKNOWN if self._config else known)
 
     def _by_name(
         self, shown: Sequence[str], tensors: Sequence[Array], known: ServerMetadata

@@ -1,7 +1,7 @@
 """Opening a model by its URI: an address, a file, a folder, or the name of a function."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Literal
 
@@ -12,6 +12,7 @@ from gpfn.models.backends import (
     Backend,
     accepted,
     backend_by_address,
+    backend_by_ending,
     backend_by_folder,
     backend_by_spelling,
     backend_by_suffix,
@@ -33,6 +34,7 @@ def open_model(
     outputs: Sequence[str] = (),
     signature: str = "",
     limits: Limits | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Model:
     """Open the model that ``uri`` names, with the backend that its kind asks for.
 
@@ -47,6 +49,8 @@ def open_model(
         signature: Which of several signatures; by default the one that ``uri`` names as
             ``?signature=NAME`` behind the file or folder, serving_default, or the only one.
         limits: On a remote model's replies; by default `Limits()`.
+        settings: Variables that the environment has besides, while a function's file is
+            loaded and opened; any other kind of model has none.
 
     Raises:
         ModelUnreadable: The file is absent, empty, cut off, or of another kind.
@@ -73,6 +77,7 @@ def open_model(
         "outputs": outputs,
         "signature": signature,
         "limits": limits,
+        "settings": settings or {},
     }
     module, _, opener = backend.opens.partition(":")
     taken = {name: options[name] for name in backend.options}
@@ -102,6 +107,8 @@ def _find(name: str, path: str, rows: Sequence[Backend]) -> Backend | None:
         return addressed
     if os.path.isdir(path):
         return backend_by_folder(path, rows)
+    if not is_address and (ending := backend_by_ending(path, rows)):
+        return ending
     there = os.path.exists(path)
     if not there and not is_address and (spelled := backend_by_spelling(path, rows)):
         return spelled

@@ -50,11 +50,14 @@ def python_model(uri: str) -> Model:
     """Return the model that ``module:callable`` or ``file.py:callable`` names.
 
     What already is a model, with ``inputs``, ``outputs`` and ``close``, is returned as
-    it is. Raises SetupError when it cannot be imported or is not callable.
+    it is; of what has ``as_model``, such as a `gpfn.Function`, that is returned. Raises
+    SetupError when it cannot be imported or is not callable.
     """
     found = load_callable(uri)
     if all(hasattr(found, name) for name in ("backend", "inputs", "outputs", "close")):
         return found  # type: ignore[return-value]
+    if hasattr(found, "as_model"):
+        return found.as_model(uri)  # type: ignore[no-any-return]
     return PythonModel(found, name=uri)
 
 

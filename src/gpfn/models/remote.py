@@ -61,6 +61,8 @@ class RemoteModel(ABC):
     """
 
     backend = ""
+    waits = True
+    """A call waits for another machine or process."""
 
     def __init__(self, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         self.name = name
@@ -165,11 +167,14 @@ class RemoteModel(ABC):
         with self._lock:
             if self._expires.expired():
                 until = deadline.earlier(Deadline.after(_METADATA_SECONDS))
+                kept = _METADATA_KEPT_SECONDS
                 try:
                     self._description = self._metadata(until)
-                except (RefusedByModel, BrokenReply):
+                except (RefusedByModel, BrokenReply) as error:
                     self._description = UNKNOWN  # it may infer all the same
-                self._expires = Deadline.after(_METADATA_KEPT_SECONDS)
+                    if getattr(error, "code", 0) >= _SERVER_ERROR:
+                        kept = 0.0  # it is not ready, and may tell in a moment
+                self._expires = Deadline.after(kept)
             return self._description
 
     def _asked_again(self, known: ServerMetadata, deadline: Deadline) -> ServerMetadata:

@@ -51,6 +51,23 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    def __iter__(self) -> Iterator[str]:
+        """Give the keys that were not taken out yet, in their order."""
+        return iter([*self._values])
+
+    def is_table(self, key: str) -> bool:
+        """Say whether there is a table under ``key``."""
+        return isinstance(self._values.get(key), Mapping)
+
+    def rest(self) -> dict[str, Any]:
+        """Take all that is left, as TOML has it."""
+        taken, self._values = self._values, {}
+        return taken
+
+    def place_of(self, key: str) -> str:
+        """Return the path of a key, for an error."""
+        return self._at(key)
+
     def table(self, key: str) -> Table:
         """Return the table under ``key``, which has to be there."""
         return Table(self._taken(key), self._at(key), self.origin)
@@ -130,9 +147,16 @@ class Table:
             return value
         raise self.wrong("expected true or false", key)
 
-    def one_of(self, key: str, choices: Sequence[str]) -> str:
-        """Return one of ``choices``."""
-        value = self._taken(key)
+    def number(self, key: str, least: float, most: float, default: float) -> float:
+        """Return a number from ``least`` to ``most``, or the default."""
+        value = self._taken(key, default)
+        if type(value) in (int, float) and least <= value <= most:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        raise self.wrong(f"expected a number from {least:g} to {most:g}", key)
+
+    def one_of(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
+        """Return one of ``choices``, or the default."""
+        value = self._taken(key, default)
         if isinstance(value, str) and value in choices:
             return value
         raise self.wrong(f"expected one of {', '.join(choices)}", key)

@@ -39,26 +39,26 @@ def load_function(path: str, names: Sequence[str] = _USUAL) -> Answering:
     )
 
 
-def load_target(path: str, names: Sequence[str]) -> object:
+def load_target(path: str, names: Sequence[str], *, module: str = "") -> object:
     """Return what the file at ``path`` defines under the first of ``names`` that it has.
 
     A folder stands for its ``func.py``. Modules beside the file can be imported from it.
     When only usual names are asked for, none is there, and the file declares one Function,
-    that is it.
+    that is it. The file is loaded once, unless ``module`` is a name to load it by once more.
 
     Raises SetupError: no such file, no such name, or the import failed (the failure is
     the error's ``__cause__``, whose trace a runner logs).
     """
     file = _file(path)
-    module = _import(file)
+    loaded = _import(file, module)
     for name in names:
-        if hasattr(module, name):
-            return getattr(module, name)
-    values = vars(module).values()
+        if hasattr(loaded, name):
+            return getattr(loaded, name)
+    values = vars(loaded).values()
     functions = {id(v): v for v in values if v is not None and answering(v) is v}
     if len(functions) == 1 and set(names) <= set(_USUAL):
         return next(iter(functions.values()))
-    defined = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing"
+    defined = ", ".join(n for n in vars(loaded) if not n.startswith("_")) or "nothing"
     raise SetupError(f"defines no {' or '.join(names)}; it defines {defined}", field=file)
 
 
@@ -98,11 +98,11 @@ def _file(path: str) -> str:
     return file
 
 
-def _import(file: str) -> ModuleType:
+def _import(file: str, name: str = "") -> ModuleType:
     folder, base = os.path.split(file)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    name = _free_name(base.partition(".")[0], file)
+    name = name or _free_name(base.partition(".")[0], file)
     if name in sys.modules:
         return sys.modules[name]
     try:
