@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--swap", choices=("load-first", "unload-first"), default="load-first",
                       help="whether the old version goes before the new one is opened, for models "
                       "too large for two (%(default)s)")  # fmt: skip
-    ours.add_argument("--nan-words", action="store_true", help="NaN and Infinity as words in JSON")
+    ours.add_argument("--nan-words", action="store_true", help="NaN and such as words in JSON")
     ours.add_argument("--tokens", default="", metavar="FILE", help="who may do what; see gpfn "
                       "tokens")  # fmt: skip
     ours.add_argument("--host-name", action="append", default=[], metavar="NAME", help="a host "
@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--otlp", default="", metavar="URL", help="send a span of each request to "
                       "a collector, http://HOST:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; extra otel)"
                       )  # fmt: skip
+    _add_next_arguments(ours)
     ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
     ours.add_argument("--workers", help="processes that share the address (default: 1)")
     ours.add_argument("--parallel", help="inferences over a millisecond that run at once in a "
@@ -94,9 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--queue", help="inferences that wait before 503 (default: 512)")
     ours.add_argument("--stall", default="1", metavar="SECONDS", help="a process whose loop has "
                       "not turned for so long is replaced (%(default)s)")  # fmt: skip
-    ours.add_argument(
-        "--unix", default="", metavar="PATH", help="a unix socket instead of --listen"
-    )
+    ours.add_argument("--unix", default="", metavar="PATH", help="a socket instead of --listen")
     ours.add_argument("--tls-cert", default="", metavar="FILE", help="certificate chain; HTTPS "
                       "with it, read again at SIGHUP")  # fmt: skip
     ours.add_argument("--tls-key", default="", metavar="FILE", help="its key, unless it is in the "
@@ -112,6 +111,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--json", action="store_true", help="errors as JSON")
     add_repository_arguments(parser)
     parser.set_defaults(usage=parser.format_usage())
+
+
+def _add_next_arguments(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--next", default="", metavar="URL", help="send what the model gives on to "
+                       "this GraphPipe server, and answer what that one does")  # fmt: skip
+    group.add_argument("--allow-next", action="append", default=[], metavar="HOST[:PORT]|NETWORK",
+                       help="a host of next stages that callers may name in config, several times "
+                       "for several; none: nobody (default: this machine)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -222,8 +229,27 @@ def _settings(args: argparse.Namespace, address: ListenAddress) -> "ServerSettin
         models_dir=args.models_dir,
         poll=parse_duration(args.poll, field="--poll"),
         repository=repository_settings(args),
+        **_next_settings(args),
         **chosen,
     )
+
+
+def _next_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return where requests go on to. Raises SetupError for a URL or a host that is none."""
+    from gpfn.http.address import parse_url
+    from gpfn.serving.onward import check_hosts
+
+    found: dict[str, Any] = {"next_url": args.next}
+    if args.next:
+        parse_url(args.next)
+        if len(args.model or ()) > 1 or args.models_dir or args.repository:
+            raise SetupError("several models cannot go on to one server", field="--next")
+    if args.allow_next:
+        hosts = () if args.allow_next == ["none"] else tuple(args.allow_next)
+        found["next_hosts"] = check_hosts(hosts)
+    if args.parallel is not None:
+        found["waiting"] = parse_whole(args.parallel, field="--parallel", least=1, most=4096)
+    return found
 
 
 def _endpoint(flag: str) -> str:

@@ -7,17 +7,29 @@ a reply as it is.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 
-from gpfn.errors import GpfnError, Overloaded
+from gpfn.errors import GpfnError, InvalidRequest, Overloaded
 from gpfn.graphpipe.encode import encode_response
 from gpfn.graphpipe.messages import Error, InferResponse
 from gpfn.http.loop.exchange import Response
 from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.public_text import public_text
+from gpfn.scope import Took, server_timing
 from gpfn.serving.routing import WrongMethod
 from gpfn.serving.tokens import NotAuthorised
 
-__all__ = ["failure", "graphpipe", "headers_of", "health", "json_page", "page", "text"]
+__all__ = [
+    "failure",
+    "graphpipe",
+    "headers_of",
+    "health",
+    "json_page",
+    "page",
+    "seconds_of",
+    "text",
+    "timed",
+]
 
 _OCTETS = (("content-type", OCTETS),)
 _NAMED = (("content-type", GRAPHPIPE),)
@@ -67,6 +79,23 @@ def graphpipe(status: int, buffers: Sequence[bytes | memoryview], accept: str | 
 def text(status: int, line: str) -> Response:
     """Return a line of text."""
     return Response(status, _TEXT, (f"{line}\n".encode(),))
+
+
+def seconds_of(text: str) -> float:
+    """Return what a caller's X-Timeout header says. Raises InvalidRequest."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not isfinite(found) or found <= 0:
+        raise InvalidRequest(f"expected seconds above 0, got {text:.40}", field="x-timeout")
+    return found
+
+
+def timed(response: Response, timings: Sequence[Took], seconds: float) -> Response:
+    """Return an answer that tells what it took, for a caller who wants to know."""
+    told = server_timing([*timings, Took("total", seconds)])
+    return response._replace(headers=(*response.headers, ("server-timing", told)))
 
 
 def health(well: bool) -> Response:

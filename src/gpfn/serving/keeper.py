@@ -294,6 +294,6 @@ class Keeper:
         task.add_done_callback(tasks.discard)
 
     async def _close(self, found: ServedVersion) -> None:
-        await found.engine.drain()
+        await found.drain()
         await self._loop.run_in_executor(None, found.close, self._log)
         self._log.info(f"{found.name} {found.version} was closed")

@@ -41,6 +41,7 @@ class Opener:
         outputs: The same for outputs.
         cache: Keep computed rows; only right for models whose rows are independent.
         replicas: Processes of a model that is served by processes, unless it says how many.
+        next_url: The server that what models give goes on to.
         limits: On what comes from the cache.
         log: Where records go.
     """
@@ -54,6 +55,7 @@ class Opener:
         outputs: Sequence[str] = (),
         cache: CacheSettings | None = None,
         replicas: int = 1,
+        next_url: str = "",
         limits: Limits | None = None,
         log: Log | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Opener:
         self._names = (tuple(inputs), tuple(outputs))
         self._cache = cache
         self._replicas = replicas
+        self._next_url = next_url
         self._log = log or Log("serve")
         self._limits = limits or Limits()
 
@@ -82,6 +85,19 @@ class Opener:
 
     def open(self, source: Source) -> Model:
         """Open a source's model; raises as ``open_model`` does."""
+        model = self._open(source)
+        if not (self._next_url or getattr(model, "waits", False)):
+            return model
+        from gpfn.serving.described import DescribedModel
+
+        if not self._next_url:
+            return DescribedModel(model)
+        from gpfn.serving.onward import Next, chained
+
+        to = Next(self._next_url)
+        return DescribedModel(chained(source.name, model, to, owned=bool(source.uri)), model)
+
+    def _open(self, source: Source) -> Model:
         target = self._targets.get(source.name)
         model = self._open_uri(source) if source.uri else _as_model(target)
         if self._cache is None:

@@ -71,6 +71,7 @@ def serve(
         outputs=outputs,
         cache=cache,
         replicas=settings.threads,
+        next_url=settings.next_url,
         limits=settings.limits,
         log=log,
     )
@@ -190,7 +191,8 @@ def model_name(target: object) -> str:
         name = str(getattr(target, "name", getattr(target, "__name__", "model")))
     else:
         name = target
-    name = name.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
+    name = name.partition("#")[0].partition("?")[0].rstrip("/").removesuffix("/func.py")
+    name = name.rpartition("/")[2].removesuffix(".pipeline.toml")
     stem, dot, _ = name.rpartition(".")
     words = [c if c.isalnum() or c in "._-" else "_" for c in (stem if dot and stem else name)]
     return "".join(words).lstrip("._-") or "model"

@@ -49,7 +49,13 @@ class Server:
         if settings.processes != 1:
             raise SetupError("a server in this process is one process", field="processes")
         log = log or Log("serve")
-        self._opener = Opener(models, replicas=settings.threads, limits=settings.limits, log=log)
+        self._opener = Opener(
+            models,
+            replicas=settings.threads,
+            next_url=settings.next_url,
+            limits=settings.limits,
+            log=log,
+        )
         self._wanted = Wanted()
         self._wanted.replace(self._opener.sources())
         self.service = assemble(self._wanted, self._opener, settings, log, new_metrics())

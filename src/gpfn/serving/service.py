@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from gpfn.call.contract import Reply
 from gpfn.deadline import Deadline
-from gpfn.errors import CallerError, GpfnError, InvalidRequest, Overloaded
+from gpfn.errors import CallerError, GpfnError, Overloaded
 from gpfn.http.body import Budget
 from gpfn.http.inflate import inflate, is_identity
 from gpfn.http.loop.exchange import Exchange, Headers, Response
@@ -22,6 +21,7 @@ from gpfn.http.writer import REASONS
 from gpfn.log import Log
 from gpfn.message import Message
 from gpfn.metrics import Metrics
+from gpfn.serving.answers import seconds_of, timed
 from gpfn.serving.background import Background
 from gpfn.serving.gate import Gate
 from gpfn.serving.large import later
@@ -130,6 +130,8 @@ class Service:
     def handle(self, exchange: Exchange) -> None:
         """Answer one request, now or later; never raises."""
         request = exchange.request
+        if "x-timings" in exchange.fields.by_name:
+            exchange.timings = []
         try:
             routed = self._router.find(request.method, request.target)
         except GpfnError as error:
@@ -197,6 +199,8 @@ class Service:
     def answer(self, exchange: Exchange, response: Response) -> None:
         """Send an answer, count it, and write its line."""
         gone = exchange.gone
+        if exchange.timings is not None:
+            response = timed(response, exchange.timings, monotonic() - exchange.began)
         exchange.answer(response)
         if exchange.request.method == "POST":
             self._requests[response.status].add()
@@ -216,7 +220,7 @@ class Service:
         if seconds is not None:
             most = min(most, seconds)
         if header is not None:
-            most = min(most, _seconds(header))
+            most = min(most, seconds_of(header))
         return Deadline(exchange.began + most)
 
     def _answer(
@@ -286,13 +290,3 @@ class Service:
             sent,
             trace=exchange.fields.trace,
         )
-
-
-def _seconds(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not isfinite(found) or found <= 0:
-        raise InvalidRequest(f"expected seconds above 0, got {text:.40}", field="x-timeout")
-    return found

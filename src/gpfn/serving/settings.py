@@ -10,10 +10,20 @@ from gpfn.limits import Limits
 from gpfn.serving.repository.settings import RepositorySettings
 from gpfn.settings import read_size, read_whole
 
-__all__ = ["SERVER_BODY_BYTES", "SERVER_ELEMENTS", "ServerSettings"]
+__all__ = [
+    "LOOPBACK",
+    "SERVER_BODY_BYTES",
+    "SERVER_ELEMENTS",
+    "SERVER_STRING_BYTES",
+    "ServerSettings",
+]
+
+LOOPBACK = ("localhost", "127.0.0.0/8", "::1")
+"""The hosts of next stages that callers may name, unless others are listed."""
 
 SERVER_BODY_BYTES = 512 << 20
 SERVER_ELEMENTS = 128 << 20
+SERVER_STRING_BYTES = 64 << 20
 """A model server's defaults where they are larger than a function's."""
 
 
@@ -22,7 +32,9 @@ def _cores() -> int:
 
 
 def _limits() -> Limits:
-    return Limits.from_env(body_bytes=SERVER_BODY_BYTES, elements=SERVER_ELEMENTS)
+    return Limits.from_env(
+        body_bytes=SERVER_BODY_BYTES, elements=SERVER_ELEMENTS, string_bytes=SERVER_STRING_BYTES
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,10 @@ class ServerSettings:
     loop has not turned for ``stall_seconds`` is replaced, as is one that a model has ended. A
     model that is not open after ``open_seconds`` is given up, and the next one is opened.
     ``otlp`` is where spans of requests are sent: http://HOST:4318/v1/traces, with extra otel.
-    ``repository`` says where one lies whose models are served as well.
+    ``repository`` says where one lies whose models are served as well. What the model gives goes
+    on to ``next_url``, if there is one, and in the name of callers to a GraphPipe server at one of
+    ``next_hosts`` (HOST, HOST:PORT, NETWORK). A model that waits for other machines has ``waiting``
+    inferences at once instead of ``threads``.
     """
 
     host: str = "127.0.0.1"
@@ -72,6 +87,9 @@ class ServerSettings:
     open_seconds: float = 300.0
     otlp: str = ""
     repository: RepositorySettings | None = None
+    next_url: str = ""
+    next_hosts: tuple[str, ...] = LOOPBACK
+    waiting: int = 64
     limits: Limits = field(default_factory=_limits)
 
     @property

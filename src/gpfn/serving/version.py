@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gpfn.log import Log
     from gpfn.models.model import Model
+    from gpfn.serving.onward import Onward
     from gpfn.serving.settings import ServerSettings
     from gpfn.serving.statistics import Statistics
     from gpfn.serving.wanted import Source
@@ -122,20 +123,48 @@ class ServedVersion:
         self.mark = mark
         self.notes: dict[str, Any] = {}
         """What protocols have worked out of the model, by their own names."""
-        self.engine = Engine(
-            loaded.model,
-            loaded.timing,
-            EngineSettings(
-                loaded.max_batch,
-                serving.max_delay or 0.0,
-                serving.replicas or settings.threads,
-                settings.queue if serving.queue is None else serving.queue,
-                self.request_seconds + 1,
-            ),
-            statistics,
-            mark=mark,
-            on_hang=lambda: on_hang(self),
+        self._bounds = EngineSettings(
+            loaded.max_batch,
+            serving.max_delay or 0.0,
+            serving.replicas or settings.threads,
+            settings.queue if serving.queue is None else serving.queue,
+            self.request_seconds + 1,
         )
+        self._waiting = serving.replicas or settings.waiting
+        self._next = (settings.next_url, settings.next_hosts)
+        self._on_hang = lambda: on_hang(self)
+        self._onward: Onward | None = None
+        waits = getattr(loaded.model, "waits", False)
+        self.engine = self._waiting_engine(loaded.model) if waits else self._engine(loaded)
+
+    def _engine(self, loaded: Loaded) -> Engine:
+        return self._made(loaded.model, loaded.timing, self._bounds)
+
+    def _waiting_engine(self, model: Model) -> Engine:
+        """Return an engine of a model that waits for other machines more than it computes."""
+        bounds = self._bounds._replace(max_batch=0, replicas=self._waiting)
+        return self._made(model, Timing(), bounds)
+
+    def _made(self, model: Model, timing: Timing, bounds: EngineSettings) -> Engine:
+        return Engine(model, timing, bounds, self.statistics, mark=self.mark, on_hang=self._on_hang)
+
+    def engine_for(self, config: str) -> Engine | None:
+        """Return what computes a request whose ``config`` sends it on; None if it does not.
+
+        Raises InvalidMessage for a ``config`` that is wrong or names a server not on the list.
+        """
+        if self._onward is None:
+            from gpfn.serving.onward import Onward
+
+            local = getattr(self.model, "local", None) or self.model
+            self._onward = Onward(self.name, local, *self._next, self._waiting_engine)
+        return self._onward.engine(config)
+
+    async def drain(self) -> None:
+        """Return when nothing waits or is being computed."""
+        await self.engine.drain()
+        if self._onward is not None:
+            await self._onward.drain()
 
     @property
     def backend(self) -> str:
@@ -146,10 +175,13 @@ class ServedVersion:
         """Compute with another model of the same from now on."""
         self.model = model
         self.engine.replace(model)
+        self._onward = None  # what runs on ends with its deadline
 
     def close(self, log: Log) -> None:
         """Free the model, in whichever thread, once its engine has drained."""
         self.engine.close()
+        if self._onward is not None:
+            self._onward.close()
         try:
             if self.source.uri:  # otherwise somebody else has opened it
                 self.model.close()

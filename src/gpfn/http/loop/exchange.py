@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gpfn.errors import GpfnError
     from gpfn.http.loop.connection import LoopConnection
     from gpfn.http.loop.incoming import BodyReceiver, IncomingBody
+    from gpfn.scope import Took
 
 __all__ = [
     "Exchange",
@@ -80,11 +81,13 @@ class Exchange:
     the request was complete, by time.monotonic(). ``gone`` says that the client has left:
     nobody will read the answer. ``held`` are the bytes that its body has of the budget, as
     long as anybody works on it. ``incoming`` is its body when that went to a receiver, until
-    somebody has taken over what the receiver has. ``span`` is that of a request that is traced.
+    somebody has taken over what the receiver has. ``span`` is that of a request that is traced,
+    ``timings`` are the times of one whose caller wants to know them.
     """
 
     __slots__ = (
         "began", "connection", "fields", "gone", "held", "id", "incoming", "request", "span",
+        "timings",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +102,7 @@ class Exchange:
         self.held = 0
         self.incoming: IncomingBody | None = None
         self.span: RequestSpan | None = None
+        self.timings: list[Took] | None = None
 
     @property
     def traceparent(self) -> str:

@@ -14,7 +14,9 @@ import numpy as np
 
 from gpfn.deadline import Deadline
 from gpfn.errors import ModelFailed
+from gpfn.scope import SCOPE, CallScope
 from gpfn.serving.engine.inference import Abandoned
+from gpfn.traceparent import PARENT
 
 if TYPE_CHECKING:
     from gpfn.models.model import Model
@@ -36,7 +38,7 @@ class Computation:
     how many this one is filled up to, because that size is prepared: the last row again.
     """
 
-    __slots__ = ("_model", "_most", "_size", "batch", "due", "refused")
+    __slots__ = ("_model", "_most", "_size", "batch", "due", "refused", "scope")
 
     def __init__(self, model: Model, batch: list[Inference], most: int, size: int) -> None:
         self.batch = batch
@@ -44,15 +46,29 @@ class Computation:
         """When it hangs if it still runs, by time.monotonic()."""
         self.refused: Exception | None = None
         """Why the model did not compute the batch, where each request was computed for itself."""
+        self.scope: CallScope | None = None
+        """What its requests to other machines share, where there may be any."""
         self._model = model
         self._most = most
         self._size = size
 
-    @property
-    def parent(self) -> str:
-        """In whose name a remote model is asked; several requests have no such one."""
+    def take_this_thread(self) -> None:
+        """Let the requests to other machines of this thread be made in the name of the caller.
+
+        Several requests have no such one.
+        """
         batch = self.batch
-        return getattr(batch[0].caller, "traceparent", "") if len(batch) == 1 else ""
+        PARENT.set(getattr(batch[0].caller, "traceparent", "") if len(batch) == 1 else "")
+        SCOPE.set(self.scope)
+
+    def begin_scope(self) -> None:
+        """Let what it asks of other machines be ended, and be timed if its caller wants that."""
+        self.scope = CallScope(self.batch[0].caller.timings)
+
+    def end_unless_wanted(self) -> None:
+        """End what it asks of other machines when nobody waits for it any more."""
+        if self.scope is not None and not any(one.waited_for for one in self.batch):
+            self.scope.cancel()
 
     def __call__(self) -> None:
         """Give each of them its results or its error; never raises."""

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, NoReturn
 from gpfn.deadline import NEVER
 from gpfn.errors import DeadlineExceeded, GpfnError, Overloaded
 from gpfn.http.loop.pool import WorkPool
+from gpfn.scope import Took
 from gpfn.serving.engine.batch import Computation
 from gpfn.serving.engine.inference import Form
 from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.timing import INLINE_SECONDS, Pace, Timing
-from gpfn.traceparent import PARENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,7 @@ class Engine:
         self._calls = settings.replicas + (0 if self._together > 1 else settings.queue)
         self._pace = Pace(timing)
         self._prepared = hasattr(model, "keep_shapes")
+        self._waits = bool(getattr(model, "waits", False))
         self._armed = False
         self._watching = False
         self._drained: asyncio.Event | None = None
@@ -236,12 +237,14 @@ class Engine:
         computation.due = monotonic() + self._settings.hang_seconds
         self._computing += len(computation.batch)
         took, mark = 0.0, self._mark
+        if self._waits:  # for others, who need not go on when nobody waits for this
+            computation.begin_scope()
 
         def work() -> None:
             nonlocal took
             began = perf_counter()
             place = mark.enter()
-            PARENT.set(computation.parent)
+            computation.take_this_thread()
             computation()
             mark.leave(place)
             took = perf_counter() - began
@@ -264,6 +267,9 @@ class Engine:
             self._together = 1  # it computes rows, but no batch of them
         self._statistics.computed(computation.batch, took)
         for inference in computation.batch:
+            timings = inference.caller.timings
+            if timings is not None:
+                timings.append(Took("compute", took))
             inference.settle()
 
     # time
@@ -283,6 +289,7 @@ class Engine:
             for inference in computation.batch:
                 if inference.done is not None and inference.deadline.at <= now:
                     self._late(inference)
+            computation.end_unless_wanted()
         if self._waiting or self._running:
             self._watching = True
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._watch)

@@ -13,6 +13,7 @@ from gpfn.models.signature import arguments
 from gpfn.tensors.dtypes import DTYPE_TABLE
 
 if TYPE_CHECKING:
+    from gpfn.scope import Took
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Abandoned", "Caller", "Done", "Form", "Inference"]
@@ -32,12 +33,15 @@ class Caller(Protocol):
 
     gone: bool
     """Whether nobody will read it."""
+    timings: list[Took] | None
+    """Where times are noted, when it wants to know them."""
 
 
 class _Present:
     """A caller that waits, whatever happens."""
 
     gone = False
+    timings: list[Took] | None = None
 
 
 class Form:

@@ -22,6 +22,7 @@ from gpfn.traceparent import traceparent
 if TYPE_CHECKING:
     from gpfn.http.loop.exchange import RequestSpan
     from gpfn.limits import Limits
+    from gpfn.scope import Took
     from gpfn.serving.service import Service
 
 __all__ = ["GrpcQuestion", "InferMessage", "InferReader"]
@@ -86,7 +87,7 @@ class GrpcQuestion:
 
     __slots__ = (
         "_budget", "_call", "_future", "_held", "_names", "gone", "id", "metadata", "served",
-        "span",
+        "span", "timings",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +106,7 @@ class GrpcQuestion:
             self._budget.change(asked.size)
             self._held = asked.size
         self.gone = False
+        self.timings: list[Took] | None = None
         self.metadata: Callable[[], Iterable[tuple[str, Any]]] = tuple
         self.span: RequestSpan | None = None
         self.id = asked.id

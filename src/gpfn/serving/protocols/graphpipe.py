@@ -87,7 +87,11 @@ class GraphPipe:
             return graphpipe(200, encode_metadata(told), accept)
         questions = _questions(served)
         question = questions.complete(message)
-        names = question.output_names
+        names, engine = question.output_names, served.engine
+        if question.config:
+            onward = served.engine_for(question.config)
+            if onward is not None:  # then names of outputs are the next stage's as well
+                names, engine = message.output_names, onward
 
         def write(results: Mapping[str, np.ndarray]) -> Response:
             tensors = questions.outputs(results, names)
@@ -97,7 +101,7 @@ class GraphPipe:
         deadline = service.deadline(exchange, served)
         done = answering(service, exchange, self, write, _is_large)
         inputs = questions.inputs(question)
-        served.engine.submit(Inference(inputs, names, deadline, done, exchange))
+        engine.submit(Inference(inputs, names, deadline, done, exchange))
         return None
 
     def _read(self, exchange: Exchange, body: bytes | memoryview) -> InferRequest | MetadataRequest:

@@ -1,0 +1,207 @@
+"""What a model gives goes on to the next server, and that one's answer is the answer.
+
+Who says where is either the deployer (``--next``), or the caller in the ``config`` of a
+GraphPipe request: the URL of the next stage, bare as graphpipe's own demonstration sends it, or
+as JSON, ``{"next": URL}`` or ``{"next": [URL, URL]}`` for a longer way. A caller's URL is only
+called when its host is on the server's list: a stranger must not have us call whom he likes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from gpfn.errors import InvalidMessage, Overloaded, SetupError
+from gpfn.models.pipeline.executor import Pipeline
+from gpfn.models.pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from gpfn.models.model import Model
+    from gpfn.serving.engine.engine import Engine
+
+__all__ = ["FIELD", "Next", "Onward", "chained", "check_hosts", "is_allowed", "parse_config"]
+
+FIELD = "infer_request.config"
+_LONGEST = 8192
+_MOST_STAGES = 16
+_MOST_ENGINES = 64
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|[0-9A-Fa-f:]+|\[[0-9A-Fa-f:]+\](:[0-9]+)?")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SEPARATORS = re.compile(r"[\s\\\x00-\x1f\x7f]")
+
+
+class Next(NamedTuple):
+    """Where a request goes on to, and what is sent there as its ``config``."""
+
+    url: str
+    config: str = ""
+
+
+def chained(name: str, model: Model, to: Next, *, owned: bool = False) -> Pipeline:
+    """Return a model and the server behind it as one, which closes the model if it is ``owned``."""
+    stages = [Stage(name, model, owned=owned), Stage("next", to.url, config=to.config)]
+    return Pipeline(stages, name=model.name)
+
+
+def parse_config(config: str, hosts: Sequence[str]) -> Next | None:
+    """Return where a caller's ``config`` sends a request on to; None when it says nothing of that.
+
+    Raises InvalidMessage for what is neither a URL nor JSON, and for a host that is not on the
+    list.
+    """
+    text = config.strip()
+    if not text:
+        return None
+    if len(text) > _LONGEST:
+        raise InvalidMessage(f"more than {_LONGEST} characters", field=FIELD)
+    urls = [text] if _URL.match(text) else _urls(text)
+    if not urls:
+        return None
+    first, *rest = urls
+    if not is_allowed(first, hosts):
+        told = f"{first[:200]!r} is not on this server's list of next stages (--allow-next)"
+        raise InvalidMessage(told, field=FIELD)
+    return Next(first, _onward(rest))
+
+
+def _urls(text: str) -> list[str]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        told = f"expected the URL of the next stage, or JSON with it as next, got {text[:80]!r}"
+        raise InvalidMessage(told, field=FIELD)
+    named = document.get("next", [])
+    urls = [named] if isinstance(named, str) else named
+    if not isinstance(urls, list) or not all(isinstance(url, str) and url for url in urls):
+        raise InvalidMessage("expected a URL or a list of URLs", field=f"{FIELD}.next")
+    if len(urls) > _MOST_STAGES:
+        raise InvalidMessage(f"more than {_MOST_STAGES} stages", field=f"{FIELD}.next")
+    return urls
+
+
+def _onward(urls: Sequence[str]) -> str:
+    """Return the ``config`` for stages behind the next one; one URL as every server reads it."""
+    if len(urls) < 2:
+        return "".join(urls)
+    return json.dumps({"next": [*urls]})
+
+
+def is_allowed(url: str, hosts: Sequence[str]) -> bool:
+    """Say whether a URL's host is on a list: HOST, HOST:PORT, or a network of addresses.
+
+    Only a host that is spelled in its one canonical way is: an address in another notation
+    (decimal, octal, IPv4 in IPv6) is on no list, and a name is never looked up for this.
+    """
+    if not url.isascii() or _SEPARATORS.search(url):
+        return False
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https") or not host:
+        return False
+    shown = f"[{host}]" if ":" in host else host
+    if parts.netloc.lower() not in (shown, f"{shown}:{port}"):
+        return False
+    port = port or {"http": 80, "https": 443}[parts.scheme]
+    return any(_matches(entry.lower(), host, port) for entry in hosts)
+
+
+def check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Return the hosts of a list. Raises SetupError for one that would match nothing."""
+    for host in hosts:
+        try:
+            usable = bool(ip_network(host)) if "/" in host else bool(_HOST.fullmatch(host))
+        except ValueError as error:
+            raise SetupError(f"{error}", field="--allow-next") from None
+        if not usable:
+            told = f"expected HOST, HOST:PORT or a network such as 10.0.0.0/8, got {host!r:.99}"
+            raise SetupError(told, field="--allow-next")
+    return tuple(hosts)
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    if "/" in entry:
+        try:
+            return ip_address(host) in ip_network(entry) and str(ip_address(host)) == host
+        except ValueError:
+            return False
+    shown = f"[{host}]" if ":" in host else host
+    return entry in (host, shown, f"{shown}:{port}")
+
+
+class Onward:
+    """The engines of one version whose callers say where its outputs go on to.
+
+    With a ``next_url`` they go there, and it is told what the caller said. ``make`` makes an
+    engine of a model. All methods are for the loop's thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        next_url: str,
+        hosts: Sequence[str],
+        make: Callable[[Model], Engine],
+    ) -> None:
+        self._name = name
+        self._model = model
+        self._next_url = next_url
+        self._hosts = hosts
+        self._make = make
+        self._engines: OrderedDict[Next, tuple[Engine, Pipeline]] = OrderedDict()
+
+    def engine(self, config: str) -> Engine | None:
+        """Return what computes a request with that ``config``; None for a usual one.
+
+        Raises InvalidMessage, and Overloaded when too many next stages are being called.
+        """
+        to = self._next(config)
+        if to is None:
+            return None
+        found = self._engines.get(to)
+        if found is None:
+            self._make_room()
+            pipeline = chained(self._name, self._model, to)
+            found = self._engines[to] = (self._make(pipeline), pipeline)
+        self._engines.move_to_end(to)
+        return found[0]
+
+    def _next(self, config: str) -> Next | None:
+        if not self._next_url:
+            return parse_config(config, self._hosts)
+        if len(config) > _LONGEST:
+            raise InvalidMessage(f"more than {_LONGEST} characters", field=FIELD)
+        return Next(self._next_url, config)
+
+    def _make_room(self) -> None:
+        if len(self._engines) < _MOST_ENGINES:
+            return
+        idle = next((to for to, (engine, _) in self._engines.items() if not engine.load), None)
+        if idle is None:
+            raise Overloaded(f"{_MOST_ENGINES} next stages are being called")
+        _close(*self._engines.pop(idle))
+
+    async def drain(self) -> None:
+        """Return when nothing waits or is being computed."""
+        for engine, _ in [*self._engines.values()]:
+            await engine.drain()
+
+    def close(self) -> None:
+        """Let go of all of them, once they have drained; from any thread."""
+        while self._engines:
+            _close(*self._engines.popitem()[1])
+
+
+def _close(engine: Engine, pipeline: Pipeline) -> None:
+    engine.close()
+    pipeline.close()

@@ -1,0 +1,376 @@
+"""What a model gives goes on to the next server: by the deployer's word, and by the caller's."""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+import requests
+
+from gpfn import Function, TensorSpec
+from gpfn.deadline import Deadline
+from gpfn.errors import InvalidMessage, RefusedByModel, SetupError
+from gpfn.graphpipe import Client
+from gpfn.models.graphpipe import GraphPipeModel
+from gpfn.models.pipeline import Pipeline, Stage
+from gpfn.scope import SCOPE, CallScope
+from gpfn.serving import Server, ServerSettings
+from gpfn.serving.onward import Next, check_hosts, is_allowed, parse_config
+from gpfn.serving.settings import LOOPBACK
+
+TABLE = TensorSpec("float32", (None, None))
+X = np.array([[0, 1], [2, 3]], np.float32)
+ANSWER = [[1, 3], [5, 7]]
+
+
+def model(function, **outputs):
+    return Function(function, inputs={"x": TABLE}, outputs=outputs or {"y": TABLE}).as_model()
+
+
+def serving(name, function, **settings) -> Server:
+    return Server({name: model(function)}, ServerSettings(port=0, **settings))
+
+
+@pytest.fixture(scope="module")
+def add() -> Iterator[Server]:
+    with serving("add", lambda x: {"y": x + 1}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def multiply() -> Iterator[Server]:
+    with serving("multiply", lambda x: {"y": 2 * x}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sequenced(add) -> Iterator[Server]:
+    with serving("multiply", lambda x: {"y": 2 * x}, next_url=add.url) as server:
+        yield server
+
+
+def asked(server: Server, config: str = "", **more) -> list[np.ndarray]:
+    with Client(server.url) as client:
+        return [*client.infer({"x": X}, config=config, **more)]
+
+
+def calls(server: Server) -> int:
+    """Return how many inferences a server says it has computed."""
+    text = requests.get(f"{server.url}/metrics", timeout=5).text
+    lines = [line for line in text.splitlines() if line.startswith("gpfn_inference_requests_total{")]
+    assert lines, text
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
+
+
+# the deployer says where
+
+
+def test_the_next_server_is_called_once(sequenced, add):
+    before = calls(add)
+    assert asked(sequenced)[0].tolist() == ANSWER
+    assert calls(add) == before + 1
+
+
+def test_other_protocols_answer_the_same(sequenced):
+    body = {"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [0, 1, 2, 3]}]}
+    reply = requests.post(f"{sequenced.url}/v2/models/multiply/infer", json=body, timeout=5).json()
+    assert reply["outputs"][0]["data"] == [1, 3, 5, 7]
+    rows = {"inputs": {"x": X.tolist()}}
+    reply = requests.post(
+        f"{sequenced.url}/v1/models/multiply:predict", json=rows, timeout=5
+    ).json()
+    assert reply["outputs"] == ANSWER
+
+
+def test_its_description_is_that_of_both(sequenced):
+    with Client(sequenced.url) as client:
+        told = client.metadata()
+    assert [end.name for end in told.inputs] == ["x"]
+    assert [end.name for end in told.outputs] == ["y"]
+
+
+def test_a_next_server_that_is_dead_is_named():
+    with serving("add", lambda x: {"y": x + 1}) as add:
+        url = add.url
+    with serving("multiply", lambda x: {"y": 2 * x}, next_url=url) as server:
+        with pytest.raises(
+            RefusedByModel, match=f"stage next: {url}: connection refused"
+        ) as caught:
+            asked(server)
+        assert caught.value.code == 502
+
+
+def test_it_answers_again_as_soon_as_the_next_is_back():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    settings = {"next_url": f"http://127.0.0.1:{port}"}
+    with serving("multiply", lambda x: {"y": 2 * x}, **settings) as server:
+        with pytest.raises(RefusedByModel):
+            asked(server)
+        back = Server({"add": model(lambda x: {"z": x + 1}, z=TABLE)}, ServerSettings(port=port))
+        with back:
+            began = time.monotonic()
+            assert asked(server)[0].tolist() == ANSWER
+            assert time.monotonic() - began < 1
+            with Client(server.url) as client:
+                assert [end.name for end in client.metadata().outputs] == ["z"]
+
+
+def test_what_the_next_one_does_not_take_is_answered_beside(add):
+    both = model(lambda x: {"x": 2 * x, "notes": -x}, x=TABLE, notes=TABLE)
+    with Server({"both": both}, ServerSettings(port=0, next_url=add.url)) as server:
+        found = asked(server)
+        named = asked(server, output_names=("notes",))
+    assert [array.tolist() for array in found] == [ANSWER, (-X).tolist()]
+    assert [array.tolist() for array in named] == [(-X).tolist()]
+
+
+def test_the_refusal_of_the_next_one_is_the_callers(multiply):
+    cube = Function(lambda q: {"y": q}, inputs={"q": TensorSpec("float32", (3, 3))}).as_model()
+    with (
+        Server({"cube": cube}, ServerSettings(port=0)) as after,
+        serving("multiply", lambda x: {"y": 2 * x}, next_url=after.url) as server,
+        pytest.raises(RefusedByModel, match=r"stage next: .*expected shape") as caught,
+    ):
+        asked(server)
+    assert caught.value.code == 400
+
+
+def test_config_goes_on_as_it_came(sequenced, multiply, add):
+    """With --next the caller's config is for the servers behind it: add goes on to multiply."""
+    assert asked(sequenced, multiply.url)[0].tolist() == [[2, 6], [10, 14]]
+    with pytest.raises(RefusedByModel, match="'nonsense'"):
+        asked(sequenced, "nonsense")
+
+
+# the caller says where
+
+
+@pytest.mark.parametrize("form", ["{0}", " {0} ", '{{"next": "{0}"}}', '{{"next": ["{0}"]}}'])
+def test_the_caller_names_the_next_one(multiply, add, form):
+    before = calls(add)
+    assert asked(multiply, form.format(add.url))[0].tolist() == ANSWER
+    assert calls(add) == before + 1
+
+
+def test_a_longer_way(multiply, add):
+    config = json.dumps({"next": [add.url, multiply.url, add.url]})
+    assert asked(multiply, config)[0].tolist() == [[3, 7], [11, 15]]
+
+
+@pytest.mark.parametrize("config", ["", "  ", "{}", '{"colour": "red"}', '{"next": []}'])
+def test_a_config_without_a_next_one_is_the_models_own_business(multiply, config):
+    assert asked(multiply, config)[0].tolist() == (2 * X).tolist()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "nonsense", "[1]", "{", '"http://127.0.0.1:1"', '{"next": 3}', '{"next": [1]}',
+        '{"next": [""]}', '{"next": {}}', "[" * 5000,
+        json.dumps({"next": ["http://127.0.0.1:1"] * 17}), "http://127.0.0.1:1/" + "a" * 9000,
+    ],
+)  # fmt: skip
+def test_a_wrong_config_is_the_callers_fault(multiply, config):
+    with pytest.raises(RefusedByModel, match=r"infer_request\.config") as caught:
+        asked(multiply, config)
+    assert caught.value.code == 400
+
+
+REFUSED = (
+    "http://example.com/", "https://10.0.0.1:8000", "file:///etc/passwd", "ftp://127.0.0.1/",
+    "http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://2130706433/",
+    "http://0177.0.0.1/", "http://0x7f.0.0.1/", "http://0x7f000001/", "http://127.1/",
+    "http://127.0.0.1.:4000/", "http://localhost.:4000/", "http://user@127.0.0.1/",
+    "http://127.0.0.1@example.com/", "http://127.0.0.1:80@example.com/", "http:///x",
+    "http://127.0.0.1\\@example.com/", "http://127.0.0.1 .example.com/", "http://[::1%25lo]/",
+    "http://127.0.0.1:99999/", "http://localhost.example.com/", "http://169.254.169.254/",
+    "http://127.0.0.1\t/", "http://\u0131localhost/", "http://[::1]extra/", "gopher:127.0.0.1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_only_hosts_on_the_list_are_called(multiply, url):
+    with pytest.raises(RefusedByModel, match="not on this server's list") as caught:
+        asked(multiply, url)
+    assert caught.value.code == 400
+
+
+def test_a_refused_url_is_not_connected_to():
+    with socket.socket() as trap:
+        trap.bind(("127.0.0.1", 0))
+        trap.listen()
+        trap.settimeout(0.3)
+        port = trap.getsockname()[1]
+        hosts = ("10.0.0.0/8",)
+        with (
+            serving("multiply", lambda x: {"y": 2 * x}, next_hosts=hosts) as server,
+            pytest.raises(RefusedByModel, match="not on this server's list"),
+        ):
+            asked(server, f"http://127.0.0.1:{port}")
+        with pytest.raises(TimeoutError):
+            trap.accept()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "expected"),
+    [
+        (LOOPBACK, "http://127.0.0.1:4000", True),
+        (LOOPBACK, "http://127.8.9.10/x?y", True),
+        (LOOPBACK, "http://LOCALHOST:1", True),
+        (LOOPBACK, "https://[::1]:4000/", True),
+        (("models.internal",), "http://models.internal:9000", True),
+        (("models.internal:9000",), "http://models.internal:9000", True),
+        (("models.internal:9000",), "http://models.internal:9001", False),
+        (("models.internal:80",), "http://models.internal", True),
+        (("models.internal:443",), "https://models.internal", True),
+        (("10.0.0.0/8",), "http://10.1.2.3", True),
+        (("10.0.0.0/8",), "http://011.1.2.3", False),
+        (("fd00::/8",), "http://[fd00::1]", True),
+        (("fd00::/8",), "http://[fd00:0::1]", False),
+        (("[fd00::1]:80",), "http://[fd00::1]", True),
+        ((), "http://127.0.0.1", False),
+    ],
+)
+def test_the_list(hosts, url, expected):
+    assert is_allowed(url, check_hosts(hosts)) is expected
+
+
+@pytest.mark.parametrize("host", ["a b", "http://a", "10.0.0.0/99", "a/b", "", "*"])
+def test_a_list_of_nothing_is_refused(host):
+    with pytest.raises(SetupError) as caught:
+        check_hosts([host])
+    assert caught.value.field == "--allow-next"
+
+
+def test_the_rest_of_a_way_goes_along():
+    a, b, c = (f"http://127.0.0.1:{port}" for port in (1, 2, 3))
+    assert parse_config(json.dumps({"next": [a]}), LOOPBACK) == Next(a)
+    assert parse_config(json.dumps({"next": [a, b]}), LOOPBACK) == Next(a, b)
+    found = parse_config(json.dumps({"next": [a, b, c]}), LOOPBACK)
+    assert found == Next(a, json.dumps({"next": [b, c]}))
+    with pytest.raises(InvalidMessage):
+        parse_config("x:y", LOOPBACK)
+
+
+def test_many_next_ones_leave_nothing_behind(add):
+    with serving("multiply", lambda x: {"y": 2 * x}) as server:
+        threads = threading.active_count()
+        for number in range(100):
+            asked(server, f"{add.url}/?{number}")
+        assert threading.active_count() - threads < 80
+
+
+# time
+
+
+def test_the_deadline_crosses_the_hop():
+    left: list[float] = []
+
+    def note(x, call):
+        left.append(call.deadline.remaining())
+        return {"y": x}
+
+    note_model = Function(note, inputs={"x": TABLE}, outputs={"y": TABLE}).as_model()
+    with (
+        Server({"note": note_model}, ServerSettings(port=0)) as after,
+        serving("slow", lambda x: (time.sleep(0.3), {"y": x})[1], next_url=after.url) as server,
+        closing(GraphPipeModel(server.url)) as remote,
+    ):
+        remote({"x": X}, deadline=Deadline.after(2))
+    assert 1.4 < left[-1] <= 1.71  # the first was the warm-up
+
+
+def test_a_second_stage_that_is_late_ends_with_the_first_ones_budget():
+    begun: list[float] = []
+
+    def slow(x):
+        begun.append(time.monotonic())
+        time.sleep(0.6)
+        return {"y": x}
+
+    with (
+        serving("second", slow) as after,
+        serving("first", lambda x: (time.sleep(0.6), {"y": x})[1], next_url=after.url) as server,
+        Client(server.url) as client,
+    ):
+        began = time.monotonic()
+        with pytest.raises(Exception, match=r"time|answer|within"):
+            client.infer([X], deadline=Deadline.after(1))
+        assert time.monotonic() - began < 1.3
+
+
+def test_what_nobody_waits_for_is_broken_off():
+    """The caller leaves; the server between hangs up on the one behind, which gives up too."""
+    gave_up = threading.Event()
+
+    class Waiting:
+        backend, name = "python", "waiting"
+        inputs = outputs = ()
+        waits = True
+
+        def __call__(self, inputs, *, outputs=(), deadline):
+            scope = SCOPE.get()
+            scope.watch(gave_up.set)
+            gave_up.wait(5)
+            return {"y": X}
+
+        def close(self):
+            pass
+
+    with (
+        Server({"waiting": Waiting()}, ServerSettings(port=0)) as after,
+        serving("multiply", lambda x: {"y": 2 * x}, next_url=after.url) as server,
+        socket.create_connection(server.address) as caller,
+    ):
+        from gpfn.graphpipe.encode import encode_request
+        from gpfn.graphpipe.messages import InferRequest
+
+        body = b"".join(map(bytes, encode_request(InferRequest((X,)))))
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        caller.sendall(head + body)
+        time.sleep(0.3)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.close()
+        assert gave_up.wait(2)
+
+
+def test_times_of_all_hops_are_one_tree(multiply, add):
+    pipeline = Pipeline([Stage("multiply", multiply.url, config=add.url)])
+    scope = CallScope([])
+    token = SCOPE.set(scope)
+    try:
+        pipeline({"x": X})
+    finally:
+        SCOPE.reset(token)
+        pipeline.close()
+    times = {took.name: took.seconds for took in scope.timings or ()}
+    assert {"multiply", "multiply.total", "multiply.next", "multiply.next.total"} <= {*times}
+    assert times["multiply"] > times["multiply.total"] > times["multiply.next"]
+    assert times["multiply.next"] > times["multiply.next.total"] > 0
+
+
+def test_nobody_is_told_times_who_did_not_ask(multiply):
+    assert "server-timing" not in requests.get(multiply.url + "/metrics", timeout=5).headers
+
+
+def test_many_at_once_keep_their_data(sequenced):
+    found: dict[int, float] = {}
+
+    def call(number: int) -> None:
+        with Client(sequenced.url) as client:
+            rows = np.full((1, 2), number, np.float32)
+            found[number] = float(client.infer([rows])[0][0, 0])
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: 2 * number + 1 for number in range(64)}
