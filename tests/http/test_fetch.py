@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import TooLarge
-from gpfn.http.fetch import FetchPolicy, UrlRefused, fetch
+from gpfn.errors import SetupError, TooLarge
+from gpfn.http.fetch import FetchPolicy, UrlRefused, fetch, fetch_page, parse_hosts
 
 PUBLIC = FetchPolicy(max_bytes=1000)
 
@@ -275,3 +275,168 @@ def test_a_resolver_that_hangs_cannot_outlast_the_time(monkeypatch: pytest.Monke
         fetch("http://example.com/", FetchPolicy(1000, seconds=0.2), NEVER)
     assert time.monotonic() - began < 5
     released.set()
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def test_a_host_of_ones_own_network_may_be_allowed() -> None:
+    with origin(OK) as port:
+        policy = FetchPolicy(1000, hosts=(f"127.0.0.1:{port}",))
+        assert fetch(f"http://127.0.0.1:{port}/", policy, NEVER) == b"ok"
+    with origin(OK) as port:
+        policy = FetchPolicy(1000, ports=(port,), hosts=("localhost",))
+        assert fetch(f"http://LocalHost:{port}/", policy, NEVER) == b"ok"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "0177.0.0.1", "0x7f.1", "127.1", "[::ffff:127.0.0.1]", "127.0.0.2", "localhost"],
+)
+def test_only_in_the_one_spelling(host: str) -> None:
+    with origin(OK) as port:
+        policy = FetchPolicy(1000, ports=(port,), hosts=("127.0.0.1",))
+        with pytest.raises(UrlRefused, match="not a public address"):
+            fetch(f"http://{host}:{port}/", policy, NEVER)
+        exactly = FetchPolicy(1000, hosts=(f"127.0.0.1:{port}",))
+        with pytest.raises(UrlRefused, match=f"port {port} is not fetched from"):
+            fetch(f"http://{host}:{port}/", exactly, NEVER)
+
+
+def test_a_port_is_allowed_for_its_host_alone() -> None:
+    policy = FetchPolicy(1000, hosts=("127.0.0.1:8123",))
+    with pytest.raises(UrlRefused, match="port 8124 is not fetched from"):
+        fetch("http://127.0.0.1:8124/", policy, NEVER)
+    with pytest.raises(UrlRefused, match="not a public address"):
+        fetch("http://127.0.0.1/", policy, NEVER)
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("http://169.254.169.254/latest/", "169.254.169.254 is not a public address"),
+        ("http://2130706433/", "not a public address"),
+        ("//127.0.0.2/", "not a public address"),
+        ("http://127.0.0.1:1/", "port 1 is not fetched from"),
+        ("file:///etc/passwd", "only http and https"),
+        ("http://a@127.0.0.1/", "credentials"),
+    ],
+)
+def test_an_allowed_host_may_not_lead_anywhere(location: str, reason: str) -> None:
+    moved = f"HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
+    with origin(moved) as port:
+        policy = FetchPolicy(1000, hosts=(f"127.0.0.1:{port}",))
+        with pytest.raises(UrlRefused, match=reason):
+            fetch(f"http://127.0.0.1:{port}/", policy, NEVER)
+
+
+def test_the_list_of_hosts() -> None:
+    given = "Pictures.Internal, 127.0.0.1:8123 ::1,[0:0::1]:80,"
+    hosts = parse_hosts(given, field="HOSTS")
+    assert hosts == ("pictures.internal", "127.0.0.1:8123", "[::1]", "[::1]:80")
+    assert parse_hosts("", field="HOSTS") == ()
+    for bad in ("2130706433", "127.1", "0x7f.1", "a:0", "a:65536", "http://a", "a/b", "u@a",
+                "*", "[::1", "[a.b]", "fe80::1%lo", "a:b", ":80", "ä"):  # fmt: skip
+        with pytest.raises(SetupError, match="expected hosts with commas") as caught:
+            parse_hosts(bad, field="HOSTS")
+        assert caught.value.field == "HOSTS"
+
+
+def test_what_comes_with_the_content() -> None:
+    again = b"HTTP/1.1 302 Found\r\nlocation: /b?c\r\ncontent-length: 0\r\n\r\n"
+    last = OK.replace(b"\r\n\r\n", b"\r\ncontent-type: Image/PNG; a=b\r\n\r\n")
+    with origin(again, last) as port:
+        page = fetch_page(f"http://127.0.0.1:{port}/a", local(port), NEVER)
+    assert page == (b"ok", "image/png", f"http://127.0.0.1:{port}/b?c", True)
+    kept = OK.replace(b"\r\n\r\n", b"\r\ncache-control: public, No-Store\r\n\r\n")
+    with origin(kept) as port:
+        page = fetch_page(f"http://127.0.0.1:{port}/", local(port), NEVER)
+    assert (page.media_type, page.may_keep) == ("", False)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "x-nothing", "gzip, identity"])
+def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
+    coded = OK.replace(b"\r\n\r\n", f"\r\ncontent-encoding: {coding}\r\n\r\n".encode())
+    with (
+        origin(coded) as port,
+        pytest.raises(UrlRefused, match=f"content-encoding '{coding}', which was not asked for"),
+    ):
+        fetch(f"http://127.0.0.1:{port}/", local(port), NEVER)
+
+
+def test_what_is_asked_for_is_the_content_as_it_is() -> None:
+    """The request itself, as a server gets it."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            sock, _ = listening.accept()
+            with sock:
+                asked.append(sock.recv(65536))
+                sock.sendall(OK)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        port = listening.getsockname()[1]
+        assert fetch(f"http://127.0.0.1:{port}/x", local(port), NEVER) == b"ok"
+        thread.join()
+    head = asked[0].decode().lower()
+    assert head.startswith("get /x http/1.1\r\n")
+    assert "\r\naccept-encoding: identity\r\n" in head
+    assert "cookie" not in head
+    assert "authorization" not in head
+
+
+class _Listening:
+    """A server on one address of loopback that counts who connects."""
+
+    def __init__(self, address: str, port: int = 0) -> None:
+        self.socket = socket.create_server((address, port))
+        self.port: int = self.socket.getsockname()[1]
+        self.connected = 0
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # closed at the end of the test
+            while True:
+                sock, _ = self.socket.accept()
+                self.connected += 1
+                with sock:
+                    sock.recv(65536)
+                    sock.sendall(OK)
+
+
+def _answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[str, ...]) -> list[str]:
+    """Let a name have other addresses at each look-up; return the names that were asked for."""
+    asked: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def instead(host: str, port: int, *more: Any, flags: int = 0, **rest: Any) -> Any:
+        if host != "rebinding.example" or flags & socket.AI_NUMERICHOST:
+            return look_up(host, port, *more, flags=flags, **rest)
+        addresses = answers[min(len(asked), len(answers) - 1)]
+        asked.append(host)
+        return [found for each in addresses for found in look_up(each, port, type=rest["type"])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", instead)
+    return asked
+
+
+def test_a_name_that_changes_its_answer_never_leads_inside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """127.0.0.3 stands for a public address, 127.0.0.2 for one of ours."""
+    inside = _Listening("127.0.0.2")
+    outside = _Listening("127.0.0.3", inside.port)
+    policy = local(inside.port, allowed=lambda address: address == "127.0.0.3")
+    url = f"http://rebinding.example:{inside.port}/"
+    asked = _answering(monkeypatch, ("127.0.0.3",), ("127.0.0.2",))
+    assert fetch(url, policy, NEVER) == b"ok"
+    assert len(asked) == 1, "one look-up for the check and the connection"
+    for answer in (("127.0.0.2",), ("127.0.0.3", "127.0.0.2"), ("127.0.0.2", "127.0.0.3")):
+        _answering(monkeypatch, answer)
+        with pytest.raises(UrlRefused, match=r"rebinding\.example is not a public address"):
+            fetch(url, policy, NEVER)
+    assert (inside.connected, outside.connected) == (0, 1)
+    inside.socket.close()
+    outside.socket.close()

@@ -27,6 +27,7 @@ __all__ = [
     "Signature",
     "description_beside",
     "parse_description",
+    "parse_image",
     "read_description",
     "read_labels",
 ]
@@ -195,7 +196,7 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
         aliases=table.matches("aliases", _NAME, "names"),
         labels=labels,
         signature=_signature(signature) if signature else None,
-        image=_image(image) if image else None,
+        image=parse_image(image) if image else None,
         function=function,
         serving=_serving(serving) if serving else Serving(),
     )
@@ -234,7 +235,8 @@ def _tensor(name: str, table: Table) -> TensorSpec:
     return spec
 
 
-def _image(table: Table) -> ImageInput:
+def parse_image(table: Table) -> ImageInput:
+    """Return how an image becomes a model's input. Raises SetupError."""
     channels = table.one_of("channels", tuple(_CHANNELS))
     quantised = table.flag("quantised")
     if quantised and ("mean" in table or "std" in table):
