@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from gpfn.call.contract import Reply
 from gpfn.errors import (
-    BackendError,
     GpfnError,
     InvalidTensor,
     ModelFailed,
@@ -30,7 +29,6 @@ from gpfn.log import (
     resident,
     timestamp,
     trace_id,
-    trace_text,
     write_stderr,
 )
 from gpfn.log_json import call_fields, format_json
@@ -204,18 +202,6 @@ def test_a_bug_is_told_with_its_trace_and_each_line_has_the_calls_id() -> None:
     assert record["call"] == "01ABC"
     assert record["level"] == "error"
     assert json.loads(line)["error"] == "KeyError"
-
-
-@pytest.mark.parametrize(
-    ("cause", "lines"),
-    [(None, 1), (ConnectionRefusedError(), 1), (BackendError("below"), 1), (ValueError("bug"), 4)],
-)
-def test_a_server_that_is_not_there_is_told_in_one_line(cause, lines) -> None:
-    error = BackendError("stage next: connection refused")
-    error.__cause__ = cause
-    told = trace_text(error).split("\n")
-    assert "stage next: connection refused" in told[-1]
-    assert len(told) == 1 if lines == 1 else len(told) >= lines
 
 
 def test_what_the_caller_or_the_load_is_to_blame_for_is_no_failure() -> None:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from time import gmtime, time_ns
 
-from gpfn.errors import BackendError, CallerError, GpfnError, Overloaded, escaped, printable
+from gpfn.errors import CallerError, GpfnError, Overloaded, escaped, printable
 from gpfn.settings import LOG_FORMS, read_choice
 
 TYPE_CHECKING = False
@@ -126,24 +126,13 @@ def format_text(head: Head, text: str) -> bytes:
 
 def trace_text(error: BaseException) -> str:
     """Return what is wrong: one line for an error of ours, a bug or a failed import with trace."""
-    if isinstance(error, GpfnError) and _says_all(error):
+    if isinstance(error, GpfnError) and error.__cause__ is None:
         return _one_line(error)
     from traceback import format_exception
 
     # an exception's text may be a megabyte out of a request, or a thousand lines of a library
     lines = printable("".join(format_exception(error)).rstrip("\n"), _LONGEST_TRACE).split("\n")
     return "\n".join([*lines[:_MOST_LINES], *lines[_MOST_LINES:][-1:]])
-
-
-def _says_all(error: GpfnError) -> bool:
-    """Say whether its text is all there is to know: no code of ours or of the user's failed.
-
-    A server that cannot be reached fails every request: a trace of each would hide the rest.
-    """
-    cause = error.__cause__
-    while isinstance(error, BackendError) and isinstance(cause, GpfnError | OSError):
-        cause = cause.__cause__
-    return cause is None
 
 
 def call_text(reply: Answered, seconds: float, sizes: Sizes) -> str:

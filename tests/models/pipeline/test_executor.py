@@ -183,7 +183,7 @@ def test_an_error_names_its_stage_and_keeps_its_blame(raised, kind, status):
     told = "unexpected ValueError; the log has the trace" if kind is ModelFailed else "no"
     assert caught.value.detail == f"stage bad: {told}"
     assert caught.value.status == status
-    assert caught.value.__cause__ is raised
+    assert caught.value.__cause__ is (raised if kind is ModelFailed else None)
     assert caught.value.field == getattr(raised, "field", None)
     assert "secret" not in str(caught.value)
 

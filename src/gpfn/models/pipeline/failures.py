@@ -20,7 +20,7 @@ from gpfn.errors import (
     UnsupportedMedia,
 )
 
-__all__ = ["in_stage", "may_be_asked_again"]
+__all__ = ["cause_of", "in_stage", "may_be_asked_again"]
 
 _REFUSALS: dict[int, type[CallerError]] = {
     400: CallerError,
@@ -52,6 +52,18 @@ def _refused(error: RefusedByModel, detail: str) -> GpfnError:
     if error.code == 504:
         return BackendTimeout(detail, field=error.field)
     return RefusedByModel(detail, field=error.field, code=error.code)
+
+
+def cause_of(error: Exception) -> BaseException | None:
+    """Return what a stage's failure is raised from: code that failed, and nothing else.
+
+    A server that cannot be reached fails every request; with a trace of each a log hides the
+    rest.
+    """
+    if not isinstance(error, GpfnError):
+        return error
+    cause = error.__cause__
+    return None if isinstance(cause, OSError) else cause
 
 
 def may_be_asked_again(error: Exception) -> bool:

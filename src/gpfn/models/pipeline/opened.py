@@ -13,7 +13,7 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded, InvalidTensor, ModelFailed, SetupError
-from gpfn.models.pipeline.failures import in_stage, may_be_asked_again
+from gpfn.models.pipeline.failures import cause_of, in_stage, may_be_asked_again
 from gpfn.scope import SCOPE, CallScope
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class OpenStage:
             if scope is None:
                 return self._compute(arrays, outputs, limit)
             return self._within(scope, arrays, outputs, limit)
-        except Exception as error:
-            raise in_stage(error, self.name) from error
+        except Exception as error:  # noqa: BLE001 - raised again, with the name
+            raise in_stage(error, self.name) from cause_of(error)
 
     def _limit(self, deadline: Deadline, whole: float) -> Deadline:
         """Return until when it may take. Raises DeadlineExceeded when that cannot be enough."""
@@ -118,8 +118,8 @@ def open_stage(stage: Stage, opener: Callable[[Stage], Model]) -> OpenStage:
         from gpfn.models.python import PythonModel
 
         return OpenStage(stage, PythonModel(target), owned=True)
-    except Exception as error:
-        raise in_stage(error, stage.name) from error
+    except Exception as error:  # noqa: BLE001 - raised again, with the name
+        raise in_stage(error, stage.name) from cause_of(error)
 
 
 def open_target(stage: Stage) -> Model:
