@@ -12,6 +12,11 @@ __all__ = ["ROOT", "SLOW", "root", "shared"]
 ROOT = Path(__file__).resolve().parents[1]
 
 SLOW = (
+    "tests/e2e/test_bad_pipelines.py",
+    "tests/e2e/test_classy.py",
+    "tests/pipelines/test_processes.py",
+    "tests/cli/test_pipeline_up.py",
+    "tests/training/test_mobilenet_nchw.py",
     "tests/serving/test_swap_under_load.py",
     "tests/e2e/test_bad_uploads.py",
     "tests/e2e/test_repository_under_load.py",
