@@ -227,9 +227,9 @@ def classy(*, quick: bool) -> dict[str, Any]:
 
 def one_by_one() -> Callable[[np.ndarray], object]:
     """Return what does the same in this process, a picture after the other."""
-    function = [Function(step).as_model() for step in (Downloader(), Preprocessor("digits"))]
-    line = Pipeline([Stage("download", function[0]), Stage("prepare", function[1]),
-                     Stage("model", open_model(str(ROOT / "models" / "digits.tflite")))])  # fmt: skip
+    download, prepare = (Function(step).as_model() for step in (Downloader(), Preprocessor()))
+    model = open_model(str(ROOT / "models" / "digits.tflite"))
+    line = Pipeline([Stage("download", download), Stage("prepare", prepare), Stage("model", model)])
 
     def run(images: np.ndarray) -> list[object]:
         return [line({"images": images[n : n + 1]}) for n in range(len(images))]

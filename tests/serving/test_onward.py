@@ -62,7 +62,8 @@ def asked(server: Server, config: str = "", **more) -> list[np.ndarray]:
 def calls(server: Server) -> int:
     """Return how many inferences a server says it has computed."""
     text = requests.get(f"{server.url}/metrics", timeout=5).text
-    lines = [line for line in text.splitlines() if line.startswith("gpfn_inference_requests_total{")]
+    name = "gpfn_inference_requests_total{"
+    lines = [line for line in text.splitlines() if line.startswith(name)]
     assert lines, text
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
 

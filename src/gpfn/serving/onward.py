@@ -158,22 +158,22 @@ class Onward:
         self._next_url = next_url
         self._hosts = hosts
         self._make = make
-        self._engines: OrderedDict[Next, tuple[Engine, Pipeline]] = OrderedDict()
+        self._engines: OrderedDict[str, tuple[Engine, Pipeline]] = OrderedDict()
 
     def engine(self, config: str) -> Engine | None:
         """Return what computes a request with that ``config``; None for a usual one.
 
         Raises InvalidMessage, and Overloaded when too many next stages are being called.
         """
-        to = self._next(config)
-        if to is None:
-            return None
-        found = self._engines.get(to)
+        found = self._engines.get(config)
         if found is None:
+            to = self._next(config)
+            if to is None:
+                return None
             self._make_room()
             pipeline = chained(self._name, self._model, to)
-            found = self._engines[to] = (self._make(pipeline), pipeline)
-        self._engines.move_to_end(to)
+            found = self._engines[config] = (self._make(pipeline), pipeline)
+        self._engines.move_to_end(config)
         return found[0]
 
     def _next(self, config: str) -> Next | None:
@@ -186,7 +186,7 @@ class Onward:
     def _make_room(self) -> None:
         if len(self._engines) < _MOST_ENGINES:
             return
-        idle = next((to for to, (engine, _) in self._engines.items() if not engine.load), None)
+        idle = next((config for config, (engine, _) in self._engines.items() if not engine.load), None)
         if idle is None:
             raise Overloaded(f"{_MOST_ENGINES} next stages are being called")
         _close(*self._engines.pop(idle))

@@ -51,9 +51,9 @@ class OpenStage:
         try:
             limit = self._limit(deadline, whole)
             scope = SCOPE.get()
-            if scope is None:
+            if scope is None or scope.timings is None:
                 return self._compute(arrays, outputs, limit)
-            return self._within(scope, arrays, outputs, limit)
+            return self._timed(scope, arrays, outputs, limit)
         except Exception as error:  # noqa: BLE001 - raised again, with the name
             raise in_stage(error, self.name) from cause_of(error)
 
@@ -72,7 +72,7 @@ class OpenStage:
             raise DeadlineExceeded(f"{told}{needs}")
         return deadline
 
-    def _within(
+    def _timed(
         self, scope: CallScope, arrays: Mapping[str, Array], outputs: Sequence[str], limit: Deadline
     ) -> dict[str, Array]:
         part = scope.within(self.name)
