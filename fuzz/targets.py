@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,7 @@ from gpfn.models.catalogue import read_catalogue
 from gpfn.models.description import read_description
 from gpfn.models.filekind import describe, recognise
 from gpfn.models.operators import check_operators, refuse_kind
+from gpfn.models.pipeline import read_pipeline
 from gpfn.models.protobuf import ProtobufError
 from gpfn.models.tf_signature import choose_signature
 from gpfn.models.tflite_file import signature_subgraphs
@@ -83,8 +85,10 @@ from gpfn.repository.client import model_reference
 from gpfn.repository.documents import encode_manifest, read_manifest
 from gpfn.repository.record import parse_object
 from gpfn.repository.tags import encode_tag_change, read_tag_change
+from gpfn.scope import read_server_timing, server_timing
 from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
+from gpfn.serving.onward import parse_config
 from gpfn.serving.pages.forms import arrays_of_cells, arrays_of_text, number_of, read_form
 from gpfn.serving.pages.making import as_bearer
 from gpfn.serving.pages.markup import PageSite
@@ -92,6 +96,7 @@ from gpfn.serving.pages.outputs import answer_figures, command
 from gpfn.serving.pages.views import ShownModel, ShownVersion, TrialAnswer
 from gpfn.serving.repository.archive import unpack_bundle
 from gpfn.serving.repository.archive_bounds import ArchiveBounds
+from gpfn.serving.settings import LOOPBACK
 from gpfn.serving.tokens import Tokens, parse_tokens
 from gpfn.settings import SETTINGS, check_settings, parse_duration, parse_size, parse_whole
 from gpfn.tensors.codec import decode_bytes, encode
@@ -537,6 +542,24 @@ def _model_toml(data: bytes) -> None:
     read_description(_written(data, "model.toml"))
 
 
+def _pipeline_toml(data: bytes) -> None:
+    read_pipeline(_written(data, "fuzz.pipeline.toml"))
+
+
+def _next_stage(data: bytes) -> None:
+    to = parse_config(data.decode("utf-8", "replace"), LOOPBACK)
+    if to is not None:  # whatever it looks like, it is on this machine
+        host = parse_url(to.url).host
+        assert host == "localhost" or ip_address(host).is_loopback
+
+
+def _server_timing(data: bytes) -> None:
+    read = [*read_server_timing(data.decode("latin-1"))]
+    assert [*read_server_timing(server_timing(read))] == [
+        took._replace(seconds=round(took.seconds * 1000, 3) / 1000) for took in read
+    ]
+
+
 def _catalogue(data: bytes) -> None:
     read_catalogue(_written(data, "catalogue.toml"))
 
@@ -904,6 +927,14 @@ def _rows() -> Mapping[str, Target]:
                         b"# coding: latin-1\n-e git+https://h/x#egg=y[z]\n"]),
         Target("model-toml", _model_toml, ("gpfn.models.description", "gpfn.models.toml_table"),
                lambda: [_first_model()]),
+        Target("pipeline-toml", _pipeline_toml,
+               ("gpfn.models.pipeline.reading", "gpfn.models.pipeline.graph"),
+               lambda: [path.read_bytes() for path in (seeds.ROOT / "pipelines").iterdir()]),
+        Target("next-stage", _next_stage, ("gpfn.serving.onward",),
+               lambda: [b"http://127.0.0.1:4000", b'{"next": ["http://localhost:1", "http://[::1]/"]}',
+                        b"http://2130706433/", b"http://[::ffff:127.0.0.1]/"]),
+        Target("server-timing", _server_timing, ("gpfn.scope",),
+               lambda: [b"next.compute;dur=1.500, total;dur=2"]),
         Target("catalogue", _catalogue, ("gpfn.models.catalogue", "gpfn.models.toml_table"),
                lambda: [(seeds.ROOT / "models" / "catalogue.toml").read_bytes()]),
         Target("archive", _archive, ("gpfn.platforms.openwhisk.archive",), seeds.archives),
