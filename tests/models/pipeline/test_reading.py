@@ -70,6 +70,7 @@ side = "first"
         ("absent/model.onnx", "{}/absent/model.onnx"),
         ("code.py:apply", "{}/code.py:apply"),
         ("module:apply", "module:apply"),
+        ("a\\nb/c?d.onnx", "{}/a\nb/c?d.onnx"),
         ("http://a/b", "http://a/b"),
         ("grpc://a/b", "grpc://a/b"),
         ("catalogue:x", "catalogue:x"),

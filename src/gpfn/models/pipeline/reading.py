@@ -26,7 +26,7 @@ SUFFIX = ".pipeline.toml"
 _NAME = re.compile(r"(?!inputs$|outputs$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LISTEN = re.compile(r"[^\s/:]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SEVERAL = re.compile(r"(?P<path>.*?)(?P<rest>(\.py:[\w.]+)|(\?signature=.*)|(#sha256=.*))?")
+_SEVERAL = re.compile(r"(?P<path>.*?)(?P<rest>(\.py:[\w.]+)|(\?signature=.*)|(#sha256=.*))?", re.S)
 
 
 class PipelineFile(NamedTuple):
