@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -375,3 +376,30 @@ def test_many_at_once_keep_their_data(sequenced):
     for thread in threads:
         thread.join()
     assert found == {number: 2 * number + 1 for number in range(64)}
+
+
+def test_too_late_is_too_late_in_the_queue_and_while_it_runs():
+    """One call runs and one waits for it; both are told the same when their time is up."""
+    codes: list[int] = []
+
+    def call(url: str) -> None:
+        with Client(url) as client:
+            try:
+                client.infer([X], deadline=Deadline.after(5))
+            except RefusedByModel as error:
+                codes.append(error.code)
+
+    slow = model(lambda x: (time.sleep(0.8), {"y": x})[1])
+    settings = ServerSettings(port=0, threads=1, waiting=1, request_seconds=0.4)
+    with (
+        serving("after", lambda x: {"y": x}) as after,
+        Server({"slow": slow}, settings) as plain,
+        Server({"slow": slow}, replace(settings, next_url=after.url)) as chained,
+    ):
+        for server in (plain, chained):
+            threads = [threading.Thread(target=call, args=(server.url,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    assert codes == [504] * 4

@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpfn import Function, TensorSpec
 from gpfn.errors import BackendError, GpfnError, ModelFailed, SetupError
+from gpfn.graphpipe import Client
 from gpfn.models import open_model
 from gpfn.oip.grpc_client import GrpcInferenceClient
+from gpfn.scope import SCOPE, CallScope
 from gpfn.serving import Server, ServerSettings
 from gpfn.serving.spans import MOST_WAITING
 from gpfn.serving.tracing import TracedService, traces_endpoint
@@ -313,3 +316,35 @@ def test_a_service_that_has_not_begun_sends_nothing() -> None:
     server = Server({"model": Doubler()}, ServerSettings(port=0, otlp="http://127.0.0.1:9/x"))
     assert isinstance(server.service, TracedService)
     server.stop()
+
+
+def test_stages_are_one_tree_and_times_are_the_same_one(kept: Collector) -> None:
+    """multiply goes on to add: its span is the parent of add's, as it holds add's time."""
+    otlp = f"{kept.url}/v1/traces"
+    table = TensorSpec("float32", (None, None))
+    steps = [
+        Function(step, inputs={"x": table}, outputs={"y": table}).as_model()
+        for step in (lambda x: {"y": 2 * x}, lambda x: {"y": x + 1})
+    ]
+    with Server({"add": steps[1]}, ServerSettings(port=0, otlp=otlp)) as add:
+        settings = ServerSettings(port=0, otlp=otlp, next_url=add.url)
+        with Server({"multiply": steps[0]}, settings) as multiply, Client(multiply.url) as client:
+            scope = CallScope([])
+            tokens = SCOPE.set(scope), PARENT.set(f"00-{TRACE}-{SPAN}-01")
+            try:
+                client.infer([X])
+            finally:
+                SCOPE.reset(tokens[0])
+                PARENT.reset(tokens[1])
+            kept.wait_for(2)
+            time.sleep(0.2)
+    spans = {span.name: span for span in kept.spans if span.name.startswith("infer ")}
+    assert [*sorted(spans)] == ["infer add", "infer multiply"]
+    outer, inner = spans["infer multiply"], spans["infer add"]
+    assert {outer.trace_id.hex(), inner.trace_id.hex()} == {TRACE}
+    assert outer.parent_span_id.hex() == SPAN
+    assert inner.parent_span_id == outer.span_id
+    times = {took.name: took.seconds for took in scope.timings or ()}
+    assert times["total"] > times["next"] > times["next.total"] > 0
+    took = (outer.end_time_unix_nano - outer.start_time_unix_nano) / 1e9
+    assert abs(took - times["total"]) < 0.02

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import (
     BackendError,
+    BackendTimeout,
     BrokenReply,
     DeadlineExceeded,
     InvalidTensor,
@@ -97,7 +98,11 @@ class RemoteModel(ABC):
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The inputs of the server's metadata, fetched if need be; empty when it has none."""
-        return _chosen(self._input_names, self._described(NEVER).inputs)
+        return self.inputs_within(NEVER)
+
+    def inputs_within(self, deadline: Deadline) -> tuple[TensorSpec, ...]:
+        """Return the same; the server has until the deadline. Raises BackendError."""
+        return _chosen(self._input_names, self._described(deadline).inputs)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -164,9 +169,11 @@ class RemoteModel(ABC):
         self._disconnect()
 
     def _described(self, deadline: Deadline) -> ServerMetadata:
-        with self._lock:
+        until = deadline.earlier(Deadline.after(_METADATA_SECONDS))
+        if not self._lock.acquire(timeout=until.remaining()):
+            raise BackendTimeout(f"{self.name}: its metadata did not come in time")
+        try:
             if self._expires.expired():
-                until = deadline.earlier(Deadline.after(_METADATA_SECONDS))
                 kept = _METADATA_KEPT_SECONDS
                 try:
                     self._description = self._metadata(until)
@@ -176,6 +183,8 @@ class RemoteModel(ABC):
                         kept = 0.0  # it is not ready, and may tell in a moment
                 self._expires = Deadline.after(kept)
             return self._description
+        finally:
+            self._lock.release()
 
     def _asked_again(self, known: ServerMetadata, deadline: Deadline) -> ServerMetadata:
         """Return the metadata of now, after a refusal: it may be another model."""

@@ -1,7 +1,12 @@
 """A pipeline is a model: what it takes and gives, what it computes, what becomes of failures."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -405,3 +410,54 @@ def test_times_are_a_tree():
     assert names == ["inner.multiply", "inner.add", "inner", "last"]
     seconds = {took.name: took.seconds for took in scope.timings or []}
     assert seconds["inner"] >= seconds["inner.multiply"] + seconds["inner.add"]
+
+
+def test_what_a_sibling_asks_of_a_server_is_broken_off() -> None:
+    """One branch fails at once: the server that the other waits for learns it in a moment."""
+    ended = threading.Event()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def stall() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(ConnectionError):
+                while connection.recv(65536):
+                    pass
+            ended.set()
+
+        threading.Thread(target=stall, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        late = Step(lambda x: (time.sleep(0.3), failing(RefusedByModel("no"))({"x": x}))[1])
+        pipeline = Pipeline(
+            [Stage("fails", late, "inputs"), Stage("asks", url, "inputs")],
+            outputs={"a": Origin("fails"), "b": Origin("asks")},
+        )
+        began = time.monotonic()
+        with pytest.raises(RefusedByModel, match="stage fails: no"):
+            pipeline({"x": X})
+        assert ended.wait(1)
+        assert time.monotonic() - began < 0.8
+        pipeline.close()
+
+
+def test_the_order_does_not_depend_on_the_hash_seed() -> None:
+    program = (
+        "from gpfn.models.pipeline.graph import in_order\n"
+        "from gpfn.models.pipeline import Origin, Stage\n"
+        "names = [f's{n}' for n in range(40)]\n"
+        "stages = [Stage(name, 't', {'x': Origin(names[n * 7 % n] if n else 'inputs'),"
+        " 'y': Origin(names[n // 2] if n else 'inputs')}) for n, name in enumerate(names)]\n"
+        "print([stage.name for stage in in_order([*reversed(stages)])])\n"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(5)
+    }
+    assert len(told) == 1

@@ -11,8 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import BackendError, GpfnError, InvalidTensor, ModelFailed, SetupError
+from gpfn.errors import (
+    GpfnError,
+    InvalidTensor,
+    SetupError,
+)
 from gpfn.models.pipeline.branches import Branches
+from gpfn.models.pipeline.ends import (
+    asked_outputs,
+    check_known,
+    inputs_of,
+    named,
+    outputs_of,
+    renamed,
+    value_of,
+)
 from gpfn.models.pipeline.failures import in_stage
 from gpfn.models.pipeline.feeding import Feed, feed
 from gpfn.models.pipeline.graph import check_graph, in_order, with_sources
@@ -61,7 +74,7 @@ class Pipeline:
         self._last = known[-1].name
         self._origins = dict(outputs or {})
         self._feeds: dict[tuple[str, tuple[str, ...]], Feed] = {}
-        self._asked = _asked(known, self._origins, self._last)
+        self._asked = asked_outputs(known, self._origins, self._last)
         self.stages: tuple[OpenStage, ...] = _open_all(ordered, opener)
         self._branches = None if _in_line(ordered) else Branches(len(ordered))
         self.waits = any(getattr(each.model, "waits", False) for each in self.stages)
@@ -70,25 +83,30 @@ class Pipeline:
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """What it takes, as far as its stages tell."""
+        return self.inputs_within(NEVER)
+
+    def inputs_within(self, deadline: Deadline) -> tuple[TensorSpec, ...]:
+        """Return the same; servers have until the deadline to tell."""
         found: dict[str, TensorSpec] = {}
         for each in self.stages:
             takes = each.stage.takes
-            specs = {spec.name: spec for spec in _told(each.model, "inputs")}
+            if INPUTS not in each.stage.sources:
+                continue
+            specs = {spec.name: spec for spec in inputs_of(each.model, deadline)}
             if takes == INPUTS:
                 found |= {name: spec for name, spec in specs.items() if name not in found}
             elif not isinstance(takes, str):
                 for name, origin in takes.items():
                     match = find_name(name, specs)
                     if origin.stage == INPUTS and match and origin.output not in found:
-                        found[origin.output] = _renamed(specs[match], origin.output or match)
+                        found[origin.output] = renamed(specs[match], origin.output or match)
         return tuple(found.values())
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """What it gives, as far as its stages tell."""
         specs = {
-            each.name: {spec.name: spec for spec in _told(each.model, "outputs")}
-            for each in self.stages
+            each.name: {spec.name: spec for spec in outputs_of(each.model)} for each in self.stages
         }
         specs[INPUTS] = {spec.name: spec for spec in self.inputs}
         try:
@@ -96,7 +114,7 @@ class Pipeline:
         except GpfnError:
             return ()
         return tuple(
-            _renamed(specs[origin.stage][origin.output], name)
+            renamed(specs[origin.stage][origin.output], name)
             for name, origin in ends.items()
             if origin.output in specs[origin.stage]
         )
@@ -124,7 +142,8 @@ class Pipeline:
         results: dict[str, _Arrays] = {INPUTS: inputs}
 
         def compute(each: OpenStage) -> _Arrays:
-            found = each(self._given(each, results), self._asked[each.name], deadline, whole)
+            given = self._given(each, results, deadline)
+            found = each(given, self._asked[each.name], deadline, whole)
             if seen is not None:
                 seen(each.name, found)
             return found
@@ -144,36 +163,35 @@ class Pipeline:
             if each.owned:
                 each.model.close()
 
-    def _given(self, each: OpenStage, results: Mapping[str, _Arrays]) -> _Arrays:
+    def _given(
+        self, each: OpenStage, results: Mapping[str, _Arrays], deadline: Deadline
+    ) -> _Arrays:
         """Return what a stage is called with."""
         takes = each.stage.takes
         if takes == INPUTS:
-            return self._own(each, results[INPUTS])
+            return self._own(each, results[INPUTS], deadline)
         if isinstance(takes, str):
             given = results[takes]
-            taken = self._feed(each, tuple(given)).taken
+            taken = self._feed(each, tuple(given), deadline).taken
             return {name: given[output] for name, output in taken.items()}
-        return {name: _value(each.name, origin, results) for name, origin in takes.items()}
+        return {name: value_of(each.name, origin, results) for name, origin in takes.items()}
 
-    def _own(self, each: OpenStage, inputs: _Arrays) -> _Arrays:
+    def _own(self, each: OpenStage, inputs: _Arrays, deadline: Deadline) -> _Arrays:
         """Return those of the pipeline's inputs that a stage takes; all, if it alone takes any."""
         takers = [one for one in self.stages if INPUTS in one.stage.sources]
         if len(takers) == 1:
             return inputs
-        known = [spec.name for spec in self.inputs]
-        for name in inputs:
-            if known and find_name(name, known) is None:
-                told = f"unknown input; the pipeline takes {', '.join(known[:9])}"
-                raise InvalidTensor(told, field=name)
-        specs = [spec.name for spec in _told(each.model, "inputs")]
+        if not self.waits:  # then nobody else has to be asked for it
+            check_known(inputs, [spec.name for spec in self.inputs])
+        specs = [spec.name for spec in inputs_of(each.model, deadline)]
         return {name: array for name, array in inputs.items() if find_name(name, specs)} or inputs
 
-    def _feed(self, each: OpenStage, gives: tuple[str, ...]) -> Feed:
+    def _feed(self, each: OpenStage, gives: tuple[str, ...], deadline: Deadline = NEVER) -> Feed:
         """Return what a stage gets of the one that it takes all of; it is worked out once."""
         key = (each.name, gives)
         found = self._feeds.get(key)
         if found is None:
-            specs = _told(each.model, "inputs")
+            specs = inputs_of(each.model, deadline)
             try:
                 found = feed(gives, [spec.name for spec in specs])
             except SetupError as error:
@@ -184,7 +202,7 @@ class Pipeline:
 
     def _answer(self, results: Mapping[str, _Arrays], wanted: Sequence[str]) -> dict[str, Array]:
         ends = self._ends(results)
-        found = {name: _value("outputs", origin, results) for name, origin in ends.items()}
+        found = {name: value_of("outputs", origin, results) for name, origin in ends.items()}
         if not wanted:
             return found
         names = {name: find_name(name, found) for name in wanted}
@@ -197,7 +215,7 @@ class Pipeline:
     def _ends(self, names: Mapping[str, Sequence[str] | _Arrays]) -> dict[str, Origin]:
         """Return where each output comes from, when stages give outputs of these names."""
         if self._origins:
-            return {name: _named(origin, names) for name, origin in self._origins.items()}
+            return {name: named(origin, names) for name, origin in self._origins.items()}
         return self._usual_ends(names)
 
     def _usual_ends(self, names: Mapping[str, Sequence[str] | _Arrays]) -> dict[str, Origin]:
@@ -231,56 +249,3 @@ def _in_line(stages: Sequence[Stage]) -> bool:
     """Say whether each stage needs the one before it and no other."""
     before = [INPUTS, *(stage.name for stage in stages)]
     return all(stage.sources == (one,) for stage, one in zip(stages, before, strict=False))
-
-
-def _asked(
-    stages: Sequence[Stage], origins: Mapping[str, Origin], last: str
-) -> dict[str, tuple[str, ...]]:
-    """Return which outputs each stage is asked for: those that are named, if no other is used."""
-    wanted: dict[str, list[str]] = {stage.name: [] for stage in stages}
-    used = [*origins.values()] if origins else [Origin(last)]
-    for stage in stages:
-        takes = stage.takes
-        used += [Origin(takes)] if isinstance(takes, str) else takes.values()
-    for origin in used:
-        wanted.get(origin.stage, []).append(origin.output)
-    return {
-        name: () if "" in outputs else tuple(dict.fromkeys(outputs))
-        for name, outputs in wanted.items()
-    }
-
-
-def _told(model: Model, side: str) -> tuple[TensorSpec, ...]:
-    """Return a model's inputs or outputs; nothing when they are a server's that does not tell."""
-    try:
-        specs: tuple[TensorSpec, ...] = getattr(model, side)
-    except BackendError:
-        return ()
-    return specs
-
-
-def _renamed(spec: TensorSpec, name: str) -> TensorSpec:
-    from dataclasses import replace
-
-    return spec if spec.name == name else replace(spec, name=name)
-
-
-def _named(origin: Origin, names: Mapping[str, Sequence[str] | _Arrays]) -> Origin:
-    """Return the origin with the name of the output, which it leaves out where there is one."""
-    given = list(names[origin.stage])
-    if origin.output or len(given) != 1:
-        return origin
-    return Origin(origin.stage, given[0])
-
-
-def _value(taker: str, origin: Origin, results: Mapping[str, _Arrays]) -> Array:
-    given = results[origin.stage]
-    if not origin.output and len(given) == 1:
-        return next(iter(given.values()))
-    match = find_name(origin.output, given)
-    if match is None:
-        told = f"{origin.stage} gave no output {origin.output!r:.99}, but {', '.join([*given][:9])}"
-        if origin.stage == INPUTS:
-            raise InvalidTensor(f"missing input of the stage {taker}", field=origin.output)
-        raise ModelFailed(f"stage {origin.stage}: {told}; {taker} takes it")
-    return given[match]
