@@ -6,6 +6,7 @@ connection was refused, or a kept connection was found closed before a byte of t
 
 import time
 from collections.abc import Sequence
+from math import floor
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import Deadline
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpClient"]
 
 _MOST_KEPT = 16
-_LONGEST_TIME = 86400.0
-"""Seconds that a server is told of at most; nobody waits longer for an answer."""
+_SHORTEST_TIME, _LONGEST_TIME = 0.001, 86400.0
+"""Seconds that a server is told of: less is no time, and nobody waits longer for an answer."""
 _PAUSE = 0.1
 """Seconds between two attempts to connect: a server may be about to listen."""
 
@@ -196,9 +197,16 @@ class HttpClient:
 
 
 def _time_line(deadline: Deadline) -> bytes:
-    """Return the line that tells how long somebody waits for the answer."""
+    """Return the line that tells how long somebody waits for the answer.
+
+    It is rounded down to three digits, so that most requests of a client have the same head:
+    a server reads one that it knows in no time.
+    """
     left = deadline.at - time.monotonic()
-    return b"\r\nX-Timeout: %.3f" % left if 0.001 <= left < _LONGEST_TIME else b""
+    if not _SHORTEST_TIME <= left < _LONGEST_TIME:
+        return b""
+    digits = 3 if left < 1 else 2 if left < 10 else 1 if left < 100 else 0
+    return b"\r\nX-Timeout: %.*f" % (digits, floor(left * 10**digits) / 10**digits)
 
 
 def _note(scope: CallScope, reply: HttpResponse) -> None:
