@@ -99,6 +99,10 @@ def test_a_model_that_is_a_python_function_is_followed_too(tmp_path: Path) -> No
 def test_gpfns_images_need_their_extra(tmp_path: Path) -> None:
     code = "from gpfn.classifier import Classifier\n"
     assert needs_of(function(tmp_path, code)).extras == {"images"}
+    code = "from gpfn.classy.prepare import Preprocessor\n"
+    assert needs_of(function(tmp_path, code)).extras == {"images"}
+    code = "from gpfn.classy.download import Downloader\n"
+    assert needs_of(function(tmp_path, code)).extras == set(), "it decodes nothing"
     code = "def f():\n    from gpfn.events.sdk import to_sdk\n"
     assert needs_of(function(tmp_path, code)).extras == {"cloudevents"}
     assert needs_of(function(tmp_path, "from gpfn import events\n")).extras == set()

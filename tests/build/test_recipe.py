@@ -111,6 +111,64 @@ def test_a_model_server_knows_its_model() -> None:
     assert "0.0.0.0:9000" in text
 
 
+@pytest.mark.parametrize(
+    ("function", "served"),
+    [
+        ("multiply", "multiply=/function/func.py"),
+        ("prepare", "prepare=/function/func.py"),
+        ("classify", "/function/mobilenet_v2_1.0_224_quant.tflite"),
+        ("forecast", "/function/forecast.tflite"),
+    ],
+)
+def test_a_function_without_a_model_is_served_itself(
+    function: str, served: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its own name; one that has a model is left out, and its model served."""
+    command = ["build", str(ROOT / "functions" / function), "--platform", "server", "--print"]
+    assert main(command) == 0
+    whole = capsys.readouterr().out
+    assert main([*command, "--on", "gpfn/server:1"]) == 0
+    for text in (whole, capsys.readouterr().out):
+        assert f"\nENV GP_MODEL={served}\n" in text
+    assert f"\nARG FUNCTION=functions/{function}\n" in whole
+
+
+def test_a_name_that_no_model_can_have_is_spelled_otherwise() -> None:
+    text = Recipe("server", "functions/f", model="func.py", name="a~b+c").dockerfile()
+    assert "\nENV GP_MODEL=a_b_c=/function/func.py\n" in text
+    assert "\nENV GP_MODEL=/function/func.py\n" in Recipe("server", model="func.py").dockerfile()
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ('Function(len, takes="message", name="f")', "takes message; what is served takes arrays"),
+        ('Function(model="env:GP_SERVER_URL", name="f")', "has no model that could be served"),
+    ],
+)
+def test_what_cannot_be_served_is_told_before_the_build(
+    tmp_path: Path, code: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "func.py").write_text(f"from gpfn import Function\n\nf = {code}\n")
+    assert main(["build", str(tmp_path), "--platform", "server", "--print"]) == 1
+    told = capsys.readouterr()
+    assert told.err.endswith(f"{says}\n")
+    assert not told.out
+
+
+def test_a_served_function_has_what_it_imports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that cannot be loaded here: what is wrong with it is told by the build."""
+    for code, extras in (
+        ("from gpfn.classy.prepare import Preprocessor\nf = Function(Preprocessor())\n", ",images"),
+        ("f = Function(1 / 0)\n", ""),
+    ):
+        (tmp_path / "func.py").write_text(f"from gpfn import Function\n{code}")
+        assert main(["build", str(tmp_path), "--platform", "server", "--print"]) == 0
+        assert f"\nARG EXTRAS=server,grpc,forms{extras}\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("field", ["platform", "runtime"])
 def test_an_unknown_word_is_named_with_the_known_ones(field: str) -> None:
     values = {"platform": "fn", "runtime": "litert", field: "fortran"}

@@ -2,25 +2,23 @@
 
 Kubernetes' schemas come in the package kubernetes-validate. Knative's Service is a custom
 resource without a published JSON schema; what it runs is a Pod's spec, which is checked as
-one. ``compose_spec.json`` is the schema that docker-compose 1.29.2 (Apache-2.0) carries.
+one. Compose files are in test_compose.py.
 OpenWhisk's manifest and Fn's app.yaml have no schema: their keys are checked against those
 that wskdeploy's and fn's parsers read. What watches the server is in test_monitoring.py.
 """
 
 import argparse
 import copy
-import json
 import re
 import urllib.error
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
-from gpfn.build.recipe import Recipe, default_tag
+from gpfn.build.recipe import default_tag
 from gpfn.cli.serve import add_arguments
 from gpfn.hosts.target import find_target
 from gpfn.platforms.table import platforms_with
@@ -170,23 +168,6 @@ def test_knative() -> None:
     known = {"metric", "target", "min-scale", "max-scale"}
     assert {name.removeprefix("autoscaling.knative.dev/") for name in annotations} == known
     assert all(isinstance(value, str) for value in annotations.values())
-
-
-def test_compose() -> None:
-    (checked,) = documents("compose/compose.yaml")
-    schema = json.loads((Path(__file__).parent / "compose_spec.json").read_text())
-    jsonschema.Draft7Validator(schema).validate(checked)
-    services = checked["services"]
-    server = services["forecast"]["environment"]["GP_SERVER_URL"]
-    assert server == f"http://models:{IMAGES['server'].port}"
-    for name in ("forecast", "client"):
-        assert services[name]["depends_on"]["models"]["condition"] == "service_healthy"
-    always = {name for name, service in services.items() if "profiles" not in service}
-    assert always == {"models", "forecast"}, "what needs no image from elsewhere"
-    assert "HEALTHCHECK" in Recipe("server").dockerfile(), "or it never becomes healthy"
-    services["forecast"]["prots"] = []
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft7Validator(schema).validate(checked)
 
 
 def test_openwhisk() -> None:

@@ -2,7 +2,7 @@
 
 A user's file is not loaded into the command that builds or invokes: it may print, keep
 modules loaded, or need what only its image has. ``python -m gpfn.build.models FILE`` loads
-it and writes what its ``models`` are.
+it and writes what its ``models`` are, and what it takes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.errors import DownloadFailed, SetupError
 
@@ -21,19 +21,42 @@ if TYPE_CHECKING:
     from gpfn.models.description import ModelFile
     from gpfn.models.download import Progress
 
-__all__ = ["ask_models", "catalogue_files", "catalogue_names", "fetch_models", "main"]
+__all__ = [
+    "Asked",
+    "ask_function",
+    "ask_models",
+    "catalogue_files",
+    "catalogue_names",
+    "fetch_models",
+    "main",
+]
 
 _CATALOGUE = "catalogue:"
 _MARK = "\x1e"  # before the answer: the file may print on its own
 _SECONDS = 60
 
 
+class Asked(NamedTuple):
+    """What a function says of itself; all empty when it cannot be loaded here.
+
+    ``models`` are URIs for open_model, and ``catalogue:NAME``; the default is the first.
+    ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``.
+    """
+
+    models: tuple[str, ...] = ()
+    takes: str = ""
+
+
 def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the models that the function in ``file`` may use, as it declares them.
 
-    They are URIs for open_model, and ``catalogue:NAME``; the default is the first. Nothing
-    for a function that cannot be loaded here: starting or building it says why.
+    Nothing for a function that cannot be loaded here: starting or building it says why.
     """
+    return ask_function(file, environ).models
+
+
+def ask_function(file: Path, environ: Mapping[str, str] = os.environ) -> Asked:
+    """Return what the function in ``file`` says of itself, after loading it in a process."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", "gpfn.build.models", str(file)],
@@ -46,9 +69,11 @@ def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str
             env=dict(environ),
         )
     except subprocess.TimeoutExpired:
-        return ()
-    answer = done.stdout.rpartition(_MARK)[2]
-    return tuple(json.loads(answer)) if done.returncode == 0 else ()
+        return Asked()
+    if done.returncode:
+        return Asked()
+    models, takes = json.loads(done.stdout.rpartition(_MARK)[2])
+    return Asked(tuple(models), takes)
 
 
 def catalogue_names(uris: Iterable[str]) -> tuple[str, ...]:
@@ -90,15 +115,15 @@ def fetch_models(file: Path, progress: Progress | None = None) -> list[Path]:
 
 
 def main() -> int:
-    """Load the file that the command line names and write its function's models."""
+    """Load the file that the command line names and write what its function says of itself."""
     from gpfn.platforms.load import load_function
 
     try:
-        models = load_function(sys.argv[1]).models
+        function = load_function(sys.argv[1])
     except SetupError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(_MARK + json.dumps(models))
+    sys.stdout.write(_MARK + json.dumps([function.models, function.takes]))
     return 0
 
 

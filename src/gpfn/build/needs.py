@@ -52,6 +52,7 @@ _SUGGESTED = {
 
 _NEEDING = {
     "gpfn.classifier": "images",
+    "gpfn.classy.prepare": "images",
     "gpfn.events.sdk": "cloudevents",
     "gpfn.images": "images",
 }

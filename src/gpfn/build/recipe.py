@@ -43,7 +43,8 @@ RUNTIMES = tuple(runtimes())
 
 _PYTHON = "/opt/gpfn/bin/python"
 _GPFN = "/opt/gpfn/bin/gpfn"
-_FILE = "/function/func.py"
+_FUNCTION = "func.py"
+_FILE = f"/function/{_FUNCTION}"
 _MODELS = tuple(suffix for row in BACKENDS for suffix in row.suffixes)
 _DEFAULT_MEMORY = 128
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,254}")
@@ -55,8 +56,9 @@ _SHOWN = 60
 class Recipe:
     """An image: ``function`` is its folder in the build context, empty for a bare runtime.
 
-    ``model`` is the file beside the function that a model server serves; ``on`` names
-    an image of gpfn to put the function on, instead of a base to build everything from.
+    ``model`` is the file beside the function that a model server serves, or the function's
+    own; ``on`` names an image of gpfn to put the function on, instead of a base to build
+    everything from.
     The function's version is a build argument: ``fn deploy`` counts it up each time.
     ``given`` is what a command line calls the function, and ``elsewhere`` says that the
     build context has to be made first.
@@ -149,6 +151,7 @@ class Recipe:
         yield f'RUN ["{_PYTHON}", "-m", "gpfn.build.bake", "/function"]'
         yield from self._labels()
         yield from self._name(self.name)
+        yield from self._served()
         yield "USER 1000:1000"
         yield self._entrypoint()
 
@@ -171,13 +174,18 @@ class Recipe:
         yield f"ARG NAME={name}"
         yield 'ENV GPFN_NAME="${NAME}"'
 
+    def _served(self) -> Iterator[str]:
+        """Name what is served; a function by its own name, since all have a file of one name."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", self.name) if self.model == _FUNCTION else ""
+        if self.model:
+            yield f"ENV GP_MODEL={name}{'=' if name else ''}/function/{self.model}"
+
     def _settings(self) -> Iterator[str]:
         image = self.image
         yield "ENV PATH=/opt/gpfn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \\"
         yield "    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
         yield from self._name()
-        if self.model:
-            yield f"ENV GP_MODEL=/function/{self.model}"
+        yield from self._served()
         yield "WORKDIR /function"
         yield "USER 1000:1000"
         yield "STOPSIGNAL SIGTERM"
@@ -252,18 +260,25 @@ def former_tag(target: Target | None, platform: str, runtime: str = "litert") ->
 
 
 def served_model(folder: Path) -> str:
-    """Return the name of the model file beside a function that a server is to serve.
+    """Return the name of the file in a function's folder that a server is to serve.
 
-    Raises SetupError when there is none.
+    That is its model, or for a function of arrays that declares none the function's own file.
+    One that cannot be loaded here counts as such: the build says what is wrong with it.
+    Raises SetupError when there is nothing to serve.
     """
-    from gpfn.build.models import ask_models, catalogue_files
+    from gpfn.build.models import ask_function, catalogue_files
 
-    files = catalogue_files(ask_models(folder / "func.py"))
-    found = [file.name for file in files if file.name.endswith(_MODELS)]
+    models, takes = ask_function(folder / _FUNCTION)
+    found = [file.name for file in catalogue_files(models) if file.name.endswith(_MODELS)]
     found += sorted(path.name for path in folder.iterdir() if path.suffix in _MODELS)
-    if not found:
+    if found:
+        return found[0]
+    if models:
         raise SetupError("has no model that could be served", field=str(folder))
-    return found[0]
+    if takes not in ("arrays", ""):
+        told = f"has no model, and takes {takes}; what is served takes arrays"
+        raise SetupError(told, field=str(folder))
+    return _FUNCTION
 
 
 def next_command(recipe: Recipe, tag: str, memory: int, engine: str = "docker") -> str:

@@ -135,7 +135,8 @@ def _parts(
     if target is None or args.on or args.file:  # --on has its packages, a Dockerfile says its own
         return args.runtime or "litert", given
     read = requirements_of(target.folder)
-    needs = needs_of_model(model) if model else needs_of(target.file)
+    itself = model in ("", target.file.name)  # a model is served without its function
+    needs = needs_of(target.file) if itself else needs_of_model(model)
     runtime, extras = image_parts(needs, read, args.runtime, given)
     image = find_platform(args.platform, "image").image
     own = image.extras if image is not None else ()
