@@ -34,6 +34,7 @@ SHORT = {
     "gpfn.json_words": "a grammar of its own, which model servers share and strict JSON has not",
     "gpfn.limits": "a word of the ground floor, on every start path",
     "gpfn.serving.repository.opening": "which kind of place a repository is at, and nothing else",
+    "gpfn.http.pending": "what loops wait for, which every floor above adds a step to",
     "gpfn.models.pipeline.feeding": "a rule that every placement and check of a pipeline asks",
     "gpfn.message": "a word of the ground floor, on every start path",
     "gpfn.serving.browser": "a guard with reasons of its own, which every protocol asks at writes",

@@ -10,14 +10,26 @@ where ``prepare.compute`` is the time of ``compute`` within ``prepare``.
 from __future__ import annotations
 
 import re
+from _thread import allocate_lock
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import cache
 from typing import NamedTuple
 
-__all__ = ["SCOPE", "TIMINGS_LINE", "CallScope", "Took", "read_server_timing", "server_timing"]
+from gpfn.errors import DeadlineExceeded
 
-TIMINGS_LINE = b"\r\nX-Timings: on"
-"""The line of a request's head that asks for the times of the server."""
+__all__ = [
+    "MOST_HOPS",
+    "SCOPE",
+    "CallScope",
+    "Took",
+    "hops_of",
+    "read_server_timing",
+    "server_timing",
+]
+
+MOST_HOPS = 16
+"""Servers that one call may go through, each calling the next: more call each other in a circle."""
 
 _MOST_TIMINGS = 256
 _LONGEST_TIMINGS = 16 << 10
@@ -34,42 +46,56 @@ class Took(NamedTuple):
 class CallScope:
     """One call's; safe for threads. ``timings`` is where times are noted, if they are wanted.
 
+    ``hops`` is how many servers have called the next one before this call.
+
     >>> scope = CallScope([])
     >>> scope.within("prepare").note("compute", 0.5)
     >>> scope.timings
     [Took(name='prepare.compute', seconds=0.5)]
     """
 
-    __slots__ = ("_aborts", "cancelled", "path", "timings")
+    __slots__ = ("_aborts", "_lock", "cancelled", "hops", "lines", "path", "timings")
 
-    def __init__(self, timings: list[Took] | None = None, path: str = "") -> None:
+    def __init__(self, timings: list[Took] | None = None, path: str = "", *, hops: int = 0) -> None:
         self.cancelled = False
+        self.hops = hops
         self.path = path
         self.timings = timings
+        self.lines = _lines(hops, timed=timings is not None)
+        """What is added to the head of each request."""
         self._aborts: list[Callable[[], object]] = []
+        self._lock = allocate_lock()
 
     def within(self, name: str) -> CallScope:
         """Return the scope of a part of it, which ends when this ends."""
-        part = CallScope(self.timings, f"{self.path}{name}.")
+        part = CallScope(self.timings, f"{self.path}{name}." if name else self.path, hops=self.hops)
         self.watch(part.cancel)
         return part
 
     def watch(self, abort: Callable[[], object]) -> None:
         """Have ``abort`` called when this is cancelled, at once if it is already."""
-        self._aborts.append(abort)
-        if self.cancelled:
-            abort()
+        with self._lock:
+            self._aborts.append(abort)
+            if self.cancelled:
+                abort()
 
     def forget(self, abort: Callable[[], object]) -> None:
         """Do not call it any more; it may have been called."""
-        if abort in self._aborts:
-            self._aborts.remove(abort)
+        with self._lock:  # never while it is being called: what it ends may be another's then
+            if abort in self._aborts:
+                self._aborts.remove(abort)
 
     def cancel(self) -> None:
         """End what this call waits for: nobody wants it any more."""
-        self.cancelled = True
-        for abort in [*self._aborts]:
-            abort()
+        with self._lock:
+            self.cancelled = True
+            for abort in self._aborts:
+                abort()
+
+    def check(self) -> None:
+        """Raise DeadlineExceeded when nobody waits any more: nothing is to be begun then."""
+        if self.cancelled:
+            raise DeadlineExceeded("nobody waits for the answer any more")
 
     def note(self, name: str, seconds: float) -> None:
         """Note how long something took, when that is wanted."""
@@ -80,6 +106,20 @@ class CallScope:
         """Note what a server told of itself in ``Server-Timing``."""
         for took in read_server_timing(header):
             self.note(took.name, took.seconds)
+
+
+@cache
+def _lines(hops: int, *, timed: bool) -> bytes:
+    asked = b"\r\nX-Timings: on" if timed else b""
+    return asked + (b"\r\nX-Hops: %d" % hops if hops else b"")
+
+
+def hops_of(header: str) -> int:
+    """Return how many servers a request has come through, by its X-Hops header.
+
+    What is no number of theirs counts as too many.
+    """
+    return int(header) if header.isascii() and header.isdigit() and len(header) < 4 else MOST_HOPS
 
 
 SCOPE: ContextVar[CallScope | None] = ContextVar("gpfn.scope", default=None)

@@ -198,11 +198,16 @@ def drops_the(number: int) -> Script:
     return script
 
 
-def test_a_request_on_a_kept_connection_that_closes_is_sent_once_more() -> None:
+def test_a_request_that_a_kept_connection_took_is_sent_once() -> None:
+    """The server may have computed it before it ended."""
     with scripted(drops_the(3)) as server, Client(server.url, environ=NOTHING) as client:
-        for _ in range(4):
-            assert same_arrays(client.infer(ARRAY), (ARRAY,))
-    assert len(server.requests) == 5
+        for number in range(1, 5):
+            if number == 3:
+                with pytest.raises(BrokenReply, match="closed the connection without a reply"):
+                    client.infer(ARRAY)
+            else:
+                assert same_arrays(client.infer(ARRAY), (ARRAY,))
+    assert len(server.requests) == 4
     assert server.connections == 2
 
 
@@ -394,6 +399,7 @@ def test_a_broken_reply_leaves_the_client_as_good_as_new() -> None:
         for _ in range(2):
             with pytest.raises(BrokenReply):
                 client.infer(ARRAY)
+            time.sleep(0.1)  # until it is known that the server has closed
         assert same_arrays(client.infer(ARRAY), (ARRAY,))
 
 

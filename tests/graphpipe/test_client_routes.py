@@ -13,8 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpfn.errors import BackendTimeout, CannotConnect, SetupError
+from gpfn.deadline import Deadline
+from gpfn.errors import BackendTimeout, CannotConnect, DeadlineExceeded, SetupError
 from gpfn.graphpipe import Client, remote
+from gpfn.http.address import parse_url
+from gpfn.http.connection import connect
+from gpfn.scope import SCOPE, CallScope
 from tests.graphpipe.scripted import (
     ARRAY,
     ECHO,
@@ -268,3 +272,53 @@ def test_the_process_environment_is_looked_at_when_nothing_else_is_given(
         monkeypatch.setenv("ALL_PROXY", where)
         assert same_arrays([remote(f"http://{HOST}", ARRAY)], [ARRAY])
         assert len(proxy.asked) == 1
+
+
+def test_a_call_that_is_broken_off_sends_nothing_in_the_clear(
+    certificate: tuple[Path, Path], trusting: ssl.SSLContext
+) -> None:
+    """The socket below TLS is cut, and TLS stays what writes to it."""
+    seen: list[bytes] = []
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        listener.listen()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+
+        def accept() -> None:
+            raw, _ = listener.accept()
+            with context.wrap_socket(raw, server_side=True) as secure:
+                held.wait(5)
+                with suppress(OSError):
+                    seen.append(secure.recv(100))
+
+        held = threading.Event()
+        thread = threading.Thread(target=accept)
+        thread.start()
+        address = parse_url(f"https://localhost:{listener.getsockname()[1]}")
+        connection = connect(address, None, trusting, Deadline.after(5))
+        connection.abort()
+        with suppress(OSError):
+            connection.send([b"secret"])
+        held.set()
+        thread.join()
+        connection.reset()
+    assert seen == [b"secret"], "through TLS, or not at all"
+
+
+def test_a_cancelled_call_connects_to_nobody() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0.2)
+        scope = CallScope()
+        scope.cancel()
+        token = SCOPE.set(scope)
+        try:
+            client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", environ={})
+            with pytest.raises(DeadlineExceeded, match="nobody waits"):
+                client.infer(ARRAY)
+        finally:
+            SCOPE.reset(token)
+        with pytest.raises(TimeoutError):
+            listener.accept()

@@ -33,6 +33,7 @@ from gpfn.graphpipe.messages import (
 )
 from gpfn.http.address import parse_url, proxy_for
 from gpfn.http.client import HttpClient
+from gpfn.http.pending import Pending
 from gpfn.http.response import HttpResponse
 from gpfn.http.writer import check_header
 from gpfn.limits import REPLY_LIMITS, Limits
@@ -139,20 +140,31 @@ class Client:
             BackendError: One of those that the top of this module lists.
             DeadlineExceeded: Nothing was sent.
         """
-        if isinstance(inputs, Mapping):
-            names, arrays = tuple(inputs), tuple(inputs.values())
-        else:
-            names, arrays = (), (inputs,) if isinstance(inputs, np.ndarray) else tuple(inputs)
-        request = InferRequest(arrays, names, tuple(output_names), config)
-        response = self._response(self._ask(request, deadline))
-        if response.errors:
-            raise RefusedByModel(f"{self._url}: {_words(response.errors)}")
-        if exact and output_names and len(response.tensors) != len(output_names):
+        tensors = self._tensors(self._ask(_request(inputs, output_names, config), deadline))
+        if exact and output_names and len(tensors) != len(output_names):
             raise BrokenReply(
-                f"{self._url}: {len(response.tensors)} outputs came,"
-                f" {len(output_names)} were asked for"
+                f"{self._url}: {len(tensors)} outputs came, {len(output_names)} were asked for"
             )
-        return response.tensors
+        return tensors
+
+    def begin(
+        self,
+        inputs: Mapping[str, _Array] | Sequence[_Array] | _Array,
+        *,
+        output_names: Sequence[str] = (),
+        config: str = "",
+        deadline: Deadline = NEVER,
+    ) -> Pending[tuple[_Array, ...]] | None:
+        """Ask as :meth:`infer` does, if that takes no waiting; None, and nothing was asked.
+
+        Raises InvalidTensor and DeadlineExceeded as that does.
+        """
+        buffers = encode_request(_request(inputs, output_names, config))
+        deadline.check(f"{self._url} was asked")
+        pending = self._http.begin(buffers, deadline.earlier(Deadline.after(self._timeout)))
+        if pending is None:
+            return None
+        return pending.then(lambda finish: self._tensors(self._body(finish())))
 
     def metadata(self, *, deadline: Deadline = NEVER) -> MetadataResponse:
         """Return the server's description of its model.
@@ -189,10 +201,19 @@ class Client:
         """Return the body of a reply with status 200."""
         buffers = encode_request(request)
         deadline.check(f"{self._url} was asked")
-        reply = self._http.post(buffers, deadline.earlier(Deadline.after(self._timeout)))
+        until = deadline.earlier(Deadline.after(self._timeout))
+        return self._body(self._http.post(buffers, until))
+
+    def _body(self, reply: HttpResponse) -> bytes | memoryview:
         if reply.status != 200:
             raise self._failure(reply)
         return reply.body
+
+    def _tensors(self, body: bytes | memoryview) -> tuple[_Array, ...]:
+        response = self._response(body)
+        if response.errors:
+            raise RefusedByModel(f"{self._url}: {_words(response.errors)}")
+        return response.tensors
 
     def _response(self, body: bytes | memoryview) -> InferResponse:
         try:
@@ -216,6 +237,17 @@ class Client:
             f"{self._url}: {words} ({status})" if words else f"{self._url}: {status}",
             code=reply.status,
         )
+
+
+def _request(
+    inputs: Mapping[str, _Array] | Sequence[_Array] | _Array,
+    output_names: Sequence[str],
+    config: str,
+) -> InferRequest:
+    if isinstance(inputs, Mapping):
+        return InferRequest(tuple(inputs.values()), tuple(inputs), tuple(output_names), config)
+    arrays = (inputs,) if isinstance(inputs, np.ndarray) else tuple(inputs)
+    return InferRequest(arrays, (), tuple(output_names), config)
 
 
 def remote(

@@ -1,11 +1,12 @@
 """Requests to one server and their responses, over connections that are kept open.
 
-A request is sent a second time only when the first cannot have been computed: the
-connection was refused, or a kept connection was found closed before a byte of the response.
+A request is sent once: a server that took it and ends may have computed it. A second connection
+is only made for one of which nothing was sent, because the first was refused or found closed.
 """
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from math import floor
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from gpfn.deadline import Deadline
 from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect, TooLarge
 from gpfn.http.address import Address, request_head
 from gpfn.http.connection import Connection, connect
+from gpfn.http.pending import Pending
 from gpfn.http.response import Closed, HttpResponse, read_response
-from gpfn.scope import SCOPE, TIMINGS_LINE, CallScope
+from gpfn.scope import SCOPE, CallScope
 from gpfn.traceparent import parent_line
 
 if TYPE_CHECKING:
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpClient"]
 
+_FAILURES = (BackendError, TooLarge, Closed, OSError)
 _MOST_KEPT = 16
+_KEPT_SECONDS = 4.0
+"""How long a connection is kept: less than any usual server waits for another request."""
+_SMALL = 16 << 10
+"""Bytes that a connection takes at once when nothing else is being sent over it."""
 _SHORTEST_TIME, _LONGEST_TIME = 0.001, 86400.0
 """Seconds that a server is told of: less is no time, and nobody waits longer for an answer."""
 _PAUSE = 0.1
@@ -51,7 +58,7 @@ class HttpClient:
         limit: int,
         context: "ssl.SSLContext | None" = None,
     ) -> None:
-        self._kept: list[Connection] = []  # append and pop are atomic
+        self._kept: list[tuple[Connection, float]] = []  # append and pop are atomic
         self._address = address
         self._proxy = proxy
         self._connect_timeout = connect_timeout
@@ -93,50 +100,91 @@ class HttpClient:
         Each message names the server.
         """
         begun = time.monotonic()
-        shown = self._address.shown
         try:
-            return self._send(head, buffers, deadline)
-        except TimeoutError:
-            seconds = time.monotonic() - begun
-            raise BackendTimeout(f"{shown}: no answer within {seconds:.3g} s") from None
-        except BackendError as error:
-            raise type(error)(f"{shown}: {error.detail}") from error.__cause__
-        except TooLarge as error:
-            raise BrokenReply(f"{shown}: {error.detail}") from error.__cause__
-        except Closed as error:
-            raise BrokenReply(f"{shown}: it closed the connection without a reply") from error
-        except OSError as error:
-            detail = error.strerror or type(error).__name__
-            raise BrokenReply(f"{shown}: the connection broke: {detail}") from error
+            return self._send(self._message(head, buffers, deadline), deadline)
+        except _FAILURES as error:
+            raise self._told(error, begun) from _cause(error)
 
-    def _send(
-        self, head: bytes, buffers: Sequence[bytes | memoryview], deadline: Deadline
-    ) -> HttpResponse:
-        length = b"\r\nContent-Length: %d" % sum(map(len, buffers)) if buffers else b""
-        scope = SCOPE.get()
-        more = parent_line() + _time_line(deadline)
-        if scope is not None and scope.timings is not None:
-            more += TIMINGS_LINE
-        message = [head + length + more + b"\r\n\r\n", *buffers]
+    def begin(
+        self, buffers: Sequence[bytes | memoryview], deadline: Deadline
+    ) -> Pending[HttpResponse] | None:
+        """Send a body to the client's target if that takes no waiting; None, and nothing is sent.
+
+        It takes none over a connection that was kept, if the body is small.
+        """
+        if sum(map(len, buffers)) > _SMALL or self._context is not None or deadline.expired():
+            return None
         connection = self._reuse()
-        if connection is None:
-            return self._talk(self._connect(deadline, attempts=2), message, deadline)
-        try:
-            return self._talk(connection, message, deadline)
-        except Closed:
-            if scope is not None and scope.cancelled:  # it was closed by us
-                raise
-            return self._talk(self._connect(deadline, attempts=1), message, deadline)
-
-    def _talk(
-        self, connection: Connection, message: Sequence[bytes | memoryview], deadline: Deadline
-    ) -> HttpResponse:
+        if connection is None or connection.is_encrypted:
+            return None
         connection.deadline = deadline
+        if not _sent(connection, self._message(self._head, buffers, deadline)):
+            connection.close()
+            return None
         scope = SCOPE.get()
         if scope is not None:
             scope.watch(connection.abort)
+        finish = partial(self._finish, connection, scope, time.monotonic())
+        return Pending(connection, finish)
+
+    def _finish(
+        self, connection: Connection, scope: CallScope | None, begun: float
+    ) -> HttpResponse:
+        """Return the response to a request that was begun; raises as :meth:`send` does."""
         try:
-            sent = _sent(connection, message)
+            if scope is not None:
+                scope.forget(connection.abort)
+            return self._receive(connection, scope)
+        except _FAILURES as error:
+            raise self._told(error, begun) from _cause(error)
+
+    def _told(self, error: Exception, begun: float) -> BackendError:
+        """Return a failure as an error that names the server."""
+        shown = self._address.shown
+        if isinstance(error, TimeoutError):
+            return BackendTimeout(f"{shown}: no answer within {time.monotonic() - begun:.3g} s")
+        if isinstance(error, BackendError):
+            return type(error)(f"{shown}: {error.detail}")
+        if isinstance(error, TooLarge):
+            return BrokenReply(f"{shown}: {error.detail}")
+        if isinstance(error, Closed):
+            return BrokenReply(f"{shown}: it closed the connection without a reply")
+        detail = getattr(error, "strerror", None) or type(error).__name__
+        return BrokenReply(f"{shown}: the connection broke: {detail}")
+
+    def _message(
+        self, head: bytes, buffers: Sequence[bytes | memoryview], deadline: Deadline
+    ) -> list[bytes | memoryview]:
+        length = b"\r\nContent-Length: %d" % sum(map(len, buffers)) if buffers else b""
+        scope = SCOPE.get()
+        more = parent_line() + _time_line(deadline)
+        if scope is not None:
+            more += scope.lines
+        return [head + length + more + b"\r\n\r\n", *buffers]
+
+    def _send(self, message: Sequence[bytes | memoryview], deadline: Deadline) -> HttpResponse:
+        scope = SCOPE.get()
+        if scope is not None:
+            scope.check()
+        connection = self._reuse()
+        if connection is not None:
+            connection.deadline = deadline
+            if _sent(connection, message):
+                return self._receive(connection, scope)
+            connection.close()
+            if sum(map(len, message)) > _SMALL:  # some of it may have come, and be computed
+                raise Closed("the kept connection was closed")
+        connection = self._connect(deadline, attempts=1 if connection else 2)
+        connection.deadline = deadline
+        return self._receive(connection, scope, sent=_sent(connection, message))
+
+    def _receive(
+        self, connection: Connection, scope: CallScope | None, *, sent: bool = True
+    ) -> HttpResponse:
+        """Return the response; the request is never sent again: it may be computed already."""
+        try:
+            if scope is not None:
+                scope.watch(connection.abort)
             reply = read_response(connection, self._limit)
         except BaseException:
             connection.reset()
@@ -144,18 +192,19 @@ class HttpClient:
         finally:
             if scope is not None:
                 scope.forget(connection.abort)
-        if scope is not None:
-            _note(scope, reply)
+        if scope is not None and scope.timings is not None:
+            scope.note_told(reply.headers.get("server-timing", ""))
         if sent and reply.reusable and len(self._kept) < _MOST_KEPT:
-            self._kept.append(connection)
+            self._kept.append((connection, time.monotonic()))
         else:
             connection.close()
         return reply
 
     def _reuse(self) -> Connection | None:
-        """Return a connection that was kept and is still open."""
-        while (connection := self._pop()) is not None:
-            if connection.usable():
+        """Return a connection that was kept not long ago and is still open."""
+        while (kept := self._pop()) is not None:
+            connection, since = kept
+            if time.monotonic() - since < _KEPT_SECONDS and connection.usable():
                 return connection
             connection.close()
         return None
@@ -183,17 +232,24 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the idle connections; the next request opens a new one."""
-        while (connection := self._pop()) is not None:
-            connection.close()
+        while (kept := self._pop()) is not None:
+            kept[0].close()
 
     def __del__(self) -> None:
         self.close()
 
-    def _pop(self) -> Connection | None:
+    def _pop(self) -> tuple[Connection, float] | None:
         try:
             return self._kept.pop()
         except IndexError:
             return None
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """Return what a told failure is raised from: time is up for no reason that has a trace."""
+    if isinstance(error, TimeoutError):
+        return None
+    return error.__cause__ if isinstance(error, BackendError | TooLarge) else error
 
 
 def _time_line(deadline: Deadline) -> bytes:
@@ -203,16 +259,11 @@ def _time_line(deadline: Deadline) -> bytes:
     a server reads one that it knows in no time.
     """
     left = deadline.at - time.monotonic()
-    if not _SHORTEST_TIME <= left < _LONGEST_TIME:
+    if left >= _LONGEST_TIME:
         return b""
+    left = max(left, _SHORTEST_TIME)
     digits = 3 if left < 1 else 2 if left < 10 else 1 if left < 100 else 0
     return b"\r\nX-Timeout: %.*f" % (digits, floor(left * 10**digits) / 10**digits)
-
-
-def _note(scope: CallScope, reply: HttpResponse) -> None:
-    told = reply.headers.get("server-timing")
-    if told:
-        scope.note_told(told)
 
 
 def _sent(connection: Connection, message: Sequence[bytes | memoryview]) -> bool:

@@ -64,6 +64,22 @@ class Connection:
             return self._socket.send(buffers[0])
         return self._socket.sendmsg(buffers)
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is TLS."""
+        return self._tls
+
+    def fileno(self) -> int:
+        """Return what an event loop watches."""
+        return self._socket.fileno()
+
+    def peek(self) -> bytes:
+        """Return what has come, and leave it there; for one that is not encrypted."""
+        try:
+            return self._socket.recv(_PIECE, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:  # nothing has, or it is broken: who reads it finds out
+            return b""
+
     def receive(self) -> bytes:
         """Return what has come; nothing when the other side has closed.
 
@@ -90,13 +106,10 @@ class Connection:
         """Say whether a kept connection may be used again.
 
         It may not when the other side has closed it or has sent something unasked, or when
-        this process was forked from the one that made it. Of an encrypted connection only
-        the fork can be told without reading.
+        this process was forked from the one that made it.
         """
         if self._process != os.getpid():
             return False
-        if self._tls:
-            return True
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
@@ -104,7 +117,8 @@ class Connection:
     def abort(self) -> None:
         """Break it off, from whichever thread: who waits for an answer on it finds it ended."""
         with suppress(OSError):  # it may be gone already
-            self._socket.shutdown(socket.SHUT_RD)
+            # of the socket below: TLS's own would send what comes next in the clear
+            socket.socket.shutdown(self._socket, socket.SHUT_RD)
 
     def reset(self) -> None:
         """Close it so that the other side learns that nobody waits for an answer any more.

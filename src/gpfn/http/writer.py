@@ -121,6 +121,7 @@ REASONS = {
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    508: "Loop Detected",
     505: "HTTP Version Not Supported",
     507: "Insufficient Storage",
 }

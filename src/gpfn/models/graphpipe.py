@@ -7,8 +7,10 @@ from gpfn.deadline import Deadline
 from gpfn.errors import BrokenReply
 from gpfn.graphpipe.client import Client
 from gpfn.graphpipe.messages import IOMetadata
+from gpfn.http.pending import Pending
 from gpfn.limits import REPLY_LIMITS, Limits
-from gpfn.models.remote import UNKNOWN, RemoteModel, ServerMetadata
+from gpfn.models.hints import UNKNOWN, ServerMetadata
+from gpfn.models.remote import RemoteModel
 from gpfn.models.signature import Array, find_name, plain_names, shape_spec
 from gpfn.tensors.spec import TensorSpec
 
@@ -68,6 +70,29 @@ class GraphPipeModel(RemoteModel):
             exact=False,
         )
         return self._by_name(tuple(outputs), tensors, UNKNOWN if self._config else known)
+
+    def _begin(
+        self,
+        arrays: dict[str, Array],
+        outputs: Mapping[str, str],
+        known: ServerMetadata,
+        deadline: Deadline,
+    ) -> Pending[dict[str, Array]] | None:
+        pending = self._client.begin(
+            self._named(arrays, known),
+            output_names=tuple(outputs.values()),
+            config=self._config,
+            deadline=deadline,
+        )
+        if pending is None:
+            return None
+        names, known = tuple(outputs), UNKNOWN if self._config else known
+        return pending.then(lambda finish: self._by_name(names, finish(), known))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its outputs may be another server's, whose names it does not tell."""
+        return bool(self._config)
 
     def _by_name(
         self, shown: Sequence[str], tensors: Sequence[Array], known: ServerMetadata

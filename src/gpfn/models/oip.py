@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from gpfn.deadline import Deadline
 from gpfn.errors import BrokenReply
 from gpfn.limits import REPLY_LIMITS, Limits
-from gpfn.models.remote import RemoteModel, ServerMetadata
+from gpfn.models.hints import ServerMetadata
+from gpfn.models.remote import RemoteModel
 from gpfn.models.signature import Array, bare, find_name, plain_names
 from gpfn.oip.client import InferenceClient, model_address, model_path
 from gpfn.tensors.spec import TensorSpec

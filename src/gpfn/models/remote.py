@@ -6,8 +6,7 @@ A module a protocol derives from :class:`RemoteModel`: `gpfn.models.graphpipe` a
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import (
@@ -19,35 +18,23 @@ from gpfn.errors import (
     ModelFailed,
     RefusedByModel,
 )
+from gpfn.http.pending import Pending
+from gpfn.models.hints import UNKNOWN, ServerMetadata, blame_caller, hinted
 from gpfn.models.signature import Array, bare, find_name
-from gpfn.tensors.cast import cast_to, plain_array
+from gpfn.tensors.cast import cast_to
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["UNKNOWN", "RemoteModel", "ServerMetadata"]
+__all__ = ["RemoteModel"]
 
 _METADATA_SECONDS = 5.0
 """How long the server may take to send its metadata."""
 _METADATA_KEPT_SECONDS = 60.0
 """How long its metadata are used before they are asked for again: the model may change."""
-_SERVER_ERROR = 500
-
-
-class ServerMetadata(NamedTuple):
-    """The server's metadata, by name without ``:0``: specs, and the names as the server has them.
-
-    An input or output whose type is not told has a name only. ``datatypes`` are the protocol's
-    own by the server's names, where a spec does not tell them.
-    """
-
-    inputs: Mapping[str, TensorSpec]
-    outputs: Mapping[str, TensorSpec]
-    input_names: Mapping[str, str]
-    output_names: Mapping[str, str]
-    datatypes: Mapping[str, str] = {}
-
-
-UNKNOWN = ServerMetadata({}, {}, {}, {})
-"""What is known of a server that says nothing of itself."""
+_BROKEN_SECONDS = 2.0
+"""How long a server that could not tell them is not asked again."""
+_SERVER_ERROR, _NOT_READY = 500, 503
+_NOT_COMPUTED = (0, 400, 404, 422)
+"""Statuses of a refusal: the server has computed nothing, and may have another model by now."""
 
 
 class RemoteModel(ABC):
@@ -117,22 +104,81 @@ class RemoteModel(ABC):
         deadline: Deadline = NEVER,
     ) -> dict[str, Array]:
         """Compute; see `gpfn.models.Model`. The deadline is the time-out too."""
-        if self._closed:
-            raise ModelFailed(f"{self.name} is closed")
-        deadline.check("inference")
-        known = self._described(deadline)
+        known = self._ready(deadline)
         try:
             return self._infer(inputs, outputs, known, deadline)
         except RefusedByModel as error:
-            fresh = self._asked_again(known, deadline)
-            if fresh == known:
-                _blame_caller(error, inputs, known)
+            return self._after_refusal(error, inputs, outputs, known, deadline)
+
+    def begin(
+        self, inputs: Mapping[str, Array], *, outputs: Sequence[str] = (), deadline: Deadline
+    ) -> Pending[dict[str, Array]] | None:
+        """Ask, if that takes no waiting for the answer; None, and nothing was asked.
+
+        Raises as a call does.
+        """
+        known = self._ready(deadline)
+        wanted, arrays, as_told = self._question(inputs, outputs, known)
+        pending = self._begin(arrays, wanted, known, deadline)
+        if pending is None:
+            return None
+
+        def answer(finish: Callable[[], dict[str, Array]]) -> dict[str, Array]:
+            try:
+                came = finish()
+                return self._checked(came, known) if as_told else came
+            except RefusedByModel as error:
+                if error.code:
+                    return self._after_refusal(error, inputs, outputs, known, deadline)
+                blame_caller(error, inputs, known)  # of a 200, which is finished on a loop
                 raise
+
+        return pending.then(answer)
+
+    def _ready(self, deadline: Deadline) -> ServerMetadata:
+        if self._closed:
+            raise ModelFailed(f"{self.name} is closed")
+        deadline.check("inference")
+        return self._described(deadline)
+
+    def _after_refusal(
+        self,
+        error: RefusedByModel,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        known: ServerMetadata,
+        deadline: Deadline,
+    ) -> dict[str, Array]:
+        """Ask once more if the model is another one by now; raise the refusal otherwise."""
+        fresh = self._asked_again(known, deadline) if error.code in _NOT_COMPUTED else known
+        if fresh == known:
+            blame_caller(error, inputs, known)
+            raise error
         try:
             return self._infer(inputs, outputs, fresh, deadline)
-        except RefusedByModel as error:
-            _blame_caller(error, inputs, fresh)
+        except RefusedByModel as again:
+            blame_caller(again, inputs, fresh)
             raise
+
+    def _begin(
+        self,
+        arrays: dict[str, Array],  # noqa: ARG002 - for protocols that can
+        outputs: Mapping[str, str],  # noqa: ARG002
+        known: ServerMetadata,  # noqa: ARG002
+        deadline: Deadline,  # noqa: ARG002
+    ) -> Pending[dict[str, Array]] | None:
+        """Ask as `_ask` does, if that takes no waiting; None, and nothing was asked."""
+        return None
+
+    def _question(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str], known: ServerMetadata
+    ) -> tuple[dict[str, str], dict[str, Array], bool]:
+        """Return the server's names of what is wanted, the arrays, and whether they are as told."""
+        wanted: dict[str, str] = {}
+        for given in tuple(outputs) or self._output_names:
+            shown = find_name(given, known.output_names) or bare(given)
+            wanted[shown] = known.output_names.get(shown, given)
+        return wanted, *hinted(inputs, known)
 
     def _infer(
         self,
@@ -141,11 +187,7 @@ class RemoteModel(ABC):
         known: ServerMetadata,
         deadline: Deadline,
     ) -> dict[str, Array]:
-        wanted: dict[str, str] = {}
-        for given in tuple(outputs) or self._output_names:
-            shown = find_name(given, known.output_names) or bare(given)
-            wanted[shown] = known.output_names.get(shown, given)
-        arrays, as_told = _hinted(inputs, known)
+        wanted, arrays, as_told = self._question(inputs, outputs, known)
         came = self._ask(arrays, wanted, known, deadline)
         # what takes inputs that its metadata rule out is not held to them in its outputs
         return self._checked(came, known) if as_told else came
@@ -169,6 +211,8 @@ class RemoteModel(ABC):
         self._disconnect()
 
     def _described(self, deadline: Deadline) -> ServerMetadata:
+        if not self._expires.expired():  # as nearly always
+            return self._description
         until = deadline.earlier(Deadline.after(_METADATA_SECONDS))
         if not self._lock.acquire(timeout=until.remaining()):
             raise BackendTimeout(f"{self.name}: its metadata did not come in time")
@@ -179,8 +223,9 @@ class RemoteModel(ABC):
                     self._description = self._metadata(until)
                 except (RefusedByModel, BrokenReply) as error:
                     self._description = UNKNOWN  # it may infer all the same
-                    if getattr(error, "code", 0) >= _SERVER_ERROR:
-                        kept = 0.0  # it is not ready, and may tell in a moment
+                    code = getattr(error, "code", 0)
+                    if code >= _SERVER_ERROR:  # it may tell in a moment, when it is ready
+                        kept = 0.0 if code == _NOT_READY else _BROKEN_SECONDS
                 self._expires = Deadline.after(kept)
             return self._description
         finally:
@@ -193,55 +238,6 @@ class RemoteModel(ABC):
             return self._described(deadline)
         except (BackendError, DeadlineExceeded):
             return known
-
-
-def _hinted(inputs: Mapping[str, Array], known: ServerMetadata) -> tuple[dict[str, Array], bool]:
-    """Return the arrays, and whether each is as the metadata say.
-
-    A number gets the width that they have, where it fits in all else.
-    """
-    hinted, as_told = {}, True
-    for name, given in inputs.items():
-        array, spec = plain_array(given, name), _spec_of(name, len(inputs), known)
-        if spec:
-            try:
-                fitted = cast_to(array, spec, path=name)
-            except InvalidTensor:
-                as_told = False
-            else:
-                # floats that happen to be whole are no integers
-                wrong_kind = array.dtype.kind == "f" and fitted.dtype.kind != "f"
-                array, as_told = (array, False) if wrong_kind else (fitted, as_told)
-        hinted[name] = array
-    return hinted, as_told
-
-
-def _spec_of(name: str, count: int, known: ServerMetadata) -> TensorSpec | None:
-    match = find_name(name, known.inputs)
-    if match:
-        return known.inputs[match]
-    return next(iter(known.inputs.values())) if count == 1 == len(known.inputs) else None
-
-
-def _blame_caller(
-    error: RefusedByModel, inputs: Mapping[str, Array], known: ServerMetadata
-) -> None:
-    """Raise InvalidTensor when the metadata say as well that an input is wrong."""
-    if error.code >= _SERVER_ERROR:
-        return
-    for name, array in inputs.items():
-        spec = _spec_of(name, len(inputs), known)
-        known_name = len(inputs) == 1 or find_name(name, known.input_names) is not None
-        if known.input_names and not known_name:
-            takes = ", ".join(list(known.input_names)[:8])
-            told = f"unknown input; the model server takes {takes} ({error.detail})"
-            raise InvalidTensor(told, field=name) from error
-        if spec is not None:
-            try:
-                cast_to(array, spec, path=name)
-            except InvalidTensor as misfit:
-                told = f"{misfit.detail} ({error.detail})"
-                raise InvalidTensor(told, field=misfit.field) from error
 
 
 def _chosen(names: Sequence[str], specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:

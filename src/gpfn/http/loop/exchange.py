@@ -82,12 +82,13 @@ class Exchange:
     nobody will read the answer. ``held`` are the bytes that its body has of the budget, as
     long as anybody works on it. ``incoming`` is its body when that went to a receiver, until
     somebody has taken over what the receiver has. ``span`` is that of a request that is traced,
-    ``timings`` are the times of one whose caller wants to know them.
+    ``timings`` are the times of one whose caller wants to know them, ``hops`` how many servers
+    have sent it on.
     """
 
     __slots__ = (
-        "began", "connection", "fields", "gone", "held", "id", "incoming", "request", "span",
-        "timings",
+        "began", "connection", "fields", "gone", "held", "hops", "id", "incoming", "request",
+        "span", "timings",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +104,7 @@ class Exchange:
         self.incoming: IncomingBody | None = None
         self.span: RequestSpan | None = None
         self.timings: list[Took] | None = None
+        self.hops = 0
 
     @property
     def traceparent(self) -> str:
