@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from gpfn.call.callback import run_steps
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["FunctionModel", "open_function_model"]
 
 _NAMES = ("handler", "main", "app")
-_ENVIRONMENT = Lock()
+_ENVIRONMENT = RLock()
 """Held while the environment is another one, which all threads see."""
+_SETTINGS_SECONDS = 60.0
+"""How long one that is opened with settings waits for another that is."""
 _numbers = count(1)
 
 
@@ -121,20 +123,22 @@ def open_function_model(path: str, *, settings: Mapping[str, str] = {}) -> Funct
 
     Raises SetupError when the file has no function of arrays, and as its open() does.
     """
-    with _ENVIRONMENT, _environment(settings):
-        target = _loaded(path, fresh=bool(settings))
-        function = answering(target)
-        as_model = getattr(function, "as_model", None)
-        if as_model is None:
-            kind = type(target).__name__
-            raise SetupError(f"expected a gpfn.Function, got a {kind}", field=path)
-        model: FunctionModel = as_model(path)
-        return model
+    if not settings:  # then it may be opened beside others, and by a function that is opened
+        return _opened(path, load_target(path, _NAMES))
+    with _environment(settings):
+        return _opened(path, _loaded_anew(path))
 
 
-def _loaded(path: str, *, fresh: bool) -> object:
-    if not fresh:
-        return load_target(path, _NAMES)
+def _opened(path: str, target: object) -> FunctionModel:
+    as_model = getattr(answering(target), "as_model", None)
+    if as_model is None:
+        kind = type(target).__name__
+        raise SetupError(f"expected a gpfn.Function, got a {kind}", field=path)
+    model: FunctionModel = as_model(path)
+    return model
+
+
+def _loaded_anew(path: str) -> object:
     name = f"gpfn_stage_{next(_numbers)}"
     try:
         return load_target(path, _NAMES, module=name)
@@ -144,13 +148,19 @@ def _loaded(path: str, *, fresh: bool) -> object:
 
 @contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Have these variables in the environment. Raises SetupError when others are for too long."""
+    if not _ENVIRONMENT.acquire(timeout=_SETTINGS_SECONDS):
+        raise SetupError("another function is being opened with settings of its own")
     before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
     try:
+        os.environ.update(settings)
         yield
+    except ValueError as error:
+        raise SetupError(f"no value of a variable: {error}", field="settings") from None
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        _ENVIRONMENT.release()

@@ -21,6 +21,7 @@ from gpfn.errors import (
     DeadlineExceeded,
     GpfnError,
     InvalidTensor,
+    MissingExtra,
     ModelFailed,
     Overloaded,
     RefusedByModel,
@@ -272,8 +273,9 @@ def test_slices_need_rows():
     ("error", "calls"),
     [
         (CannotConnect("nobody"), 3),
-        (Overloaded("full"), 3),
-        (RefusedByModel("full", code=503), 3),
+        (CannotConnect("stage inner: nobody"), 1),
+        (Overloaded("full"), 1),
+        (RefusedByModel("full", code=503), 1),
         (RefusedByModel("no", code=500), 1),
         (BackendTimeout("slow"), 1),
         (BrokenReply("half"), 1),
@@ -461,3 +463,138 @@ def test_the_order_does_not_depend_on_the_hash_seed() -> None:
         for seed in range(5)
     }
     assert len(told) == 1
+
+
+# what a hostile reader found
+
+
+def test_a_silent_server_has_only_the_time_of_the_call() -> None:
+    """Its description is asked for within the deadline as well, and callers do not queue."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        pipeline = Pipeline([Stage("first", double()), Stage("silent", url)])
+        took: list[float] = []
+
+        def call() -> None:
+            began = time.monotonic()
+            with pytest.raises(GpfnError, match="stage silent"):
+                pipeline({"x": X}, deadline=Deadline.after(0.5))
+            took.append(time.monotonic() - began)
+
+        threads = [threading.Thread(target=call) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(took) == 6
+    assert max(took) < 1.2
+
+
+def test_a_missing_input_is_never_another_ones_data() -> None:
+    left = Step(lambda x: {"a": x + 1}, gives=("a",))
+    right = Step(lambda y: {"b": 10 * y}, takes=("y",), gives=("b",))
+    pipeline = Pipeline(
+        [Stage("left", left, "inputs"), Stage("right", right, "inputs")],
+        outputs={"a": Origin("left"), "b": Origin("right")},
+    )
+    for waits in (False, True):
+        pipeline.waits = waits
+        with pytest.raises(InvalidTensor, match="missing input of the stage right") as caught:
+            pipeline({"x": X})
+        assert caught.value.field == "y"
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (lambda x: {"y": x[x[:, 0] != 3]}, "y has not a row for each of 2"),
+        (lambda x: {"y": np.concatenate([x, x[:2]])[:2]}, "y has not a row for each of 1"),
+        (lambda x: {"y": x.astype("int64" if x[0, 0] else "float32")}, "y is int64 for some rows"),
+        (lambda x: {"y" if x[0, 0] == 0 else "z": x}, "gave z, and y for other rows"),
+    ],
+)
+def test_slices_never_shift_rows_or_change_kinds(step, told) -> None:
+    rows = np.arange(5, dtype=np.float32).reshape(5, 1)
+    with pytest.raises(ModelFailed, match=f"stage a: {told}"):
+        Pipeline([Stage("a", Step(step), max_batch=2)])({"x": rows})
+
+
+def test_an_input_without_rows_goes_to_every_slice() -> None:
+    step = Step(lambda x, k: {"y": x * k}, takes=("x", "k"))
+    step.inputs = ()
+    rows = np.arange(5, dtype=np.float32).reshape(5, 1)
+    found = Pipeline([Stage("a", step, max_batch=2)])({"x": rows, "k": np.float32(3)})
+    assert found["y"].tolist() == (3 * rows).tolist()
+
+
+def test_a_stage_cannot_change_what_others_see() -> None:
+    def write(x: np.ndarray) -> dict[str, np.ndarray]:
+        x *= 2
+        return {"y": x}
+
+    given = X.copy()
+    with pytest.raises(ModelFailed, match="stage writes: unexpected ValueError"):
+        Pipeline([Stage("writes", Step(write))])({"x": given})
+    assert given.tolist() == X.tolist()
+    assert given.flags.writeable
+
+
+def test_a_model_that_is_swapped_gets_what_it_takes_now() -> None:
+    gives = Step(lambda x: {"u": x, "v": -x}, gives=("u", "v"))
+    takes = Step(lambda u, v: {"y": u + 10 * v}, takes=("u", "v"))
+    pipeline = Pipeline([Stage("gives", gives), Stage("takes", takes)])
+    assert pipeline({"x": X})["y"].tolist() == (-9 * X).tolist()
+    takes.inputs = takes.inputs[:1]
+    takes.function = lambda u: {"y": u}
+    found = pipeline({"x": X})
+    assert found["y"].tolist() == X.tolist()
+    assert found["v"].tolist() == (-X).tolist()
+
+
+def test_a_cancelled_call_begins_no_stage() -> None:
+    last = double()
+    scope = CallScope()
+
+    def leave(x: np.ndarray) -> dict[str, np.ndarray]:
+        scope.cancel()
+        return {"y": x}
+
+    token = SCOPE.set(scope)
+    try:
+        with pytest.raises(DeadlineExceeded, match="stage last: nobody waits"):
+            Pipeline([Stage("first", Step(leave)), Stage("last", last)])({"x": X})
+    finally:
+        SCOPE.reset(token)
+    assert last.calls == 0
+
+
+def test_a_branch_that_hangs_keeps_no_process() -> None:
+    program = (
+        "import time, numpy as np\n"
+        "from gpfn.deadline import Deadline\n"
+        "from gpfn.errors import DeadlineExceeded\n"
+        "from gpfn.models.pipeline import Origin, Pipeline, Stage\n"
+        "p = Pipeline([Stage('a', lambda x: time.sleep(30), 'inputs'),"
+        " Stage('b', lambda x: x, 'inputs')], outputs={'a': Origin('a'), 'b': Origin('b')})\n"
+        "try:\n    p({'x': np.ones(1)}, deadline=Deadline.after(0.3))\n"
+        "except DeadlineExceeded:\n    print('late')\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert done.stdout == "late\n"
+    assert time.monotonic() - began < 10
+
+
+def test_an_extra_that_is_missing_is_told_with_its_command() -> None:
+    with pytest.raises(MissingExtra, match=r"stage bad: .* pip install 'gpfn\[onnx\]'"):
+        Pipeline([Stage("bad", failing(MissingExtra("onnxruntime", "onnx")))])({"x": X})
+
+
+@pytest.mark.parametrize("name", ["inputs", "outputs"])
+def test_no_stage_is_called_like_the_ends(name) -> None:
+    with pytest.raises(SetupError, match="no name of a stage"):
+        Pipeline([Stage(name, double())])

@@ -1,5 +1,6 @@
 """A pipeline's file: what it may say, and how a mistake is named."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_paths_are_seen_from_the_files_folder(tmp_path, target, found):
         (GOOD + "retries = true\n", "stages.a.retries", "expected a whole number"),
         (GOOD + "place = 'moon'\n", "stages.a.place", "expected one of client, server, hybrid"),
         (GOOD + "listen = '3000'\n", "stages.a.listen", "expected HOST:PORT"),
+        (GOOD + "listen = '-x:80'\n", "stages.a.listen", "expected HOST:PORT"),
+        (GOOD + "listen = 'user@host:80'\n", "stages.a.listen", "expected HOST:PORT"),
+        (GOOD + 'settings = {A = "a\\u0000b"}\n', "stages.a.settings.A", "without NUL"),
         (GOOD + "settings = {'A B' = 'x'}\n", 'stages.a.settings."A B"', "name of a variable"),
         (GOOD + "settings = {A = 1}\n", "stages.a.settings.A", "expected text"),
         (GOOD + "settings = {A = {d = 1979-05-27}}\n", "stages.a.settings.A", "JSON cannot say"),
@@ -165,3 +169,44 @@ def test_settings_make_two_stages_of_one_file_differ(tmp_path):
     path = written(tmp_path, text.format("a", 2) + text.format("b", 5))
     found = open_model(path)({"x": np.ones(2, np.float32)})
     assert found["x"].tolist() == [10, 10]
+
+
+def test_a_pipeline_that_is_its_own_stage_is_named(tmp_path):
+    (tmp_path / "a.pipeline.toml").write_text('[stages.x]\ntarget = "b.pipeline.toml"\n')
+    (tmp_path / "b.pipeline.toml").write_text('[stages.y]\ntarget = "a.pipeline.toml"\n')
+    told = r"its own stage: a\.pipeline\.toml -> b\.pipeline\.toml -> a\.pipeline\.toml"
+    with pytest.raises(SetupError, match=told):
+        open_model(tmp_path / "a.pipeline.toml")
+
+
+def test_a_function_of_a_pipeline_of_functions_opens(tmp_path):
+    """Its settings hold a lock that opening what is inside of it must not wait for."""
+    table = "{'x': TensorSpec('float32', (None,))}"
+    head = "from gpfn import Function, TensorSpec\n"
+    (tmp_path / "inner.py").write_text(
+        f"{head}f = Function(lambda x: {{'x': 2 * x}}, inputs={table}, outputs={table})\n"
+    )
+    (tmp_path / "in.pipeline.toml").write_text(
+        '[stages.inner]\ntarget = "inner.py"\nsettings = { A = "1" }\n'
+    )
+    (tmp_path / "outer.py").write_text(f"{head}f = Function(model='in.pipeline.toml')\n")
+    text = '[stages.outer]\ntarget = "outer.py"\nsettings = { B = "2" }\n'
+    found: list[object] = []
+
+    def open_it() -> None:
+        found.append(open_model(written(tmp_path, text))({"x": np.ones(2, np.float32)}))
+
+    thread = threading.Thread(target=open_it, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert [answer["x"].tolist() for answer in found] == [[2, 2]]
+
+
+def test_a_file_that_is_too_large_or_too_deep_is_refused(tmp_path):
+    with pytest.raises(SetupError, match="at most 1048576 bytes"):
+        read_pipeline(written(tmp_path, GOOD + "#" * (1 << 20)))
+    deep = "[stages.a]\ntarget='x'\n[stages.a.settings]\nX = " + "{a=" * 400 + "1" + "}" * 400
+    try:
+        read_pipeline(written(tmp_path, deep))
+    except SetupError as error:
+        assert error.field  # noqa: PT017 - tomllib takes some depths, and refuses others

@@ -8,10 +8,10 @@ that stands first: the same call has the same outcome.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import NEVER, Deadline
@@ -23,72 +23,58 @@ if TYPE_CHECKING:
     from gpfn.models.signature import Array
 
     _Arrays = Mapping[str, Array]
+    _Compute = Callable[[OpenStage], _Arrays]
 
-__all__ = ["Branches"]
+__all__ = ["run_branches"]
 
 _MOST_THREADS = 64
+"""Stages of one call that run at once."""
 
 
-class Branches:
-    """Runs stages at once; every pipeline has its own, so that one may be a stage of another."""
-
-    def __init__(self, stages: int) -> None:
-        self._most = min(_MOST_THREADS, 8 * stages)
-        self._pool: ThreadPoolExecutor | None = None
-        self._lock = Lock()
-
-    def run(
-        self,
-        stages: Sequence[OpenStage],
-        compute: Callable[[OpenStage], _Arrays],
-        results: dict[str, _Arrays],
-        deadline: Deadline,
-    ) -> None:
-        """Put what every stage gives into ``results``, which has the pipeline's inputs."""
-        outer = SCOPE.get()
-        scope = CallScope()
+def run_branches(
+    stages: Sequence[OpenStage], compute: _Compute, results: dict[str, _Arrays], deadline: Deadline
+) -> None:
+    """Put what every stage gives into ``results``, which has the pipeline's inputs."""
+    outer = SCOPE.get()
+    scope = CallScope() if outer is None else outer.within("")
+    token = SCOPE.set(scope)
+    try:
+        _run([*stages], compute, results, deadline)
+    except BaseException:
+        scope.cancel()
+        raise
+    finally:
+        SCOPE.reset(token)
         if outer is not None:
-            scope = CallScope(outer.timings, outer.path)
-            outer.watch(scope.cancel)
-        token = SCOPE.set(scope)
-        try:
-            _run(self._threads(), list(stages), compute, results, deadline)
-        except BaseException:
-            scope.cancel()
-            raise
-        finally:
-            SCOPE.reset(token)
-            if outer is not None:
-                outer.forget(scope.cancel)
-
-    def close(self) -> None:
-        """Let its threads end; what they compute is not waited for."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._most, "gpfn stage")
-            return self._pool
+            outer.forget(scope.cancel)
 
 
 def _run(
-    pool: ThreadPoolExecutor,
-    waiting: list[OpenStage],
-    compute: Callable[[OpenStage], _Arrays],
-    results: dict[str, _Arrays],
-    deadline: Deadline,
+    waiting: list[OpenStage], compute: _Compute, results: dict[str, _Arrays], deadline: Deadline
 ) -> None:
     running: dict[Future[_Arrays], OpenStage] = {}
     while waiting or running:
-        for each in [one for one in waiting if results.keys() >= {*one.stage.sources}]:
+        ready = [each for each in waiting if results.keys() >= {*each.stage.sources}]
+        for each in ready[: _MOST_THREADS - len(running)]:
             waiting.remove(each)
-            running[pool.submit(copy_context().run, compute, each)] = each
+            running[_begun(compute, each)] = each
         for each, found in _ended(running, deadline):
             results[each.name] = found
+
+
+def _begun(compute: _Compute, each: OpenStage) -> Future[_Arrays]:
+    """Compute a stage in a thread that no process waits for: it may hang."""
+    future: Future[_Arrays] = Future()
+    context = copy_context()
+
+    def work() -> None:
+        try:
+            future.set_result(context.run(compute, each))
+        except BaseException as error:  # noqa: BLE001 - raised by who waits
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=f"gpfn stage {each.name}", daemon=True).start()
+    return future
 
 
 def _ended(
@@ -104,11 +90,5 @@ def _ended(
     for future in in_place:
         error = future.exception()
         if error is not None:
-            _forget(running)
             raise error
     return [(running.pop(future), future.result()) for future in in_place]
-
-
-def _forget(running: Mapping[Future[_Arrays], OpenStage]) -> None:
-    for future in running:
-        future.cancel()

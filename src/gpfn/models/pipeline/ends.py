@@ -27,6 +27,7 @@ __all__ = [
     "inputs_of",
     "named",
     "outputs_of",
+    "read_only",
     "renamed",
     "value_of",
 ]
@@ -73,6 +74,15 @@ def check_known(inputs: _Arrays, known: Sequence[str]) -> None:
         if known and find_name(name, known) is None:
             told = f"unknown input; the pipeline takes {', '.join(known[:9])}"
             raise InvalidTensor(told, field=name)
+
+
+def read_only(array: Array) -> Array:
+    """Return the array for a stage to read: others may get it as well, and so may the caller."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def renamed(spec: TensorSpec, name: str) -> TensorSpec:

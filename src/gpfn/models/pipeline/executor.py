@@ -16,32 +16,53 @@ from gpfn.errors import (
     InvalidTensor,
     SetupError,
 )
-from gpfn.models.pipeline.branches import Branches
+from gpfn.models.pipeline.branches import run_branches
 from gpfn.models.pipeline.ends import (
     asked_outputs,
     check_known,
     inputs_of,
     named,
     outputs_of,
+    read_only,
     renamed,
     value_of,
 )
 from gpfn.models.pipeline.failures import in_stage
 from gpfn.models.pipeline.feeding import Feed, feed
-from gpfn.models.pipeline.graph import check_graph, in_order, with_sources
-from gpfn.models.pipeline.opened import OpenStage, open_stage, open_target
+from gpfn.models.pipeline.graph import check_graph, in_line, in_order, with_sources
+from gpfn.models.pipeline.opened import OpenStage, open_all, open_target
 from gpfn.models.pipeline.stage import INPUTS, Origin, Stage
 from gpfn.models.signature import find_name
 
 if TYPE_CHECKING:
+    from gpfn.http.pending import Pending
     from gpfn.models.model import Model
     from gpfn.models.signature import Array
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Pipeline"]
 
+_MOST_FEEDS = 256
+
 _Arrays = Mapping[str, "Array"]
 _Seen = Callable[[str, _Arrays], object]
+
+
+class _Run:
+    """One call: what the stages have given so far, what is wanted, and the time for it."""
+
+    __slots__ = ("deadline", "passing", "results", "wanted", "whole")
+
+    def __init__(self, inputs: _Arrays, wanted: Sequence[str], deadline: Deadline) -> None:
+        self.results: dict[str, _Arrays] = {INPUTS: inputs}
+        self.passing: dict[str, tuple[str, ...]] = {}
+        self.wanted = wanted
+        self.deadline = deadline
+        self.whole = math.inf if deadline is NEVER else deadline.remaining()
+
+    def with_last(self, stage: OpenStage, found: _Arrays) -> _Run:
+        self.results[stage.name] = found
+        return self
 
 
 class Pipeline:
@@ -73,10 +94,10 @@ class Pipeline:
         ordered = in_order(known)
         self._last = known[-1].name
         self._origins = dict(outputs or {})
-        self._feeds: dict[tuple[str, tuple[str, ...]], Feed] = {}
+        self._feeds: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Feed] = {}
         self._asked = asked_outputs(known, self._origins, self._last)
-        self.stages: tuple[OpenStage, ...] = _open_all(ordered, opener)
-        self._branches = None if _in_line(ordered) else Branches(len(ordered))
+        self.stages: tuple[OpenStage, ...] = open_all(ordered, opener)
+        self._branches = not in_line(ordered)
         self.waits = any(getattr(each.model, "waits", False) for each in self.stages)
         """Whether a call waits for other machines or processes."""
 
@@ -109,8 +130,9 @@ class Pipeline:
             each.name: {spec.name: spec for spec in outputs_of(each.model)} for each in self.stages
         }
         specs[INPUTS] = {spec.name: spec for spec in self.inputs}
+        names = {name: list(found) for name, found in specs.items()}
         try:
-            ends = self._ends({name: list(found) for name, found in specs.items()})
+            ends = self._ends(names, self._passing(names))
         except GpfnError:
             return ()
         return tuple(
@@ -138,70 +160,103 @@ class Pipeline:
         seen: _Seen | None = None,
     ) -> dict[str, Array]:
         """Compute, and tell ``seen`` what each stage gives, in the thread that computed it."""
-        whole = math.inf if deadline is NEVER else deadline.remaining()
-        results: dict[str, _Arrays] = {INPUTS: inputs}
+        run = _Run(inputs, outputs, deadline)
 
         def compute(each: OpenStage) -> _Arrays:
-            given = self._given(each, results, deadline)
-            found = each(given, self._asked[each.name], deadline, whole)
+            found = each(*self._call_of(each, run))
             if seen is not None:
                 seen(each.name, found)
             return found
 
-        if self._branches is None:
-            for each in self.stages:
-                results[each.name] = compute(each)
+        if self._branches:
+            run_branches(self.stages, compute, run.results, deadline)
         else:
-            self._branches.run(self.stages, compute, results, deadline)
-        return self._answer(results, outputs)
+            for each in self.stages:
+                run.results[each.name] = compute(each)
+        return self._answer(run)
+
+    def begin(
+        self, inputs: _Arrays, *, outputs: Sequence[str] = (), deadline: Deadline = NEVER
+    ) -> dict[str, Array] | Pending[dict[str, Array]]:
+        """Compute all that takes this thread, and leave it to the caller to wait for a server.
+
+        Returns what is given, or what it will be taken from: when the last stage is a server's.
+        Raises as a call does.
+        """
+        if self._branches:
+            return self.run(inputs, outputs=outputs, deadline=deadline)
+        run = _Run(inputs, outputs, deadline)
+        *others, last = self.stages
+        for each in others:
+            run.results[each.name] = each(*self._call_of(each, run))
+        call = self._call_of(last, run)
+        pending = last.begin(*call)
+        if pending is not None:
+            return pending.then(lambda finish: self._answer(run.with_last(last, finish())))
+        return self._answer(run.with_last(last, last(*call)))
 
     def close(self) -> None:
         """Close the models that were opened for it."""
-        if self._branches is not None:
-            self._branches.close()
         for each in self.stages:
             if each.owned:
                 each.model.close()
 
-    def _given(
-        self, each: OpenStage, results: Mapping[str, _Arrays], deadline: Deadline
-    ) -> _Arrays:
-        """Return what a stage is called with."""
-        takes = each.stage.takes
+    def _call_of(
+        self, each: OpenStage, run: _Run
+    ) -> tuple[_Arrays, Sequence[str], Deadline, float]:
+        """Return what a stage is called with: arrays, names of outputs, and the time."""
+        arrays, passing = self._given(each, run)
+        run.passing[each.name] = passing
+        asked = self._asked[each.name]
+        if each.name == self._last and not asked and getattr(each.model, "goes_on", False):
+            # who knows the names of what comes behind a server is the caller alone
+            asked = tuple(name for name in run.wanted if name not in passing)
+        given = {name: read_only(array) for name, array in arrays.items()}
+        return given, asked, run.deadline, run.whole
+
+    def _given(self, each: OpenStage, run: _Run) -> tuple[_Arrays, tuple[str, ...]]:
+        """Return a stage's inputs, and the names of what passes by it."""
+        takes, results = each.stage.takes, run.results
         if takes == INPUTS:
-            return self._own(each, results[INPUTS], deadline)
+            return self._own(each, results[INPUTS], run.deadline), ()
         if isinstance(takes, str):
             given = results[takes]
-            taken = self._feed(each, tuple(given), deadline).taken
-            return {name: given[output] for name, output in taken.items()}
-        return {name: value_of(each.name, origin, results) for name, origin in takes.items()}
+            taken, passing = self._feed(each, tuple(given), run.deadline)
+            return {name: given[output] for name, output in taken.items()}, passing
+        return {name: value_of(each.name, origin, results) for name, origin in takes.items()}, ()
 
     def _own(self, each: OpenStage, inputs: _Arrays, deadline: Deadline) -> _Arrays:
         """Return those of the pipeline's inputs that a stage takes; all, if it alone takes any."""
-        takers = [one for one in self.stages if INPUTS in one.stage.sources]
-        if len(takers) == 1:
+        if sum(INPUTS in one.stage.sources for one in self.stages) == 1:
             return inputs
         if not self.waits:  # then nobody else has to be asked for it
             check_known(inputs, [spec.name for spec in self.inputs])
         specs = [spec.name for spec in inputs_of(each.model, deadline)]
-        return {name: array for name, array in inputs.items() if find_name(name, specs)} or inputs
+        if not specs:
+            return inputs
+        for name in specs:
+            if not any(find_name(given, [name]) for given in inputs):
+                raise InvalidTensor(f"missing input of the stage {each.name}", field=name)
+        return {name: array for name, array in inputs.items() if find_name(name, specs)}
 
     def _feed(self, each: OpenStage, gives: tuple[str, ...], deadline: Deadline = NEVER) -> Feed:
         """Return what a stage gets of the one that it takes all of; it is worked out once."""
-        key = (each.name, gives)
+        takes = tuple(spec.name for spec in inputs_of(each.model, deadline))
+        key = (each.name, gives, takes)
         found = self._feeds.get(key)
         if found is None:
-            specs = inputs_of(each.model, deadline)
             try:
-                found = feed(gives, [spec.name for spec in specs])
+                found = feed(gives, takes)
             except SetupError as error:
                 raise in_stage(error, each.name) from None
-            if specs:  # what is not known yet may be known later
-                self._feeds[key] = found
+            if len(self._feeds) >= _MOST_FEEDS:
+                self._feeds.clear()
+            self._feeds[key] = found
         return found
 
-    def _answer(self, results: Mapping[str, _Arrays], wanted: Sequence[str]) -> dict[str, Array]:
-        ends = self._ends(results)
+    def _answer(self, run: _Run) -> dict[str, Array]:
+        results, wanted = run.results, run.wanted
+        ends = self._ends(results, run.passing)
         found = {name: value_of("outputs", origin, results) for name, origin in ends.items()}
         if not wanted:
             return found
@@ -212,40 +267,32 @@ class Pipeline:
                 raise InvalidTensor(told, field=name)
         return {match: found[match] for match in names.values() if match}
 
-    def _ends(self, names: Mapping[str, Sequence[str] | _Arrays]) -> dict[str, Origin]:
-        """Return where each output comes from, when stages give outputs of these names."""
+    def _passing(self, names: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """Return what passes by each stage, when stages give outputs of these names."""
+        takes = {each.name: (each, each.stage.takes) for each in self.stages}
+        return {
+            name: self._feed(each, tuple(names[source])).passing
+            for name, (each, source) in takes.items()
+            if isinstance(source, str) and source != INPUTS
+        }
+
+    def _ends(
+        self,
+        names: Mapping[str, Sequence[str] | _Arrays],
+        passing: Mapping[str, tuple[str, ...]],
+    ) -> dict[str, Origin]:
+        """Return where each output comes from, when stages give outputs of these names.
+
+        Usually those are the last stage's, then what passes by stages, the last ones first.
+        """
         if self._origins:
             return {name: named(origin, names) for name, origin in self._origins.items()}
-        return self._usual_ends(names)
-
-    def _usual_ends(self, names: Mapping[str, Sequence[str] | _Arrays]) -> dict[str, Origin]:
-        """Return the last stage's outputs, then what passes by stages, the last ones first."""
         ends = {name: Origin(self._last, name) for name in names[self._last]}
         for each in reversed(self.stages):
-            takes = each.stage.takes
-            if takes == INPUTS or not isinstance(takes, str):
-                continue
-            for name in self._feed(each, tuple(names[takes])).passing:
+            takes = str(each.stage.takes)
+            for name in passing.get(each.name, ()):
                 if name in ends:
                     told = f"{name} is given by {takes} and by {ends[name].stage}; say which in"
                     raise SetupError(f"{told} the pipeline's outputs", field="outputs")
                 ends[name] = Origin(takes, name)
         return ends
-
-
-def _open_all(stages: Sequence[Stage], opener: Callable[[Stage], Model]) -> tuple[OpenStage, ...]:
-    opened: list[OpenStage] = []
-    try:
-        opened.extend(open_stage(stage, opener) for stage in stages)
-    except BaseException:
-        for each in opened:
-            if each.owned:
-                each.model.close()
-        raise
-    return tuple(opened)
-
-
-def _in_line(stages: Sequence[Stage]) -> bool:
-    """Say whether each stage needs the one before it and no other."""
-    before = [INPUTS, *(stage.name for stage in stages)]
-    return all(stage.sources == (one,) for stage, one in zip(stages, before, strict=False))

@@ -6,8 +6,6 @@ could not do is a server's fault, and its time running out is the time running o
 
 from __future__ import annotations
 
-from copy import copy
-
 from gpfn.errors import (
     BackendTimeout,
     CallerError,
@@ -22,6 +20,7 @@ from gpfn.errors import (
 
 __all__ = ["cause_of", "in_stage", "may_be_asked_again"]
 
+_NAMED = "stage "
 _REFUSALS: dict[int, type[CallerError]] = {
     400: CallerError,
     413: TooLarge,
@@ -35,10 +34,11 @@ def in_stage(error: Exception, stage: str) -> GpfnError:
     if not isinstance(error, GpfnError):
         told = f"stage {stage}: unexpected {type(error).__name__}; the log has the trace"
         return ModelFailed(told)
-    detail = f"stage {stage}: {error.detail}"
+    detail = f"{_NAMED}{stage}: {error.detail}"
     if isinstance(error, RefusedByModel):
         return _refused(error, detail)
-    named = copy(error)
+    named = type(error).__new__(type(error))  # whatever its __init__ wants
+    named.__dict__.update(error.__dict__)
     named.detail = GpfnError(detail).detail
     named.args = (named.detail,)
     return named
@@ -67,6 +67,9 @@ def cause_of(error: Exception) -> BaseException | None:
 
 
 def may_be_asked_again(error: Exception) -> bool:
-    """Say whether the stage has certainly not computed: nobody was there, or it was too busy."""
-    busy = isinstance(error, RefusedByModel) and error.code in (429, 503)
-    return busy or isinstance(error, CannotConnect | Overloaded)
+    """Say whether the stage has certainly not computed: nobody was there.
+
+    One that answers, if only that it has too much to do, may have computed before it asked
+    another; and who cannot be reached may be a stage of a stage.
+    """
+    return isinstance(error, CannotConnect) and not error.detail.startswith(_NAMED)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from gpfn.errors import SetupError
 from gpfn.models.pipeline.stage import INPUTS, MOST_STAGES, Origin, Stage
 
-__all__ = ["check_graph", "in_order", "with_sources"]
+__all__ = ["check_graph", "in_line", "in_order", "with_sources"]
 
 
 def with_sources(stages: Sequence[Stage]) -> list[Stage]:
@@ -40,6 +40,8 @@ def check_graph(stages: Sequence[Stage], outputs: Mapping[str, Origin]) -> None:
     """Raise SetupError for stages or outputs that cannot be run, whatever they turn out to be."""
     known = with_sources(stages)
     in_order(known)
+    if any(stage.name in (INPUTS, "outputs") for stage in known):
+        raise SetupError("no name of a stage: it means the pipeline's own", field="stages")
     names = {stage.name for stage in known}
     for name, origin in outputs.items():
         if origin.stage not in names | {INPUTS}:
@@ -94,3 +96,9 @@ def _circle(stages: Mapping[str, Stage]) -> list[str]:
         seen.append(name)
         name = next(source for source in stages[name].sources if source in stages)
     return [name, *reversed(seen[seen.index(name) :])]
+
+
+def in_line(stages: Sequence[Stage]) -> bool:
+    """Say whether each stage needs the one before it and no other."""
+    before = [INPUTS, *(stage.name for stage in stages)]
+    return all(stage.sources == (one,) for stage, one in zip(stages, before, strict=False))

@@ -17,11 +17,18 @@ from gpfn.models.pipeline.failures import cause_of, in_stage, may_be_asked_again
 from gpfn.scope import SCOPE, CallScope
 
 if TYPE_CHECKING:
+    from gpfn.http.pending import Pending
     from gpfn.models.model import Model
     from gpfn.models.pipeline.stage import Stage
     from gpfn.models.signature import Array
 
-__all__ = ["CATALOGUE", "OpenStage", "catalogue_file", "open_stage", "open_target"]
+__all__ = [
+    "CATALOGUE",
+    "OpenStage",
+    "catalogue_file",
+    "open_all",
+    "open_target",
+]
 
 CATALOGUE = "catalogue:"
 """What a target begins with that is a model of the catalogue."""
@@ -51,9 +58,39 @@ class OpenStage:
         try:
             limit = self._limit(deadline, whole)
             scope = SCOPE.get()
-            if scope is None or scope.timings is None:
+            if scope is None:
+                return self._compute(arrays, outputs, limit)
+            scope.check()
+            if scope.timings is None:
                 return self._compute(arrays, outputs, limit)
             return self._timed(scope, arrays, outputs, limit)
+        except Exception as error:  # noqa: BLE001 - raised again, with the name
+            raise in_stage(error, self.name) from cause_of(error)
+
+    def begin(
+        self, arrays: Mapping[str, Array], outputs: Sequence[str], deadline: Deadline, whole: float
+    ) -> Pending[dict[str, Array]] | None:
+        """Ask the stage's server, if that takes no waiting; None, and nothing was asked.
+
+        Raises an error that names the stage.
+        """
+        begin = getattr(self.model, "begin", None)
+        scope = SCOPE.get()
+        timed = scope is not None and scope.timings is not None
+        if begin is None or timed or self.stage.max_batch or self.stage.retries:
+            return None
+        try:
+            if scope is not None:
+                scope.check()
+            limit = self._limit(deadline, whole)
+            pending = begin(arrays, outputs=outputs, deadline=limit)
+        except Exception as error:  # noqa: BLE001 - raised again, with the name
+            raise in_stage(error, self.name) from cause_of(error)
+        return None if pending is None else pending.then(self._finished)
+
+    def _finished(self, finish: Callable[[], dict[str, Array]]) -> dict[str, Array]:
+        try:
+            return finish()
         except Exception as error:  # noqa: BLE001 - raised again, with the name
             raise in_stage(error, self.name) from cause_of(error)
 
@@ -90,7 +127,11 @@ class OpenStage:
         most = self.stage.max_batch
         if not most or all(len(array) <= most for array in arrays.values() if array.ndim):
             return self._ask(arrays, outputs, limit)
-        return _joined([self._ask(part, outputs, limit) for part in _slices(arrays, most)], most)
+        parts = []
+        for part, rows in _slices(arrays, most):
+            parts.append(self._ask(part, outputs, limit))
+            _check_part(parts[-1], parts[0], rows)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _ask(
         self, arrays: Mapping[str, Array], outputs: Sequence[str], limit: Deadline
@@ -104,10 +145,12 @@ class OpenStage:
                     raise
             left -= 1
             time.sleep(pause)
+            if (scope := SCOPE.get()) is not None:
+                scope.check()
             pause *= 2
 
 
-def open_stage(stage: Stage, opener: Callable[[Stage], Model]) -> OpenStage:
+def _open_stage(stage: Stage, opener: Callable[[Stage], Model]) -> OpenStage:
     """Open a stage; raises an error that names it."""
     target = stage.target
     try:
@@ -120,6 +163,19 @@ def open_stage(stage: Stage, opener: Callable[[Stage], Model]) -> OpenStage:
         return OpenStage(stage, PythonModel(target), owned=True)
     except Exception as error:  # noqa: BLE001 - raised again, with the name
         raise in_stage(error, stage.name) from cause_of(error)
+
+
+def open_all(stages: Sequence[Stage], opener: Callable[[Stage], Model]) -> tuple[OpenStage, ...]:
+    """Open the stages, or none of them; raises an error that names the stage."""
+    opened: list[OpenStage] = []
+    try:
+        opened.extend(_open_stage(stage, opener) for stage in stages)
+    except BaseException:
+        for each in opened:
+            if each.owned:
+                each.model.close()
+        raise
+    return tuple(opened)
 
 
 def open_target(stage: Stage) -> Model:
@@ -149,20 +205,26 @@ def catalogue_file(target: str) -> str:
     return str(local_path(name, default_catalogue().get(name).model))
 
 
-def _slices(arrays: Mapping[str, Array], most: int) -> Iterator[dict[str, Array]]:
-    counts = {name: len(array) if array.ndim else None for name, array in arrays.items()}
-    rows = max(count for count in counts.values() if count is not None)
-    for name, count in counts.items():
+def _slices(arrays: Mapping[str, Array], most: int) -> Iterator[tuple[dict[str, Array], int]]:
+    """Give slices of the arrays, each with its rows; one without rows goes to each of them."""
+    with_rows = {name: len(array) for name, array in arrays.items() if array.ndim}
+    rows = max(with_rows.values())
+    for name, count in with_rows.items():
         if count != rows:
             told = f"{count} rows, where another input has {rows}; max_batch slices rows"
             raise InvalidTensor(told, field=name)
     for start in range(0, rows, most):
-        yield {name: array[start : start + most] for name, array in arrays.items()}
+        part = {n: a[start : start + most] if a.ndim else a for n, a in arrays.items()}
+        yield part, min(most, rows - start)
 
 
-def _joined(parts: Sequence[Mapping[str, Array]], most: int) -> dict[str, Array]:
-    """Return the rows of slices together; each had ``most``, the last perhaps fewer."""
-    for name, array in parts[0].items():
-        if not array.ndim or len(array) != most:
-            raise ModelFailed(f"{name} has not a row for each of {most}; max_batch is not for it")
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _check_part(part: Mapping[str, Array], first: Mapping[str, Array], rows: int) -> None:
+    """Raise ModelFailed unless what a slice gave has its rows, and is like the first one's."""
+    if part.keys() != first.keys():
+        raise ModelFailed(f"gave {', '.join(part)}, and {', '.join(first)} for other rows")
+    for name, array in part.items():
+        if not array.ndim or len(array) != rows:
+            raise ModelFailed(f"{name} has not a row for each of {rows}; max_batch is not for it")
+        if array.dtype != first[name].dtype:
+            told = f"{name} is {array.dtype} for some rows and {first[name].dtype} for others"
+            raise ModelFailed(told)

@@ -9,9 +9,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gpfn.errors import SetupError
 from gpfn.models.pipeline.opened import CATALOGUE
 from gpfn.models.pipeline.stage import INPUTS, PLACES, Origin, Stage, parse_origin
 from gpfn.models.toml_table import Table, read_toml
@@ -23,8 +25,12 @@ __all__ = ["SUFFIX", "PipelineFile", "open_pipeline", "parse_pipeline", "read_pi
 
 SUFFIX = ".pipeline.toml"
 
+_MOST_BYTES = 1 << 20
+_OPENING: ContextVar[tuple[str, ...]] = ContextVar("gpfn.pipelines", default=())
+"""The files that are being opened, each a stage of the one before it."""
 _NAME = re.compile(r"(?!inputs$|outputs$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_LISTEN = re.compile(r"[^\s/:]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}")
+_LISTEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}")
+_VALUE = re.compile(r"[^\0]+", re.S)
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SEVERAL = re.compile(r"(?P<path>.*?)(?P<rest>(\.py:[\w.]+)|(\?signature=.*)|(#sha256=.*))?", re.S)
 
@@ -45,13 +51,23 @@ def open_pipeline(path: str) -> Pipeline:
     """
     from gpfn.models.pipeline.executor import Pipeline
 
-    read = read_pipeline(path)
-    return Pipeline(read.stages, outputs=read.outputs, name=path)
+    place = os.path.realpath(path)
+    opening = _OPENING.get()
+    if place in opening:
+        circle = " -> ".join(os.path.basename(each) for each in (*opening, place))
+        raise SetupError(f"a pipeline that is its own stage: {circle}", field="target")
+    read, token = read_pipeline(path), _OPENING.set((*opening, place))
+    try:
+        return Pipeline(read.stages, outputs=read.outputs, name=path)
+    finally:
+        _OPENING.reset(token)
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> PipelineFile:
     """Read and check a file; nothing is opened. Raises SetupError."""
     place = Path(path)
+    if place.is_file() and place.stat().st_size > _MOST_BYTES:
+        raise SetupError(f"a pipeline's file has at most {_MOST_BYTES} bytes", field=str(place))
     name = place.name.removesuffix(SUFFIX)
     return parse_pipeline(read_toml(place), name=name, folder=str(place.parent))
 
@@ -121,15 +137,16 @@ def _settings(table: Table) -> Mapping[str, str]:
         if settings.is_table(name):
             found[name] = _as_json(settings, name)
         else:
-            found[name] = settings.text(name)
+            found[name] = settings.match(name, _VALUE, "text without NUL")
     return found
 
 
 def _as_json(settings: Table, name: str) -> str:
     try:
         return json.dumps(settings.table(name).rest(), allow_nan=False)
-    except (TypeError, ValueError):
-        raise settings.wrong("has what JSON cannot say: a date, nan or inf", name) from None
+    except (TypeError, ValueError, RecursionError):
+        told = "has what JSON cannot say: a date, nan, inf, or too deep a table"
+        raise settings.wrong(told, name) from None
 
 
 def _located(target: str, folder: str) -> str:

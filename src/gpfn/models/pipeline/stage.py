@@ -36,14 +36,13 @@ class Stage(NamedTuple):
     """One step of a pipeline.
 
     ``target`` is what ``open_model`` opens, an open model, or a plain function of arrays.
-    ``takes`` is where its inputs come from: a origin for each by its name; or the name of one
+    ``takes`` is where its inputs come from: an origin for each by its name; or the name of one
     stage, all of whose outputs are given to it, by name or else in order; empty for the stage
     before it. A stage gets at most the ``share`` of the time that the whole has, and is not
     begun with less than ``least`` seconds left. More rows than ``max_batch`` are given to it in
     slices: its rows have to be independent. It is asked up to ``retries`` times more when it
-    cannot be reached or has too much to do, never when it may have computed. ``config`` is sent
-    along to a GraphPipe server. A model that was open already is closed with the pipeline if it
-    is ``owned``.
+    cannot be reached, never when it may have computed. ``config`` is sent along to a GraphPipe
+    server. A model that was open already is closed with the pipeline if it is ``owned``.
 
     The rest is for stages that are started as processes (``gpfn pipeline up``): ``listen``
     is where, HOST:PORT; ``place`` who calls the stage behind it; ``parallel`` how many calls it
