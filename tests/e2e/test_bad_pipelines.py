@@ -281,3 +281,25 @@ def test_the_refusal_of_graphpipe_gos_server_is_told(recorded):
             pipeline({"x": X})
         pipeline.close()
     assert "2 inputs sent but 1 are required" in str(caught.value)
+
+
+def test_what_may_have_been_computed_is_asked_once(server):
+    """Its description changes meanwhile; a failure of the server's own is no reason to repeat."""
+    inferred: list[int] = []
+
+    def answer(body: bytes) -> tuple[int, bytes]:
+        if isinstance(decode_request(body), MetadataRequest):
+            return (500, b"cannot tell") if not inferred else (200, recorded_like())
+        inferred.append(1)
+        return 500, b"failed in the middle"
+
+    def recorded_like() -> bytes:
+        ends = (IOMetadata("x", "", (-1, -1), Type.FLOAT32),)
+        return b"".join(encode_metadata(MetadataResponse(inputs=ends, outputs=ends)))
+
+    with foreign(answer) as url:
+        pipeline = Pipeline([Stage("double", lambda x: 2 * x), Stage("next", url, retries=3)])
+        with pytest.raises(RefusedByModel, match=r"stage next: .*failed in the middle"):
+            pipeline({"x": X})
+        pipeline.close()
+    assert inferred == [1]

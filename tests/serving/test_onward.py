@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import requests
 
 from gpfn import Function, TensorSpec
 from gpfn.deadline import Deadline
-from gpfn.errors import InvalidMessage, RefusedByModel, SetupError
+from gpfn.errors import GpfnError, InvalidMessage, RefusedByModel, SetupError
 from gpfn.graphpipe import Client
 from gpfn.models.graphpipe import GraphPipeModel
 from gpfn.models.pipeline import Pipeline, Stage
@@ -56,6 +56,7 @@ def sequenced(add) -> Iterator[Server]:
 
 
 def asked(server: Server, config: str = "", **more) -> list[np.ndarray]:
+    more.setdefault("deadline", Deadline.after(10))
     with Client(server.url) as client:
         return [*client.infer({"x": X}, config=config, **more)]
 
@@ -121,7 +122,11 @@ def test_it_answers_again_as_soon_as_the_next_is_back():
             assert asked(server)[0].tolist() == ANSWER
             assert time.monotonic() - began < 1
             with Client(server.url) as client:
-                assert [end.name for end in client.metadata().outputs] == ["z"]
+                until = time.monotonic() + 5  # it is looked up beside the answer
+                while [end.name for end in client.metadata().outputs] != ["z"]:
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
+                    asked(server)
 
 
 def test_what_the_next_one_does_not_take_is_answered_beside(add):
@@ -403,3 +408,163 @@ def test_too_late_is_too_late_in_the_queue_and_while_it_runs():
             for thread in threads:
                 thread.join()
     assert codes == [504] * 4
+
+
+# what a hostile reader found
+
+
+def test_a_next_stage_that_is_silent_holds_nobody_up(multiply):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(4)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        late: list[GpfnError] = []
+
+        def wait() -> None:
+            try:
+                asked(multiply, url, deadline=Deadline.after(2))
+            except GpfnError as error:
+                late.append(error)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        for _ in range(10):
+            assert asked(multiply)[0].tolist() == (2 * X).tolist()
+        assert time.monotonic() - began < 0.5
+        assert waiting.is_alive()
+        waiting.join()
+    assert len(late) == 1
+
+
+def test_a_server_may_be_its_own_next_stage(multiply):
+    config = json.dumps({"next": [multiply.url] * 3})
+    assert asked(multiply, config)[0].tolist() == (16 * X).tolist()
+
+
+def test_servers_in_a_circle_end_soon():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    settings = ServerSettings(port=port, next_url=f"http://127.0.0.1:{port}")
+    threads = threading.active_count()
+    with Server({"self": model(lambda x: {"x": x}, x=TABLE)}, settings) as server:
+        began = time.monotonic()
+        with pytest.raises(RefusedByModel, match=r"stage next: .*stage next: ") as caught:
+            asked(server, deadline=Deadline.after(20))
+        assert time.monotonic() - began < 10
+        assert caught.value.code == 502
+        assert threading.active_count() - threads < 64
+
+
+@pytest.mark.parametrize("hops", ["16", "999", "-1", "x", "1" * 50])
+def test_a_request_that_came_through_too_many_is_refused(multiply, hops):
+    body = b"{}"
+    reply = requests.post(multiply.url, data=body, headers={"X-Hops": hops}, timeout=5)
+    assert reply.status_code == 508
+    assert "circle" in reply.text
+
+
+def test_another_model_behind_is_told_and_answers(monkeypatch):
+    monkeypatch.setattr("gpfn.models.remote._METADATA_KEPT_SECONDS", 0.05)
+    monkeypatch.setattr("gpfn.serving.described._LOOK_SECONDS", 0.05)
+    before, after = (model(lambda x, n=name: {n: x + 1}, **{name: TABLE}) for name in "yz")
+    with (
+        Server({"add": before}, ServerSettings(port=0)) as add,
+        serving("multiply", lambda x: {"y": 2 * x}, next_url=add.url) as server,
+        Client(server.url) as client,
+    ):
+        assert asked(server, output_names=("y",))[0].tolist() == ANSWER
+        add.put("add", after)
+        until = time.monotonic() + 10
+        while [end.name for end in client.metadata().outputs] != ["z"]:
+            assert time.monotonic() < until
+            with suppress(RefusedByModel):
+                asked(server)
+            time.sleep(0.05)
+        assert asked(server)[0].tolist() == ANSWER
+        assert asked(server, output_names=("z",))[0].tolist() == ANSWER
+
+
+def test_names_reach_the_end_of_a_longer_way(multiply, add):
+    config = json.dumps({"next": [add.url, multiply.url]})
+    assert asked(multiply, config, output_names=("y",))[0].tolist() == [[2, 6], [10, 14]]
+
+
+def test_a_model_keeps_its_bounds_whoever_it_computes_for(add):
+    rows, at_once, running = list[int](), list[int](), list[int]()
+
+    def step(x: np.ndarray) -> dict[str, np.ndarray]:
+        running.append(1)
+        rows.append(len(x))
+        at_once.append(len(running))
+        time.sleep(0.05)
+        running.pop()
+        return {"y": 2 * x}
+
+    settings = ServerSettings(port=0, threads=1, max_batch=8)
+    for next_url in ("", add.url):
+        with Server({"step": model(step)}, replace(settings, next_url=next_url)) as server:
+            rows.clear()
+            at_once.clear()
+            many = np.ones((20, 2), np.float32)
+            with Client(server.url) as client:
+                (found,) = client.infer([many], config="" if next_url else add.url)
+            assert found.tolist() == (2 * many + 1).tolist()
+            assert rows == [8, 8, 4]
+            threads = [
+                threading.Thread(target=asked, args=(server, f"{add.url}/?{n % 3}"))
+                for n in range(9)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert max(at_once) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("http://127.0.0.1:0/", "not on this server's list"),
+        ('{"next": ["http://127.0.0.1:1/v2/models/x", "http://127.0.0.1:1"]}', "GraphPipe server"),
+    ],
+)
+def test_what_cannot_be_a_next_stage_is_the_callers_fault(multiply, config, told):
+    with pytest.raises(RefusedByModel, match=told) as caught:
+        asked(multiply, config)
+    assert caught.value.code == 400
+
+
+def test_a_model_may_be_called_next(add):
+    with serving("next", lambda x: {"y": 2 * x}, next_url=add.url) as server:
+        assert asked(server)[0].tolist() == ANSWER
+
+
+def test_a_large_answer_of_the_next_one_is_whole(multiply, add):
+    table = np.arange(1 << 20, dtype=np.float32).reshape(1024, 1024)
+    with Client(multiply.url) as client:
+        for _ in range(3):
+            (found,) = client.infer([table], config=add.url)
+            assert (found == 2 * table + 1).all()
+
+
+def test_short_answers_take_no_thread_and_long_ones_hold_nobody_up(add):
+    """While four calls wait for a slow server, quick ones of the same model are answered."""
+    slow = model(lambda x: (time.sleep(0.3 if x[0, 0] else 0), {"y": x + 1})[1])
+    with (
+        Server({"slow": slow}, ServerSettings(port=0, threads=8)) as behind,
+        serving("multiply", lambda x: {"y": 2 * x}, next_url=behind.url, waiting=2) as server,
+    ):
+        with Client(server.url) as client:
+            client.infer([X])  # so that connections are there
+        began = time.monotonic()
+        threads = [
+            threading.Thread(target=lambda: Client(server.url).infer([X + 1])) for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 1.4

@@ -241,7 +241,9 @@ def _next_settings(args: argparse.Namespace) -> dict[str, Any]:
 
     found: dict[str, Any] = {"next_url": args.next}
     if args.next:
-        parse_url(args.next)
+        address = parse_url(args.next)
+        if not args.unix and args.listen in (f"{address.host}:{address.port}", f":{address.port}"):
+            raise SetupError("its own address: it would call itself", field="--next")
         if len(args.model or ()) > 1 or args.models_dir or args.repository:
             raise SetupError("several models cannot go on to one server", field="--next")
     if args.allow_next:

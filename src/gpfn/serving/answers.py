@@ -15,11 +15,12 @@ from gpfn.graphpipe.messages import Error, InferResponse
 from gpfn.http.loop.exchange import Response
 from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.public_text import public_text
-from gpfn.scope import Took, server_timing
+from gpfn.scope import MOST_HOPS, Took, hops_of, server_timing
 from gpfn.serving.routing import WrongMethod
 from gpfn.serving.tokens import NotAuthorised
 
 __all__ = [
+    "checked_hops",
     "failure",
     "graphpipe",
     "headers_of",
@@ -90,6 +91,15 @@ def seconds_of(text: str) -> float:
     if not isfinite(found) or found <= 0:
         raise InvalidRequest(f"expected seconds above 0, got {text:.40}", field="x-timeout")
     return found
+
+
+def checked_hops(text: str) -> int:
+    """Return how many servers have sent a request on. Raises InvalidRequest for too many."""
+    hops = hops_of(text)
+    if hops < MOST_HOPS:
+        return hops
+    told = f"sent on by {MOST_HOPS} servers: do they call each other in a circle?"
+    raise InvalidRequest(told, field="x-hops", status=508)
 
 
 def timed(response: Response, timings: Sequence[Took], seconds: float) -> Response:

@@ -11,25 +11,41 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from threading import Semaphore
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from gpfn.errors import InvalidMessage, Overloaded, SetupError
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import DeadlineExceeded, InvalidMessage, Overloaded, SetupError
 from gpfn.models.pipeline.executor import Pipeline
 from gpfn.models.pipeline.stage import Stage
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gpfn.models.model import Model
     from gpfn.serving.engine.engine import Engine
+    from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["FIELD", "Next", "Onward", "chained", "check_hosts", "is_allowed", "parse_config"]
+__all__ = [
+    "FIELD",
+    "BoundedModel",
+    "Bounds",
+    "Next",
+    "Onward",
+    "chained",
+    "check_hosts",
+    "is_allowed",
+    "parse_config",
+]
 
 FIELD = "infer_request.config"
 _LONGEST = 8192
 _MOST_STAGES = 16
 _MOST_ENGINES = 64
+_MOST_CALLS = 512
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|[0-9A-Fa-f:]+|\[[0-9A-Fa-f:]+\](:[0-9]+)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _SEPARATORS = re.compile(r"[\s\\\x00-\x1f\x7f]")
@@ -42,10 +58,61 @@ class Next(NamedTuple):
     config: str = ""
 
 
-def chained(name: str, model: Model, to: Next, *, owned: bool = False) -> Pipeline:
-    """Return a model and the server behind it as one, which closes the model if it is ``owned``."""
-    stages = [Stage(name, model, owned=owned), Stage("next", to.url, config=to.config)]
+def chained(name: str, model: Model, to: Next, bounds: Bounds, *, owned: bool = False) -> Pipeline:
+    """Return a model and the server behind it as one, which closes the model if it is ``owned``.
+
+    The model keeps its ``bounds``: rows of one call, and calls at once.
+    """
+    local = Stage(name, BoundedModel(model, bounds), max_batch=bounds.rows, owned=owned)
+    behind = "next" if name != "next" else "next server"
+    stages = [local, Stage(behind, to.url, config=to.config)]
     return Pipeline(stages, name=model.name)
+
+
+class Bounds(NamedTuple):
+    """How many ``rows`` one call of a model may have, 0 for any; ``calls`` lets calls in."""
+
+    rows: int
+    calls: Semaphore
+
+
+class BoundedModel:
+    """A model that computes no more calls at once than it may, whoever they are for."""
+
+    def __init__(self, model: Model, bounds: Bounds) -> None:
+        self.model = model
+        self.bounds = bounds
+        self._calls = bounds.calls
+        self.name = model.name
+        self.backend = model.backend
+        self.waits = getattr(model, "waits", False)
+        self.close = model.close
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+        return self.model.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+        return self.model.outputs
+
+    def __call__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline = NEVER,
+    ) -> dict[str, np.ndarray]:
+        """Compute when it is its turn; see `gpfn.models.Model`."""
+        left = None if deadline is NEVER else deadline.remaining()
+        if not self._calls.acquire(timeout=left):
+            raise DeadlineExceeded("the time was up before it was computed")
+        try:
+            return self.model(inputs, outputs=outputs, deadline=deadline)
+        finally:
+            self._calls.release()
 
 
 def parse_config(config: str, hosts: Sequence[str]) -> Next | None:
@@ -106,12 +173,12 @@ def is_allowed(url: str, hosts: Sequence[str]) -> bool:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return False
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or port == 0:
         return False
     shown = f"[{host}]" if ":" in host else host
     if parts.netloc.lower() not in (shown, f"{shown}:{port}"):
         return False
-    port = port or {"http": 80, "https": 443}[parts.scheme]
+    port = {"http": 80, "https": 443}[parts.scheme] if port is None else port
     return any(_matches(entry.lower(), host, port) for entry in hosts)
 
 
@@ -141,22 +208,22 @@ def _matches(entry: str, host: str, port: int) -> bool:
 class Onward:
     """The engines of one version whose callers say where its outputs go on to.
 
-    With a ``next_url`` they go there, and it is told what the caller said. ``make`` makes an
-    engine of a model. All methods are for the loop's thread.
+    ``where`` is a URL that they go to, which is told what the caller said, or "", and the hosts
+    that callers may name. ``make`` makes an engine. All methods are for the loop's thread.
     """
 
     def __init__(
         self,
         name: str,
         model: Model,
-        next_url: str,
-        hosts: Sequence[str],
+        where: tuple[str, Sequence[str]],
+        bounds: Bounds,
         make: Callable[[Model], Engine],
     ) -> None:
         self._name = name
         self._model = model
-        self._next_url = next_url
-        self._hosts = hosts
+        self._bounds = bounds
+        self._next_url, self._hosts = where
         self._make = make
         self._engines: OrderedDict[str, tuple[Engine, Pipeline]] = OrderedDict()
 
@@ -171,10 +238,16 @@ class Onward:
             if to is None:
                 return None
             self._make_room()
-            pipeline = chained(self._name, self._model, to)
-            found = self._engines[config] = (self._make(pipeline), pipeline)
+            found = self._engines[config] = self._made(to)
         self._engines.move_to_end(config)
         return found[0]
+
+    def _made(self, to: Next) -> tuple[Engine, Pipeline]:
+        try:
+            pipeline = chained(self._name, self._model, to, self._bounds)
+        except SetupError as error:  # such as a server of another protocol
+            raise InvalidMessage(error.detail, field=FIELD) from None
+        return self._make(pipeline), pipeline
 
     def _next(self, config: str) -> Next | None:
         if not self._next_url:
@@ -184,9 +257,13 @@ class Onward:
         return Next(self._next_url, config)
 
     def _make_room(self) -> None:
+        if sum(engine.load for engine, _ in self._engines.values()) >= _MOST_CALLS:
+            raise Overloaded(f"{_MOST_CALLS} calls go on to next stages already")
         if len(self._engines) < _MOST_ENGINES:
             return
-        idle = next((config for config, (engine, _) in self._engines.items() if not engine.load), None)
+        idle = next(
+            (config for config, (engine, _) in self._engines.items() if not engine.load), None
+        )
         if idle is None:
             raise Overloaded(f"{_MOST_ENGINES} next stages are being called")
         _close(*self._engines.pop(idle))

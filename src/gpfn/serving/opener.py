@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from gpfn.errors import SetupError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gpfn.serving.rowstore import RowStore
 
 __all__ = ["CacheSettings", "Opener", "Target"]
+
+_MOST_WAITING = 1024
 
 Target = str | Model | Callable[..., Any]
 """What ``open_model`` opens, an open model, or a plain function of arrays."""
@@ -42,6 +45,7 @@ class Opener:
         cache: Keep computed rows; only right for models whose rows are independent.
         replicas: Processes of a model that is served by processes, unless it says how many.
         next_url: The server that what models give goes on to.
+        max_batch: Rows of one call at most, whatever a model says.
         limits: On what comes from the cache.
         log: Where records go.
     """
@@ -56,6 +60,7 @@ class Opener:
         cache: CacheSettings | None = None,
         replicas: int = 1,
         next_url: str = "",
+        max_batch: int | None = None,
         limits: Limits | None = None,
         log: Log | None = None,
     ) -> None:
@@ -66,7 +71,7 @@ class Opener:
         self._names = (tuple(inputs), tuple(outputs))
         self._cache = cache
         self._replicas = replicas
-        self._next_url = next_url
+        self._next_url, self._max_batch = next_url, max_batch
         self._log = log or Log("serve")
         self._limits = limits or Limits()
 
@@ -92,10 +97,16 @@ class Opener:
 
         if not self._next_url:
             return DescribedModel(model)
-        from gpfn.serving.onward import Next, chained
+        from gpfn.serving.onward import BoundedModel, Bounds, Next, chained
+        from gpfn.serving.version import max_batch_of
 
-        to = Next(self._next_url)
-        return DescribedModel(chained(source.name, model, to, owned=bool(source.uri)), model)
+        calls = source.serving.replicas or self._replicas
+        if getattr(model, "waits", False):
+            calls = _MOST_WAITING
+        bounds = Bounds(max_batch_of(model, source, self._max_batch), Semaphore(calls))
+        to, owned = Next(self._next_url), bool(source.uri)
+        whole = chained(source.name, model, to, bounds, owned=owned)
+        return DescribedModel(whole, BoundedModel(model, bounds))
 
     def _open(self, source: Source) -> Model:
         target = self._targets.get(source.name)

@@ -72,6 +72,7 @@ def serve(
         cache=cache,
         replicas=settings.threads,
         next_url=settings.next_url,
+        max_batch=settings.max_batch,
         limits=settings.limits,
         log=log,
     )

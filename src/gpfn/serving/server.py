@@ -53,6 +53,7 @@ class Server:
             models,
             replicas=settings.threads,
             next_url=settings.next_url,
+            max_batch=settings.max_batch,
             limits=settings.limits,
             log=log,
         )

@@ -21,7 +21,7 @@ from gpfn.http.writer import REASONS
 from gpfn.log import Log
 from gpfn.message import Message
 from gpfn.metrics import Metrics
-from gpfn.serving.answers import seconds_of, timed
+from gpfn.serving.answers import checked_hops, seconds_of, timed
 from gpfn.serving.background import Background
 from gpfn.serving.gate import Gate
 from gpfn.serving.large import later
@@ -130,9 +130,12 @@ class Service:
     def handle(self, exchange: Exchange) -> None:
         """Answer one request, now or later; never raises."""
         request = exchange.request
-        if "x-timings" in exchange.fields.by_name:
+        by_name = exchange.fields.by_name
+        if "x-timings" in by_name:
             exchange.timings = []
         try:
+            if "x-hops" in by_name:
+                exchange.hops = checked_hops(by_name["x-hops"])
             routed = self._router.find(request.method, request.target)
         except GpfnError as error:
             self.fail(exchange, error, self._router.protocol_of(request.target))

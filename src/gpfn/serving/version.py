@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import GpfnError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gpfn.serving.statistics import Statistics
     from gpfn.serving.wanted import Source
 
-__all__ = ["LARGEST_BATCH", "Loaded", "ServedVersion", "load"]
+__all__ = ["LARGEST_BATCH", "Loaded", "ServedVersion", "load", "max_batch_of"]
 
 LARGEST_BATCH = 64
 """Rows that are computed together at most, unless the model's description says otherwise."""
@@ -49,7 +50,7 @@ def load(source: Source, open_it: Callable[[Source], Model], *, only: int | None
     opened = time.perf_counter()
     try:
         warmup_error, row = _warm_up(model, source.serving.warmup)
-        most = _max_batch(model, source, only)
+        most = max_batch_of(model, source, only)
         timing = _time(model, row, most) if row and computes_here(model) else Timing()
     except BaseException:
         if source.uri:
@@ -77,7 +78,8 @@ def _warm_up(model: Model, files: Sequence[str]) -> tuple[str, Mapping[str, np.n
     return "", {spec.name: zeros(spec) for spec in model.inputs}
 
 
-def _max_batch(model: Model, source: Source, only: int | None) -> int:
+def max_batch_of(model: Model, source: Source, only: int | None) -> int:
+    """Return how many rows one call may have, 0 when they are never computed together."""
     declared = source.serving.max_batch if only is None else only
     if declared is not None:
         return declared if declared > 1 and model.inputs else 0
@@ -135,6 +137,8 @@ class ServedVersion:
         self._on_hang = lambda: on_hang(self)
         self._onward: Onward | None = None
         waits = getattr(loaded.model, "waits", False)
+        if hasattr(loaded.model, "changed"):  # then what protocols know of it is of another one
+            loaded.model.changed = self.notes.clear
         self.engine = self._waiting_engine(loaded.model) if waits else self._engine(loaded)
 
     def _engine(self, loaded: Loaded) -> Engine:
@@ -154,11 +158,20 @@ class ServedVersion:
         Raises InvalidMessage for a ``config`` that is wrong or names a server not on the list.
         """
         if self._onward is None:
-            from gpfn.serving.onward import Onward
-
-            local = getattr(self.model, "local", None) or self.model
-            self._onward = Onward(self.name, local, *self._next, self._waiting_engine)
+            self._onward = self._made_onward()
         return self._onward.engine(config)
+
+    def _made_onward(self) -> Onward:
+        from gpfn.serving.onward import Bounds, Onward
+
+        bounded = getattr(self.model, "local", None)
+        if bounded is not None:
+            model, bounds = bounded.model, bounded.bounds
+        else:
+            waits = getattr(self.model, "waits", False)
+            calls = self._waiting if waits else self._bounds.replicas
+            model, bounds = self.model, Bounds(self.max_batch, Semaphore(calls))
+        return Onward(self.name, model, self._next, bounds, self._waiting_engine)
 
     async def drain(self) -> None:
         """Return when nothing waits or is being computed."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpfn.deadline import Deadline
 from gpfn.errors import ModelFailed
+from gpfn.http.pending import Pending
 from gpfn.scope import SCOPE, CallScope
 from gpfn.serving.engine.inference import Abandoned
 from gpfn.traceparent import PARENT
@@ -38,7 +39,7 @@ class Computation:
     how many this one is filled up to, because that size is prepared: the last row again.
     """
 
-    __slots__ = ("_model", "_most", "_size", "batch", "due", "refused", "scope")
+    __slots__ = ("_model", "_most", "_size", "batch", "due", "pending", "refused", "scope")
 
     def __init__(self, model: Model, batch: list[Inference], most: int, size: int) -> None:
         self.batch = batch
@@ -48,6 +49,8 @@ class Computation:
         """Why the model did not compute the batch, where each request was computed for itself."""
         self.scope: CallScope | None = None
         """What its requests to other machines share, where there may be any."""
+        self.pending: Pending[Any] | None = None
+        """What another server is still to answer, when nothing else is left to do."""
         self._model = model
         self._most = most
         self._size = size
@@ -63,7 +66,8 @@ class Computation:
 
     def begin_scope(self) -> None:
         """Let what it asks of other machines be ended, and be timed if its caller wants that."""
-        self.scope = CallScope(self.batch[0].caller.timings)
+        caller = self.batch[0].caller
+        self.scope = CallScope(caller.timings, hops=getattr(caller, "hops", 0) + 1)
 
     def end_unless_wanted(self) -> None:
         """End what it asks of other machines when nobody waits for it any more."""
@@ -92,14 +96,36 @@ class Computation:
             return
         try:
             if not self._most:
-                inference.results = self._model(
-                    inference.inputs, outputs=inference.outputs, deadline=inference.deadline
-                )
+                self._whole(inference)
             elif inference.rows > self._most:
                 inference.results = self._in_parts(inference)
             else:
                 inference.results = self._call(inference.arrays, inference, inference.deadline)
                 _check_rows(inference.results, inference.rows)
+        except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
+            inference.error = error
+
+    def _whole(self, inference: Inference) -> None:
+        """Compute a request as it came, or as much of it as takes this thread."""
+        model = self._model
+        compute = getattr(model, "begin", model)
+        found = compute(inference.inputs, outputs=inference.outputs, deadline=inference.deadline)
+        if isinstance(found, Pending):
+            self.pending = found
+        else:
+            inference.results = found
+
+    def fail(self, error: BaseException | None) -> None:
+        """Let all of them have failed, if there is an error."""
+        for inference in self.batch if error is not None else ():
+            inference.error = error
+
+    def take_answer(self) -> None:
+        """Take what was pending, and has come; never raises."""
+        (inference,) = self.batch  # what asks others is not computed together
+        try:
+            if self.pending is not None:
+                inference.results = self.pending.finish()
         except BaseException as error:  # noqa: BLE001 - a model may be anybody's code
             inference.error = error
 

@@ -18,6 +18,7 @@ from gpfn.deadline import NEVER
 from gpfn.errors import DeadlineExceeded, GpfnError, Overloaded
 from gpfn.http.loop.pool import WorkPool
 from gpfn.scope import Took
+from gpfn.serving.engine.awaiting import AnswerWait
 from gpfn.serving.engine.batch import Computation
 from gpfn.serving.engine.inference import Form
 from gpfn.serving.engine.making import EngineSettings, Mark
@@ -75,13 +76,14 @@ class Engine:
         self._pace = Pace(timing)
         self._prepared = hasattr(model, "keep_shapes")
         self._waits = bool(getattr(model, "waits", False))
+        self._answers = AnswerWait()
         self._armed = False
         self._watching = False
         self._drained: asyncio.Event | None = None
 
     @property
     def load(self) -> int:
-        """How many requests wait or are being computed."""
+        """How many requests wait or are computed."""
         return len(self._waiting) + self._computing
 
     def submit(self, inference: Inference) -> None:
@@ -237,7 +239,7 @@ class Engine:
         computation.due = monotonic() + self._settings.hang_seconds
         self._computing += len(computation.batch)
         took, mark = 0.0, self._mark
-        if self._waits:  # for others, who need not go on when nobody waits for this
+        if self._waits:
             computation.begin_scope()
 
         def work() -> None:
@@ -249,16 +251,15 @@ class Engine:
             mark.leave(place)
             took = perf_counter() - began
 
-        def done(_: object, error: BaseException | None) -> None:
+        def end(_: object, error: BaseException | None) -> None:
             running.discard(computation)
             if running is self._running:
                 self._computing -= len(computation.batch)
-            if error is not None:
-                for inference in computation.batch:
-                    inference.error = error
+            computation.fail(error)
             self._finish(computation, took)
             self._turn()
 
+        done = self._answers.once_answered(computation, self._pool, end, alone=self.load == 1)
         self._pool.submit(work, NEVER, done)
 
     def _finish(self, computation: Computation, took: float) -> None:
