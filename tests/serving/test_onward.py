@@ -17,6 +17,7 @@ from gpfn import Function, TensorSpec
 from gpfn.deadline import Deadline
 from gpfn.errors import GpfnError, InvalidMessage, RefusedByModel, SetupError
 from gpfn.graphpipe import Client
+from gpfn.http.pending import Pending
 from gpfn.models.graphpipe import GraphPipeModel
 from gpfn.models.pipeline import Pipeline, Stage
 from gpfn.scope import SCOPE, CallScope
@@ -550,21 +551,29 @@ def test_a_large_answer_of_the_next_one_is_whole(multiply, add):
             assert (found == 2 * table + 1).all()
 
 
-def test_short_answers_take_no_thread_and_long_ones_hold_nobody_up(add):
-    """While four calls wait for a slow server, quick ones of the same model are answered."""
-    slow = model(lambda x: (time.sleep(0.3 if x[0, 0] else 0), {"y": x + 1})[1])
+def test_answers_are_waited_for_by_the_loop_and_by_no_thread(add, monkeypatch):
+    """Twelve calls of a slow server at once, and two threads: they do not wait for each other."""
+    whole: list[bool] = []
+    has_come = Pending.has_come
+    monkeypatch.setattr(Pending, "has_come", lambda self: whole.append(has_come(self)) or whole[-1])
+    slow = model(lambda x: (time.sleep(0.4 if x[0, 0] else 0), {"y": x + 1})[1])
     with (
-        Server({"slow": slow}, ServerSettings(port=0, threads=8)) as behind,
+        Server({"slow": slow}, ServerSettings(port=0, threads=16)) as behind,
         serving("multiply", lambda x: {"y": 2 * x}, next_url=behind.url, waiting=2) as server,
     ):
-        with Client(server.url) as client:
-            client.infer([X])  # so that connections are there
-        began = time.monotonic()
-        threads = [
-            threading.Thread(target=lambda: Client(server.url).infer([X + 1])) for _ in range(6)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert time.monotonic() - began < 1.4
+        clients = [Client(server.url) for _ in range(12)]
+        for connections in (1, 12):  # first so that there are connections to the one behind
+            began = time.monotonic()
+            threads = [
+                threading.Thread(target=client.infer, args=([X + connections],))
+                for client in clients[:connections]
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        took = time.monotonic() - began
+        for client in clients:
+            client.close()
+    assert any(whole), "the fast path"
+    assert took < 1.6  # 2.4 s if two threads sat and waited

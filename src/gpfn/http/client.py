@@ -108,15 +108,18 @@ class HttpClient:
     def begin(
         self, buffers: Sequence[bytes | memoryview], deadline: Deadline
     ) -> Pending[HttpResponse] | None:
-        """Send a body to the client's target if that takes no waiting; None, and nothing is sent.
+        """Send a small body to the client's target; None, and nothing is sent, for another.
 
-        It takes none over a connection that was kept, if the body is small.
+        Raises as :meth:`send` does when it cannot connect.
         """
-        if sum(map(len, buffers)) > _SMALL or self._context is not None or deadline.expired():
+        encrypted = self._address.scheme == "https"
+        if sum(map(len, buffers)) > _SMALL or encrypted or deadline.expired():
             return None
-        connection = self._reuse()
-        if connection is None or connection.is_encrypted:
-            return None
+        begun, connection = time.monotonic(), self._reuse()
+        try:
+            connection = connection or self._connect(deadline, attempts=2)
+        except _FAILURES as error:
+            raise self._told(error, begun) from _cause(error)
         connection.deadline = deadline
         if not _sent(connection, self._message(self._head, buffers, deadline)):
             connection.close()
@@ -124,7 +127,7 @@ class HttpClient:
         scope = SCOPE.get()
         if scope is not None:
             scope.watch(connection.abort)
-        finish = partial(self._finish, connection, scope, time.monotonic())
+        finish = partial(self._finish, connection, scope, begun)
         return Pending(connection, finish)
 
     def _finish(

@@ -64,11 +64,6 @@ class Connection:
             return self._socket.send(buffers[0])
         return self._socket.sendmsg(buffers)
 
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether it is TLS."""
-        return self._tls
-
     def fileno(self) -> int:
         """Return what an event loop watches."""
         return self._socket.fileno()

@@ -110,7 +110,7 @@ class RemoteModel(ABC):
         except RefusedByModel as error:
             return self._after_refusal(error, inputs, outputs, known, deadline)
 
-    def begin(
+    def begin_call(
         self, inputs: Mapping[str, Array], *, outputs: Sequence[str] = (), deadline: Deadline
     ) -> Pending[dict[str, Array]] | None:
         """Ask, if that takes no waiting for the answer; None, and nothing was asked.

@@ -62,16 +62,16 @@ class DescribedModel:
         self._look_again()
         return self._model(inputs, outputs=outputs, deadline=deadline)
 
-    def begin(
+    def begin_call(
         self,
         inputs: Mapping[str, np.ndarray],
         *,
         outputs: Sequence[str] = (),
         deadline: Deadline = NEVER,
     ) -> dict[str, np.ndarray] | Pending[dict[str, np.ndarray]]:
-        """Compute as far as that takes a thread; see `gpfn.models.pipeline.Pipeline.begin`."""
+        """Compute as far as that takes a thread; see `gpfn.models.pipeline.Pipeline.begin_call`."""
         self._look_again()
-        begin = getattr(self._model, "begin", None)
+        begin = getattr(self._model, "begin_call", None)
         if begin is not None:
             found: dict[str, np.ndarray] | Pending[dict[str, np.ndarray]] | None
             found = begin(inputs, outputs=outputs, deadline=deadline)

@@ -8,6 +8,7 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import GpfnError
+from gpfn.serving.described import DescribedModel
 from gpfn.serving.engine.engine import Engine
 from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.sample import read_sample
@@ -137,8 +138,8 @@ class ServedVersion:
         self._on_hang = lambda: on_hang(self)
         self._onward: Onward | None = None
         waits = getattr(loaded.model, "waits", False)
-        if hasattr(loaded.model, "changed"):  # then what protocols know of it is of another one
-            loaded.model.changed = self.notes.clear
+        if isinstance(loaded.model, DescribedModel):
+            loaded.model.changed = self.notes.clear  # what protocols know is of another one then
         self.engine = self._waiting_engine(loaded.model) if waits else self._engine(loaded)
 
     def _engine(self, loaded: Loaded) -> Engine:

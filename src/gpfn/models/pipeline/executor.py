@@ -175,7 +175,7 @@ class Pipeline:
                 run.results[each.name] = compute(each)
         return self._answer(run)
 
-    def begin(
+    def begin_call(
         self, inputs: _Arrays, *, outputs: Sequence[str] = (), deadline: Deadline = NEVER
     ) -> dict[str, Array] | Pending[dict[str, Array]]:
         """Compute all that takes this thread, and leave it to the caller to wait for a server.

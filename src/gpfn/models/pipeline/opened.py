@@ -74,7 +74,7 @@ class OpenStage:
 
         Raises an error that names the stage.
         """
-        begin = getattr(self.model, "begin", None)
+        begin = getattr(self.model, "begin_call", None)
         scope = SCOPE.get()
         timed = scope is not None and scope.timings is not None
         if begin is None or timed or self.stage.max_batch or self.stage.retries:

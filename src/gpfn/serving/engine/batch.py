@@ -108,7 +108,7 @@ class Computation:
     def _whole(self, inference: Inference) -> None:
         """Compute a request as it came, or as much of it as takes this thread."""
         model = self._model
-        compute = getattr(model, "begin", model)
+        compute = getattr(model, "begin_call", model)
         found = compute(inference.inputs, outputs=inference.outputs, deadline=inference.deadline)
         if isinstance(found, Pending):
             self.pending = found
