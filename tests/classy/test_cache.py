@@ -98,20 +98,83 @@ def test_what_was_wanted_longest_ago_makes_room(tmp_path: Path) -> None:
 
 
 def test_what_was_left_unfinished_goes(tmp_path: Path) -> None:
-    left, fresh, other = tmp_path / ".1-abc", tmp_path / ".2-abc", tmp_path / "of-somebody"
-    for file in (left, fresh, other):
+    left, fresh = tmp_path / f".1-{'a' * 16}", tmp_path / f".2-{'a' * 16}"
+    others = [tmp_path / name for name in ("of-somebody", ".profile", "x" * 64)]
+    for file in (left, fresh, *others):
         file.write_bytes(bytes(100))
-    os.utime(left, (0, time.time() - 3600))
+    for file in (left, *others):
+        os.utime(file, (0, time.time() - 36000))
     opened(tmp_path).put("a", JPEG)
     assert not left.exists()
     assert fresh.exists()
-    assert other.exists()
+    assert all(file.exists() for file in others)
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match="CACHE: cannot be written to: "):
         opened(tmp_path / "file")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whatever they put there would be answered to every caller."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(SetupError, match="may be written to by others") as caught:
+        opened(folder)
+    assert caught.value.field == "CACHE"
+    assert list(folder.iterdir()) == []
+    opened(folder / "own").put("a", JPEG)
+    assert stat.S_IMODE((folder / "own").stat().st_mode) == 0o700
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    opened(tmp_path / "link").put("a", JPEG)  # a link of one's own is an address like any other
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    for name in ("real", "link"):
+        with pytest.raises(SetupError, match=f"(belongs to|is a link of) user {owner}"):
+            opened(tmp_path / name)
+    assert ImageCache(str(tmp_path / "real"), MOST).get("a", MOST) is None, (
+        "nor is a file of theirs"
+    )
+
+
+def test_what_is_no_plain_file_is_fetched_anew(server: Pictures, tmp_path: Path) -> None:
+    url, handler = server.put("/a.jpg", JPEG), downloader(server, cache=str(tmp_path / "cache"))
+    ask(handler, url)
+    (file,) = (tmp_path / "cache").iterdir()
+    good, planted = file.read_bytes(), tmp_path / "planted"
+    planted.write_bytes(good)
+
+    def open_to_all() -> None:
+        file.write_bytes(good)
+        file.chmod(0o666)
+
+    for number, plant in enumerate((
+        lambda: os.mkfifo(file, 0o600),
+        lambda: file.symlink_to(planted),
+        lambda: file.symlink_to("/dev/zero"),
+        open_to_all,
+        file.mkdir,
+    )):  # fmt: skip
+        file.unlink()
+        plant()
+        before, began = len(os.listdir("/proc/self/fd")), time.monotonic()
+        assert ask(handler, url) == ([JPEG], [""])
+        assert time.monotonic() - began < 2
+        assert server.asked["/a.jpg"] == 2 + number
+        assert len(os.listdir("/proc/self/fd")) <= before + 2, "but for the server's connection"
+        if not file.is_dir():
+            assert file.read_bytes() == good, "it is a plain file again"
+    assert [*(tmp_path / "cache").iterdir()] == [file], "what could not be put there is gone"
+    assert planted.read_bytes() == good
 
 
 def test_a_folder_that_goes_away_costs_no_call(tmp_path: Path) -> None:

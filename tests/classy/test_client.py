@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,15 @@ import pytest
 
 from gpfn import Function, TensorSpec
 from gpfn.classy import client as module
-from gpfn.classy.client import (
-    ClassyClient,
-    ImageClass,
-    ImageResult,
-    asked_model,
-    asked_server,
-    is_url,
-)
+from gpfn.classy.answers import ImageClass
+from gpfn.classy.asked import Ask, asked_model, asked_server, is_url
+from gpfn.classy.client import ClassyClient, ImageResult
 from gpfn.deadline import Deadline
-from gpfn.errors import CannotConnect, InvalidImage, SetupError
+from gpfn.errors import CannotConnect, InvalidImage, Overloaded, RefusedByModel, SetupError
 from gpfn.models.pipeline import Pipeline, Stage
 from gpfn.scope import SCOPE, Took
 from gpfn.serving import Server
+from gpfn.serving.settings import ServerSettings
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LABELS = ("background", *[f"class {number}" for number in range(1000)])
@@ -88,7 +85,7 @@ def files(tmp_path: Path) -> Callable[..., list[str]]:
     return write
 
 
-def answered(ask: module.Ask, sources: list[str], **options: object) -> list[ImageResult]:
+def answered(ask: Ask, sources: list[str], **options: object) -> list[ImageResult]:
     options = {"labels": LABELS, **options}
     return [*ClassyClient(ask, **options).classify(sources)]  # type: ignore[arg-type]
 
@@ -207,12 +204,82 @@ def test_labels_that_do_not_fit_end_it(files: Callable[..., list[str]]) -> None:
         answered(lambda *_: [np.zeros((1, 1001), "uint8")], files(1), labels=("a", "b", "c"))
 
 
-@pytest.mark.parametrize("given", [[], [np.zeros(2, "uint8")], [np.zeros((2, 4), "uint8")]])
+@pytest.mark.parametrize("given", [[np.zeros(2, "uint8")], [np.zeros((2, 4), "uint8")]])
 def test_an_answer_without_scores_is_told(
     given: list[Array], files: Callable[..., list[str]]
 ) -> None:
     (result,) = answered(lambda *_: given, files(1))
     assert result.problem.startswith("expected scores of shape (1, classes), got")
+
+
+def test_a_pipeline_that_gives_strings_alone_gives_no_scores(
+    files: Callable[..., list[str]],
+) -> None:
+    for given in ([strings(b"a"), strings(b"b")], [strings(b"a")], []):
+        (result,) = answered(lambda *_, found=given: found, files(1))
+        assert result.problem.startswith("the pipeline gives no scores")
+    with Server({"fetch": model_of(fetch)}) as server:
+        ask, close = asked_server(server.url, "")
+        (result,) = answered(ask, files(1))
+        close()
+    assert result.problem == "the pipeline gives no scores, but object (1,), object (1,)"
+
+
+def labelled(images: Array) -> dict[str, Array]:
+    return {"scores": scores_of(images), "labels": strings(*[b"a cat"] * len(images))}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_models_own_labels_are_no_problems(
+    declared: bool, files: Callable[..., list[str]]
+) -> None:
+    """Behind them come what the downloader says, and what the model's server says."""
+
+    def told(images: Array) -> dict[str, Array]:
+        return {**labelled(images), "image_problems": score(images)["image_problems"]}
+
+    def model(function: Callable[[Array], Mapping[str, Array]], *names: str):
+        outputs = dict.fromkeys(names, STRINGS)
+        if "scores" in names:
+            outputs["scores"] = TensorSpec("uint8", (None, 1001))
+        given = {"images": STRINGS}
+        more = {"outputs": outputs} if declared else {}
+        return Function(function, inputs=given, name=function.__name__, **more).as_model("x")
+
+    first = model(fetch, "images", "fetch_problems")
+    second = model(told, "scores", "labels", "image_problems")
+    sources = [*files(3, 0), "http://e/bad", "http://e/9"]
+    with Server({"fetch": first}) as one, Server({"told": second}) as two:
+        ask, close = asked_server(one.url, two.url)
+        results = answered(ask, sources)
+        close()
+    assert [each.problem for each in results] == ["", "no image", "cannot be fetched", ""]
+    assert [each.classes[0].number for each in results if each.classes] == [3, 9]
+
+
+def test_labels_alone_are_no_problems_either(files: Callable[..., list[str]]) -> None:
+    outputs = {"scores": TensorSpec("uint8", (None, 1001)), "labels": STRINGS}
+    only = Function(labelled, inputs={"images": STRINGS}, outputs=outputs).as_model("x")
+    with Server({"only": only}) as server:
+        ask, close = asked_server(server.url, "")
+        assert numbers(answered(ask, files(5))) == [5]
+        close()
+    ask, close = asked_model(only)
+    assert numbers(answered(ask, files(5))) == [5]
+    close()
+
+
+def test_scores_that_are_no_numbers_are_no_class(files: Callable[..., list[str]]) -> None:
+    nan, inf = float("nan"), float("inf")
+    scores = np.array(
+        [[nan, nan], [0.25, 0.5], [nan, 0.5], [inf, 0.5], [-inf, -inf], [-inf, 0.5]], "float32"
+    )
+    told = strings(b"", b"", b"its own", b"", b"", b"")
+    results = answered(lambda *_: [scores, told], files(*range(6)), labels=("a", "b"), topk=2)
+    none = "the model gave no probabilities"
+    assert [each.problem for each in results] == [none, "", "its own", none, none, ""]
+    assert [len(each.classes) for each in results] == [0, 2, 0, 0, 0, 1]
+    assert results[5].classes == (ImageClass(1, "b", 0.5),)
 
 
 def test_batches_run_at_once_and_keep_order(files: Callable[..., list[str]]) -> None:
@@ -285,6 +352,119 @@ def test_nothing_listens(files: Callable[..., list[str]]) -> None:
     with pytest.raises(CannotConnect, match="nothing listens"):
         answered(ask, files(1))
     close()
+
+
+def to_the_end(results: Iterator[ImageResult]) -> Iterator[ImageResult]:
+    """Give results up to the end, which has to be that nobody listens."""
+    with pytest.raises(CannotConnect, match="nothing listens"):
+        yield from results
+
+
+def gone_after(server: Server, ask: Ask, sources: list[str], back: bool) -> list[ImageResult]:
+    """Classify one by one; the server goes after the first, and comes back after the third."""
+    port, results = int(server.url.rpartition(":")[2]), list[ImageResult]()
+    for result in to_the_end(ClassyClient(ask, LABELS, batch=1, jobs=1).classify(sources)):
+        results.append(result)
+        if len(results) == 1:
+            server.stop()
+        if len(results) == 3 and back:
+            server = Server({"score": model_of(score)}, ServerSettings(port=port))
+            server.start()
+    server.stop()
+    return results
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_servers_that_go_in_the_middle_leave_what_they_have_answered(
+    back: bool, files: Callable[..., list[str]]
+) -> None:
+    server = Server({"score": model_of(score)})
+    server.start()
+    ask, close = asked_server(server.url, "")
+    results = gone_after(server, ask, files(1, 2, 3, 4, 5), back)
+    close()
+    lost = [2, 3] if back else [2, 3, 4, 5]
+    for number, result in enumerate(results, 1):
+        if number in lost:
+            assert "nothing listens" in result.problem
+        else:
+            assert result.classes[0].number == number
+
+
+def test_one_batch_that_nobody_answers_waits_for_the_others(
+    files: Callable[..., list[str]],
+) -> None:
+    def ask(images: Array, _: Deadline) -> list[Array]:
+        if number_of(images[0]) < 3:
+            raise CannotConnect("nothing listens there")
+        return [scores_of(images)]
+
+    client = ClassyClient(ask, LABELS, batch=1, jobs=4)
+    results = [*to_the_end(client.classify(files(1, 2, 3, 4)))]
+    assert [bool(each.problem) for each in results] == [True, True, False, False]
+
+
+def test_who_has_too_much_to_do_is_asked_again(files: Callable[..., list[str]]) -> None:
+    def slow(images: Array) -> dict[str, Array]:
+        time.sleep(0.05)
+        return score(images)
+
+    calls: list[list[Took]] = []
+    with Server({"slow": model_of(slow)}, ServerSettings(threads=1, queue=0)) as server:
+        ask, close = asked_server(server.url, "")
+        refused = answered(lambda *given: once(ask, *given), files(*range(1, 9)), batch=1, jobs=4)
+        assert [each for each in refused if "503" in each.problem], "it has too much to do"
+        results = answered(ask, files(*range(1, 9)), batch=1, jobs=4, timed=calls.append)
+        close()
+    assert numbers(results) == [*range(1, 9)]
+    assert len(calls) == 8, "a call is one, however often it is tried"
+
+
+def once(ask: Ask, images: Array, deadline: Deadline) -> list[Array]:
+    """Ask as one who does not try again."""
+    try:
+        return [*ask(images, deadline)]
+    except RefusedByModel as error:
+        raise InvalidImage(error.detail) from error
+
+
+@pytest.mark.parametrize(
+    ("error", "least", "most"),
+    [
+        (RefusedByModel("full", code=503), 3, 4),
+        (Overloaded("full"), 3, 4),
+        (RefusedByModel("broken", code=500), 1, 1),
+    ],
+)
+def test_it_is_asked_again_within_the_time_of_a_call(
+    error: Exception, least: int, most: int, files: Callable[..., list[str]]
+) -> None:
+    asked: list[float] = []
+
+    def ask(*_: object) -> list[Array]:
+        asked.append(time.monotonic())
+        raise error
+
+    (result,) = answered(ask, files(1), seconds=0.6)
+    assert result.problem in ("full", "broken")
+    assert least <= len(asked) <= most
+    pauses = [after - before for before, after in pairwise(asked)]
+    assert pauses == sorted(pauses)
+    assert asked[-1] - asked[0] < 0.6
+
+
+def test_whoever_stops_early_ends_the_pauses_too(files: Callable[..., list[str]]) -> None:
+    def ask(images: Array, _: Deadline) -> list[Array]:
+        if number_of(images[0]) == 1:
+            return [scores_of(images)]
+        raise RefusedByModel("full", code=503)
+
+    results = ClassyClient(ask, LABELS, batch=1, jobs=2).classify(files(1, 2))
+    assert next(results).classes
+    time.sleep(1.0)  # the pause now is a longer one
+    began = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 0.3
 
 
 def test_a_call_has_its_time(files: Callable[..., list[str]]) -> None:

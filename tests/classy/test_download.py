@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -15,8 +16,11 @@ from gpfn.classy.crew import Crew, Errand
 from gpfn.classy.download import Downloader
 from gpfn.classy.source import DownloadSettings
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import InvalidTensor, Overloaded, SetupError, TooLarge
+from gpfn.errors import DeadlineExceeded, InvalidTensor, Overloaded, SetupError, TooLarge
+from gpfn.graphpipe.encode import encode_request, encode_response
+from gpfn.graphpipe.messages import InferRequest, InferResponse
 from gpfn.message import Message
+from gpfn.scope import SCOPE, CallScope
 from tests.classy.pictures import Pictures, ask, downloader, picture, pictures
 
 JPEG, PNG, GIF = picture("JPEG"), picture("PNG"), picture("GIF")
@@ -148,6 +152,20 @@ def test_a_call_has_so_many_bytes_in_all(server: Pictures) -> None:
     assert ask(handler, *[urls[0]] * 3) == ([large] * 3, [""] * 3)
 
 
+@pytest.mark.parametrize("count", [1, 4, 50])
+def test_what_fills_a_call_fits_into_the_next_servers_body(server: Pictures, count: int) -> None:
+    most = 64 << 10
+    large = [JPEG + bytes(most // count - len(JPEG) - less) for less in (0, 40, 400)]
+    for each in large:
+        urls = [server.put(f"/{number}.jpg", each) for number in range(count)]
+        images, problems = ask(downloader(server, total=most), *urls)
+        arrays = [np.array(images, object), np.array([p.encode() for p in problems], object)]
+        onward = InferRequest((arrays[0],), ("images",), (), "http://127.0.0.1:7002")
+        assert sum(map(len, encode_request(onward))) <= most
+        assert sum(map(len, encode_response(InferResponse((arrays[0], arrays[1]))))) <= most
+    assert problems == [""] * count
+
+
 def test_one_address_is_asked_once(server: Pictures) -> None:
     url = server.put("/a.jpg", JPEG)
     images, _ = ask(downloader(server), *[url] * 50)
@@ -217,6 +235,27 @@ def test_what_a_job_raises_is_raised() -> None:
         crew.do([Errand("a", lambda: None), Errand("a", lambda: [1 // 0])], NEVER)  # type: ignore[arg-type]
     crew.do([], NEVER)
     crew.do([Errand("a", lambda: None)], NEVER)
+
+
+def test_a_caller_who_leaves_is_asked_for_no_more(server: Pictures) -> None:
+    slow = [server.put(f"/{number}.jpg", JPEG, wait=0.4) for number in range(40)]
+    scope, seen = CallScope(), list[CallScope | None]()
+    token = SCOPE.set(scope)
+    try:
+        Crew().do([Errand("h", lambda: seen.append(SCOPE.get()))], NEVER)
+        threading.Timer(0.2, scope.cancel).start()
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="nobody waits"):
+            ask(downloader(server, per_host=3), *slow)
+        assert time.monotonic() - began < 0.35, "those under way are not waited for"
+        with pytest.raises(DeadlineExceeded, match="nobody waits"):  # it has left before
+            ask(downloader(server, per_host=3), server.url("/later.jpg"))
+    finally:
+        SCOPE.reset(token)
+    time.sleep(0.5)
+    assert set(server.asked) <= {"/0.jpg", "/1.jpg", "/2.jpg", "/later.jpg"}
+    assert seen == [scope], "what an errand asks of others ends with the call"
+    assert ask(downloader(server), slow[0]) == ([JPEG], [""])
 
 
 def test_how_many_pictures_a_call_may_have(server: Pictures) -> None:

@@ -16,6 +16,7 @@ from gpfn.errors import DeadlineExceeded, InvalidTensor, SetupError, TooLarge
 from gpfn.images.preparation import ImageInput, prepare
 from gpfn.limits import Limits
 from gpfn.message import Message
+from gpfn.scope import SCOPE, CallScope
 from tests.classy.pictures import picture
 
 SMALL = ImageInput(8, 6)
@@ -107,6 +108,20 @@ def test_after_the_deadline_nothing_is_prepared() -> None:
     with pytest.raises(DeadlineExceeded):
         ask(Preprocessor(SMALL, limits=MOST), *files, call=Call(deadline=Deadline.after(0.05)))
     assert time.monotonic() - began < 1
+
+
+def test_nothing_is_prepared_for_a_caller_who_has_left() -> None:
+    files = [picture(size=(1500, 1000))] * 400
+    scope = CallScope()
+    token = SCOPE.set(scope)
+    threading.Timer(0.1, scope.cancel).start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(DeadlineExceeded, match="nobody waits"):
+            ask(Preprocessor(SMALL, limits=MOST), *files)
+    finally:
+        SCOPE.reset(token)
+    assert 0.05 < time.monotonic() - began < 1
 
 
 def test_what_a_model_wants_may_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,19 +1,27 @@
 """``gpfn classy``: real pictures through real processes, and through one process."""
 
+import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gpfn.cli.main import main
 from gpfn.cli.timings import CALL, TimingTree
+from gpfn.models.pipeline import read_pipeline
+from gpfn.pipelines import StageProcesses, place_stages
 from gpfn.scope import Took
 from tests.cli.serving import clean_environ, serve
+from tests.pipelines.toy import free_ports
 
 BURGER = "image 0 is class 933: cheeseburger"
 HERE = "pipelines/classy.pipeline.toml"
@@ -120,6 +128,73 @@ def test_nothing_listens(images: list[str], capsys: pytest.CaptureFixture[str]) 
     (line,) = capsys.readouterr().err.splitlines()
     assert "nothing listens" in line
     assert line.endswith("start it with: gpfn pipeline up pipelines/classy.pipeline.toml")
+
+
+def test_servers_that_go_in_the_middle(tmp_path: Path, images: list[str]) -> None:
+    """What was answered stays, each picture behind it says why, and the hint comes once."""
+    scores = (
+        "import time\nimport numpy as np\n"
+        "def f(images):\n    time.sleep(0.1)\n"
+        "    return {'scores': np.ones((len(images), 1001), np.float32)}\n"
+    )
+    (tmp_path / "f.py").write_text(scores)
+    target = ("--model", f"{tmp_path}/f.py:f")
+    with serve(tmp_path, *target, environ=clean_environ()) as served:
+        words = ["classy", *[images[2]] * 40, "--at", served.url, "--next", "", "--batch", "1"]
+        command = [sys.executable, "-m", "gpfn.cli.main", *words, "--jobs", "2", "--timings"]
+        with (
+            (tmp_path / "err").open("w") as told,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True) as run,
+        ):
+            assert run.stdout is not None
+            first = run.stdout.readline()
+            served.process.kill()
+            out = run.stdout.read()
+    err = (tmp_path / "err").read_text()
+    assert run.returncode == 1
+    answered = [first.strip(), *out.splitlines()]
+    lost = [line for line in err.splitlines() if line.startswith("image ")]
+    assert len(answered) + len(lost) == 40
+    assert [line.split()[1] for line in (*answered, *lost)] == [str(n) for n in range(40)]
+    assert sum("nothing listens" in line for line in lost) > 20
+    assert all(served.url in line for line in lost)
+    assert err.count("start it with: gpfn pipeline up") == 1
+    assert err.splitlines()[-1].endswith("pipelines/classy.pipeline.toml")
+    assert "STEP" in err
+
+
+def test_photos_of_phones_get_through(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four calls of 46 MB are more than the downloader holds: it says so, and is asked again."""
+    numbers = np.random.default_rng(1)
+    for number in range(2):
+        noise = numbers.integers(0, 255, (1550, 1900, 3), dtype=np.uint8)
+        made = io.BytesIO()
+        Image.fromarray(noise).save(made, "JPEG", quality=92)
+        assert 2_500_000 < len(made.getvalue()) < 3_100_000
+        (tmp_path / f"{number}.jpg").write_bytes(made.getvalue())
+    photos = [str(tmp_path / f"{number % 2}.jpg") for number in range(64)]
+    monkeypatch.delenv("GPFN_MAX_INFLIGHT_BYTES", raising=False)
+    file = read_pipeline(root / HERE)
+    moved = zip(file.stages, free_ports(3), strict=True)
+    file = file._replace(stages=tuple(
+        stage._replace(listen=f"127.0.0.1:{port}") for stage, port in moved
+    ))  # fmt: skip
+    first, second, _ = (f"http://{stage.listen}" for stage in file.stages)
+    with StageProcesses(place_stages(file).launches) as stages:
+        stages.start()
+        assert main(["classy", *photos, "--at", first, "--next", second]) == 0
+        with urllib.request.urlopen(f"{first}/metrics", timeout=10) as reply:
+            told = reply.read().decode()
+    refused = re.search(r'^gpfn_refused_requests_total\{code="503"\} (\d+)$', told, re.MULTILINE)
+    assert refused, "the downloader had too much to do"
+    assert int(refused[1]) > 0
+    found = capsys.readouterr()
+    assert found.err == ""
+    classes = [line.partition(" is class ")[2] for line in found.out.splitlines()]
+    assert len(classes) == 64
+    assert classes == classes[:2] * 32
 
 
 def test_a_document_is_whole_when_nothing_listens(

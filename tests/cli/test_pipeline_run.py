@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from gpfn.models.pipeline import read_pipeline
 from gpfn.pipelines import StageProcesses, place_stages
 from gpfn.pipelines.asking import is_listening
 from gpfn.tensors.spec import TensorSpec
-from tests.pipelines.toy import counted, toy_file, write_pipeline
+from tests.pipelines.foreign import Foreign
+from tests.pipelines.toy import counted, free_ports, toy_file, write_pipeline
 
 IN, BETWEEN, OUT = "[[0 1] [2 3]]", "[[0 2] [4 6]]", "[[1 3] [5 7]]"
 
@@ -80,6 +81,52 @@ def test_what_runs_and_does_not_fit_is_refused(
             assert "stages.multiply.place: " in err
         assert main(["pipeline", "run", str(file), "--place", "server"]) == 0
         assert capsys.readouterr().out.splitlines() == [IN, OUT]
+
+
+def test_another_server_at_a_stages_address_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sum of add and add is [[2 3] [4 5]]: a wrong answer, and nobody would know."""
+    file, first, second = toy_file(tmp_path)
+    add = read_pipeline(file).stages[1]
+    wrong = [add._replace(listen=f"127.0.0.1:{first}")]
+    others = place_stages(read_pipeline(file)._replace(stages=tuple(wrong))).launches
+    with StageProcesses(others) as stages:
+        stages.start()
+        for place in ("client", "server", "hybrid"):
+            assert main(["pipeline", "run", str(file), "--place", place]) == 1
+            out, err = capsys.readouterr()
+            assert out == ""
+            assert f"stages.multiply.listen: http://127.0.0.1:{first} is a server of add" in err
+            assert "not of multiply; end it, or let this stage listen elsewhere" in err
+    assert not is_listening(f"http://127.0.0.1:{second}")
+
+
+def test_a_server_of_several_models_has_to_answer_with_the_stages_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, first, _ = toy_file(tmp_path)
+    with closing(Foreign(first, "add", "multiply")):
+        assert main(["pipeline", "run", str(file)]) == 1
+        assert "it answers with add, not with multiply" in capsys.readouterr().err
+    with closing(Foreign(first)):
+        assert main(["pipeline", "run", str(file)]) == 1
+        assert "a server of models that it does not tell, not of" in capsys.readouterr().err
+
+
+def test_another_model_of_the_same_name_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pipelines for two models may call their stages the same, and let them listen there."""
+    stage = {"target": "catalogue:digits", "listen": f"127.0.0.1:{free_ports(1)[0]}"}
+    with up(write_pipeline(tmp_path, {"model": stage}), "client", "model"):
+        assert main(["pipeline", "run", str(tmp_path / "toy.pipeline.toml")]) == 0
+        assert capsys.readouterr().err == ""
+        other = write_pipeline(tmp_path, {"model": {**stage, "target": "catalogue:forecast"}})
+        assert main(["pipeline", "run", str(other)]) == 1
+    err = capsys.readouterr().err
+    assert "takes uint8" in err
+    assert "where forecast takes float32" in err
 
 
 def test_a_stage_elsewhere_is_checked_too(

@@ -2,6 +2,9 @@
 
 import base64
 import shutil
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,14 @@ import orjson
 import pytest
 
 from gpfn import Function
+from gpfn.graphpipe.client import Client
 from gpfn.graphpipe.decode import decode_response
 from gpfn.graphpipe.encode import encode_request
 from gpfn.graphpipe.messages import InferRequest, InferResponse
 from gpfn.message import Message
 from gpfn.platforms.load import load_function
 from tests.classy.pictures import Pictures, picture, pictures
+from tests.cli.serving import clean_environ, serve
 
 JPEG, PNG = picture("JPEG"), picture("PNG")
 
@@ -87,6 +92,35 @@ def test_ten_thousand_are_refused(download: Function) -> None:
     status, answer = ask(download, {"images": ["http://example.com/a.jpg"] * 10_000})
     assert status == 413
     assert answer["error"]["field"] == "images"
+
+
+def test_a_caller_who_leaves_has_nothing_more_downloaded(
+    server: Pictures, root: Path, tmp_path: Path
+) -> None:
+    """A hundred and twenty pictures of a host that says nothing: as many seconds, six at a time."""
+    urls = [server.put(f"/{number}.jpg", JPEG, wait=30) for number in range(120)]
+    images = np.array([url.encode() for url in urls], object)
+    body = b"".join(encode_request(InferRequest((images,), ("images",))))
+    head = f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    environ = clean_environ(
+        GPFN_DOWNLOAD_HOSTS=f"127.0.0.1:{server.port}", GPFN_DOWNLOAD_SECONDS="1s"
+    )
+    target = str(root / "functions" / "download" / "func.py")
+    with serve(tmp_path, "--model", target, environ=environ) as served:
+        port = int(served.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.sendall(head + body)
+            until = time.monotonic() + 10
+            while len(server.asked) < 6 and time.monotonic() < until:
+                time.sleep(0.01)
+        assert len(server.asked) == 6
+        time.sleep(2.5)
+        assert len(server.asked) == 6, "no more after who wanted them has left"
+        good = server.put("/good.jpg", JPEG)
+        request = InferRequest((np.array([good.encode()], object),), ("images",))
+        with Client(served.url) as client:
+            assert client.infer(request.tensors)[0].tolist() == [JPEG]
 
 
 def test_the_sample(download: Function, root: Path) -> None:

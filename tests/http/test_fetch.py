@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import SetupError, TooLarge
 from gpfn.http.fetch import FetchPolicy, UrlRefused, fetch, fetch_page, parse_hosts
+from gpfn.scope import SCOPE, CallScope
 
 PUBLIC = FetchPolicy(max_bytes=1000)
 
@@ -440,3 +442,40 @@ def test_a_name_that_changes_its_answer_never_leads_inside(
     assert (inside.connected, outside.connected) == (0, 1)
     inside.socket.close()
     outside.socket.close()
+
+
+def test_what_nobody_waits_for_any_more_is_broken_off() -> None:
+    """A host that says nothing and one that drips end with the call that wanted them."""
+
+    def silent(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.settimeout(10)
+        with suppress(OSError):
+            while connection.recv(4096):
+                pass
+
+    for drips in (False, True):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+
+            def answer(listener: socket.socket = listener, drips: bool = drips) -> None:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    if drips:
+                        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nabc")
+                    silent(connection)
+
+            threading.Thread(target=answer, daemon=True).start()
+            port = listener.getsockname()[1]
+            policy = FetchPolicy(1 << 20, ports=(port,), allowed=lambda _: True)
+            scope = CallScope()
+            threading.Timer(0.3, scope.cancel).start()
+            token = SCOPE.set(scope)
+            began = time.monotonic()
+            try:
+                with pytest.raises(UrlRefused):
+                    fetch(f"http://127.0.0.1:{port}/", policy, Deadline.after(5))
+            finally:
+                SCOPE.reset(token)
+            assert time.monotonic() - began < 1.5

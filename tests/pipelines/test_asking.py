@@ -1,5 +1,7 @@
 """What a stage's server says of itself, and what is made of it; from servers that say anything."""
 
+import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +12,14 @@ import pytest
 from gpfn.pipelines.asking import (
     Figures,
     Meter,
-    find_platform,
+    ServedStage,
+    find_holder,
+    find_served,
     is_listening,
     is_ready,
     read_figures,
 )
+from gpfn.tensors.spec import TensorSpec
 from tests.pipelines.toy import free_ports
 
 METRICS = """\
@@ -87,15 +92,33 @@ def test_the_model_of_that_name_is_asked_or_else_the_first() -> None:
     one, other = '{"platform": "pipeline"}', '{"platform": "function"}'
     answers = {"/": '{"models": ["a", "b"]}', "/v2/models/a": one, "/v2/models/b": other}
     with saying(answers) as url:
-        assert find_platform(url, "a") == "pipeline"
-        assert find_platform(f"{url}/graphpipe/b", "b") == "function"
-        assert find_platform(url, "c") == "pipeline"
+        assert find_served(url, "a").platform == "pipeline"
+        assert find_served(f"{url}/graphpipe/b", "b").platform == "function"
+        assert find_served(url, "c").platform == "pipeline"
+        assert find_served(url, "c").models == ("a", "b")
+
+
+def test_what_a_model_takes_and_gives_is_told() -> None:
+    tensor = '{"name": "%s", "datatype": "%s", "shape": [-1, 3]}'
+    ends = f'"inputs": [{tensor % ("x", "FP32")}], "outputs": [{tensor % ("y", "BYTES")}]'
+    with saying({"/": '{"models": ["a"]}', "/v2/models/a": f"{{{ends}}}"}) as url:
+        found = find_served(url, "a")
+    assert found.inputs == (TensorSpec("float32", (None, 3), "x"),)
+    assert found.outputs == (TensorSpec("string", (None, 3), "y"),)
+
+
+def test_who_holds_an_address_is_named() -> None:
+    with saying({"/": '{"models": ["a", "b"]}', "/control/is_ready": "ok"}) as url:
+        assert re.fullmatch(rf"a server of a, b, process {os.getpid()} \(.+\)", find_holder(url))
+    with saying({}) as url:
+        assert re.fullmatch(rf"process {os.getpid()} \(.+\)", find_holder(url))
+    assert find_holder(f"http://127.0.0.1:{free_ports(1)[0]}") == "somebody"
 
 
 @pytest.mark.parametrize("front", ["", "[]", "<html>", '{"models": []}', '{"models": null}', "{}"])
 def test_a_server_that_is_none_of_ours_tells_nothing(front: str) -> None:
     with saying({"/": front}) as url:
-        assert find_platform(url, "a") == ""
+        assert find_served(url, "a")[1:] == ServedStage()[1:]
         assert not is_ready(url)
         assert is_listening(url)
 
@@ -104,6 +127,6 @@ def test_where_nobody_listens_nobody_is_ready() -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     assert not is_listening(url)
     assert not is_ready(url)
-    assert find_platform(url, "a") == ""
+    assert find_served(url, "a") == ServedStage()
     with saying({"/control/is_ready": "ok"}) as there:
         assert is_ready(there)

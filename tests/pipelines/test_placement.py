@@ -155,6 +155,21 @@ def test_every_address_is_reached_on_this_machine() -> None:
         ((A, B._replace(listen="127.0.0.1:0")), "stages.b.listen", "a port from 1 to 65535"),
         ((A, B._replace(listen="127.0.0.1:70000")), "stages.b.listen", "a port from 1 to 65535"),
         ((A, B._replace(listen="0.0.0.0:5001")), "stages.b.listen", "where a listens"),
+        *(
+            ((A, B._replace(listen=text)), "stages.b.listen", "expected HOST:PORT, got")
+            for text in (
+                "-x:80",
+                "user@host:80",
+                "--help:80",
+                "host:many",
+                "a:b:80",
+                "x y:80",
+                "http://host:80",
+                "[::1",
+                "host:٣",
+                ":80",
+            )
+        ),
     ],
 )
 def test_an_address_that_cannot_be_used(stages: tuple[Stage, ...], field: str, says: str) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from gpfn.pipelines import StageProcesses, place_stages
 from gpfn.pipelines.asking import is_listening
 from gpfn.pipelines.measuring import open_entry
 from gpfn.pipelines.processes import Note
+from tests.pipelines.foreign import Foreign
 from tests.pipelines.toy import alive, counted, free_ports, toy_file, write_pipeline
 
 TABLE = np.array([[0, 1], [2, 3]], np.float32)
@@ -151,6 +153,72 @@ def test_an_address_that_is_taken_is_told_before_anything_starts(tmp_path: Path)
         with started(file) as stages, pytest.raises(SetupError, match="listens at") as caught:
             stages.start()
     assert caught.value.field == "stages.multiply.listen"
+
+
+def test_who_has_taken_the_address_is_named(tmp_path: Path) -> None:
+    file, first, _ = toy_file(tmp_path)
+    other, stages = closing(Foreign(first, "other")), started(file)
+    with other, stages, pytest.raises(SetupError) as caught:
+        stages.start()
+    assert f"a server of other, process {os.getpid()} " in caught.value.detail
+
+
+def test_somebody_else_at_the_address_of_a_stage_is_not_that_stage(tmp_path: Path) -> None:
+    """It answers, and serves a model of the same name: only the stage's own process counts."""
+    file, _, second = toy_file(tmp_path)
+    notes: list[Note] = []
+    with started(file, notes) as stages:
+        stages.start()
+        killed = pids(stages)["add"]
+        os.kill(killed, signal.SIGKILL)
+        look_until(stages, lambda: not alive(killed) and not is_listening(stages_url(second)))
+        with closing(Foreign(second, "add")):
+            look_until(stages, lambda: states_of(notes, "add").count("port taken") == 3)
+            assert stages.states[1].state == "port taken"
+            assert stages.states[1].pid == 0
+            assert stages.states[1].restarts == 1
+            assert not stages.all_ready
+        look_until(stages, lambda: stages.all_ready)
+        assert is_listening(stages_url(second))
+    taken = [note.text for note in notes if note.state == "port taken"]
+    holder = f"a server of add, process {os.getpid()} "
+    assert all(text.startswith(holder) for text in taken)
+    pauses = [text.rpartition(" in ")[2] for text in taken]
+    assert pauses == ["0.4 s", "0.8 s", "1.6 s"]
+
+
+def test_somebody_who_is_faster_than_a_stage_is_not_that_stage(tmp_path: Path) -> None:
+    file, _, second = toy_file(tmp_path)
+    notes: list[Note] = []
+    with started(file, notes) as stages:
+        stages.start()
+        os.kill(pids(stages)["add"], signal.SIGKILL)
+        look_until(stages, lambda: states_of(notes, "add").count("starting") == 2)
+        with closing(Foreign(second, "add")):  # it has begun, and does not listen yet
+            look_until(stages, lambda: "port taken" in states_of(notes, "add"))
+        look_until(stages, lambda: stages.all_ready)
+    since = states_of(notes, "add")[2:]
+    assert since[:4] == ["down", "starting", "down", "port taken"]
+    assert since.count("ready") == 1
+    assert any("Address already in use" in note.text for note in notes if note.state == "down")
+
+
+def stages_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def states_of(notes: list[Note], stage: str) -> list[str]:
+    return [state for name, state in changes(notes) if name == stage]
+
+
+@pytest.mark.parametrize("form", ["text", "json", "quiet"])
+def test_a_stage_is_ready_whatever_its_log_is_like(tmp_path: Path, form: str) -> None:
+    port = free_ports(1)[0]
+    (tmp_path / "plain.py").write_text("print('no end', end='')\n\ndef f(x):\n    return x\n")
+    stage = {"target": "./plain.py:f", "listen": f"127.0.0.1:{port}", "settings.GPFN_LOG": form}
+    with started(write_pipeline(tmp_path, {"one": stage})) as stages:
+        stages.start()
+        assert [each.state for each in stages.states] == ["ready"]
 
 
 def test_settings_are_of_one_stage_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

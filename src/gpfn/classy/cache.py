@@ -5,11 +5,16 @@ picture: one that is damaged is not there. It appears by a rename, so that sever
 share the folder and none ever sees a part. Its time of change is when it was fetched, its time
 of access when it was last wanted: what was wanted longest ago makes room.
 
+What is kept is answered to every caller, so nobody else may put anything there: the folder has
+to be ours alone to write to, and so has each file, which is read only if it is a plain one.
+
 No failure of the disk costs a call: what cannot be read is fetched, what cannot be written is
 not kept.
 """
 
 import os
+import re
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +26,12 @@ from gpfn.errors import SetupError
 __all__ = ["ImageCache"]
 
 _DIGEST = 32
-_NAME = 64
+_NAME = re.compile(r"[0-9a-f]{64}")
+_PART = re.compile(r"\.[0-9]+-[0-9a-f]{16}")
+"""What files are called here, whole ones and those that are being written; no other is touched."""
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+"""A pipe that somebody has put there must not hold us up, nor a link lead elsewhere."""
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _PUTS = 64
 """After so many files of ours the others' are counted again: other processes write, too."""
 _KEPT = 0.9
@@ -51,30 +61,55 @@ class ImageCache:
         self._puts = _PUTS  # nobody knows yet what lies there
 
     def open(self, field: str) -> None:
-        """Make the folder. Raises SetupError with ``field`` when it cannot be written to."""
+        """Make the folder.
+
+        Raises SetupError with ``field`` when it cannot be written to, or by others as well.
+        """
         try:
             Path(self._folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.unlink(self._written(b""))
+            wrong = self._refusal()
+            if not wrong:
+                os.unlink(self._written(b""))
         except OSError as error:
             detail = f"cannot be written to: {error.strerror or type(error).__name__}"
             raise SetupError(detail, field=field) from error
+        if wrong:
+            told = f"{wrong}, who could put pictures there: chmod 700 a folder of one's own"
+            raise SetupError(f"{told}, or name one that is not there yet", field=field)
+
+    def _refusal(self) -> str:
+        """Say why the folder is not ours alone; "" when it is."""
+        named, found = os.lstat(self._folder), os.stat(self._folder)
+        if stat.S_ISLNK(named.st_mode) and named.st_uid not in (0, os.geteuid()):
+            return f"is a link of user {named.st_uid}"
+        if found.st_uid != os.geteuid():
+            return f"belongs to user {found.st_uid}"
+        return "may be written to by others" if found.st_mode & _OTHERS else ""
 
     def get(self, url: str, most: int) -> bytes | None:
         """Return the picture of an address; None when there is none, or one over ``most``."""
-        path = self._path(url)
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            with open(handle, "rb") as file:
-                status = os.fstat(handle)
-                age = time.time() - status.st_mtime
-                if not -_AHEAD < age < self._seconds or status.st_size > most + _DIGEST:
-                    return None
-                os.utime(handle, ns=(time.time_ns(), status.st_mtime_ns))
-                content = file.read(most + _DIGEST)
+            handle = os.open(self._path(url), _READ)
+            try:
+                content = self._content(handle, most + _DIGEST)
+            finally:
+                os.close(handle)
         except OSError:
             return None
         digest, picture = content[:_DIGEST], content[_DIGEST:]
         return picture if digest == _sha256(picture) else None
+
+    def _content(self, handle: int, most: int) -> bytes:
+        """Return what an open file has, and note that it was wanted; nothing of a wrong one."""
+        status = os.fstat(handle)
+        ours = status.st_uid == os.geteuid() and not status.st_mode & _OTHERS
+        age = time.time() - status.st_mtime
+        fresh = -_AHEAD < age < self._seconds
+        if not (stat.S_ISREG(status.st_mode) and ours and fresh) or status.st_size > most:
+            return b""
+        os.utime(handle, ns=(time.time_ns(), status.st_mtime_ns))
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(most)
 
     def put(self, url: str, picture: bytes) -> None:
         """Keep the picture of an address, and make room for it."""
@@ -85,7 +120,7 @@ class ImageCache:
             self._make_room(size)
             try:
                 part = self._written(_sha256(picture), picture)
-                os.rename(part, self._path(url))
+                _move(part, self._path(url))
             except OSError:
                 self._puts = _PUTS  # what lies there now is not known
                 return
@@ -131,8 +166,8 @@ class ImageCache:
         except OSError:
             return  # the folder has gone: there is nothing
         for file in found:
-            is_ours = len(file.name) == _NAME
-            if not is_ours and not file.name.startswith("."):
+            is_ours = _NAME.fullmatch(file.name) is not None
+            if not is_ours and not _PART.fullmatch(file.name):
                 continue
             try:
                 status = file.stat(follow_symlinks=False)
@@ -141,6 +176,14 @@ class ImageCache:
             age = now - status.st_mtime
             if age < (self._seconds if is_ours else _ABANDONED) or not _deleted(file.path):
                 yield _Entry(status.st_atime_ns, status.st_size, file.path)
+
+
+def _move(part: str, path: str) -> None:
+    try:
+        os.rename(part, path)
+    except OSError:  # a folder is in the way
+        os.unlink(part)
+        raise
 
 
 def _deleted(path: str) -> bool:

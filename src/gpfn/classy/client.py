@@ -4,9 +4,9 @@ A file is sent as its bytes and an address as its text, in one array of strings,
 pictures a call and so many calls at a time. No more than the files of those calls are in
 memory, however many pictures there are. What goes wrong with a picture is told for it alone.
 
-A stage's answer over GraphPipe has no names, and the names that a server tells are those of
-its own stage, not of the last. So outputs are known by what they are: the first array of
-numbers has the scores, and arrays of strings the problems, those of later stages first.
+A server that has too much to do is asked again a little later, within the time that a call has.
+When servers go away in the middle, what they have answered stays, and the rest is asked for all
+the same: they may come back.
 """
 
 from __future__ import annotations
@@ -15,56 +15,40 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpfn.classy.answers import ImageClass, Row, read_answer
+from gpfn.classy.asked import Ask, is_url
 from gpfn.deadline import Deadline
 from gpfn.errors import (
     BackendError,
     CallerError,
     CannotConnect,
+    GpfnError,
     InvalidImage,
-    ModelFailed,
     Overloaded,
-    SetupError,
-    printable,
+    RefusedByModel,
 )
 from gpfn.scope import SCOPE, CallScope, Took
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     import numpy as np
 
-    from gpfn.models.model import Model
-
     _Array = np.ndarray[Any, Any]
 
-__all__ = [
-    "Ask",
-    "ClassyClient",
-    "ImageClass",
-    "ImageResult",
-    "asked_model",
-    "asked_server",
-    "is_url",
-]
+__all__ = ["ClassyClient", "ImageResult"]
 
 _FIELD = "images"
-_MOST_BYTES = 64 << 20
-"""Of one file, and of the files of one request: a batch of large ones is several requests."""
-_SHOWN = 300
-_BACKGROUND = "background"
+_MOST_BYTES = 48 << 20
+"""Of one file, and of the files of one request: a batch of large ones is several requests.
 
-Ask = Callable[["_Array", Deadline], Sequence["_Array"]]
-"""What computes: an array of strings to the outputs, in their order."""
-
-
-class ImageClass(NamedTuple):
-    """A class of a picture; ImageNet's background class is not counted, it would be -1."""
-
-    number: int
-    name: str
-    probability: float
+Servers of pictures take bodies of 64 MiB, which have more than files in them."""
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 4.0, 4.0, 4.0)
+"""Seconds before a server that has too much to do is asked again."""
+_BUSY = 503
 
 
 class ImageResult(NamedTuple):
@@ -76,34 +60,11 @@ class ImageResult(NamedTuple):
     problem: str = ""
 
 
-def asked_server(url: str, next_url: str) -> tuple[Ask, Callable[[], None]]:
-    """Return what asks a GraphPipe server, told where to go on to, and what closes it."""
-    from gpfn.graphpipe.client import Client
-    from gpfn.limits import REPLY_LIMITS
-
-    client = Client(url, timeout=float("inf"), limits=REPLY_LIMITS)
-
-    def ask(images: _Array, deadline: Deadline) -> Sequence[_Array]:
-        return client.infer({_FIELD: images}, config=next_url, deadline=deadline)
-
-    return ask, client.close
-
-
-def asked_model(model: Model) -> tuple[Ask, Callable[[], None]]:
-    """Return what asks a model of this process, such as a pipeline, and what closes it."""
-
-    def ask(images: _Array, deadline: Deadline) -> Sequence[_Array]:
-        found = model({_FIELD: images}, deadline=deadline)
-        return [each for name, each in found.items() if each.dtype.kind != "O" or "problem" in name]
-
-    return ask, model.close
-
-
 class ClassyClient:
     """Classifies pictures by what ``ask`` computes.
 
     Args:
-        ask: See `asked_server` and `asked_model`.
+        ask: See `gpfn.classy.asked`.
         labels: The names of the classes, in the order of the scores.
         topk: How many classes each picture gets.
         batch: Pictures a call.
@@ -134,58 +95,66 @@ class ClassyClient:
     def classify(self, sources: Iterable[str]) -> Iterator[ImageResult]:
         """Give the results in the order of the pictures, each as soon as those before it are there.
 
-        A source is a file's path or an address. Raises CannotConnect when nobody listens, and
-        SetupError when the labels do not fit the scores. Whoever stops early ends the calls.
+        A source is a file's path or an address. Raises CannotConnect when nobody listens: at
+        once when nobody has answered yet, and behind the last result when somebody has, while
+        that is what is wrong with some pictures. Raises SetupError when the labels do not fit
+        the scores. Whoever stops early ends the calls.
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        numbered, whole = iter(enumerate(sources)), CallScope()
+        whole = CallScope()
         pool = ThreadPoolExecutor(self._jobs, "gpfn classy")
-        waiting: deque[Future[list[ImageResult]]] = deque()
         try:
-            while batch := list(islice(numbered, self._batch)):
-                waiting.append(pool.submit(self._classified, batch, whole))
-                if len(waiting) == self._jobs:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
+            yield from _results(self._batches(sources, pool, whole), self._jobs)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             whole.cancel()
             pool.shutdown()
 
-    def _classified(self, batch: Sequence[tuple[int, str]], whole: CallScope) -> list[ImageResult]:
-        """Return the results of one batch. Files are read here, so that few are in memory."""
-        done: dict[int, ImageResult] = {}
+    def _batches(
+        self, sources: Iterable[str], pool: ThreadPoolExecutor, whole: CallScope
+    ) -> Iterator[_Batch]:
+        """Give what became of each batch, in their order; so many are asked at a time."""
+        numbered = iter(enumerate(sources))
+        waiting: deque[Future[_Batch]] = deque()
+        while batch := list(islice(numbered, self._batch)):
+            waiting.append(pool.submit(self._classified, batch, whole))
+            if len(waiting) == self._jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _classified(self, sources: Sequence[tuple[int, str]], whole: CallScope) -> _Batch:
+        """Return what became of one batch. Files are read here, so that few are in memory."""
+        batch = _Batch(sources)
         rows: dict[int, bytes] = {}
-        for index, source in batch:
+        for index, source in sources:
             try:
                 rows[index] = _content(source)
             except InvalidImage as error:
-                done[index] = ImageResult(index, source, problem=error.detail)
+                batch.put(index, problem=error.detail)
             if sum(map(len, rows.values())) > _MOST_BYTES:
                 last = rows.popitem()
-                done |= self._answered(rows, batch, whole)
+                self._answer(batch, rows, whole)
                 rows = dict([last])
-        done |= self._answered(rows, batch, whole)
-        return [done[index] for index, _ in batch]
+        self._answer(batch, rows, whole)
+        return batch
 
-    def _answered(
-        self, rows: Mapping[int, bytes], batch: Sequence[tuple[int, str]], whole: CallScope
-    ) -> dict[int, ImageResult]:
+    def _answer(self, batch: _Batch, rows: Mapping[int, bytes], whole: CallScope) -> None:
+        """Ask for some pictures of a batch."""
         if not rows:
-            return {}
-        sources = dict(batch)
+            return
+        found: list[Row]
         try:
-            found = self._results(self._asked([*rows.values()], whole), len(rows))
-        except CannotConnect:
-            raise  # for all of them
+            outputs = self._asked([*rows.values()], whole)
+            found = read_answer(outputs, len(rows), self._labels, self._topk)
         except (CallerError, BackendError, Overloaded) as error:
             found = [((), str(error))] * len(rows)
-        return {
-            index: ImageResult(index, sources[index], classes, problem)
-            for index, (classes, problem) in zip(rows, found, strict=True)
-        }
+            batch.failed(error)
+        else:
+            batch.heard = True
+        for index, (classes, problem) in zip(rows, found, strict=True):
+            batch.put(index, classes, problem)
 
     def _asked(self, contents: Sequence[bytes], whole: CallScope) -> Sequence[_Array]:
         import numpy as np
@@ -197,39 +166,87 @@ class ClassyClient:
         whole.watch(scope.cancel)
         token = SCOPE.set(scope)
         try:
-            return self._ask(images, Deadline.after(self._seconds))
+            return self._patiently(images, scope)
         finally:
             SCOPE.reset(token)
             whole.forget(scope.cancel)
             if self._timed is not None and timings is not None:
                 self._timed([*timings, Took("call", time.perf_counter() - began)])
 
-    def _results(
-        self, outputs: Sequence[_Array], count: int
-    ) -> list[tuple[tuple[ImageClass, ...], str]]:
-        """Return classes or a problem for each row. Raises ModelFailed when there are no scores."""
-        numbers = [each for each in outputs if each.dtype.kind in "uif" and each.ndim > 1]
-        if not numbers or len(numbers[0]) != count:
-            given = ", ".join([f"{each.dtype} {each.shape}" for each in outputs])
-            raise ModelFailed(f"expected scores of shape ({count}, classes), got {given}")
-        scores = _probabilities(numbers[0].reshape(count, -1))
-        names, uncounted = _names(self._labels, scores.shape[1])
-        problems = _problems(outputs, count)
-        best = (-scores).argsort(axis=1, kind="stable")[:, : self._topk]
-        return [
-            ((), problem)
-            if problem
-            else (
-                tuple([ImageClass(n - uncounted, names[n], float(row[n])) for n in map(int, top)]),
-                "",
-            )
-            for row, top, problem in zip(scores, best, problems, strict=True)
-        ]
+    def _patiently(self, images: _Array, scope: CallScope) -> Sequence[_Array]:
+        """Ask, and again after a while when there was too much to do, as long as there is time."""
+        deadline = Deadline.after(self._seconds)
+        for pause in _PAUSES:
+            try:
+                return self._ask(images, deadline)
+            except (Overloaded, RefusedByModel) as error:
+                if not _is_busy(error) or deadline.remaining() <= pause:
+                    raise
+                _sleep(pause, scope)
+                if scope.cancelled:
+                    raise
+        return self._ask(images, deadline)
 
 
-def is_url(source: str) -> bool:
-    """Say whether a source is an address, which is sent as its text."""
-    return source[:8].lower().startswith(("http://", "https://"))
+class _Batch:
+    """What became of pictures that were asked for together, or of their requests.
+
+    ``heard`` is whether anybody has answered, ``lost`` why nobody has.
+    """
+
+    __slots__ = ("_done", "_sources", "heard", "lost")
+
+    def __init__(self, sources: Sequence[tuple[int, str]]) -> None:
+        self._sources = dict(sources)
+        self._done: dict[int, ImageResult] = {}
+        self.heard = False
+        self.lost: CannotConnect | None = None
+
+    def put(self, index: int, classes: tuple[ImageClass, ...] = (), problem: str = "") -> None:
+        self._done[index] = ImageResult(index, self._sources[index], classes, problem)
+
+    def failed(self, error: GpfnError) -> None:
+        if isinstance(error, CannotConnect):
+            self.lost = self.lost or error
+        else:
+            self.heard = True
+
+    def results(self) -> list[ImageResult]:
+        return [self._done[index] for index in self._sources]
+
+
+def _results(batches: Iterable[_Batch], patience: int) -> Iterator[ImageResult]:
+    """Give the results of batches; see `ClassyClient.classify`.
+
+    When nobody was there, they are held until somebody has answered, or so many are.
+    """
+    held: list[_Batch] = []
+    lost: CannotConnect | None = None
+    heard = False
+    for batch in batches:
+        held.append(batch)
+        lost, heard = lost or batch.lost, heard or batch.heard
+        if lost is not None and not heard:
+            if len(held) >= patience:
+                raise lost
+            continue
+        for each in held:
+            yield from each.results()
+        held = []
+    if lost is not None:
+        raise lost
+
+
+def _is_busy(error: Overloaded | RefusedByModel) -> bool:
+    return isinstance(error, Overloaded) or error.code == _BUSY
+
+
+def _sleep(seconds: float, scope: CallScope) -> None:
+    """Wait, but no longer than the call is wanted."""
+    ended = Event()
+    scope.watch(ended.set)
+    ended.wait(seconds)
+    scope.forget(ended.set)
 
 
 def _content(source: str) -> bytes:
@@ -248,39 +265,3 @@ def _content(source: str) -> bytes:
         raise InvalidImage(f"cannot be sent: more than {_MOST_BYTES >> 20} MiB")
     kind_of(content, _FIELD)  # a text that begins like an address would be taken for one
     return content
-
-
-def _probabilities(scores: _Array) -> _Array:
-    """Return what a softmax gives as numbers from 0 to 1.
-
-    A quantised one has the scale 1/256, and the zero point 0 or -128, by LiteRT's specification
-    of quantisation.
-    """
-    if scores.dtype.name == "uint8":
-        return scores / 256
-    if scores.dtype.name == "int8":
-        return (scores.astype("float64") + 128) / 256
-    return scores.astype("float64")
-
-
-def _names(labels: Sequence[str], classes: int) -> tuple[Sequence[str], int]:
-    """Return a name for each score, and how many in front are not counted. Raises SetupError."""
-    background = [*labels[:1]] == [_BACKGROUND]
-    if len(labels) == classes:
-        return labels, int(background)
-    if background and len(labels) == classes + 1:
-        return labels[1:], 0
-    if not background and len(labels) == classes - 1 == 1000:
-        return (_BACKGROUND, *labels), 1
-    raise SetupError(f"{len(labels)} names for {classes} classes", field="labels")
-
-
-def _problems(outputs: Sequence[_Array], count: int) -> list[str]:
-    """Return what is wrong with each row, as the first of the stages says that says anything."""
-    found = [""] * count
-    for each in outputs:
-        if each.dtype.kind == "O" and each.shape == (count,):
-            for row, text in enumerate(each.tolist()):
-                told = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-                found[row] = printable(told, _SHOWN) or found[row]
-    return found

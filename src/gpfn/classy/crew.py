@@ -1,7 +1,8 @@
 """Threads that work for all calls of a process: so many at a time, and so many for each host.
 
 A server of pictures that is asked by a thousand connections at once answers none of them, so
-what is over the limits waits. Hosts take turns: a slow one holds up nobody else's pictures.
+what is over the limits waits. Hosts take turns: a slow one holds up nobody else's pictures. Nothing
+more is asked for a caller who has left (`gpfn.scope`).
 Threads are started when there is work, and end when there is none for them; they are daemons,
 so that a download that hangs does not keep the process from ending.
 """
@@ -12,7 +13,8 @@ from collections.abc import Callable, Sequence
 from threading import TIMEOUT_MAX, Event, Lock, Thread
 
 from gpfn.deadline import Deadline
-from gpfn.errors import Overloaded
+from gpfn.errors import DeadlineExceeded, Overloaded
+from gpfn.scope import SCOPE, CallScope
 from gpfn.settings import read_whole
 
 __all__ = ["Crew", "Errand", "shared_crew"]
@@ -33,13 +35,27 @@ class Errand:
 
 
 class _Round:
-    """The errands of one caller: how many are left, and whether they have all ended."""
+    """The errands of one caller: how many are left, and whether the wait for them has ended."""
 
-    __slots__ = ("ended", "left")
+    __slots__ = ("ended", "left", "scope")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, scope: CallScope | None) -> None:
         self.left = count
         self.ended = Event()
+        self.scope = scope
+
+    def wait(self, deadline: Deadline) -> None:
+        """Return when all have ended, at the deadline, or when the caller has left.
+
+        Who tells us of the last may be an event loop: it takes no lock of ours, and drops nothing.
+        """
+        if self.scope is not None:
+            self.scope.watch(self.ended.set)
+        try:
+            self.ended.wait(min(deadline.remaining(), TIMEOUT_MAX))
+        finally:
+            if self.scope is not None:
+                self.scope.forget(self.ended.set)
 
 
 class Crew:
@@ -58,22 +74,27 @@ class Crew:
     def do(self, errands: Sequence[Errand], deadline: Deadline) -> None:
         """Do all errands; at the deadline those that still wait are dropped.
 
-        One that has been begun by then is not waited for: it has the same deadline.
+        One that has been begun by then is not waited for: it has the same deadline. When the call
+        that all this is for is cancelled, those that still wait are dropped as well.
 
-        Raises Overloaded when not a single thread can be started, and what an errand has raised.
+        Raises Overloaded when not a single thread can be started, DeadlineExceeded when the call
+        was cancelled, and what an errand has raised.
         """
         if not errands:
             return
-        mine = _Round(len(errands))
+        mine = _Round(len(errands), SCOPE.get())
         with self._lock:
             for errand in errands:
                 errand.round = mine
                 self._waiting.setdefault(errand.host, deque()).append(errand)
             staffed = self._staff()
-        if not staffed or not mine.ended.wait(min(deadline.remaining(), TIMEOUT_MAX)):
-            self._drop(mine)
+        if staffed:
+            mine.wait(deadline)
+        self._drop(mine)
         if not staffed:
             raise Overloaded("no more threads can be started")
+        if mine.scope is not None and mine.scope.cancelled:
+            raise DeadlineExceeded("nobody waits for the pictures any more")
         for errand in errands:
             if errand.error is not None:
                 raise errand.error
@@ -110,6 +131,8 @@ class Crew:
 
     def _work(self, errand: Errand | None) -> None:
         while errand is not None:
+            assert errand.round is not None, "set when it was given"  # noqa: S101
+            SCOPE.set(errand.round.scope)  # what it asks of others ends with the call
             try:
                 errand.work()
             except BaseException as error:  # noqa: BLE001 - raised where the errands were given
@@ -128,6 +151,8 @@ class Crew:
 
     def _drop(self, mine: _Round) -> None:
         with self._lock:
+            if not mine.left:
+                return
             for host, queue in list(self._waiting.items()):
                 kept = deque(errand for errand in queue if errand.round is not mine)
                 if kept:

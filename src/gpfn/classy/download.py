@@ -34,6 +34,9 @@ _WORDS = re.compile(rb"\s*[A-Za-z][A-Za-z0-9+.-]{1,30}:")
 _LONGEST = 8001  # one more than is fetched
 _SHOWN = 300
 _LATE = "took too long: the call's time was up"
+_HEAD, _FRAME = 256, 24
+"""Bytes of a message besides pictures: for itself, and for each row. What fills a call has to fit
+into the body that the next server takes, which is as large."""
 
 
 class Downloader:
@@ -111,13 +114,15 @@ class _Wanted:
 class _Order:
     """The pictures of one call: those that came with it, and those that are fetched.
 
-    Together they have at most ``most`` bytes, a picture counted as often as it is answered.
-    Only what has come is counted, so that a picture that fails takes nothing from the others.
+    Together they have at most ``most`` bytes with the message around them, a picture counted as
+    often as it is answered. Only what has come is counted, so that a picture that fails takes
+    nothing from the others.
     """
 
     def __init__(self, rows: list[bytes], source: ImageSource, most: int, deadline: Deadline):
         self._source = source
-        self._most = self._left = most
+        self._most = most
+        self._left = most - _HEAD - _FRAME * len(rows)
         self._deadline = deadline
         self._lock = Lock()
         self._wanted: dict[str, _Wanted] = {}

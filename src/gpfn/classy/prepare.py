@@ -23,6 +23,7 @@ from gpfn.errors import (
 )
 from gpfn.images.preparation import ImageInput, prepare, warm_up
 from gpfn.limits import Limits
+from gpfn.scope import SCOPE
 from gpfn.tensors.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -91,8 +92,11 @@ class Preprocessor:
         self._check_size(len(files), limits)
         made = np.zeros((len(files), *_shape(self.image)), self.outputs["image"].dtype)
         problems = np.full(len(files), b"", object)
+        scope = SCOPE.get()  # a helping thread has none of its own
 
         def fill(row: int) -> None:
+            if scope is not None and scope.cancelled:
+                raise DeadlineExceeded("nobody waits for the pictures any more")
             problems[row] = self._prepared(files[row], made[row], limits, call).encode()
 
         _each(fill, len(files))

@@ -11,7 +11,8 @@ from gpfn.cli.options import seconds, whole
 from gpfn.errors import CannotConnect, SetupError, escaped
 
 if TYPE_CHECKING:
-    from gpfn.classy.client import Ask, ImageResult
+    from gpfn.classy.asked import Ask
+    from gpfn.classy.client import ImageResult
     from gpfn.cli.timings import TimingTree
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -80,11 +81,13 @@ def run(args: argparse.Namespace) -> int:
         raise SetupError(error.detail, field=named) from None
     finally:
         close()
+        if args.timings and not args.json:
+            _print_times(tree)
     return 1 if failed else 0
 
 
 def _asked(args: argparse.Namespace) -> "tuple[Ask, Callable[[], None]]":
-    from gpfn.classy.client import asked_model, asked_server
+    from gpfn.classy.asked import asked_model, asked_server
 
     if not args.pipeline:
         return asked_server(args.at, args.next)
@@ -128,7 +131,7 @@ def _labels(path: Path | None) -> Sequence[str]:
 def _print(
     args: argparse.Namespace, results: "Iterator[ImageResult]", tree: "TimingTree | None"
 ) -> bool:
-    """Print results as they come, and the times at the end; say whether a picture failed."""
+    """Print results as they come; say whether a picture failed."""
     failed, count = False, len(args.images)
     barred = count > args.batch and not (args.json and sys.stdout.isatty())
     with _progress(barred=barred) as (progress, stdout):
@@ -140,12 +143,14 @@ def _print(
                 progress(result.position + 1, count)
         finally:
             out.end()
-    if tree is not None and not args.json:
-        from gpfn.cli.table import print_table
-
-        header = ("STEP", "CALLS", "MEAN ms", "LONGEST ms")
-        print_table(tree.rows(), header, right=(1, 2, 3), stream=sys.stderr)
     return failed
+
+
+def _print_times(tree: "TimingTree") -> None:
+    from gpfn.cli.table import print_table
+
+    header = ("STEP", "CALLS", "MEAN ms", "LONGEST ms")
+    print_table(tree.rows(), header, right=(1, 2, 3), stream=sys.stderr)
 
 
 @contextmanager

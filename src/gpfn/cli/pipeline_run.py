@@ -1,8 +1,8 @@
 """``gpfn pipeline run``: start what does not run, compute once, show what each stage gives.
 
-A stage that runs already is used as it is. But what it does has to fit: one that goes on to
-another server when nobody expects it, or does not when somebody does, would give another
-answer than the pipeline's without a word.
+A stage that runs already is used as it is. But what it does has to fit: another server at its
+address, or one that goes on to another server when nobody expects it, or does not when somebody
+does, would give another answer than the pipeline's without a word.
 """
 
 import argparse
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gpfn.models.pipeline import Pipeline
     from gpfn.pipelines import Launch, Placement
+    from gpfn.pipelines.asking import ServedStage
     from gpfn.tensors.spec import TensorSpec
 
     _Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -25,7 +26,7 @@ __all__ = ["add_run_arguments", "given_inputs", "run"]
 
 _GOES_ON = "pipeline"
 """The platform that a server tells whose model's outputs go on to another server."""
-_MOST_SHOWN, _EDGE = 1000, 3
+_MOST_SHOWN, _EDGE, _MOST_NAMED = 1000, 3, 8
 _OPEN = 2
 
 
@@ -75,10 +76,13 @@ def _absent(placement: "Placement") -> "list[Launch]":
 
 
 def _check(launch: "Launch") -> None:
-    """Raise SetupError when a stage that runs does not go on as the placement says."""
-    from gpfn.pipelines.asking import find_platform
+    """Raise SetupError when what runs is not the stage, or does not go on as it is placed."""
+    from gpfn.pipelines.asking import find_served
 
-    platform, expected = find_platform(launch.url, launch.name), bool(launch.next_url)
+    served = find_served(launch.url, launch.name)
+    if launch.listen:
+        _check_model(launch, served)
+    platform, expected = served.platform, bool(launch.next_url)
     unknown = not platform and not launch.listen  # not our server: the file has to be right
     if unknown or launch.target.endswith(".pipeline.toml"):
         return
@@ -91,6 +95,54 @@ def _check(launch: "Launch") -> None:
             "or place this stage as server"
         )
         raise SetupError(told, field=f"stages.{launch.name}.place")
+
+
+def _check_model(launch: "Launch", served: "ServedStage") -> None:
+    """Raise SetupError unless the server at a stage's address answers with that stage's model."""
+    first = "".join(served.models[:1])
+    if first != launch.name:
+        listed = ", ".join(served.models[:_MOST_NAMED]) or "models that it does not tell"
+        told = f"is a server of {listed}, not of {launch.name}"
+        if launch.name in served.models:
+            told = f"is a server of {listed}: it answers with {first}, not with {launch.name}"
+    else:
+        told = _misfit(launch, served)
+    if told:
+        told = f"{launch.url} {told}; end it, or let this stage listen elsewhere"
+        raise SetupError(told, field=f"stages.{launch.name}.listen")
+
+
+def _misfit(launch: "Launch", served: "ServedStage") -> str:
+    """Say what differs from what is written about the stage's model; "" when nothing does."""
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.description import description_beside
+
+    target, catalogue = launch.target, default_catalogue()
+    known = catalogue.get(target) if target in catalogue else description_beside(target)
+    if known is None or known.signature is None:
+        return ""
+    sides = [("takes", served.inputs, known.signature.inputs)]
+    if not launch.next_url:  # else its outputs are those of the next one
+        sides.append(("gives", served.outputs, known.signature.outputs))
+    for verb, found, declared in sides:
+        if len(found) == len(declared) == 1 and _differ(found[0], declared[0]):
+            return f"{verb} {_told(found[0])} where {target} {verb} {_told(declared[0])}"
+    return ""
+
+
+def _differ(one: "TensorSpec", other: "TensorSpec") -> bool:
+    if one.dtype != other.dtype:
+        return True
+    if one.shape is None or other.shape is None:
+        return False
+    pairs = [*zip(one.shape, other.shape, strict=False)][1:]  # any number of rows
+    return len(one.shape) != len(other.shape) or any(a != b for a, b in pairs if a and b)
+
+
+def _told(spec: "TensorSpec") -> str:
+    from gpfn.tensors.shapes import shape_text
+
+    return spec.dtype if spec.shape is None else f"{spec.dtype} {shape_text(spec.shape)}"
 
 
 def given_inputs(files: Sequence[str], specs: "Sequence[TensorSpec]") -> "_Arrays":

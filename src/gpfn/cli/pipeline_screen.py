@@ -22,7 +22,13 @@ __all__ = ["Row", "Screen", "make_screen"]
 
 _HEADER = ("stage", "address", "state", "calls", "failed", "ms", "RSS", "restarts")
 _RIGHT = range(3, 8)
-_STYLES = {"ready": "green", "down": "bold red", "starting": "yellow", "ending": "yellow"}
+_STYLES = {
+    "ready": "green",
+    "down": "bold red",
+    "port taken": "bold red",
+    "starting": "yellow",
+    "ending": "yellow",
+}
 _FIGURES_SECONDS = 5.0
 
 

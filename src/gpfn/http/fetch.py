@@ -30,6 +30,7 @@ from gpfn.http.get import REDIRECTS
 from gpfn.http.public import is_public
 from gpfn.http.response import Closed, IncomingResponse
 from gpfn.media import essence
+from gpfn.scope import SCOPE
 
 if TYPE_CHECKING:
     import ssl
@@ -153,10 +154,18 @@ def _ask(url: str, policy: FetchPolicy, limit: Deadline, field: str) -> Fetched 
     judge = policy.allowed if ours.isdisjoint(policy.hosts) else None
     context = _context() if address.scheme == "https" else None
     connection = connect(address, None, context, limit, judge=judge)
+    scope = SCOPE.get()
     try:
-        return _answer(connection, url, address, policy, field)
+        if scope is not None:
+            scope.watch(connection.abort)
+        found = _answer(connection, url, address, policy, field)
     finally:
+        if scope is not None:
+            scope.forget(connection.abort)
         connection.close()
+    if scope is not None and scope.cancelled:  # what was broken off may look like a whole answer
+        raise TimeoutError
+    return found
 
 
 @cache

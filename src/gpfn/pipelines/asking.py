@@ -1,27 +1,46 @@
-"""What a stage's server says of itself: whether it is ready, what it has done, where it goes on.
+"""What a stage's server says of itself: whether it is ready, what it serves, what it has done.
 
 These are small questions to a server that is near: they wait for a second at most.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from glob import iglob
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
-from gpfn.errors import BackendError
+from gpfn.errors import BackendError, InvalidRequest
 from gpfn.http.address import parse_url
 from gpfn.http.site import Site
+from gpfn.oip.documents import read_model_metadata
+from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Figures", "Meter", "find_platform", "is_listening", "is_ready", "read_figures"]
+__all__ = [
+    "Figures",
+    "Meter",
+    "ServedStage",
+    "find_holder",
+    "find_served",
+    "is_listening",
+    "is_ready",
+    "read_figures",
+]
 
 _SECONDS = 1.0
 _OK = 200
+_SHOWN = 8
+_LISTENS = "0A"
+"""The state of a socket in the system's tables that waits for connections."""
 _WINDOW_SECONDS = 5.0
 _SAMPLE = re.compile(
     r"^(?P<name>gpfn_inference_(?:requests_total|failures_total|duration_seconds_(?:sum|count))"
@@ -43,10 +62,10 @@ def is_listening(url: str) -> bool:
     """Say whether anybody listens there."""
     address = parse_url(url)
     try:
-        socket.create_connection((address.host, address.port), _SECONDS).close()
+        with socket.create_connection((address.host, address.port), _SECONDS) as found:
+            return bool(found.getsockname() != found.getpeername())  # it may have met itself
     except OSError:
         return False
-    return True
 
 
 def is_ready(url: str) -> bool:
@@ -59,22 +78,69 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def find_platform(url: str, name: str) -> str:
-    """Return what computes behind a server's model of that name, or else behind its first.
+class ServedStage(NamedTuple):
+    """What a server tells of itself, and of one of its models; empty where it tells nothing.
 
-    It is ``pipeline`` when the model's outputs go on to another server, and "" when the server
-    does not tell.
+    The first of the ``models`` is the one that is meant where none is named. ``platform`` is
+    what computes, ``pipeline`` when the model's outputs go on to another server.
     """
+
+    models: tuple[str, ...] = ()
+    platform: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+def find_served(url: str, name: str) -> ServedStage:
+    """Return what a server tells of its model of that name, or else of its first."""
     site = _site(url)
     try:
-        models = _document(site, "/").get("models")
-        models = models if isinstance(models, list) and models else [name]
-        named = name if name in models else models[0]
-        return str(_document(site, f"/v2/models/{quote(str(named), safe='')}").get("platform", ""))
-    except BackendError:
-        return ""
+        told = _document(site, "/").get("models")
+        models = tuple(map(str, told)) if isinstance(told, list) else ()
+        named = name if name in models else (models or (name,))[0]
+        model = _document(site, f"/v2/models/{quote(named, safe='')}")
+        tensors = read_model_metadata(model)
+        return ServedStage(models, str(model.get("platform", "")), tensors.inputs, tensors.outputs)
+    except (BackendError, InvalidRequest):
+        return ServedStage()
     finally:
         site.close()
+
+
+def find_holder(url: str) -> str:
+    """Say who listens there, for people: what is served, and by which process of this machine."""
+    models = find_served(url, "").models if is_ready(url) else ()
+    parts = [f"a server of {', '.join(models[:_SHOWN])}"] if models else []
+    pid = _listener(parse_url(url).port)
+    if pid:
+        parts.append(f"process {pid}{_command(pid)}")
+    return ", ".join(parts) or "somebody"
+
+
+def _command(pid: int) -> str:
+    try:
+        return f" ({Path(f'/proc/{pid}/comm').read_text().strip()})"
+    except OSError:
+        return ""
+
+
+def _listener(port: int) -> int:
+    """Return the process that listens at a port, 0 where the system does not tell us."""
+    wanted = {f"socket:[{inode}]" for inode in _inodes(port)}
+    for path in iglob("/proc/[0-9]*/fd/*") if wanted else ():
+        with suppress(OSError):  # it is closed, or its process has ended or is not ours
+            if os.readlink(path) in wanted:
+                return int(path.split("/")[2])
+    return 0
+
+
+def _inodes(port: int) -> Iterator[str]:
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):  # a system without them
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                _, here, _, state, *_, inode = line.split()[:10]
+                if state == _LISTENS and int(here.rpartition(":")[2], 16) == port:
+                    yield inode
 
 
 def _document(site: Site, path: str) -> dict[str, Any]:

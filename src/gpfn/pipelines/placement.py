@@ -9,6 +9,7 @@ answer is that of the last.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ __all__ = ["Launch", "Placement", "place_stages"]
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 _MOST_PORT = 65535
+_LISTEN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+"""A host and a port. What begins with a dash would be an option, and one with @ has a user."""
 
 
 class Launch(NamedTuple):
@@ -104,7 +107,10 @@ def _check_addresses(stages: Sequence[Stage]) -> None:
             continue
         if not stage.listen:
             raise SetupError("HOST:PORT is needed for a stage that is a process", field=field)
-        if not 0 < int(stage.listen.rpartition(":")[2]) <= _MOST_PORT:
+        found = _LISTEN.fullmatch(stage.listen)
+        if found is None:
+            raise SetupError(f"expected HOST:PORT, got {stage.listen!r:.99}", field=field)
+        if not 0 < int(found[2]) <= _MOST_PORT:
             raise SetupError(f"expected a port from 1 to {_MOST_PORT}", field=field)
         other = taken.setdefault(_reached(stage.listen), stage.name)
         if other != stage.name:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from gpfn.errors import SetupError
-from gpfn.pipelines.asking import is_listening, is_ready
+from gpfn.pipelines.asking import find_holder, find_served, is_listening, is_ready
 from gpfn.pipelines.placement import Launch
 from gpfn.pipelines.stage_process import StageProcess
 
 __all__ = ["Note", "StageProcesses", "StageState", "State"]
 
-State = Literal["waiting", "starting", "ready", "down", "ending", "ended"]
-"""``waiting`` for a stage that it needs, ``down`` until it is started again."""
+State = Literal["waiting", "starting", "ready", "down", "port taken", "ending", "ended"]
+"""``waiting`` for a stage that it needs, ``down`` until it is started again, ``port taken`` as
+long as somebody else listens where it is to."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _STEADY_SECONDS = 10.0
@@ -170,15 +171,29 @@ class StageProcesses:
 
     def _start(self, each: _Place) -> None:
         launch = each.launch
-        if not each.proven and is_listening(launch.url):
-            told = f"somebody listens at {launch.listen} already"
-            raise SetupError(told, field=f"stages.{launch.name}.listen")
+        if is_listening(launch.url):
+            self._is_taken(each)
+            return
         each.began = time.monotonic()
         each.process = StageProcess(launch, lambda line: self._tell(Note(launch.name, line)))
         self._change(each, "starting", f"starts as process {each.process.pid}")
 
+    def _is_taken(self, each: _Place) -> None:
+        """Look again later. Raises SetupError for a stage that has never been ready."""
+        launch = each.launch
+        told = f"{find_holder(launch.url)} listens at {launch.listen} already"
+        if not each.proven:
+            raise SetupError(told, field=f"stages.{launch.name}.listen")
+        self._put_off(each)
+        self._change(each, "port taken", f"{told}; it is tried again in {each.pause:g} s")
+
+    def _put_off(self, each: _Place) -> None:
+        """Let it be started later than the last time."""
+        each.pause = min(_LONGEST_PAUSE, 2 * each.pause) or _FIRST_PAUSE
+        each.due = time.monotonic() + each.pause
+
     def _look_whether_ready(self, each: _Place) -> None:
-        if is_ready(each.launch.url):
+        if _answers(each):
             seconds = time.monotonic() - each.began
             each.proven, each.began = True, time.monotonic()
             self._change(each, "ready", f"ready at {each.launch.url} after {seconds:.2f} s")
@@ -199,8 +214,8 @@ class StageProcesses:
             told = _with_log(f"{reason}; it was never ready", process)
             raise SetupError(told, field=f"stages.{each.launch.name}")
         steady = each.state == "ready" and time.monotonic() - each.began > _STEADY_SECONDS
-        each.pause = min(_LONGEST_PAUSE, 0.0 if steady else 2 * each.pause) or _FIRST_PAUSE
-        each.due = time.monotonic() + each.pause
+        each.pause = 0.0 if steady else each.pause
+        self._put_off(each)
         each.restarts += 1
         self._change(each, "down", f"{reason}; it starts again in {each.pause:g} s")
 
@@ -223,6 +238,15 @@ class StageProcesses:
     def _change(self, each: _Place, state: State, text: str) -> None:
         each.state = state
         self._tell(Note(each.launch.name, text, state))
+
+
+def _answers(each: _Place) -> bool:
+    """Say whether the process that was started answers, and nobody else who has its address."""
+    process, launch = each.process, each.launch
+    assert process is not None, "it is starting"  # noqa: S101
+    if not (process.listens or process.quiet) or not is_ready(launch.url):
+        return False
+    return process.listens or launch.name in find_served(launch.url, launch.name).models
 
 
 def _with_log(told: str, process: StageProcess) -> str:

@@ -27,22 +27,30 @@ __all__ = ["StageProcess"]
 
 _KEPT_LINES = 50
 _LONGEST_LINE = 8192
+_LISTENING = "listening on "
+_LISTENS = re.compile(rf"\d\S*Z info serve \S+ {_LISTENING}\S")
 _ERROR = re.compile(r"\S+Z error \S+ \S+ (?:call=\S+ )?(?:trace=\S+ )?(?P<text>.*\S)")
 _OTHERS = ("GP_MODEL", "GP_INPUTS", "GP_OUTPUTS", "GP_CACHE")
 """Settings of one server, which would be taken for those of every stage."""
 
 
 class StageProcess:
-    """A stage that has been started. ``tell`` gets each line that it writes, in another thread."""
+    """A stage that has been started. ``tell`` gets each line that it writes, in another thread.
+
+    ``listens`` is whether it has said that it has its address; one that is ``quiet`` does not say.
+    """
 
     def __init__(self, launch: Launch, tell: Callable[[str], object]) -> None:
         """Start it; raises SetupError when it cannot be started."""
         self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.listens = False
+        environ = _environ(launch.settings)
+        self.quiet = environ.get("GPFN_LOG", "") == "quiet"
         self._error = ""
         self._tell = tell
         theirs, self._life = os.pipe()
         try:
-            self._process = _started(launch, theirs)
+            self._process = _started(launch, environ, theirs)
             _bind(theirs, self._process.pid)
         except OSError as error:
             os.close(self._life)
@@ -93,13 +101,14 @@ class StageProcess:
                 line = raw.decode(errors="replace").rstrip("\r\n")
                 self.last_lines.append(line)
                 self._error = _error_in(line) or self._error
+                self.listens = self.listens or _says_listening(line)
                 self._tell(line)
 
 
-def _started(launch: Launch, life: int) -> subprocess.Popen[bytes]:
+def _started(launch: Launch, environ: Mapping[str, str], life: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*command_line("gpfn"), *launch.words()],
-        env=_environ(launch.settings),
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -129,8 +138,21 @@ def _error_in(line: str) -> str:
     found = _ERROR.match(line)
     if found:
         return found["text"]
-    told = [record for record in records(line) if record.get("level") == "error"]
-    return str(told[0].get("message", "")) if told else ""
+    told = _messages(line, "error")
+    return told[0] if told else ""
+
+
+def _says_listening(line: str) -> bool:
+    """Say whether a line of a log tells that the server has its address."""
+    if _LISTENING not in line:
+        return False
+    return bool(_LISTENS.search(line)) or any(
+        told.startswith(_LISTENING) for told in _messages(line, "info")
+    )
+
+
+def _messages(line: str, level: str) -> list[str]:
+    return [str(each.get("message", "")) for each in records(line) if each.get("level") == level]
 
 
 def _signal(number: int) -> str:
