@@ -11,11 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import (
-    GpfnError,
-    InvalidTensor,
-    SetupError,
-)
+from gpfn.errors import GpfnError, InvalidTensor, SetupError
 from gpfn.models.pipeline.branches import run_branches
 from gpfn.models.pipeline.ends import (
     asked_outputs,
@@ -71,7 +67,7 @@ class Pipeline:
     Args:
         stages: In any order. What they name is opened here; servers are not asked yet.
         outputs: Where each output comes from. By default they are those of the last stage,
-            and before them whatever passes by the stages.
+            and then whatever passes by the stages.
         name: What errors and metadata call it.
         opener: Opens a stage's target.
 
