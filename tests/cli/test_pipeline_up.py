@@ -132,8 +132,9 @@ def test_a_pipeline_that_downloads_is_typed_as_classy(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_text(source)
     names = {"download": first, "model": second}
     stages = {n: {"target": "./m.py:f", "listen": f"127.0.0.1:{p}"} for n, p in names.items()}
-    with up(write_pipeline(tmp_path, stages)) as running:
-        running.wait_for("^2 stages start; then type: gpfn classy IMAGE…$")
+    with up(write_pipeline(tmp_path, stages), "--place", "hybrid") as running:
+        at, to = (f"http://127.0.0.1:{port}" for port in (first, second))
+        running.wait_for(f"^2 stages start; then type: gpfn classy IMAGE… --at {at} --next '{to}'$")
         assert running.end(signal.SIGTERM) == 0
 
 

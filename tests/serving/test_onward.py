@@ -577,3 +577,42 @@ def test_answers_are_waited_for_by_the_loop_and_by_no_thread(add, monkeypatch):
             client.close()
     assert any(whole), "the fast path"
     assert took < 1.6  # 2.4 s if two threads sat and waited
+
+
+def test_a_pipeline_whose_last_stage_is_a_pipeline_is_served(add):
+    """It ends in the process, or at a server: either way it is answered."""
+    double, plus = model(lambda x: {"y": 2 * x}), model(lambda x: {"y": x + 1})
+    for last in (plus, add.url):
+        inner = Pipeline([Stage("first", double), Stage("last", last)])
+        outer = Pipeline([Stage("before", double), Stage("inner", inner)])
+        with Server({"outer": outer}, ServerSettings(port=0)) as server:
+            assert asked(server)[0].tolist() == (4 * X + 1).tolist()
+        inner.close()
+
+
+def test_calls_that_go_on_are_bounded_together(monkeypatch, add):
+    monkeypatch.setattr("gpfn.serving.onward._MOST_CALLS", 2)
+    slow = model(lambda x: (time.sleep(0.5), {"y": x})[1])
+    codes: list[int] = []
+
+    def call(url: str) -> None:
+        try:
+            asked(server, url)
+            codes.append(200)
+        except RefusedByModel as error:
+            codes.append(error.code)
+
+    with Server({"slow": slow}, ServerSettings(port=0, threads=4)) as server:
+        threads = [threading.Thread(target=call, args=(f"{add.url}/?{n % 2}",)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)
+        for thread in threads:
+            thread.join()
+    assert sorted(codes) == [200, 200, 503, 503, 503, 503]
+
+
+def test_times_are_told_to_who_asks_for_them(multiply):
+    for value, told in (("on", True), ("off", False)):
+        reply = requests.get(f"{multiply.url}/metrics", headers={"X-Timings": value}, timeout=5)
+        assert ("server-timing" in reply.headers) is told

@@ -89,10 +89,11 @@ def _next_line(path: str, file: "PipelineFile", placement: "Placement") -> str:
     """Return the command line that calls the pipeline."""
     import shlex
 
-    if file.stages[0].name == "download":
-        return "gpfn classy IMAGE…"
-    if len(placement.entry) == 1 and not placement.entry[0].config:
-        return f"gpfn predict {placement.entry[0].target} --input FILE"
+    first, *others = placement.entry
+    if file.stages[0].name == "download" and not others:
+        return f"gpfn classy IMAGE… --at {first.target} --next '{first.config}'"
+    if not (others or first.config):
+        return f"gpfn predict {first.target} --input FILE"
     return f"gpfn pipeline run {shlex.quote(path)} --input FILE"
 
 

@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--swap", choices=("load-first", "unload-first"), default="load-first",
                       help="whether the old version goes before the new one is opened, for models "
                       "too large for two (%(default)s)")  # fmt: skip
-    ours.add_argument("--nan-words", action="store_true", help="NaN and such as words in JSON")
+    ours.add_argument("--nan-words", action="store_true", help="NaN and Infinity as words in JSON")
     ours.add_argument("--tokens", default="", metavar="FILE", help="who may do what; see gpfn "
                       "tokens")  # fmt: skip
     ours.add_argument("--host-name", action="append", default=[], metavar="NAME", help="a host "
@@ -91,11 +91,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--threads", default="1", help="of the model: a number or auto (default: 1)")
     ours.add_argument("--workers", help="processes that share the address (default: 1)")
     ours.add_argument("--parallel", help="inferences over a millisecond that run at once in a "
-                      "process (default: cores)")  # fmt: skip
+                      "process (default: cores; 64 of a model that asks others)")  # fmt: skip
     ours.add_argument("--queue", help="inferences that wait before 503 (default: 512)")
     ours.add_argument("--stall", default="1", metavar="SECONDS", help="a process whose loop has "
                       "not turned for so long is replaced (%(default)s)")  # fmt: skip
-    ours.add_argument("--unix", default="", metavar="PATH", help="a socket instead of --listen")
+    ours.add_argument("--unix", default="", metavar="PATH", help="a unix socket, not --listen")
     ours.add_argument("--tls-cert", default="", metavar="FILE", help="certificate chain; HTTPS "
                       "with it, read again at SIGHUP")  # fmt: skip
     ours.add_argument("--tls-key", default="", metavar="FILE", help="its key, unless it is in the "

@@ -80,10 +80,11 @@ class Function(Answering):
             inputs: The arrays by name, in order; the model's own inputs when None.
             outputs: The arrays that it answers with, as a pipeline asks before it calls.
             output: The model's output to answer with; all of them when None.
-            takes: What the first step is given; ``arrays``, or what a handler object says.
+            takes: What the first step is given; else ``arrays``, or what a handler object says.
             before: Called before the prediction; returns what is predicted from.
             after: Called with what was predicted; returns what is answered.
-            on_open: Called once with the opened model, to load what calls would wait for.
+            on_open: Called once with the opened model, to load what calls would wait for; what
+                it raises keeps the function from opening.
             reply_type: The replying event's type; the request's + ``.response`` when None.
             reply_source: The replying event's source.
             nonfinite: What becomes of NaN and infinities in a JSON reply.
@@ -105,8 +106,7 @@ class Function(Answering):
         self._on_open = steps.on_open
         self.stamp = (reply_type, reply_source)
         self.nonfinite = nonfinite
-        self.threads = threads
-        self._limits = limits
+        self.threads, self._limits = threads, limits
         self.folder, stem = home_of_caller()
         self.name = name or name_of(handler, self.folder, stem)
         self._lock = RLock()

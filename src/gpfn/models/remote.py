@@ -112,16 +112,16 @@ class RemoteModel(ABC):
 
     def begin_call(
         self, inputs: Mapping[str, Array], *, outputs: Sequence[str] = (), deadline: Deadline
-    ) -> Pending[dict[str, Array]] | None:
-        """Ask, if that takes no waiting for the answer; None, and nothing was asked.
+    ) -> dict[str, Array] | Pending[dict[str, Array]]:
+        """Compute all but the wait for the server, where that can be left to a loop.
 
-        Raises as a call does.
+        Returns what is given, or what it will be taken from. Raises as a call does.
         """
         known = self._ready(deadline)
         wanted, arrays, as_told = self._question(inputs, outputs, known)
         pending = self._begin(arrays, wanted, known, deadline)
         if pending is None:
-            return None
+            return self(inputs, outputs=outputs, deadline=deadline)
 
         def answer(finish: Callable[[], dict[str, Array]]) -> dict[str, Array]:
             try:

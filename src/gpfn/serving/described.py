@@ -69,15 +69,11 @@ class DescribedModel:
         outputs: Sequence[str] = (),
         deadline: Deadline = NEVER,
     ) -> dict[str, np.ndarray] | Pending[dict[str, np.ndarray]]:
-        """Compute as far as that takes a thread; see `gpfn.models.pipeline.Pipeline.begin_call`."""
+        """Compute all but the wait for a server; see `gpfn.models.pipeline.Pipeline`."""
         self._look_again()
-        begin = getattr(self._model, "begin_call", None)
-        if begin is not None:
-            found: dict[str, np.ndarray] | Pending[dict[str, np.ndarray]] | None
-            found = begin(inputs, outputs=outputs, deadline=deadline)
-            if found is not None:
-                return found
-        return self._model(inputs, outputs=outputs, deadline=deadline)
+        compute: Callable[..., dict[str, np.ndarray] | Pending[dict[str, np.ndarray]]]
+        compute = getattr(self._model, "begin_call", self._model)
+        return compute(inputs, outputs=outputs, deadline=deadline)
 
     def names_for(self, count: int) -> tuple[str, ...]:
         """Return the names of ``count`` inputs that come without."""

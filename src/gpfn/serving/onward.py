@@ -239,6 +239,8 @@ class Onward:
                 return None
             self._make_room()
             found = self._engines[config] = self._made(to)
+        if sum([engine.load for engine, _ in self._engines.values()]) >= _MOST_CALLS:
+            raise Overloaded(f"{_MOST_CALLS} calls go on to next stages already")
         self._engines.move_to_end(config)
         return found[0]
 
@@ -257,8 +259,6 @@ class Onward:
         return Next(self._next_url, config)
 
     def _make_room(self) -> None:
-        if sum(engine.load for engine, _ in self._engines.values()) >= _MOST_CALLS:
-            raise Overloaded(f"{_MOST_CALLS} calls go on to next stages already")
         if len(self._engines) < _MOST_ENGINES:
             return
         idle = next(

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CacheSettings", "Opener", "Target"]
 
-_MOST_WAITING = 1024
-
 Target = str | Model | Callable[..., Any]
 """What ``open_model`` opens, an open model, or a plain function of arrays."""
 
@@ -46,6 +44,7 @@ class Opener:
         replicas: Processes of a model that is served by processes, unless it says how many.
         next_url: The server that what models give goes on to.
         max_batch: Rows of one call at most, whatever a model says.
+        waiting: Calls at once of a model that waits for others, unless it says how many.
         limits: On what comes from the cache.
         log: Where records go.
     """
@@ -61,6 +60,7 @@ class Opener:
         replicas: int = 1,
         next_url: str = "",
         max_batch: int | None = None,
+        waiting: int = 64,
         limits: Limits | None = None,
         log: Log | None = None,
     ) -> None:
@@ -72,6 +72,7 @@ class Opener:
         self._cache = cache
         self._replicas = replicas
         self._next_url, self._max_batch = next_url, max_batch
+        self._waiting = waiting
         self._log = log or Log("serve")
         self._limits = limits or Limits()
 
@@ -98,11 +99,9 @@ class Opener:
         if not self._next_url:
             return DescribedModel(model)
         from gpfn.serving.onward import BoundedModel, Bounds, Next, chained
-        from gpfn.serving.version import max_batch_of
+        from gpfn.serving.version import calls_of, max_batch_of
 
-        calls = source.serving.replicas or self._replicas
-        if getattr(model, "waits", False):
-            calls = _MOST_WAITING
+        calls = calls_of(model, source, self._replicas, self._waiting)
         bounds = Bounds(max_batch_of(model, source, self._max_batch), Semaphore(calls))
         to, owned = Next(self._next_url), bool(source.uri)
         whole = chained(source.name, model, to, bounds, owned=owned)

@@ -73,6 +73,7 @@ def serve(
         replicas=settings.threads,
         next_url=settings.next_url,
         max_batch=settings.max_batch,
+        waiting=settings.waiting,
         limits=settings.limits,
         log=log,
     )

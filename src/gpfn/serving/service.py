@@ -131,7 +131,7 @@ class Service:
         """Answer one request, now or later; never raises."""
         request = exchange.request
         by_name = exchange.fields.by_name
-        if "x-timings" in by_name:
+        if by_name.get("x-timings") == "on":
             exchange.timings = []
         try:
             if "x-hops" in by_name:

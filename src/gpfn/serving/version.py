@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpfn.serving.statistics import Statistics
     from gpfn.serving.wanted import Source
 
-__all__ = ["LARGEST_BATCH", "Loaded", "ServedVersion", "load", "max_batch_of"]
+__all__ = ["LARGEST_BATCH", "Loaded", "ServedVersion", "calls_of", "load", "max_batch_of"]
 
 LARGEST_BATCH = 64
 """Rows that are computed together at most, unless the model's description says otherwise."""
@@ -85,6 +85,11 @@ def max_batch_of(model: Model, source: Source, only: int | None) -> int:
     if declared is not None:
         return declared if declared > 1 and model.inputs else 0
     return LARGEST_BATCH if has_batch_axis(model) else 0
+
+
+def calls_of(model: Model, source: Source, threads: int, waiting: int) -> int:
+    """Return how many calls are computed at once: more of a model that waits for others."""
+    return source.serving.replicas or (waiting if getattr(model, "waits", False) else threads)
 
 
 def _time(model: Model, row: Mapping[str, np.ndarray], most: int) -> Timing:
@@ -169,8 +174,7 @@ class ServedVersion:
         if bounded is not None:
             model, bounds = bounded.model, bounded.bounds
         else:
-            waits = getattr(self.model, "waits", False)
-            calls = self._waiting if waits else self._bounds.replicas
+            calls = calls_of(self.model, self.source, self._bounds.replicas, self._waiting)
             model, bounds = self.model, Bounds(self.max_batch, Semaphore(calls))
         return Onward(self.name, model, self._next, bounds, self._waiting_engine)
 

@@ -1,7 +1,5 @@
 """The order of stages, and what is refused before anything is opened."""
 
-import random
-
 import pytest
 
 from gpfn.errors import SetupError
@@ -28,16 +26,6 @@ def test_the_order_is_that_of_the_file_behind_what_is_needed():
     assert names(in_order([stage("b", "a"), stage("c", "inputs"), stage("a", "c")])) == [
         "c", "a", "b",
     ]  # fmt: skip
-
-
-def test_the_order_is_the_same_each_time():
-    stages = [stage(f"s{n}", *(f"s{m}" for m in range(n, 30) if m % (n + 2) == 1 and m != n))
-              for n in range(30)]  # fmt: skip
-    stages = [each if each.sources else stage(each.name, "inputs") for each in stages]
-    first = names(in_order(stages))
-    for seed in range(50):
-        random.seed(seed)
-        assert names(in_order(stages)) == first
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,11 @@ def test_a_file_that_is_too_large_or_too_deep_is_refused(tmp_path):
         read_pipeline(written(tmp_path, deep))
     except SetupError as error:
         assert error.field  # noqa: PT017 - tomllib takes some depths, and refuses others
+
+
+def test_a_callable_in_a_file_has_no_settings(tmp_path):
+    (tmp_path / "code.py").write_text("def f(x):\n    return x\n")
+    text = '[stages.a]\ntarget = "code.py:f"\nsettings = { A = "1" }\n'
+    with pytest.raises(SetupError, match="stage a: name the file alone") as caught:
+        open_model(written(tmp_path, text))
+    assert caught.value.field == "settings"

@@ -56,6 +56,7 @@ class Asked:
     def __init__(self, x: object, outputs: Sequence[str] = (), deadline: Deadline = NEVER) -> None:
         self.gone = False
         self.timings = None
+        self.hops = 0
         self.results: Any = None
         self.error: BaseException | None = None
         self.told = 0

@@ -4,8 +4,8 @@ stage      what a pipeline consists of, as data
 reading    the same as a TOML file
 graph      the order of the stages: what needs what
 feeding    which outputs of a stage are which inputs of the next
-targets    opening what a stage names
-opened     one stage, called within its bounds
+ends       what goes in and out, by name
+opened     one stage: what it names, opened, and called within its bounds
 failures   a stage's failure as the pipeline's
 executor   a pipeline as a model
 branches   stages that run at once

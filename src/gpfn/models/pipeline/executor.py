@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import GpfnError, InvalidTensor, SetupError
+from gpfn.http.pending import Pending
 from gpfn.models.pipeline.branches import run_branches
 from gpfn.models.pipeline.ends import (
     asked_outputs,
@@ -31,7 +32,6 @@ from gpfn.models.pipeline.stage import INPUTS, Origin, Stage
 from gpfn.models.signature import find_name
 
 if TYPE_CHECKING:
-    from gpfn.http.pending import Pending
     from gpfn.models.model import Model
     from gpfn.models.signature import Array
     from gpfn.tensors.spec import TensorSpec
@@ -55,10 +55,6 @@ class _Run:
         self.wanted = wanted
         self.deadline = deadline
         self.whole = math.inf if deadline is NEVER else deadline.remaining()
-
-    def with_last(self, stage: OpenStage, found: _Arrays) -> _Run:
-        self.results[stage.name] = found
-        return self
 
 
 class Pipeline:
@@ -174,10 +170,9 @@ class Pipeline:
     def begin_call(
         self, inputs: _Arrays, *, outputs: Sequence[str] = (), deadline: Deadline = NEVER
     ) -> dict[str, Array] | Pending[dict[str, Array]]:
-        """Compute all that takes this thread, and leave it to the caller to wait for a server.
+        """Compute all but the wait for a server, where the last stage is one.
 
-        Returns what is given, or what it will be taken from: when the last stage is a server's.
-        Raises as a call does.
+        Returns what is given, or what it will be taken from. Raises as a call does.
         """
         if self._branches:
             return self.run(inputs, outputs=outputs, deadline=deadline)
@@ -185,11 +180,15 @@ class Pipeline:
         *others, last = self.stages
         for each in others:
             run.results[each.name] = each(*self._call_of(each, run))
-        call = self._call_of(last, run)
-        pending = last.begin(*call)
-        if pending is not None:
-            return pending.then(lambda finish: self._answer(run.with_last(last, finish())))
-        return self._answer(run.with_last(last, last(*call)))
+        begun = last.begin(*self._call_of(last, run))
+
+        def answer(found: _Arrays) -> dict[str, Array]:
+            run.results[last.name] = found
+            return self._answer(run)
+
+        if isinstance(begun, Pending):
+            return begun.then(lambda finish: answer(finish()))
+        return answer(begun)
 
     def close(self) -> None:
         """Close the models that were opened for it."""

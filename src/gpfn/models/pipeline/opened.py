@@ -13,11 +13,11 @@ import numpy as np
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import DeadlineExceeded, InvalidTensor, ModelFailed, SetupError
+from gpfn.http.pending import Pending
 from gpfn.models.pipeline.failures import cause_of, in_stage, may_be_asked_again
 from gpfn.scope import SCOPE, CallScope
 
 if TYPE_CHECKING:
-    from gpfn.http.pending import Pending
     from gpfn.models.model import Model
     from gpfn.models.pipeline.stage import Stage
     from gpfn.models.signature import Array
@@ -69,24 +69,26 @@ class OpenStage:
 
     def begin(
         self, arrays: Mapping[str, Array], outputs: Sequence[str], deadline: Deadline, whole: float
-    ) -> Pending[dict[str, Array]] | None:
-        """Ask the stage's server, if that takes no waiting; None, and nothing was asked.
+    ) -> dict[str, Array] | Pending[dict[str, Array]]:
+        """Compute all but the wait for the stage's server, where that can be left to a loop.
 
-        Raises an error that names the stage.
+        Returns what is given, or what it will be taken from. Raises an error that names the
+        stage.
         """
         begin = getattr(self.model, "begin_call", None)
         scope = SCOPE.get()
         timed = scope is not None and scope.timings is not None
         if begin is None or timed or self.stage.max_batch or self.stage.retries:
-            return None
+            return self(arrays, outputs, deadline, whole)
         try:
             if scope is not None:
                 scope.check()
             limit = self._limit(deadline, whole)
-            pending = begin(arrays, outputs=outputs, deadline=limit)
+            found: dict[str, Array] | Pending[dict[str, Array]]
+            found = begin(arrays, outputs=outputs, deadline=limit)
         except Exception as error:  # noqa: BLE001 - raised again, with the name
             raise in_stage(error, self.name) from cause_of(error)
-        return None if pending is None else pending.then(self._finished)
+        return found.then(self._finished) if isinstance(found, Pending) else found
 
     def _finished(self, finish: Callable[[], dict[str, Array]]) -> dict[str, Array]:
         try:
@@ -193,6 +195,8 @@ def open_target(stage: Stage) -> Model:
         from gpfn.models.graphpipe import GraphPipeModel
 
         return GraphPipeModel(target, config=stage.config)
+    if stage.settings and backend.kind == "python":
+        raise SetupError("name the file alone: a callable in it has none", field="settings")
     return open_model(target, settings=stage.settings)
 
 

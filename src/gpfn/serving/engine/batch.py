@@ -67,7 +67,7 @@ class Computation:
     def begin_scope(self) -> None:
         """Let what it asks of other machines be ended, and be timed if its caller wants that."""
         caller = self.batch[0].caller
-        self.scope = CallScope(caller.timings, hops=getattr(caller, "hops", 0) + 1)
+        self.scope = CallScope(caller.timings, hops=caller.hops + 1)
 
     def end_unless_wanted(self) -> None:
         """End what it asks of other machines when nobody waits for it any more."""

@@ -35,6 +35,8 @@ class Caller(Protocol):
     """Whether nobody will read it."""
     timings: list[Took] | None
     """Where times are noted, when it wants to know them."""
+    hops: int
+    """How many servers have sent its request on."""
 
 
 class _Present:
@@ -42,6 +44,7 @@ class _Present:
 
     gone = False
     timings: list[Took] | None = None
+    hops = 0
 
 
 class Form:

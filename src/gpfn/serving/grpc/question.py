@@ -86,8 +86,8 @@ class GrpcQuestion:
     """
 
     __slots__ = (
-        "_budget", "_call", "_future", "_held", "_names", "gone", "id", "metadata", "served",
-        "span", "timings",
+        "_budget", "_call", "_future", "_held", "_names", "gone", "hops", "id", "metadata",
+        "served", "span", "timings",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +107,7 @@ class GrpcQuestion:
             self._held = asked.size
         self.gone = False
         self.timings: list[Took] | None = None
+        self.hops = 0
         self.metadata: Callable[[], Iterable[tuple[str, Any]]] = tuple
         self.span: RequestSpan | None = None
         self.id = asked.id
