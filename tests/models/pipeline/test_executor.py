@@ -43,6 +43,14 @@ def test_two_stages_in_a_line():
     assert not pipeline.waits
 
 
+def test_lists_are_arrays_and_what_is_masked_is_refused():
+    pipeline = Pipeline([Stage("multiply", double()), Stage("add", plus_one())])
+    assert pipeline({"x": [[0, 1], [2, 3]]})["y"].tolist() == [[1, 3], [5, 7]]
+    with pytest.raises(InvalidTensor, match="masked") as caught:
+        pipeline({"x": np.ma.masked_array(X, X > 1)})
+    assert caught.value.field == "x"
+
+
 def test_what_each_stage_gives_can_be_seen():
     seen: list[tuple[str, object]] = []
     pipeline = Pipeline([Stage("multiply", double()), Stage("add", plus_one())])

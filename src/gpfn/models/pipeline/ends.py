@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gpfn.errors import BackendError, DeadlineExceeded, InvalidTensor, ModelFailed
 from gpfn.models.pipeline.stage import INPUTS, Origin, Stage
 from gpfn.models.signature import find_name
+from gpfn.tensors.cast import plain_array
 
 if TYPE_CHECKING:
     from gpfn.deadline import Deadline
@@ -76,8 +77,12 @@ def check_known(inputs: _Arrays, known: Sequence[str]) -> None:
             raise InvalidTensor(told, field=name)
 
 
-def read_only(array: Array) -> Array:
-    """Return the array for a stage to read: others may get it as well, and so may the caller."""
+def read_only(value: object, name: str) -> Array:
+    """Return an array for a stage to read: others may get it as well, and so may the caller.
+
+    Raises InvalidTensor for a masked one.
+    """
+    array = plain_array(value, name)
     if not array.flags.writeable:
         return array
     view = array.view()

@@ -206,7 +206,7 @@ class Pipeline:
         if each.name == self._last and not asked and getattr(each.model, "goes_on", False):
             # who knows the names of what comes behind a server is the caller alone
             asked = tuple(name for name in run.wanted if name not in passing)
-        given = {name: read_only(array) for name, array in arrays.items()}
+        given = {name: read_only(array, name) for name, array in arrays.items()}
         return given, asked, run.deadline, run.whole
 
     def _given(self, each: OpenStage, run: _Run) -> tuple[_Arrays, tuple[str, ...]]:
