@@ -238,7 +238,7 @@ def test_what_a_job_raises_is_raised() -> None:
 
 
 def test_a_caller_who_leaves_is_asked_for_no_more(server: Pictures) -> None:
-    slow = [server.put(f"/{number}.jpg", JPEG, wait=0.4) for number in range(40)]
+    slow = [server.put(f"/{number}.jpg", JPEG, wait=2.0) for number in range(40)]
     scope, seen = CallScope(), list[CallScope | None]()
     token = SCOPE.set(scope)
     try:
@@ -247,7 +247,7 @@ def test_a_caller_who_leaves_is_asked_for_no_more(server: Pictures) -> None:
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match="nobody waits"):
             ask(downloader(server, per_host=3), *slow)
-        assert time.monotonic() - began < 0.35, "those under way are not waited for"
+        assert time.monotonic() - began < 1.5, "those under way are not waited for"
         with pytest.raises(DeadlineExceeded, match="nobody waits"):  # it has left before
             ask(downloader(server, per_host=3), server.url("/later.jpg"))
     finally:
@@ -255,7 +255,7 @@ def test_a_caller_who_leaves_is_asked_for_no_more(server: Pictures) -> None:
     time.sleep(0.5)
     assert set(server.asked) <= {"/0.jpg", "/1.jpg", "/2.jpg", "/later.jpg"}
     assert seen == [scope], "what an errand asks of others ends with the call"
-    assert ask(downloader(server), slow[0]) == ([JPEG], [""])
+    assert ask(downloader(server), server.put("/soon.jpg", JPEG)) == ([JPEG], [""])
 
 
 def test_how_many_pictures_a_call_may_have(server: Pictures) -> None:

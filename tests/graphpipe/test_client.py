@@ -185,6 +185,22 @@ def test_a_kept_connection_that_was_closed_is_replaced() -> None:
         assert len(server.requests) == 5
 
 
+@pytest.mark.parametrize("status", ["500 Oh", "502 Bad Gateway", "504 Gateway Timeout"])
+def test_a_connection_is_not_kept_after_a_failure_of_the_server(status: str) -> None:
+    """It may close it unannounced, when the next request is on its way already."""
+
+    def script(sock: socket.socket, seen: Seen) -> None:
+        read_request(sock, seen)
+        sock.sendall(http(b"no", status=status))
+        read_request(sock)  # which is lost
+
+    with scripted(script) as server, Client(server.url, environ=NOTHING) as client:
+        for _ in range(3):
+            with pytest.raises(RefusedByModel, match=status):
+                client.infer(ARRAY)
+    assert server.connections == 3
+
+
 def drops_the(number: int) -> Script:
     """Return a script that closes without a reply at that request of all."""
 

@@ -192,6 +192,22 @@ def test_servers_that_misbehave(script: Callable[[socket.socket], None], error: 
         open_model(url)({"x": np.zeros(1)}, deadline=Deadline.after(5))
 
 
+@pytest.mark.parametrize("path", ["", "/v2/models/m"], ids=["graphpipe", "oip"])
+def test_a_connection_is_not_kept_after_rubbish(path: str) -> None:
+    """It may be closed unannounced, when the next request is on its way already."""
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nrubbish")
+        connection.recv(65536)  # a request here is lost
+
+    with answering(script) as url, closing(open_model(url + path)) as model:
+        for _ in range(3):
+            with pytest.raises(BrokenReply) as caught:
+                model({"x": np.zeros(1, np.float32)})
+            assert "closed" not in str(caught.value)
+
+
 def test_a_server_that_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         model = open_model(f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -132,8 +132,11 @@ class Crew:
     def _work(self, errand: Errand | None) -> None:
         while errand is not None:
             assert errand.round is not None, "set when it was given"  # noqa: S101
-            SCOPE.set(errand.round.scope)  # what it asks of others ends with the call
+            scope = errand.round.scope
+            SCOPE.set(scope)  # what it asks of others ends with the call
             try:
+                if scope is not None:
+                    scope.check()  # it may have ended before those that wait were dropped
                 errand.work()
             except BaseException as error:  # noqa: BLE001 - raised where the errands were given
                 errand.error = error

@@ -34,6 +34,8 @@ _SHORTEST_TIME, _LONGEST_TIME = 0.001, 86400.0
 """Seconds that a server is told of: less is no time, and nobody waits longer for an answer."""
 _PAUSE = 0.1
 """Seconds between two attempts to connect: a server may be about to listen."""
+_BROKEN = frozenset((500, 502, 504))
+"""After these a connection is not kept: a server that failed may close it unannounced."""
 
 
 class HttpClient:
@@ -197,7 +199,8 @@ class HttpClient:
                 scope.forget(connection.abort)
         if scope is not None and scope.timings is not None:
             scope.note_told(reply.headers.get("server-timing", ""))
-        if sent and reply.reusable and len(self._kept) < _MOST_KEPT:
+        kept = sent and reply.reusable and reply.status not in _BROKEN
+        if kept and len(self._kept) < _MOST_KEPT:
             self._kept.append((connection, time.monotonic()))
         else:
             connection.close()

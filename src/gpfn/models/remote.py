@@ -82,6 +82,12 @@ class RemoteModel(ABC):
     def _disconnect(self) -> None:
         """Close the connections."""
 
+    def _close_idle(self) -> None:  # noqa: B027 - nothing is to be done where none is kept
+        """Close connections that nobody uses: a server that answers rubbish may have closed them.
+
+        Calls under way go on.
+        """
+
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The inputs of the server's metadata, fetched if need be; empty when it has none."""
@@ -109,6 +115,9 @@ class RemoteModel(ABC):
             return self._infer(inputs, outputs, known, deadline)
         except RefusedByModel as error:
             return self._after_refusal(error, inputs, outputs, known, deadline)
+        except BrokenReply:
+            self._close_idle()
+            raise
 
     def begin_call(
         self, inputs: Mapping[str, Array], *, outputs: Sequence[str] = (), deadline: Deadline
@@ -131,6 +140,9 @@ class RemoteModel(ABC):
                 if error.code:
                     return self._after_refusal(error, inputs, outputs, known, deadline)
                 blame_caller(error, inputs, known)  # of a 200, which is finished on a loop
+                raise
+            except BrokenReply:
+                self._close_idle()
                 raise
 
         return pending.then(answer)
@@ -223,6 +235,7 @@ class RemoteModel(ABC):
                     self._description = self._metadata(until)
                 except (RefusedByModel, BrokenReply) as error:
                     self._description = UNKNOWN  # it may infer all the same
+                    self._close_idle()
                     code = getattr(error, "code", 0)
                     if code >= _SERVER_ERROR:  # it may tell in a moment, when it is ready
                         kept = 0.0 if code == _NOT_READY else _BROKEN_SECONDS
