@@ -1,6 +1,7 @@
 """What every test may ask for, and the rule that nothing is passed over silently."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -90,6 +91,12 @@ begun one; `make check` leaves them out.
 """
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_configure() -> None:
+    """Let what tests start heed Ctrl-C: a shell's background jobs ignore it, and hand that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def picture(kind: str = "JPEG", shade: int = 7, size: tuple[int, int] = (32, 24)
 
 
 class Pictures(ThreadingHTTPServer):
-    """Answers paths as told, and counts how many requests there are at once, by their Host."""
+    """Answers paths as told, and counts how many of put() wait at once, by their Host."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -59,7 +59,10 @@ class Pictures(ThreadingHTTPServer):
         """Answer a path with content of a type, after a while, with more headers."""
 
         def answer(handler: BaseHTTPRequestHandler) -> None:
+            hosts = ("all", handler.headers["Host"].partition(":")[0])
+            self.count(hosts, 1)
             time.sleep(wait)
+            self.count(hosts, -1)  # before the answer, which may be followed by a request at once
             handler.send_response(200)
             headers = {"Content-Type": kind, "Content-Length": str(len(content)), **more}
             for name, value in headers.items():
@@ -111,15 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked[self.path] += 1
-        hosts = ("all", self.headers["Host"].partition(":")[0])
-        self.server.count(hosts, 1)
         answer = self.server.answers.get(self.path)
         with contextlib.suppress(OSError):  # the other side has had enough
             if answer is None:
                 self.send_error(404)
             else:
                 answer(self)
-        self.server.count(hosts, -1)
 
 
 @contextmanager
