@@ -274,6 +274,36 @@ def test_threads_share_a_model(served: RunningGrpc) -> None:
     assert not wrong
 
 
+def test_a_reply_that_cannot_be_read_ends_no_other_call() -> None:
+    """All calls share one connection."""
+    waits, may_end = threading.Event(), threading.Event()
+    slowly, x = np.full((1, 2), 3.5, np.float32), np.ones((1, 2), np.float32)
+
+    def answer(name: str, data: bytes, _: Any) -> bytes:
+        if name != "ModelInfer":
+            return metadata()
+        if slowly.tobytes() not in data:
+            return b"rubbish"
+        waits.set()
+        may_end.wait(10)
+        told = message_class("ModelInferResponse")(model_name="m")
+        told.outputs.add(name="y", datatype="FP32", shape=[1, 2])
+        told.raw_output_contents.append(x.tobytes())
+        return bytes(told.SerializeToString())
+
+    with scripted(answer) as url, ThreadPoolExecutor(1) as pool:
+        model = open_model(url)
+        slow = pool.submit(model, {"x": slowly})
+        try:
+            assert waits.wait(10)
+            with pytest.raises(BrokenReply):
+                model({"x": x})
+        finally:
+            may_end.set()
+        assert_array_equal(slow.result(10)["y"], x)
+        model.close()
+
+
 def test_credentials_are_sent_and_not_shown() -> None:
     seen = []
 

@@ -48,9 +48,6 @@ class GraphPipeModel(RemoteModel):
     def _disconnect(self) -> None:
         self._client.close()
 
-    def _close_idle(self) -> None:
-        self._client.close()
-
     def _metadata(self, deadline: Deadline) -> ServerMetadata:
         metadata = self._client.metadata(deadline=deadline)
         takes, gives = metadata.inputs, metadata.outputs

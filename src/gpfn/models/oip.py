@@ -45,9 +45,6 @@ class InferenceModel(RemoteModel):
     def _disconnect(self) -> None:
         self._client.close()
 
-    def _close_idle(self) -> None:
-        self._client.close()
-
     def _metadata(self, deadline: Deadline) -> ServerMetadata:
         _, model, version = self._address
         served = self._client.model_metadata(model, version=version, deadline=deadline)

@@ -35,3 +35,6 @@ class GrpcInferenceModel(InferenceModel):
         versions = f"/versions/{quote(address.version, safe='')}" if address.version else ""
         name = f"{client.url}/{quote(address.model, safe='')}{versions}"
         RemoteModel.__init__(self, name, inputs, outputs)
+
+    def _close_idle(self) -> None:
+        """Close nothing: all calls share one connection."""

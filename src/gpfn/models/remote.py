@@ -82,11 +82,12 @@ class RemoteModel(ABC):
     def _disconnect(self) -> None:
         """Close the connections."""
 
-    def _close_idle(self) -> None:  # noqa: B027 - nothing is to be done where none is kept
+    def _close_idle(self) -> None:
         """Close connections that nobody uses: a server that answers rubbish may have closed them.
 
-        Calls under way go on.
+        Calls under way go on: HTTP's have connections of their own.
         """
+        self._disconnect()
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
