@@ -8,7 +8,6 @@ answer is that of the last.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from gpfn.models.pipeline.graph import in_order, with_sources
 from gpfn.models.pipeline.opened import CATALOGUE
 from gpfn.models.pipeline.reading import PipelineFile
 from gpfn.models.pipeline.stage import Origin, Stage
-from gpfn.serving.onward import is_allowed
+from gpfn.serving.onward import config_for, is_allowed
 from gpfn.serving.settings import LOOPBACK
 
 __all__ = ["Launch", "Placement", "place_stages"]
@@ -203,18 +202,13 @@ def _entry(chain: Sequence[Stage], renamed: Mapping[str, str]) -> Stage:
         share=min(1.0, sum(stage.share for stage in chain)),
         least=sum(stage.least for stage in chain),
         max_batch=min(batches, default=0),
-        config=_config(urls) if others else first.config,
+        config=config_for(urls) if others else first.config,
         settings={},
     )
 
 
 def _url(stage: Stage) -> str:
     return f"http://{_reached(stage.listen)}" if stage.listen else str(stage.target)
-
-
-def _config(urls: Sequence[str]) -> str:
-    """Return what tells hybrid stages where to go on; see `gpfn.serving.onward`."""
-    return "".join(urls) if len(urls) < 2 else json.dumps({"next": [*urls]})
 
 
 def _renamed(origin: Origin, renamed: Mapping[str, str]) -> Origin:

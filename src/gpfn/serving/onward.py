@@ -37,6 +37,7 @@ __all__ = [
     "Onward",
     "chained",
     "check_hosts",
+    "config_for",
     "is_allowed",
     "parse_config",
 ]
@@ -133,7 +134,7 @@ def parse_config(config: str, hosts: Sequence[str]) -> Next | None:
     if not is_allowed(first, hosts):
         told = f"{first[:200]!r} is not on this server's list of next stages (--allow-next)"
         raise InvalidMessage(told, field=FIELD)
-    return Next(first, _onward(rest))
+    return Next(first, config_for(rest))
 
 
 def _urls(text: str) -> list[str]:
@@ -153,8 +154,11 @@ def _urls(text: str) -> list[str]:
     return urls
 
 
-def _onward(urls: Sequence[str]) -> str:
-    """Return the ``config`` for stages behind the next one; one URL as every server reads it."""
+def config_for(urls: Sequence[str]) -> str:
+    """Return the ``config`` that sends a request on to these, as `parse_config` reads it.
+
+    One URL is bare: every server reads that.
+    """
     if len(urls) < 2:
         return "".join(urls)
     return json.dumps({"next": [*urls]})
