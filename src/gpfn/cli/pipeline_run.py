@@ -116,6 +116,7 @@ def _misfit(launch: "Launch", served: "ServedStage") -> str:
     """Say what differs from what is written about the stage's model; "" when nothing does."""
     from gpfn.models.catalogue import default_catalogue
     from gpfn.models.description import description_beside
+    from gpfn.tensors.shapes import spec_text
 
     target, catalogue = launch.target, default_catalogue()
     known = catalogue.get(target) if target in catalogue else description_beside(target)
@@ -126,7 +127,7 @@ def _misfit(launch: "Launch", served: "ServedStage") -> str:
         sides.append(("gives", served.outputs, known.signature.outputs))
     for verb, found, declared in sides:
         if len(found) == len(declared) == 1 and _differ(found[0], declared[0]):
-            return f"{verb} {_told(found[0])} where {target} {verb} {_told(declared[0])}"
+            return f"{verb} {spec_text(found[0])} where {target} {verb} {spec_text(declared[0])}"
     return ""
 
 
@@ -137,12 +138,6 @@ def _differ(one: "TensorSpec", other: "TensorSpec") -> bool:
         return False
     pairs = [*zip(one.shape, other.shape, strict=False)][1:]  # any number of rows
     return len(one.shape) != len(other.shape) or any(a != b for a, b in pairs if a and b)
-
-
-def _told(spec: "TensorSpec") -> str:
-    from gpfn.tensors.shapes import shape_text
-
-    return spec.dtype if spec.shape is None else f"{spec.dtype} {shape_text(spec.shape)}"
 
 
 def given_inputs(files: Sequence[str], specs: "Sequence[TensorSpec]") -> "_Arrays":

@@ -221,14 +221,10 @@ def _check_agreement(name: str, declared: TensorSpec, taken: TensorSpec) -> None
         pairs = zip(declared.shape, taken.shape, strict=False)
         agree = agree and all(None in pair or pair[0] == pair[1] for pair in pairs)
     if not agree:
-        told = f"the function declares {_described(declared)}, but the model takes"
-        raise SetupError(f"{told} {_described(taken)}", field=f"inputs.{name}")
+        from gpfn.tensors.shapes import spec_text
 
-
-def _described(spec: TensorSpec) -> str:
-    from gpfn.tensors.shapes import shape_text
-
-    return spec.dtype if spec.shape is None else f"{spec.dtype} {shape_text(spec.shape)}"
+        told = f"the function declares {spec_text(declared)}, but the model takes"
+        raise SetupError(f"{told} {spec_text(taken)}", field=f"inputs.{name}")
 
 
 def predictor(

@@ -18,7 +18,7 @@ from gpfn.models.pipeline.opened import open_target
 from gpfn.models.pipeline.stage import INPUTS, Origin
 from gpfn.models.signature import find_name
 from gpfn.pipelines.drawing import shown_target
-from gpfn.tensors.shapes import shape_text
+from gpfn.tensors.shapes import shape_text, spec_text
 
 if TYPE_CHECKING:
     from gpfn.models.model import Model
@@ -123,7 +123,7 @@ def _into(stage: Stage, found: Mapping[str, CheckedStage]) -> Iterator[CheckedLi
         yield from _by_links(stage, stage.takes, found)
     elif stage.takes == INPUTS:
         for spec in taker.inputs:
-            yield CheckedLink(f"{INPUTS}.{spec.name}", stage.name, OK, _shown(spec))
+            yield CheckedLink(f"{INPUTS}.{spec.name}", stage.name, OK, spec_text(spec))
         if not taker.inputs:
             yield CheckedLink(INPUTS, stage.name, UNKNOWN)
     else:
@@ -159,7 +159,7 @@ def _by_links(
         elif given is not None and match is not None:
             verdict, told = _compared(given, specs[match], sliced=bool(stage.max_batch))
         elif origin.stage == INPUTS and match is not None:
-            verdict, told = OK, _shown(specs[match])
+            verdict, told = OK, spec_text(specs[match])
         yield CheckedLink(str(origin), f"{stage.name}.{name}", verdict, told)
     missing = [name for name in specs if name not in fed]
     if missing and taker.verdict != WRONG:
@@ -194,7 +194,7 @@ def _shared(stages: Sequence[Stage], found: Mapping[str, CheckedStage]) -> Itera
             other, before = first.setdefault(name, (stage.name, spec))
             verdicts = {_compared(*pair)[0] for pair in ((spec, before), (before, spec))}
             if verdicts == {WRONG}:
-                told = f"{other} takes it as {_shown(before)}, {stage.name} as {_shown(spec)}"
+                told = f"{other} takes it as {spec_text(before)}, {stage.name} as {spec_text(spec)}"
                 yield CheckedLink(f"{INPUTS}.{name}", stage.name, WRONG, told)
 
 
@@ -215,7 +215,7 @@ def _named_ends(
 ) -> Iterator[CheckedLink]:
     for name, origin in outputs.items():
         given, verdict, told = _given(origin, found)
-        shown = _shown(given) if given is not None else told
+        shown = spec_text(given) if given is not None else told
         yield CheckedLink(str(origin), f"{_OUTPUTS}.{name}", verdict, shown)
 
 
@@ -226,9 +226,9 @@ def _usual_ends(
     ends: dict[str, str] = {}
     for spec in found[last].outputs:
         ends[spec.name] = last
-        yield CheckedLink(f"{last}.{spec.name}", f"{_OUTPUTS}.{spec.name}", OK, _shown(spec))
+        yield CheckedLink(f"{last}.{spec.name}", f"{_OUTPUTS}.{spec.name}", OK, spec_text(spec))
     for giver, spec in _passing(stages, found):
-        verdict, told = OK, f"{_shown(spec)}, passes by"
+        verdict, told = OK, f"{spec_text(spec)}, passes by"
         if spec.name in ends:
             told = f"{ends[spec.name]} gives a {spec.name} too: say which in the outputs"
             verdict = WRONG
@@ -260,14 +260,14 @@ def _compared(given: TensorSpec, taken: TensorSpec, *, sliced: bool = False) -> 
     if not _fits(given.dtype, taken.dtype):
         return WRONG, f"gives {given.dtype}, takes {taken.dtype}"
     if given.shape is None or taken.shape is None:
-        return OK, _shown(given)
+        return OK, spec_text(given)
     shapes = f"gives {shape_text(given.shape)}, takes {shape_text(taken.shape)}"
     if len(given.shape) != len(taken.shape):
         return WRONG, f"{shapes}: {len(given.shape)} dimensions for {len(taken.shape)}"
     pairs = [*zip(given.shape, taken.shape, strict=True)][1 if sliced else 0 :]
     if any(one != other for one, other in pairs if one is not None and other is not None):
         return WRONG, shapes
-    return OK, _shown(given)
+    return OK, spec_text(given)
 
 
 def _fits(given: str, taken: str) -> bool:
@@ -288,7 +288,3 @@ def _by_name(specs: Sequence[TensorSpec]) -> dict[str, TensorSpec]:
 def _listed(specs: Mapping[str, TensorSpec]) -> str:
     more = f" and {len(specs) - 8} more" if len(specs) > 8 else ""
     return ", ".join([*specs][:8]) + more
-
-
-def _shown(spec: TensorSpec) -> str:
-    return spec.dtype if spec.shape is None else f"{spec.dtype} {shape_text(spec.shape)}"

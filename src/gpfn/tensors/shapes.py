@@ -29,6 +29,7 @@ __all__ = [
     "shape_from_text",
     "shape_text",
     "shown",
+    "spec_text",
     "what",
     "windows",
 ]
@@ -162,6 +163,11 @@ def shape_text(shape: Sequence[int | None]) -> str:
     """Return ``(any, 20, 1)`` for (None, 20, 1)."""
     sizes = ["any" if size is None else str(size) for size in shape]
     return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+
+
+def spec_text(spec: TensorSpec) -> str:
+    """Return ``float32 (any, 20, 1)``, or the dtype alone of a spec without a shape."""
+    return spec.dtype if spec.shape is None else f"{spec.dtype} {shape_text(spec.shape)}"
 
 
 def shown(value: object) -> str:
