@@ -90,6 +90,7 @@ class Pipeline:
         self._asked = asked_outputs(known, self._origins, self._last)
         self.stages: tuple[OpenStage, ...] = open_all(ordered, opener)
         self._branches = not in_line(ordered)
+        self._inputs_shared = sum(INPUTS in stage.sources for stage in known) > 1
         self.waits = any(getattr(each.model, "waits", False) for each in self.stages)
         """Whether a call waits for other machines or processes."""
 
@@ -222,7 +223,7 @@ class Pipeline:
 
     def _own(self, each: OpenStage, inputs: _Arrays, deadline: Deadline) -> _Arrays:
         """Return those of the pipeline's inputs that a stage takes; all, if it alone takes any."""
-        if sum(INPUTS in one.stage.sources for one in self.stages) == 1:
+        if not self._inputs_shared:
             return inputs
         if not self.waits:  # then nobody else has to be asked for it
             check_known(inputs, [spec.name for spec in self.inputs])
