@@ -3,12 +3,12 @@
 import gc
 import json
 import time
-from pathlib import Path
 
 import pytest
 
 from gpfn.errors import CallerError, TooLarge
 from gpfn.events import Event, Message, read, write
+from tests.alone import alone, resident
 from tests.events.asking import MINIMAL, STRUCTURED, one, structured
 
 MEGABYTE = 1 << 20
@@ -36,13 +36,7 @@ BAD = [
 ]
 
 
-def resident() -> int:
-    """Return the resident size of this process in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
-
-
-def test_memory_does_not_grow_over_ten_thousand_bad_calls() -> None:
+def kept_of_bad_calls() -> int:
     def call(message: Message) -> None:
         with pytest.raises(CallerError):
             read(message)
@@ -54,11 +48,15 @@ def test_memory_does_not_grow_over_ten_thousand_bad_calls() -> None:
     for number in range(10_000):
         call(BAD[number % len(BAD)])
     gc.collect()
-    assert resident() - before < MEGABYTE
     assert one(structured(MINIMAL)).id == "1"
+    return resident() - before
 
 
-def test_memory_does_not_grow_over_good_ones_that_never_repeat() -> None:
+def test_memory_does_not_grow_over_ten_thousand_bad_calls() -> None:
+    assert alone(kept_of_bad_calls) < MEGABYTE
+
+
+def kept_of_good_calls_that_never_repeat() -> int:
     def call(number: int) -> None:
         event = one(structured({**MINIMAL, "source": f"/{number}/" + "x" * 200, "ext": number}))
         write([event.reply([1], type=f"t{number}", source=f"/{number}")], "structured")
@@ -70,7 +68,11 @@ def test_memory_does_not_grow_over_good_ones_that_never_repeat() -> None:
     for number in range(3000, 9000):
         call(number)
     gc.collect()
-    assert resident() - before < MEGABYTE
+    return resident() - before
+
+
+def test_memory_does_not_grow_over_good_ones_that_never_repeat() -> None:
+    assert alone(kept_of_good_calls_that_never_repeat) < MEGABYTE
 
 
 @pytest.mark.parametrize(

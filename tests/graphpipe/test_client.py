@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from gpfn.graphpipe.messages import (
     Type,
 )
 from gpfn.limits import Limits
+from tests.alone import alone, resident
 from tests.graphpipe.scripted import ARRAY, ECHO, Script, Seen, echo, http, read_request, scripted
 from tests.graphpipe.strategies import same_arrays
 
@@ -633,7 +633,7 @@ def test_ipv6() -> None:
         thread.join()
 
 
-def test_ten_thousand_failed_calls_leave_nothing_behind() -> None:
+def kept_of_failed_calls() -> int:
     def script(sock: socket.socket, seen: Seen) -> None:
         while True:
             read_request(sock)
@@ -641,10 +641,6 @@ def test_ten_thousand_failed_calls_leave_nothing_behind() -> None:
 
     def threads_and_files() -> tuple[int, int]:
         return threading.active_count(), len(os.listdir("/proc/self/fd"))
-
-    def memory() -> int:
-        pages = Path("/proc/self/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGESIZE")
 
     with scripted(script) as server, Client(server.url, environ=NOTHING) as client:
 
@@ -654,7 +650,11 @@ def test_ten_thousand_failed_calls_leave_nothing_behind() -> None:
                     client.infer(ARRAY)
 
         fail(1000)
-        before, held = threads_and_files(), memory()
+        before, held = threads_and_files(), resident()
         fail(9000)
         assert threads_and_files() == before
-        assert memory() - held < 1 << 20
+        return resident() - held
+
+
+def test_ten_thousand_failed_calls_leave_nothing_behind() -> None:
+    assert alone(kept_of_failed_calls) < 1 << 20

@@ -1,10 +1,9 @@
 """Broken messages: a value or one kind of error, in little time and memory."""
 
 import random
-import resource
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from gpfn.graphpipe.messages import (
     MetadataResponse,
     Type,
 )
+from tests.alone import alone, peak
 from tests.graphpipe.oracle import Oracle
 
 SECONDS = 0.05
@@ -78,11 +78,6 @@ def examine(body: bytes) -> int:
     return values
 
 
-def memory() -> int:
-    """Return the most memory that this process ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def every_byte(body: bytes) -> Iterator[bytes]:
     for place, byte in enumerate(body):
         for value in {0, 1, 2, 4, 8, 16, 127, 128, 255, byte ^ 1, byte ^ 128, (byte + 4) % 256}:
@@ -127,23 +122,33 @@ def test_valid_messages_are_values(valid: list[bytes]) -> None:
     assert all(examine(body) for body in valid)
 
 
-@pytest.mark.parametrize("mutations", [every_byte, every_word, every_cut])
-def test_no_mutation_gets_through(valid: list[bytes], mutations: object) -> None:
-    before = memory()
+def taken_by_mutations(
+    mutations: Callable[[bytes], Iterator[bytes]], valid: Sequence[bytes]
+) -> int:
+    before = peak()
     outcomes = [examine(changed) for body in valid for changed in mutations(body)]
     assert len(outcomes) > 3000
     assert min(outcomes) == 0
     assert max(outcomes) > 0
-    assert memory() - before < 32 << 20
+    return peak() - before
 
 
-def test_no_random_mutation_gets_through(valid: list[bytes]) -> None:
+@pytest.mark.parametrize("mutations", [every_byte, every_word, every_cut])
+def test_no_mutation_gets_through(valid: list[bytes], mutations: object) -> None:
+    assert alone(taken_by_mutations, mutations, valid) < 32 << 20
+
+
+def taken_by_random_mutations(valid: Sequence[bytes]) -> int:
     chance = random.Random(20_000)
-    before = memory()
+    before = peak()
     for body in valid:
         for changed in at_random(body, chance):
             assert examine(changed) >= 0
-    assert memory() - before < 32 << 20
+    return peak() - before
+
+
+def test_no_random_mutation_gets_through(valid: list[bytes]) -> None:
+    assert alone(taken_by_random_mutations, valid) < 32 << 20
 
 
 def test_random_bytes_get_nowhere() -> None:

@@ -1,6 +1,5 @@
 """Large bodies: aligned, received in place, and paid for as they come."""
 
-import resource
 import socket
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from gpfn.http import RequestReader
 from gpfn.http.body import Body
 from gpfn.limits import Limits
+from tests.alone import alone, resident
 from tests.http.feeding import head
 
 LARGE = Limits(body_bytes=1 << 40)
@@ -17,12 +17,6 @@ LARGE = Limits(body_bytes=1 << 40)
 def address(view: memoryview) -> int:
     """Return where a view's memory begins."""
     return int(np.frombuffer(view, np.uint8).ctypes.data)
-
-
-def resident() -> int:
-    """Return this process's resident bytes."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
 
 
 def test_a_large_body_is_received_in_place_and_aligned() -> None:
@@ -87,22 +81,30 @@ def test_a_small_body_has_no_space_of_its_own() -> None:
     assert isinstance(request.body, bytes)
 
 
-def test_memory_is_taken_for_what_came_not_for_what_was_said() -> None:
+def taken_for_what_came() -> int:
     before = resident()
     reader = RequestReader(LARGE)
     reader.feed(head(f"Content-Length: {1 << 30}"))
     reader.feed(b"x" * 100_000)
-    assert resident() - before < 8 << 20
+    return resident() - before
 
 
-def test_a_body_dies_with_its_request() -> None:
+def test_memory_is_taken_for_what_came_not_for_what_was_said() -> None:
+    assert alone(taken_for_what_came) < 8 << 20
+
+
+def kept_of_five_bodies() -> int:
     reader = RequestReader(LARGE)
     data = b"x" * (32 << 20)
     before = resident()
     for _ in range(5):
         reader.feed(head(f"Content-Length: {len(data)}") + data)
         assert reader.next_request() is not None
-    assert resident() - before < 80 << 20
+    return resident() - before
+
+
+def test_a_body_dies_with_its_request() -> None:
+    assert alone(kept_of_five_bodies) < 80 << 20
 
 
 def test_a_body_in_one_piece_is_not_copied() -> None:

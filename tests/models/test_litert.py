@@ -14,6 +14,7 @@ from gpfn.deadline import Deadline
 from gpfn.errors import DeadlineExceeded, InvalidTensor, ModelUnreadable, SetupError
 from gpfn.models import open_model
 from gpfn.models.litert import LiteRTModel
+from tests.alone import alone, resident
 
 
 def singly(model: LiteRTModel, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -156,33 +157,21 @@ def test_a_deadline_is_looked_at_between_rows(made: Path) -> None:
         model({"x": many}, deadline=Deadline.after(0.02))
 
 
-_CALLS = """
-import sys
-from pathlib import Path
-import numpy as np
-from gpfn.errors import InvalidTensor
-from gpfn.models.litert import LiteRTModel
-
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-model, windows = LiteRTModel(sys.argv[1]), np.zeros((1, 20, 1), np.float32)
-for calls in (500, 10_000):
-    before = resident()
-    for _ in range(calls):
-        try:
-            model({"series": windows[:, :19]})
-        except InvalidTensor:
+def kept_of_calls_good_and_bad(path: Path) -> int:
+    model, windows = LiteRTModel(str(path)), np.zeros((1, 20, 1), np.float32)
+    grown = 0
+    for calls in (500, 10_000):
+        before = resident()
+        for _ in range(calls):
+            with pytest.raises(InvalidTensor):
+                model({"series": windows[:, :19]})
             model({"series": windows})
-print(resident() - before)
-"""
+        grown = resident() - before
+    return grown
 
 
 def test_memory_does_not_grow_over_calls_good_and_bad(root: Path) -> None:
-    """In a process of its own: what other tests have freed would be counted as growth."""
-    command = [sys.executable, "-c", _CALLS, str(root / "models" / "forecast.tflite")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert int(done.stdout) < 1 << 20
+    assert alone(kept_of_calls_good_and_bad, root / "models" / "forecast.tflite") < 1 << 20
 
 
 def test_a_frame_without_a_graph(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
-from gpfn.models import open_model
+from gpfn.models import open_model, warm_up
 from gpfn.models.tensorflow import _SELECTIONS, open_frozen_graph
 from gpfn.tensors.spec import TensorSpec
+from tests.alone import alone, resident
 
 
 def run(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -139,19 +140,19 @@ def test_strings_of_any_bytes(made: Path, name: str) -> None:
     assert model({"words": np.empty(0, object)})["twice"].shape == (0,)
 
 
-def test_strings_are_freed(made: Path) -> None:
-    model = open_model(made / "text")
+def kept_of_strings(path: Path) -> int:
+    model = open_model(path)
     words = np.array([b"x" * 100_000] * 50, object)
-
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
     for _ in range(5):
         model({"words": words})
     before = resident()
     for _ in range(40):  # 600 MB go through
         model({"words": words})
-    assert resident() - before < 50 << 20
+    return resident() - before
+
+
+def test_strings_are_freed(made: Path) -> None:
+    assert alone(kept_of_strings, made / "text") < 50 << 20
 
 
 @pytest.mark.parametrize("name", ["looped", "looped.pb"])
@@ -253,31 +254,21 @@ def test_a_frozen_graph_of_unknown_operations(tmp_path: Path) -> None:
     assert str(path) in caught.value.detail
 
 
+def kept_of_closed_models(path: Path) -> int:
+    def cycles(count: int) -> int:
+        for _ in range(count):
+            model = open_model(path)
+            warm_up(model)
+            model.close()
+        return resident()
+
+    before = cycles(4)
+    return cycles(12) - before
+
+
 def test_closing_frees(made: Path) -> None:
-    """In a process of its own, where nothing else grows; each model has 2.4 MB of weights."""
-    ended = run(
-        """
-        import sys
-        from pathlib import Path
-        from gpfn.models import open_model, warm_up
-
-        def resident() -> int:
-            return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-        def cycles(count: int) -> int:
-            for _ in range(count):
-                model = open_model(sys.argv[1])
-                warm_up(model)
-                model.close()
-            return resident()
-
-        before = cycles(4)
-        print(cycles(12) - before)
-        """,
-        made / "slow",
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert int(ended.stdout) < 14 << 20
+    """Each model has 2.4 MB of weights."""
+    assert alone(kept_of_closed_models, made / "slow") < 14 << 20
 
 
 COMPLEX = (
