@@ -1,4 +1,4 @@
-"""A measurement in a process of its own.
+"""A process's memory, and a measurement of it in a process of its own.
 
 What earlier tests have freed or still hold, and what their threads do, would be counted as
 growth in the process that runs the tests.
@@ -19,9 +19,9 @@ def alone(measure: Callable[..., int], *given: object) -> int:
         return process.submit(measure, *given).result()
 
 
-def resident() -> int:
-    """Return this process's resident bytes."""
-    pages = Path("/proc/self/statm").read_text().split()[1]
+def resident(process: int | str = "self") -> int:
+    """Return the resident bytes of a process; of this one when none is named."""
+    pages = Path(f"/proc/{process}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 

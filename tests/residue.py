@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests.alone import resident
+
 __all__ = [
     "NO_COLLECTOR",
     "REFUSED",
@@ -60,21 +62,16 @@ def growth(pid: int, again: Callable[[], object], times: int = 10) -> int:
     """Return by how many bytes a process has grown over ``times`` calls, after the first two."""
     for _ in range(2):
         again()
-    before = _resident(pid)
+    before = resident(pid)
     for _ in range(times):
         again()
-    return _resident(pid) - before
+    return resident(pid) - before
 
 
 def processor_seconds(pid: int) -> float:
     """Return the processor time that a process has spent."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident(pid: int) -> int:
-    statm = Path(f"/proc/{pid}/statm").read_text()
-    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _head(target: str, framing: str, media_type: str) -> bytes:

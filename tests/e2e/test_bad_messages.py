@@ -1,7 +1,6 @@
 """What clients of the model server get wrong, ten thousand times, against ``gpfn serve``."""
 
 import http.client
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpfn.graphpipe import InferRequest, decode_response, encode_request
+from tests.alone import resident
 from tests.cli.serving import Served, clean_environ, serve
 from tests.e2e.memory import worker_of
 
@@ -82,8 +82,7 @@ def test_memory_does_not_grow_over_ten_thousand_bad_messages(
     def after(count: int) -> int:
         for turn in range(count):
             assert post(connection, bodies[turn % len(bodies)])[0] == 400
-        statm = Path(f"/proc/{worker}/statm").read_text()
-        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident(worker)
 
     before = after(1000)
     assert after(10_000) - before < 1e6

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.alone import resident
 from tests.e2e.repository_served import FORM, RepositoryServer, form, repository_served
 from tests.serving.repository.onnx_files import scaled
 
@@ -142,18 +142,14 @@ def test_a_model_that_is_opened_for_the_first_time_holds_up_no_other(tmp_path: P
 def test_an_upload_of_two_hundred_megabytes_takes_little_memory(tmp_path: Path) -> None:
     with repository_served(tmp_path) as server:
         server.is_well()
-        statm = Path(f"/proc/{server.server.process.pid}/statm")
-
-        def resident() -> int:
-            return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-        before = resident()
+        process = server.server.process.pid
+        before = resident(process)
         most = [before]
         stop = threading.Event()
 
         def look() -> None:
             while not stop.is_set():
-                most.append(resident())
+                most.append(resident(process))
                 stop.wait(0.02)
 
         looker = threading.Thread(target=look)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.alone import resident
+
 __all__ = ["FDK", "OURS", "Container", "Reply", "call_bytes", "container", "read_reply", "trigger"]
 
 BIN = Path(sys.executable).parent
@@ -77,8 +79,7 @@ class Container:
 
     def resident(self) -> int:
         """Return the process's resident bytes."""
-        statm = Path(f"/proc/{self.process.pid}/statm").read_text()
-        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident(self.process.pid)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""

@@ -15,6 +15,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event, to_bina
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from tests.alone import resident
 from tests.conftest import ROOT
 from tests.platforms.http.served import Answer, Process, document, served, write_function
 
@@ -163,7 +164,7 @@ def test_bad_input_is_told_and_the_next_call_succeeds(
 def test_a_hundred_megabytes_are_refused_without_being_kept(
     forecast: Process, stated: bool
 ) -> None:
-    before = resident(forecast)
+    before = resident(forecast.popen.pid)
     connection = forecast.connect()
     zeros = bytes(1 << 20)
     connection.putrequest("POST", "/")
@@ -183,13 +184,8 @@ def test_a_hundred_megabytes_are_refused_without_being_kept(
     )
     assert document(answer)["type"] == "too-large"
     assert response.getheader("connection") == "close"
-    assert resident(forecast) - before < 32 << 20
+    assert resident(forecast.popen.pid) - before < 32 << 20
     connection.close()
-
-
-def resident(process: Process) -> int:
-    pages = Path(f"/proc/{process.popen.pid}/statm").read_text().split()[1]
-    return int(pages) * 4096
 
 
 def test_curl_sends_an_event_and_keeps_to_expect_100(forecast: Process, tmp_path: Path) -> None:
@@ -250,9 +246,9 @@ def test_bad_calls_leave_nothing_behind(forecast: Process) -> None:
             response.read()
 
     ask_badly(500)
-    before = resident(forecast)
+    before = resident(forecast.popen.pid)
     ask_badly(2000)
-    assert resident(forecast) - before < 1 << 20
+    assert resident(forecast.popen.pid) - before < 1 << 20
     connection.close()
 
 
