@@ -8,6 +8,7 @@ model makes arrays of it, a pipeline names the stage that failed.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from gpfn.http.connection import Connection
 
-__all__ = ["Pending"]
+__all__ = ["Pending", "told_size"]
 
 _T = TypeVar("_T")
 _U = TypeVar("_U")
-_LENGTH_LINE = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,8})[ \t]*\r\n", re.I)
+_LENGTH_LINE = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.I)
 
 
 class Pending(Generic[_T]):
@@ -47,8 +48,11 @@ class Pending(Generic[_T]):
     def has_come(self) -> bool:
         """Say whether all of a usual response is there: 200, and a body whose length is told."""
         data = self._connection.peek()
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or not data.startswith(b"HTTP/1.1 200 "):
-            return False
-        told = _LENGTH_LINE.search(data, 0, end + 2)
-        return told is not None and len(data) - end - 4 >= int(told[1])
+        return data.startswith(b"HTTP/1.1 200 ") and 0 < told_size(data) <= len(data)
+
+
+def told_size(data: bytes, most: int = sys.maxsize) -> int:
+    """Return the bytes of a response that has begun so, at most ``most``; 0 when it tells none."""
+    end = data.find(b"\r\n\r\n")
+    told = _LENGTH_LINE.search(data, 0, end + 2) if end > 0 else None
+    return 0 if told is None else min(end + 4 + int(told[1]), most)

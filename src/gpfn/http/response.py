@@ -88,7 +88,11 @@ class IncomingResponse:
         coding = self.headers.get("content-encoding", "identity")
         if coding.lower() != "identity":
             raise BrokenReply(f"content-encoding {coding[:40]!r}, which was not asked for")
-        body, length = Body(_LARGE), self._allowed(limit)
+        length = self._allowed(limit)
+        whole = None if length is None else self._source.whole(length)
+        if whole is not None:
+            return whole
+        body = Body(_LARGE)
         if length is None:
             for piece in self.pieces(limit):
                 body.append(piece)
@@ -179,6 +183,14 @@ class _Source:
         self._at = len(self._data)
         return piece
 
+    def whole(self, count: int) -> bytes | None:
+        """Return the next ``count`` bytes if they have come already and are few, otherwise None."""
+        end = self._at + count
+        if end > len(self._data) or count > _LARGE:
+            return None
+        found, self._at = self._data[self._at : end], end
+        return found
+
     def sized(self, count: int) -> Iterator[bytes]:
         """Yield the next ``count`` bytes, as they come."""
         while count:
@@ -222,12 +234,19 @@ def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
         if not colon or not name or name != name.strip():  # a folded line is refused, too
             raise BrokenReply(f"not a header: {line[:80]!r}")
         name, value = name.lower(), value.strip(" \t")
-        if name in headers and name != "content-length":
-            value = f"{headers[name]}, {value}"
-        elif headers.get(name, value) != value:
-            raise BrokenReply("two lengths for one body")
+        if name in headers:
+            value = _repeated(name, headers[name], value)
         headers[name] = value
     return version, int(status), reason, headers
+
+
+def _repeated(name: str, before: str, value: str) -> str:
+    """Return the value of a header that occurs once more."""
+    if name != "content-length":
+        return f"{before}, {value}"
+    if before != value:
+        raise BrokenReply("two lengths for one body")
+    return value
 
 
 def _is_status(text: str) -> bool:

@@ -9,6 +9,7 @@
     acceptor     new connections, also when there are no descriptors left
     pool         work that would hold the loop up; team has its threads
     process      where it listens, the event loop, signals, TLS
+    client       requests to another server, many at a time; client_connection is one of its own
     workers      processes on one listening socket, and the one that looks after them;
                  pulse tells it whether their loops turn
 
