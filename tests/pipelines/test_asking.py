@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gpfn.pipelines.asking import (
-    Figures,
     Meter,
     ServedStage,
+    StageFigures,
     find_holder,
     find_served,
     is_listening,
@@ -64,8 +64,8 @@ def saying(answers: dict[str, str]) -> Iterator[str]:
 
 def test_figures_are_summed_over_models() -> None:
     text = METRICS.format(calls=5, seconds=0.25)
-    assert read_figures(text) == Figures(calls=10, failed=3, seconds=0.25, rss=36835328)
-    assert read_figures("") == Figures()
+    assert read_figures(text) == StageFigures(calls=10, failed=3, seconds=0.25, rss=36835328)
+    assert read_figures("") == StageFigures()
 
 
 def test_a_meter_counts_on_when_a_stage_begins_anew() -> None:
@@ -73,15 +73,15 @@ def test_a_meter_counts_on_when_a_stage_begins_anew() -> None:
     with saying(answers) as url:
         meter = Meter(url)
         assert meter.milliseconds() is None
-        assert meter.look() == Figures(10, 3, 0.5, 36835328)
+        assert meter.look() == StageFigures(10, 3, 0.5, 36835328)
         assert meter.milliseconds() == pytest.approx(500 / 7)  # those that failed have no time
         answers["/metrics"] = METRICS.format(calls=9, seconds=0.6)
-        assert meter.look() == Figures(14, 3, 0.6, 36835328)
+        assert meter.look() == StageFigures(14, 3, 0.6, 36835328)
         assert meter.milliseconds() == pytest.approx(600 / 11)
         answers["/metrics"] = METRICS.format(calls=0, seconds=0.1)
-        assert meter.look() == Figures(19, 6, 0.7, 36835328)
+        assert meter.look() == StageFigures(19, 6, 0.7, 36835328)
         answers["/metrics"] = METRICS.format(calls=1, seconds=0.2)
-        assert meter.look() == Figures(20, 6, 0.8, 36835328)
+        assert meter.look() == StageFigures(20, 6, 0.8, 36835328)
         del answers["/metrics"]
         assert meter.look() is None
         meter.close()

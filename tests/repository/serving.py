@@ -15,7 +15,7 @@ from gpfn.repository.documents import (
     content_digest,
     manifest_document,
 )
-from gpfn.repository.record import Record
+from gpfn.repository.record import JsonRecord
 
 __all__ = ["Shelves", "shelves_served"]
 
@@ -77,7 +77,7 @@ class Shelves:
         return 200, self.files[sha256]
 
     def push(self, name: str, asked: dict[str, Any]) -> tuple[int, Any]:
-        files = check_files(Record(asked))
+        files = check_files(JsonRecord(asked))
         missing = sorted({file.sha256 for file in files} - self.files.keys())
         if missing:
             return 409, {"detail": "send them first", "missing": missing}

@@ -18,7 +18,7 @@ from gpfn.serving.server import assemble
 from gpfn.serving.service import Service
 from gpfn.serving.settings import ServerSettings
 from gpfn.serving.statistics import new_metrics
-from gpfn.serving.wanted import Source, Wanted
+from gpfn.serving.wanted import ModelSource, Wanted
 
 __all__ = ["RunningGrpc", "running_grpc"]
 
@@ -89,7 +89,7 @@ def running_grpc(
         for version, target in versions.items():
             key = f"{name}@{version}"
             targets[key] = target
-            source = Source(name, version, "", key, labels=(labels or {}).get(name, ()))
+            source = ModelSource(name, version, "", key, labels=(labels or {}).get(name, ()))
             kinds = (serving or {}).get(name)
             sources.append(source._replace(serving=kinds) if kinds else source)
     log = Log("serve")
@@ -131,7 +131,7 @@ class _ByVersion(Opener):
         super().__init__(targets)
         self.fails: set[str] = set()
 
-    def open(self, source: Source) -> Any:
+    def open(self, source: ModelSource) -> Any:
         if source.name in self.fails:
             raise ModelUnreadable("damaged")
         return self._targets[source.stamp]

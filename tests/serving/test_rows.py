@@ -20,7 +20,7 @@ from gpfn.models import open_model
 from gpfn.serving.engine import Engine, EngineSettings, Inference
 from gpfn.serving.statistics import Slots, new_metrics
 from gpfn.serving.version import Loaded, load
-from gpfn.serving.wanted import Source
+from gpfn.serving.wanted import ModelSource
 from tests.conftest import ROOT
 
 MODELS = {
@@ -47,7 +47,7 @@ def place(name: str, shared: Path) -> str:
 
 @pytest.fixture(scope="module", params=MODELS)
 def loaded(request: pytest.FixtureRequest, shared: Path) -> Iterator[Loaded]:
-    source = Source(request.param, "1", place(request.param, shared))
+    source = ModelSource(request.param, "1", place(request.param, shared))
     found = load(source, lambda source: open_model(source.uri))
     yield found
     found.model.close()

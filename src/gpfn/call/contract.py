@@ -15,6 +15,7 @@ from gpfn.message import Message
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.call.decode import Parsed
+    from gpfn.call.together import Joint
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
@@ -92,19 +93,25 @@ class Opened(NamedTuple):
 class Contract:
     """What an opened function takes, what computes, and what it answers; never changed.
 
+    Only ``joint`` comes later: what its batches have learnt of asking the model.
+
     ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``; ``specs`` are the arrays.
     A value passes ``before``, then ``handler`` (or ``predict``, which asks the model), then
     ``after``; each may be None, but for one that computes. ``output`` names the output to
     answer with, ``stamp`` the type and source of the replying event, and ``nonfinite`` says
-    whether NaN becomes null in JSON or is refused. ``hints`` says that the specs are what a
-    model server tells of itself, whose shapes need not be right.
+    whether NaN becomes null in JSON or is refused. ``asks`` are the outputs that ``predict``
+    asks the model for, all when empty; ``together`` says whether the events of a batch may be
+    one such call. ``hints`` says that the specs are what a model server tells of itself, whose
+    shapes need not be right.
     """
 
     __slots__ = (
         "after",
+        "asks",
         "before",
         "handler",
         "hints",
+        "joint",
         "limits",
         "model",
         "nonfinite",
@@ -113,6 +120,7 @@ class Contract:
         "specs",
         "stamp",
         "takes",
+        "together",
     )
 
     def __init__(
@@ -129,6 +137,8 @@ class Contract:
         stamp: tuple[str | None, str | None],
         nonfinite: str,
         limits: Limits,
+        asks: tuple[str, ...] = (),
+        together: bool = True,
         hints: bool = False,
     ) -> None:
         self.takes = takes
@@ -142,7 +152,15 @@ class Contract:
         self.stamp = stamp
         self.nonfinite = nonfinite
         self.limits = limits
+        self.asks = asks
+        self.together = together
         self.hints = hints
+        self.joint: Joint | None = None
+
+    def asking(self, predict: Callable[[object, Deadline], object]) -> "Contract":
+        """Return the same with another way of asking the model."""
+        kept = {name: getattr(self, name) for name in self.__slots__ if name != "joint"}
+        return Contract(**{**kept, "predict": predict})
 
 
 class Answering:

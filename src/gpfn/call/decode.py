@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
+    "BATCHES",
     "Parsed",
     "Received",
     "decode_arrays",
@@ -48,12 +49,11 @@ _FOREIGN = frozenset([b"\xfe", b"\xff", b"\0"])
 """How JSON begins in another encoding than UTF-8, unless its second byte is zero."""
 _MODES = (JSON, EVENT, EVENT_BATCH)
 
-
+BATCHES = frozenset(["batch", "protobuf-batch"])
+"""The forms of :data:`Received` that hold any number of events."""
 Received = tuple[tuple[Payload, ...], str]
-"""The payloads of a request and the form they came in.
-
-The form is ``plain`` (no event), ``structured``, ``binary`` or ``batch``.
-"""
+"""The payloads of a request and the form they came in: ``plain``, which is no event, or a mode
+of :mod:`gpfn.events.modes`."""
 
 
 class Parsed:

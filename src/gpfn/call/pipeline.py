@@ -12,7 +12,7 @@ from time import monotonic
 from gpfn.call.callback import Steps, finish_steps
 from gpfn.call.contract import Call, Contract, Reply
 from gpfn.call.costs import Stages, give_back_memory
-from gpfn.call.decode import Parsed, decode_subject, receive
+from gpfn.call.decode import BATCHES, Parsed, decode_subject, receive
 from gpfn.call.encode import (
     asks_for_event,
     error_event,
@@ -120,8 +120,8 @@ def compute_steps(
         value = contract.predict(value, deadline)
     else:
         value = _apply(contract.handler, value, extras, arrays)
-        if hasattr(value, "__await__"):
-            value = yield value
+    if hasattr(value, "__await__"):  # of an async handler, or a question that waits for others
+        value = yield value
     if contract.after is not None:
         stages.begin("after")
         value = _apply(contract.after, value, extras, is_arrays(value))
@@ -137,10 +137,10 @@ def _message_steps(
         call.deadline.check("the message was decoded")
     stages.begin("decode")
     payloads, form = receive(request, contract.limits, contract.takes)
-    if form == "batch":
-        return (yield from _batch_steps(contract, payloads, call, stages))
+    if form in BATCHES:
+        return (yield from _batch_steps(contract, payloads, form, call, stages))
     payload = payloads[0]
-    if form == "structured" and payload.event is not None:
+    if payload.event is not None and form != "binary":  # whose headers the platform has seen
         stages.trace = _trace_of(payload.event)
     try:
         body = yield from _body_steps(contract, payload, call, stages)
@@ -204,23 +204,40 @@ def _body_steps(
 
 
 def _batch_steps(
-    contract: Contract, payloads: tuple[Payload, ...], call: Call, stages: Stages
+    contract: Contract, payloads: tuple[Payload, ...], form: str, call: Call, stages: Stages
 ) -> Steps[_Answered]:
     """Answer each event of a batch; one that fails gets an error event in its place."""
-    events: list[Event] = []
-    failures: list[BaseException] = []
-    for payload in payloads:
-        event = payload.event
-        assert event is not None, "a batch holds events"  # noqa: S101 - receive() made them so
-        try:
-            body = yield from _body_steps(contract, payload, call, stages)
-            events.append(to_event(event, _without_headers(body), contract.stamp))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are answered
-            _begin_trace_in_user_code(error)
-            failures.append(error)
-            events.append(error_event(event, error, contract.stamp))
+    joint = None
+    if contract.handler is None and len(payloads) > 1:
+        from gpfn.call.together import joint_of  # few calls are batches
+
+        joint = joint_of(contract)
+    asking = contract if joint is None else contract.asking(joint.ask)
+    members = [_member_steps(asking, payload, call, stages) for payload in payloads]
+    answers: list[tuple[Event, BaseException | None]] = []
+    if joint is None:
+        for steps in members:
+            answers.append((yield from steps))  # noqa: PERF401 - no comprehension waits
+    else:
+        answers = yield from joint.gather(members, stages)
     stages.begin("encode")
-    return event_message(events, "batch"), True, tuple(failures), None
+    message = event_message([event for event, _ in answers], form)
+    failures = tuple([error for _, error in answers if error is not None])
+    return message, form == "batch", failures, None
+
+
+def _member_steps(
+    contract: Contract, payload: Payload, call: Call, stages: Stages
+) -> Steps[tuple[Event, BaseException | None]]:
+    """Answer one event of a batch; return the answer, and the error that it tells if it does."""
+    event = payload.event
+    assert event is not None, "a batch holds events"  # noqa: S101 - receive() made them so
+    try:
+        body = yield from _body_steps(contract, payload, call, stages)
+        return to_event(event, _without_headers(body), contract.stamp), None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are answered
+        _begin_trace_in_user_code(error)
+        return error_event(event, error, contract.stamp), error
 
 
 def _without_headers(body: ResultBody | Event | Message) -> ResultBody | Event:

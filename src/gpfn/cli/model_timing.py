@@ -7,7 +7,7 @@ from gpfn.cli.table import print_table
 
 if TYPE_CHECKING:
     from gpfn.serving.version import Loaded
-    from gpfn.serving.wanted import Source
+    from gpfn.serving.wanted import ModelSource
 
 __all__ = ["print_timing", "timing_of"]
 
@@ -38,8 +38,9 @@ def timing_of(uri: str) -> dict[str, Any]:
         loaded.model.close()
 
 
-def _decided(source: "Source", loaded: "Loaded") -> dict[str, Any]:
-    from gpfn.serving.engine.timing import as_table, batch_obstacle
+def _decided(source: "ModelSource", loaded: "Loaded") -> dict[str, Any]:
+    from gpfn.models.batch_axis import batch_obstacle
+    from gpfn.serving.engine.timing import as_table
 
     timing, obstacle = loaded.timing, batch_obstacle(loaded.model)
     inline = timing.rows_inline()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gpfn.pipelines.asking import Figures
+    from gpfn.pipelines.asking import StageFigures
     from gpfn.pipelines.processes import Note, StageState
 
 __all__ = ["Row", "Screen", "make_screen"]
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     """A stage, what it has counted if it tells, and the mean time of its last calls."""
 
     stage: "StageState"
-    figures: "Figures | None"
+    figures: "StageFigures | None"
     milliseconds: float | None
 
     def cells(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpfn.cli.pipeline_screen import Row, Screen
     from gpfn.models.pipeline import PipelineFile
     from gpfn.pipelines import Placement, StageProcesses
-    from gpfn.pipelines.asking import Figures, Meter
+    from gpfn.pipelines.asking import Meter, StageFigures
     from gpfn.pipelines.processes import Note
 
     _Notes = SimpleQueue[Note | None]
@@ -131,7 +131,7 @@ class _Metered:
 
     def __init__(self, meter: "Meter") -> None:
         self.meter = meter
-        self.figures: Figures | None = None
+        self.figures: StageFigures | None = None
 
 
 @contextmanager

@@ -67,6 +67,7 @@ class Function(Answering):
         reply_source: str | None = None,
         nonfinite: Literal["null", "refuse"] = "null",
         threads: int | Literal["auto"] = 1,
+        together: bool = True,
         limits: Limits | None = None,
         name: str | None = None,
     ) -> None:
@@ -89,6 +90,7 @@ class Function(Answering):
             reply_source: The replying event's source.
             nonfinite: What becomes of NaN and infinities in a JSON reply.
             threads: Threads of the model's backend.
+            together: Whether the model may be asked for several events of a batch at once.
             limits: Bounds on a request; from the environment (GPFN_MAX_…) when None.
             name: What logs call it; the handler's name or the file's folder when None.
 
@@ -101,12 +103,10 @@ class Function(Answering):
         sides = (inputs or steps.inputs, outputs or steps.outputs)
         self.declared, self.promised = map(named_specs, sides)
         self.output = output
-        self.takes, self.waits = takes or steps.takes, steps.waits
+        self.takes, self.waits, self._on_open = takes or steps.takes, steps.waits, steps.on_open
         self.handler, self.before, self.after = map(callback, steps[:3])
-        self._on_open = steps.on_open
-        self.stamp = (reply_type, reply_source)
-        self.nonfinite = nonfinite
-        self.threads, self._limits = threads, limits
+        self.stamp, self.nonfinite = (reply_type, reply_source), nonfinite
+        self.threads, self._limits, self.together = threads, limits, together
         self.folder, stem = home_of_caller()
         self.name = name or name_of(handler, self.folder, stem)
         self._lock = RLock()
@@ -201,6 +201,8 @@ class Function(Answering):
             stamp=self.stamp,
             nonfinite=self.nonfinite,
             limits=self.limits,
+            asks=() if self.output is None else (self.output,),
+            together=self.together,
             hints=self.model is not None and not self.declared and _is_remote(self.model),
         )
 

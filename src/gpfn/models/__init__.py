@@ -11,6 +11,7 @@
     operators               a model that was sent: has it only what computes? The guards of
                             each format, tf_program and tf_operators are its parts
     foreign_files           files of other kinds: what they are, what helps
+    batch_axis              may rows of several requests be one call of a model?
     cache                   the models of a process, open and warm before the first call
     description, catalogue  what is known of a model besides its file; models known by name
     files, store, download  where model files are kept; fetching them

@@ -26,9 +26,9 @@ from gpfn.oip.documents import read_model_metadata
 from gpfn.tensors.spec import TensorSpec
 
 __all__ = [
-    "Figures",
     "Meter",
     "ServedStage",
+    "StageFigures",
     "find_holder",
     "find_served",
     "is_listening",
@@ -49,7 +49,7 @@ _SAMPLE = re.compile(
 )
 
 
-class Figures(NamedTuple):
+class StageFigures(NamedTuple):
     """What a server has counted since it began: calls, those that failed, seconds; and memory."""
 
     calls: int = 0
@@ -166,11 +166,11 @@ class Meter:
 
     def __init__(self, url: str) -> None:
         self._site = _site(url)
-        self._before = Figures()
-        self._last = Figures()
+        self._before = StageFigures()
+        self._last = StageFigures()
         self._seen = deque([(time.monotonic(), 0, 0.0)])
 
-    def look(self) -> Figures | None:
+    def look(self) -> StageFigures | None:
         """Return its figures; None when it does not tell them."""
         try:
             reply = self._site.ask("GET", "/metrics")
@@ -180,13 +180,13 @@ class Meter:
             return None
         now, last, before = read_figures(bytes(reply.body).decode()), self._last, self._before
         if now.calls < last.calls:  # it has begun at zero
-            self._before = before = Figures(
+            self._before = before = StageFigures(
                 before.calls + last.calls,
                 before.failed + last.failed,
                 before.seconds + last.seconds,
             )
         self._last = now
-        whole = Figures(
+        whole = StageFigures(
             before.calls + now.calls,
             before.failed + now.failed,
             before.seconds + now.seconds,
@@ -205,7 +205,7 @@ class Meter:
         """Close the connection."""
         self._site.close()
 
-    def _note(self, figures: Figures) -> None:
+    def _note(self, figures: StageFigures) -> None:
         now = time.monotonic()
         well = figures.calls - figures.failed  # nobody adds up the seconds of those that failed
         self._seen.append((now, well, figures.seconds))
@@ -213,14 +213,14 @@ class Meter:
             self._seen.popleft()
 
 
-def read_figures(text: str) -> Figures:
+def read_figures(text: str) -> StageFigures:
     """Return the figures in a text for Prometheus, summed over all models."""
     sums: dict[str, float] = {}
     for found in _SAMPLE.finditer(text):
         name = found["name"].removeprefix("gpfn_inference_")
         sums[name] = sums.get(name, 0.0) + float(found["number"])
     well, failed = sums.get("requests_total", 0.0), sums.get("failures_total", 0.0)
-    return Figures(
+    return StageFigures(
         int(well + failed),
         int(failed),
         sums.get("duration_seconds_sum", 0.0),

@@ -10,7 +10,7 @@ import orjson
 from gpfn import json_exact
 from gpfn.repository.documents import Manifest, StoredFile, manifest_of
 from gpfn.repository.names import MOST_VERSIONS, check_digest, check_model_name, check_version
-from gpfn.repository.record import Record
+from gpfn.repository.record import JsonRecord
 from gpfn.repository.tags import MOST_TAGS, TagChange, tag_change_of, tags_of
 
 __all__ = [
@@ -111,7 +111,7 @@ def encode_push(question: PushQuestion) -> bytes:
     return json_exact.dumps(document)
 
 
-def push_answer_of(record: Record) -> PushAnswer:
+def push_answer_of(record: JsonRecord) -> PushAnswer:
     """Return what came of a push. Raises InvalidRequest."""
     notes = record.items("notes", 1000)
     if not all(isinstance(note, str) for note in notes):
@@ -126,18 +126,18 @@ def push_answer_of(record: Record) -> PushAnswer:
     )
 
 
-def missing_of(record: Record) -> tuple[str, ...]:
+def missing_of(record: JsonRecord) -> tuple[str, ...]:
     """Return the hashes of files that a repository wants first. Raises InvalidRequest."""
     missing = record.items("missing", _MOST_LISTED)
     return tuple([check_digest(each, field="missing") for each in missing])
 
 
-def model_summaries_of(record: Record) -> tuple[ModelSummary, ...]:
+def model_summaries_of(record: JsonRecord) -> tuple[ModelSummary, ...]:
     """Return the list of models. Raises InvalidRequest."""
     return tuple([_summary(each) for each in record.records("models", _MOST_MODELS)])
 
 
-def _summary(record: Record) -> ModelSummary:
+def _summary(record: JsonRecord) -> ModelSummary:
     return ModelSummary(
         name=check_model_name(record.get("name"), field=record.at("name")),
         latest=_latest(record),
@@ -146,11 +146,11 @@ def _summary(record: Record) -> ModelSummary:
     )
 
 
-def _latest(record: Record) -> int:
+def _latest(record: JsonRecord) -> int:
     return 0 if record.get("latest") is None else record.whole("latest", MOST_VERSIONS)
 
 
-def _version(record: Record) -> VersionSummary:
+def _version(record: JsonRecord) -> VersionSummary:
     return VersionSummary(
         version=check_version(record.get("version"), field=record.at("version")),
         digest=check_digest(record.get("digest"), field=record.at("digest")),
@@ -161,7 +161,7 @@ def _version(record: Record) -> VersionSummary:
     )
 
 
-def model_history_of(record: Record) -> ModelHistory:
+def model_history_of(record: JsonRecord) -> ModelHistory:
     """Return all that is known of a model. Raises InvalidRequest."""
     changes = record.records("history", _MOST_CHANGES)
     versions = [

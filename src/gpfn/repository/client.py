@@ -33,7 +33,7 @@ from gpfn.repository.answers import (
 )
 from gpfn.repository.documents import Manifest, StoredFile, manifest_of
 from gpfn.repository.names import LATEST, check_model_name, check_version_name
-from gpfn.repository.record import Record, parse_object
+from gpfn.repository.record import JsonRecord, parse_object
 from gpfn.repository.tags import tags_of
 
 if TYPE_CHECKING:
@@ -195,17 +195,17 @@ class RepositoryClient:
         return f"RepositoryClient({self.url!r})"
 
     def _document(
-        self, method: str, place: str, read: Callable[[Record], _T], body: bytes | None = None
+        self, method: str, place: str, read: Callable[[JsonRecord], _T], body: bytes | None = None
     ) -> _T:
         headers = _JSON if body else ()
         return self._answer(self._site.ask(method, place, body, headers), place, read)
 
-    def _answer(self, reply: HttpResponse, place: str, read: Callable[[Record], _T]) -> _T:
+    def _answer(self, reply: HttpResponse, place: str, read: Callable[[JsonRecord], _T]) -> _T:
         if not 200 <= reply.status < 300:
             raise self._refusal(reply, place)
         return self._read(reply, place, read)
 
-    def _read(self, reply: HttpResponse, place: str, read: Callable[[Record], _T]) -> _T:
+    def _read(self, reply: HttpResponse, place: str, read: Callable[[JsonRecord], _T]) -> _T:
         try:
             return read(parse_object(reply.body, _MOST_BYTES))
         except CallerError as error:
@@ -230,11 +230,11 @@ def _place(name: str, version: str = "") -> str:
     return f"{_MODELS}/{quote(name, safe='')}{versions}"
 
 
-def _tags(record: Record) -> Mapping[str, int]:
+def _tags(record: JsonRecord) -> Mapping[str, int]:
     return tags_of(record.mapping("tags", 1000))
 
 
-def _deleted(record: Record) -> tuple[int, ...]:
+def _deleted(record: JsonRecord) -> tuple[int, ...]:
     numbers = record.items("deleted", 100_000)
     if not all(type(number) is int for number in numbers):
         raise record.wrong("deleted", "numbers")

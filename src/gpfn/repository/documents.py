@@ -26,7 +26,7 @@ from gpfn.repository.names import (
     check_path,
     check_version,
 )
-from gpfn.repository.record import Record, parse_object
+from gpfn.repository.record import JsonRecord, parse_object
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
 __all__ = [
@@ -112,7 +112,7 @@ def content_digest(files: Iterable[StoredFile]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def check_files(record: Record, *, most: int = MOST_FILES) -> tuple[StoredFile, ...]:
+def check_files(record: JsonRecord, *, most: int = MOST_FILES) -> tuple[StoredFile, ...]:
     """Return the ``files`` of an object, sorted by path: one at least, none twice.
 
     Raises InvalidRequest, TooLarge for more than ``most``.
@@ -192,7 +192,7 @@ def read_manifest(data: bytes | memoryview, *, field: str = "") -> Manifest:
     return manifest_of(parse_object(data, MANIFEST_BYTES, field=field))
 
 
-def manifest_of(record: Record) -> Manifest:
+def manifest_of(record: JsonRecord) -> Manifest:
     """Return the manifest that an object is. Raises InvalidRequest, TooLarge."""
     _check_format(record)
     files = check_files(record)
@@ -224,7 +224,7 @@ def manifest_of(record: Record) -> Manifest:
     )
 
 
-def _check_format(record: Record) -> None:
+def _check_format(record: JsonRecord) -> None:
     number = record.whole("format", MOST_VERSIONS)
     if number != FORMAT:
         told = f"format {number} is not known here, only {FORMAT}: a newer gpfn wrote it"
@@ -236,11 +236,11 @@ def _spec_document(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "dtype": spec.dtype, "shape": sizes}
 
 
-def _specs(record: Record, key: str) -> tuple[TensorSpec, ...]:
+def _specs(record: JsonRecord, key: str) -> tuple[TensorSpec, ...]:
     return tuple(_spec(each) for each in record.records(key, _MOST_TENSORS))
 
 
-def _spec(record: Record) -> TensorSpec:
+def _spec(record: JsonRecord) -> TensorSpec:
     dtype = record.text("dtype", 40)
     if dtype not in DTYPES:
         raise record.wrong("dtype", f"one of {', '.join(sorted(DTYPES))}")
@@ -253,7 +253,7 @@ def _spec(record: Record) -> TensorSpec:
     return TensorSpec(dtype, tuple(None if size == -1 else size for size in sizes), name)
 
 
-def _notes(record: Record) -> tuple[str, ...]:
+def _notes(record: JsonRecord) -> tuple[str, ...]:
     notes = record.items("notes", _MOST_NOTES)
     if not all(isinstance(note, str) and len(note) <= _NOTE for note in notes):
         raise record.wrong("notes", f"texts of at most {_NOTE} characters")

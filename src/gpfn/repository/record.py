@@ -16,10 +16,10 @@ from gpfn.errors import InvalidRequest, TooLarge
 from gpfn.tensors.shapes import what
 from gpfn.timestamps import is_timestamp
 
-__all__ = ["Record", "parse_object"]
+__all__ = ["JsonRecord", "parse_object"]
 
 
-def parse_object(data: bytes | memoryview, most: int, *, field: str = "") -> Record:
+def parse_object(data: bytes | memoryview, most: int, *, field: str = "") -> JsonRecord:
     """Return the object that JSON text of at most ``most`` bytes holds.
 
     Raises TooLarge, or InvalidRequest for what is no object.
@@ -30,10 +30,10 @@ def parse_object(data: bytes | memoryview, most: int, *, field: str = "") -> Rec
         value = json_exact.loads(data)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"not JSON: {error}", field=field or None) from None
-    return Record(value, field)
+    return JsonRecord(value, field)
 
 
-class Record:
+class JsonRecord:
     """A JSON object; ``path`` leads to it."""
 
     __slots__ = ("path", "values")
@@ -97,14 +97,14 @@ class Record:
             raise TooLarge(f"{len(value)} entries; at most {most} are read", field=self.at(key))
         return value
 
-    def records(self, key: str, most: int) -> Iterator[Record]:
+    def records(self, key: str, most: int) -> Iterator[JsonRecord]:
         """Give the objects of a list of at most ``most``."""
         for index, item in enumerate(self.items(key, most)):
-            yield Record(item, f"{self.at(key)}[{index}]")
+            yield JsonRecord(item, f"{self.at(key)}[{index}]")
 
-    def mapping(self, key: str, most: int) -> Record:
+    def mapping(self, key: str, most: int) -> JsonRecord:
         """Return the object under a key, of at most ``most`` members; an absent one is empty."""
-        found = Record(self.values.get(key, {}), self.at(key))
+        found = JsonRecord(self.values.get(key, {}), self.at(key))
         if len(found.values) > most:
             told = f"{len(found.values)} members; at most {most} are read"
             raise TooLarge(told, field=self.at(key))

@@ -15,7 +15,7 @@ import orjson
 
 from gpfn.repository.documents import MANIFEST_BYTES
 from gpfn.repository.names import check_tag, check_version
-from gpfn.repository.record import Record, parse_object
+from gpfn.repository.record import JsonRecord, parse_object
 
 __all__ = [
     "MOST_TAGS",
@@ -57,7 +57,7 @@ def read_tag_change(data: bytes | memoryview, *, field: str = "") -> TagChange:
     return tag_change_of(parse_object(data, MANIFEST_BYTES, field=field))
 
 
-def tag_change_of(record: Record) -> TagChange:
+def tag_change_of(record: JsonRecord) -> TagChange:
     """Return the change of tags that an object is. Raises InvalidRequest, TooLarge."""
     version = record.get("version")
     return TagChange(
@@ -69,7 +69,7 @@ def tag_change_of(record: Record) -> TagChange:
     )
 
 
-def tags_of(record: Record) -> dict[str, int]:
+def tags_of(record: JsonRecord) -> dict[str, int]:
     """Return an object of tags and their versions. Raises InvalidRequest."""
     return {
         check_tag(tag, field=record.path): check_version(number, field=record.at(tag))

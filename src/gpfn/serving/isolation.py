@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpfn.serving.opener import Opener
     from gpfn.serving.supervision import Supervision
     from gpfn.serving.version import ServedVersion
-    from gpfn.serving.wanted import Source
+    from gpfn.serving.wanted import ModelSource
 
 __all__ = ["Isolation"]
 
@@ -45,7 +45,7 @@ class Isolation:
             if supervision.has_cost(found.mark):
                 self.isolate(found)
 
-    def mark(self, source: Source) -> Mark:
+    def mark(self, source: ModelSource) -> Mark:
         """Return what notes that a source is being computed."""
         return Mark() if self.supervision is None else self.supervision.mark(source)
 
@@ -53,7 +53,7 @@ class Isolation:
         """Allow the loop to stand while a model is opened in a thread."""
         return nullcontext() if self.supervision is None else self.supervision.opening()
 
-    def settled(self, source: Source) -> Source:
+    def settled(self, source: ModelSource) -> ModelSource:
         """Return a source as it is to be opened: in processes, if it has cost a worker."""
         supervision = self.supervision
         if supervision is None or not supervision.has_cost(supervision.mark(source)):

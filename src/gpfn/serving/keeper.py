@@ -19,7 +19,7 @@ from gpfn.http.loop.pool import WorkPool
 from gpfn.serving.isolation import Isolation
 from gpfn.serving.library import Library, UnknownModel
 from gpfn.serving.version import Loaded, ServedVersion, load
-from gpfn.serving.wanted import Source, Wanted, version_order
+from gpfn.serving.wanted import ModelSource, Wanted, version_order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ class Keeper:
         self._settings = settings
         self._opener = opener
         self._log = log
-        self._opening: Source | None = None
+        self._opening: ModelSource | None = None
         # always the same one: a new thread takes memory that the ones before have given back
         self._thread = WorkPool(1, 1, patient=False)
         self._closing: set[asyncio.Task[None]] = set()
@@ -97,7 +97,7 @@ class Keeper:
             self._library.take(found.name, found.version)
             await self._loop.run_in_executor(None, found.close, self._log)
 
-    def look_into(self, folder: Path, named: Sequence[Source]) -> ModelsDir:
+    def look_into(self, folder: Path, named: Sequence[ModelSource]) -> ModelsDir:
         """Serve the models of a folder as well, and return what looks after it."""
         from gpfn.serving.models_dir import ModelsDir
 
@@ -145,7 +145,7 @@ class Keeper:
                 raise DeadlineExceeded("some process has not come to it yet; it goes on with it")
             await asyncio.sleep(_LOOK_SECONDS / 5)
 
-    def last_used(self, source: Source) -> float:
+    def last_used(self, source: ModelSource) -> float:
         """Return when a version was called last, or opened, in any process (epoch)."""
         return self._slots.statistics(source.slot).last_used
 
@@ -180,7 +180,7 @@ class Keeper:
                 self._told = True
                 self.on_ready()
 
-    def _next_source(self) -> Source | None:
+    def _next_source(self) -> ModelSource | None:
         """Return a version that is to be opened: of a model the highest first."""
         for versions in self._library.sources.values():
             for version in sorted(versions, key=version_order, reverse=True):
@@ -188,7 +188,7 @@ class Keeper:
                     return versions[version]
         return None
 
-    def _begin_to_open(self, source: Source) -> None:
+    def _begin_to_open(self, source: ModelSource) -> None:
         source = self.isolation.settled(source)
         self._opening = source
         if self._settings.unload_first:
@@ -197,7 +197,7 @@ class Keeper:
         closing = [*self._closing] if self._settings.unload_first else []
         self._spawn(self._open_after(source, closing))
 
-    async def _open_after(self, source: Source, closing: list[asyncio.Task[None]]) -> None:
+    async def _open_after(self, source: ModelSource, closing: list[asyncio.Task[None]]) -> None:
         if closing:
             _, hanging = await asyncio.wait(closing, timeout=self._settings.request_seconds + 1)
             if hanging:  # nobody waits for what it computes any more
@@ -215,13 +215,13 @@ class Keeper:
         limit = self._loop.call_later(seconds, self._give_up, source, seconds)
         self._thread.submit(lambda: self._open(source), NEVER, opened)
 
-    def _give_up(self, source: Source, seconds: float) -> None:
+    def _give_up(self, source: ModelSource, seconds: float) -> None:
         """Open what comes next, although something is still being opened."""
         self._thread = WorkPool(1, 1, patient=False)
         told = f"it was not open after {seconds:g} s"
         self._opened(source, None, ModelUnreadable(f"{told}: {source.uri}", field="model"))
 
-    def _open(self, source: Source) -> Loaded:
+    def _open(self, source: ModelSource) -> Loaded:
         """Open a version, in a thread."""
         mark = self.isolation.mark(source)
         place = mark.enter()  # a damaged file may end the process that opens it
@@ -231,7 +231,9 @@ class Keeper:
         finally:
             mark.leave(place)
 
-    def _opened(self, source: Source, loaded: Loaded | None, error: BaseException | None) -> None:
+    def _opened(
+        self, source: ModelSource, loaded: Loaded | None, error: BaseException | None
+    ) -> None:
         self._opening = None
         if loaded is None:
             error = error or RuntimeError("nothing was opened")
@@ -242,7 +244,7 @@ class Keeper:
             self._take_in(source, loaded)
         self._reconcile()
 
-    def _take_in(self, source: Source, loaded: Loaded) -> None:
+    def _take_in(self, source: ModelSource, loaded: Loaded) -> None:
         """Let a new version answer from now on."""
         statistics = self._slots.statistics(source.slot)
         statistics.set("ready", 1)

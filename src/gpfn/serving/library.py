@@ -10,7 +10,7 @@ from gpfn.call.opening import NotReady
 from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.oip.documents import ModelIndex
 from gpfn.public_text import public_text
-from gpfn.serving.wanted import Source, version_order
+from gpfn.serving.wanted import ModelSource, version_order
 
 if TYPE_CHECKING:
     from gpfn.serving.version import ServedVersion
@@ -53,7 +53,7 @@ class Library:
     """
 
     def __init__(self) -> None:
-        self.sources: Mapping[str, Mapping[str, Source]] = {}
+        self.sources: Mapping[str, Mapping[str, ModelSource]] = {}
         self.open: dict[str, dict[str, ServedVersion]] = {}
         """By model and version, the highest first; an empty model is left out."""
         self._highest: dict[str, ServedVersion] = {}
@@ -158,13 +158,13 @@ class Library:
         counted |= {(source.name, source.version): source for source in self._wanted()}
         return [(*key, source.slot) for key, source in counted.items()]
 
-    def _wanted(self) -> Iterable[Source]:
+    def _wanted(self) -> Iterable[ModelSource]:
         return (source for versions in self.sources.values() for source in versions.values())
 
     def _is_wanted(self, name: str) -> bool:
         return any(source.loaded for source in self.sources.get(name, {}).values())
 
-    def _state(self, source: Source) -> tuple[str, str]:
+    def _state(self, source: ModelSource) -> tuple[str, str]:
         if source.attempted in self._failed:
             return "UNAVAILABLE", public_text(str(self._failed[source.attempted]))
         if self.has(source):
@@ -194,7 +194,7 @@ class Library:
 
     # what the keeper tells
 
-    def want(self, sources: Mapping[str, Mapping[str, Source]]) -> None:
+    def want(self, sources: Mapping[str, Mapping[str, ModelSource]]) -> None:
         """Take note of what is wanted now."""
         if self._asked is None:
             self._asked = {*sources}
@@ -212,16 +212,16 @@ class Library:
         """Take note of what is there and cannot be served: model, version, reason."""
         self._ignored = ignored
 
-    def has(self, source: Source) -> bool:
+    def has(self, source: ModelSource) -> bool:
         """Say whether a source is open, with the files that it has now."""
         found = self.open.get(source.name, {}).get(source.version)
         return found is not None and found.source.stamp == source.stamp
 
-    def may_be_opened(self, source: Source) -> bool:
+    def may_be_opened(self, source: ModelSource) -> bool:
         """Say whether a source is to be opened, and has not failed."""
         return source.loaded and not self.has(source) and source.attempted not in self._failed
 
-    def failed(self, source: Source, error: BaseException) -> None:
+    def failed(self, source: ModelSource, error: BaseException) -> None:
         """Take note of a source that cannot be opened."""
         self._failed[source.attempted] = error
 

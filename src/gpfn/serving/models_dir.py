@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gpfn.errors import GpfnError
 from gpfn.models.description import Serving
 from gpfn.serving.folder_watch import Changes, FolderWatch
-from gpfn.serving.wanted import Source, Wanted, version_order
+from gpfn.serving.wanted import ModelSource, Wanted, version_order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class ModelsDir:
         self,
         folder: Path,
         wanted: Wanted,
-        named: Sequence[Source],
+        named: Sequence[ModelSource],
         *,
         poll: float,
         log: Log,
@@ -127,7 +127,7 @@ class ModelsDir:
         self._ignored = ignored
         self._tell([(*_place(one), one.reason) for one in changes.ignored])
 
-    def _sources(self) -> list[Source]:
+    def _sources(self) -> list[ModelSource]:
         """Return the versions to be served: of each model the highest few."""
         by_name: dict[str, list[FoundVersion]] = {}
         for found in self._found.values():
@@ -140,12 +140,12 @@ class ModelsDir:
             sources += [self._source(found) for found in versions[-keep:]]
         return sources
 
-    def _source(self, found: FoundVersion) -> Source:
+    def _source(self, found: FoundVersion) -> ModelSource:
         stamp = hashlib.sha256(repr(found.stamp).encode()).hexdigest()[:16]
         serving = _serving(found)._replace(warmup=found.warmup)
         described = found.description
         vouched = bool(described and described.model.sha256)
-        return Source(
+        return ModelSource(
             found.name,
             found.version,
             found.uri,

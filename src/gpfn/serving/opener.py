@@ -13,7 +13,7 @@ from gpfn.errors import SetupError
 from gpfn.limits import Limits
 from gpfn.log import Log
 from gpfn.models.model import Model
-from gpfn.serving.wanted import Source
+from gpfn.serving.wanted import ModelSource
 
 if TYPE_CHECKING:
     from gpfn.serving.rowstore import RowStore
@@ -82,14 +82,14 @@ class Opener:
         self._puts += 1
         self._stamps[name] = str(self._puts)
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[ModelSource]:
         """Return the targets as version 1 of a model each; a file with its labels.
 
         Raises SetupError for a model.toml beside a file that is wrong.
         """
         return [self._source(name, target) for name, target in self._targets.items()]
 
-    def open(self, source: Source) -> Model:
+    def open(self, source: ModelSource) -> Model:
         """Open a source's model; raises as ``open_model`` does."""
         model = self._open(source)
         if not (self._next_url or getattr(model, "waits", False)):
@@ -107,7 +107,7 @@ class Opener:
         whole = chained(source.name, model, to, bounds, owned=owned)
         return DescribedModel(whole, BoundedModel(model, bounds))
 
-    def _open(self, source: Source) -> Model:
+    def _open(self, source: ModelSource) -> Model:
         target = self._targets.get(source.name)
         model = self._open_uri(source) if source.uri else _as_model(target)
         if self._cache is None:
@@ -120,16 +120,16 @@ class Opener:
             model.close()
             raise
 
-    def _source(self, name: str, target: Target) -> Source:
+    def _source(self, name: str, target: Target) -> ModelSource:
         inputs, outputs = self._names
         if not isinstance(target, str):
             target = ""
         stamp = self._stamps.get(name, "")
-        source = Source(name, "1", target, stamp, inputs=inputs, outputs=outputs)
+        source = ModelSource(name, "1", target, stamp, inputs=inputs, outputs=outputs)
         described = _description(target) if target else None
         return source if described is None else source._replace(**described)
 
-    def _open_uri(self, source: Source) -> Model:
+    def _open_uri(self, source: ModelSource) -> Model:
         from gpfn.models.open import open_model
 
         threads = source.serving.threads or self._threads
@@ -142,7 +142,7 @@ class Opener:
             return self.in_processes(source)
         return open_model(source.uri, threads=threads, **names)
 
-    def in_processes(self, source: Source) -> Model:
+    def in_processes(self, source: ModelSource) -> Model:
         """Open a source in processes of its own, as many as it has replicas."""
         from gpfn.serving.replicas import replicas_of
 

@@ -14,12 +14,14 @@ from gpfn.models.process import ProcessModel
 if TYPE_CHECKING:
     import numpy as np
 
-    from gpfn.serving.wanted import Source
+    from gpfn.serving.wanted import ModelSource
 
 __all__ = ["ProcessReplicas", "replicas_of"]
 
 
-def replicas_of(source: Source, *, count: int, threads: int | Literal["auto"]) -> ProcessReplicas:
+def replicas_of(
+    source: ModelSource, *, count: int, threads: int | Literal["auto"]
+) -> ProcessReplicas:
     """Start that many processes for a source; raises what opening it raises."""
     from gpfn.models.threads import thread_count
 

@@ -24,7 +24,7 @@ from gpfn.serving.engine.making import Mark
 if TYPE_CHECKING:
     from gpfn.http.loop.workers import Loss
     from gpfn.log import Log
-    from gpfn.serving.wanted import Source
+    from gpfn.serving.wanted import ModelSource
 
 __all__ = ["Supervision"]
 
@@ -110,7 +110,7 @@ class Supervision:
         """Allow the loop to stand while a model is opened in a thread."""
         return self._pulse.patience(_OPENING_SECONDS)
 
-    def mark(self, source: Source) -> Mark:
+    def mark(self, source: ModelSource) -> Mark:
         """Return what notes that a source is being computed."""
         return _BoardMark(self.board, "\0".join((*source.key, source.uri)))
 

@@ -8,11 +8,12 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import GpfnError
+from gpfn.models.batch_axis import LARGEST_BATCH, computes_here, has_batch_axis
 from gpfn.serving.described import DescribedModel
 from gpfn.serving.engine.engine import Engine
 from gpfn.serving.engine.making import EngineSettings, Mark
 from gpfn.serving.engine.sample import read_sample
-from gpfn.serving.engine.timing import Timing, computes_here, has_batch_axis, measure
+from gpfn.serving.engine.timing import Timing, measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
     from gpfn.serving.onward import Onward
     from gpfn.serving.settings import ServerSettings
     from gpfn.serving.statistics import Statistics
-    from gpfn.serving.wanted import Source
+    from gpfn.serving.wanted import ModelSource
 
-__all__ = ["LARGEST_BATCH", "Loaded", "ServedVersion", "calls_of", "load", "max_batch_of"]
-
-LARGEST_BATCH = 64
-"""Rows that are computed together at most, unless the model's description says otherwise."""
+__all__ = ["Loaded", "ServedVersion", "calls_of", "load", "max_batch_of"]
 
 
 class Loaded(NamedTuple):
@@ -41,7 +39,9 @@ class Loaded(NamedTuple):
     warmup_error: str
 
 
-def load(source: Source, open_it: Callable[[Source], Model], *, only: int | None = None) -> Loaded:
+def load(
+    source: ModelSource, open_it: Callable[[ModelSource], Model], *, only: int | None = None
+) -> Loaded:
     """Open a version, call it once and time it, in whichever thread; raises what opening raises.
 
     ``only`` is the most rows that may be computed together, whatever the model says.
@@ -79,7 +79,7 @@ def _warm_up(model: Model, files: Sequence[str]) -> tuple[str, Mapping[str, np.n
     return "", {spec.name: zeros(spec) for spec in model.inputs}
 
 
-def max_batch_of(model: Model, source: Source, only: int | None) -> int:
+def max_batch_of(model: Model, source: ModelSource, only: int | None) -> int:
     """Return how many rows one call may have, 0 when they are never computed together."""
     declared = source.serving.max_batch if only is None else only
     if declared is not None:
@@ -87,7 +87,7 @@ def max_batch_of(model: Model, source: Source, only: int | None) -> int:
     return LARGEST_BATCH if has_batch_axis(model) else 0
 
 
-def calls_of(model: Model, source: Source, threads: int, waiting: int) -> int:
+def calls_of(model: Model, source: ModelSource, threads: int, waiting: int) -> int:
     """Return how many calls are computed at once: more of a model that waits for others."""
     return source.serving.replicas or (waiting if getattr(model, "waits", False) else threads)
 
@@ -108,7 +108,7 @@ class ServedVersion:
 
     def __init__(
         self,
-        source: Source,
+        source: ModelSource,
         loaded: Loaded,
         settings: ServerSettings,
         statistics: Statistics,

@@ -23,7 +23,7 @@ from gpfn.errors import SetupError
 from gpfn.models.description import Serving
 from gpfn.serving.statistics import SLOTS
 
-__all__ = ["STORED", "Source", "Wanted", "version_order"]
+__all__ = ["STORED", "ModelSource", "Wanted", "version_order"]
 
 STORED = "repository:"
 """What the stamp of a repository's version begins with."""
@@ -35,7 +35,7 @@ _PLACES = 64 << 10  # bytes for the numbers, before the JSON
 _HALF = (_BYTES - _PLACES) // 2  # the next list is written beside the one that holds
 
 
-class Source(NamedTuple):
+class ModelSource(NamedTuple):
     """One version of a model, and what it is opened from.
 
     ``stamp`` differs when its files do. ``slot`` is where it is counted. A version that is not
@@ -106,17 +106,17 @@ class Wanted:
         """The number that grows with every change."""
         return self._number(_GENERATION)
 
-    def sources(self) -> Mapping[str, Mapping[str, Source]]:
+    def sources(self) -> Mapping[str, Mapping[str, ModelSource]]:
         """Return all versions by model and version."""
         with self._locked():
-            found: dict[str, dict[str, Source]] = {}
+            found: dict[str, dict[str, ModelSource]] = {}
             for source in self._sources(self._read()):
                 found.setdefault(source.name, {})[source.version] = source
             return found
 
     def replace(
         self,
-        sources: Iterable[Source],
+        sources: Iterable[ModelSource],
         among: Iterable[str] | None = None,
         *,
         at: int | None = None,
@@ -192,7 +192,10 @@ class Wanted:
         self._set_number(_LOOKED, wish)
 
     def _want(
-        self, wanted: list[Source], before: Mapping[tuple[str, str, str], Source], freed: list[int]
+        self,
+        wanted: list[ModelSource],
+        before: Mapping[tuple[str, str, str], ModelSource],
+        freed: list[int],
     ) -> int:
         kept = {source.key: before[source.key].slot for source in wanted if source.key in before}
         freed = [*freed, *(s.slot for key, s in before.items() if key not in kept)]
@@ -208,9 +211,9 @@ class Wanted:
         self._write({"sources": rows, "freed": [slot for slot in freed if slot not in used]})
         return self.generation
 
-    def _sources(self, state: Mapping[str, Any]) -> list[Source]:
+    def _sources(self, state: Mapping[str, Any]) -> list[ModelSource]:
         return [
-            Source(name, version, uri, stamp, tuple(labels), _serving(serving), tuple(inputs),
+            ModelSource(name, version, uri, stamp, tuple(labels), _serving(serving), tuple(inputs),
                    tuple(outputs), *rest)
             for name, version, uri, stamp, labels, serving, inputs, outputs, *rest
             in state["sources"]
@@ -249,7 +252,7 @@ class Wanted:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1)
 
 
-def _as_before(source: Source, before: Source | None, unloaded: set[str]) -> Source:
+def _as_before(source: ModelSource, before: ModelSource | None, unloaded: set[str]) -> ModelSource:
     attempt = source.attempt if before is None else before.attempt
     return source._replace(loaded=source.name not in unloaded, attempt=attempt)
 

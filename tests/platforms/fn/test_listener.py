@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.platforms.fn.listener import Listener
+from gpfn.platforms.fn.listener import FnListener
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def check(path: Path) -> None:
 
 def test_open_and_close(folder: Path) -> None:
     path = folder / "lsnr.sock"
-    listener = Listener(str(path))
+    listener = FnListener(str(path))
     listener.open()
     check(path)
     assert sorted(os.listdir(folder)) == ["lsnr.sock", "phonylsnr.sock"]
@@ -40,7 +40,7 @@ def test_open_and_close(folder: Path) -> None:
 def test_the_umask_does_not_matter(folder: Path) -> None:
     before = os.umask(0o077)
     try:
-        listener = Listener(str(folder / "lsnr.sock"))
+        listener = FnListener(str(folder / "lsnr.sock"))
         listener.open()
     finally:
         os.umask(before)
@@ -60,7 +60,7 @@ def test_what_a_killed_process_left_is_replaced(folder: Path, left: list[str], k
             (folder / name).write_text("old")
         else:
             (folder / name).symlink_to("gone")
-    listener = Listener(str(folder / "lsnr.sock"))
+    listener = FnListener(str(folder / "lsnr.sock"))
     listener.open()
     check(folder / "lsnr.sock")
     listener.close()
@@ -69,7 +69,7 @@ def test_what_a_killed_process_left_is_replaced(folder: Path, left: list[str], k
 
 def test_the_files_of_a_successor_are_left_alone(folder: Path) -> None:
     path = folder / "lsnr.sock"
-    old, new = Listener(str(path)), Listener(str(path))
+    old, new = FnListener(str(path)), FnListener(str(path))
     old.open()
     new.open()
     old.close()
@@ -83,7 +83,7 @@ def test_a_path_of_up_to_107_bytes(folder: Path, size: int) -> None:
     path = folder / ("d" * room) / "lsnr.sock"
     path.parent.mkdir()
     assert len(str(path)) == size
-    listener = Listener(str(path))
+    listener = FnListener(str(path))
     listener.open()
     check(path)
     listener.close()
@@ -93,7 +93,7 @@ def test_a_path_of_up_to_107_bytes(folder: Path, size: int) -> None:
 def refused(environ: dict[str, str]) -> SetupError:
     """Return the error that an environment gives."""
     with pytest.raises(SetupError) as caught:
-        Listener.from_env(environ).open()
+        FnListener.from_env(environ).open()
     return caught.value
 
 

@@ -167,6 +167,33 @@ def test_only_what_is_asked_for_alike_is_computed_together() -> None:
     assert model.calls == [2, 1]
 
 
+def test_tensors_that_are_no_outputs_are_computed_whole() -> None:
+    """A graph gives any tensor by its name: one whose first axis is time is never cut into rows."""
+
+    class Graph(Rows):
+        def __call__(self, inputs: Mapping[str, np.ndarray], **asked: Any) -> dict[str, np.ndarray]:
+            given = super().__call__(inputs)
+            inner = {"inner": np.stack([given["y"][:, 0]] * 4)}
+            return {name: {**given, **inner}[name.removesuffix(":0")] for name in asked["outputs"]}
+
+    model = Graph()
+    inner = [Asked([[n, n]] * rows, ["inner"]) for n, rows in ((1, 1), (2, 1), (3, 2), (4, 20))]
+    own = [Asked([[n, n]], ["y:0"]) for n in range(2)]
+
+    async def work() -> None:
+        one = engine(model)
+        for each in (*inner, *own):
+            one.submit(each.inference)
+        await one.drain()
+
+    run(work)
+    for n, asked in enumerate(inner, 1):
+        rows = asked.inference.rows
+        assert asked.results["inner"].tolist() == [[2.0 * n] * rows] * 4
+    assert [asked.results["y:0"].tolist() for asked in own] == [[[0.0, 0.0]], [[2.0, 2.0]]]
+    assert sorted(model.calls) == [1, 1, 2, 2, 20], "the last two together, large ones in a thread"
+
+
 def test_one_that_is_to_blame_fails_alone() -> None:
     def refuse(x: np.ndarray) -> None:
         if (x < 0).any():

@@ -14,13 +14,13 @@ from collections.abc import Mapping
 
 from gpfn.errors import SetupError
 
-__all__ = ["Listener"]
+__all__ = ["FnListener"]
 
 _PATH_BYTES = 107  # sockaddr_un's 108 with the NUL behind
 _BACKLOG = 128
 
 
-class Listener:
+class FnListener:
     """The listening socket and its two files."""
 
     __slots__ = ("_inode", "_phony", "path", "socket")
@@ -33,7 +33,7 @@ class Listener:
         self.socket: socket | None = None
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Listener:
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> FnListener:
         """Return the one that FN_LISTENER and FN_FORMAT ask for; raises SetupError."""
         form = environ.get("FN_FORMAT")
         if form != "http-stream":

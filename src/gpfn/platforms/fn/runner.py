@@ -25,7 +25,7 @@ from gpfn.call.contract import answering
 from gpfn.errors import GpfnError, SetupError
 from gpfn.limits import Limits
 from gpfn.log import Log, resident
-from gpfn.platforms.fn.listener import Listener
+from gpfn.platforms.fn.listener import FnListener
 from gpfn.platforms.fn.server import Answer, FnExchange, FnServer, answers_of, too_late
 from gpfn.platforms.load import load_target, open_function
 from gpfn.settings import check_settings, read_duration
@@ -42,7 +42,7 @@ def main(path: str, handler: str = "handler") -> int:
     Raises SetupError when the environment or the file does not allow it.
     """
     check_settings()
-    listener = Listener.from_env()
+    listener = FnListener.from_env()
     log = Log("fn")
     if log.form == "json":
         from gpfn.call.costs import Stages
@@ -64,7 +64,7 @@ def main(path: str, handler: str = "handler") -> int:
     return 0
 
 
-def _stop_on_signals(start: Start, server: FnServer, listener: Listener) -> None:
+def _stop_on_signals(start: Start, server: FnServer, listener: FnListener) -> None:
     """Let SIGTERM and SIGINT end the process: at once while it loads, else after the call.
 
     Who asks twice does not want to wait for the call either.
@@ -84,7 +84,7 @@ def _stop_on_signals(start: Start, server: FnServer, listener: Listener) -> None
 class Start:
     """One start of a runner; ``loading`` says whether it has come to its end."""
 
-    def __init__(self, listener: Listener, server: FnServer, window: float, log: Log) -> None:
+    def __init__(self, listener: FnListener, server: FnServer, window: float, log: Log) -> None:
         self._listener = listener
         self._server = server
         self._window = window

@@ -16,7 +16,7 @@ from gpfn.deadline import Deadline
 from gpfn.errors import ModelFailed
 from gpfn.http.pending import Pending
 from gpfn.scope import SCOPE, CallScope
-from gpfn.serving.engine.inference import Abandoned
+from gpfn.serving.engine.inference import Abandoned, Whole
 from gpfn.traceparent import PARENT
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Computation:
             inference.error = Abandoned("the caller has left")
             return
         try:
-            if not self._most:
+            if not self._most or inference.key.__class__ is Whole:
                 self._whole(inference)
             elif inference.rows > self._most:
                 inference.results = self._in_parts(inference)

@@ -63,7 +63,7 @@ class Engine:
         self._mark = mark
         self._on_hang = on_hang
         self._most = settings.max_batch
-        self._form = Form(model.inputs)
+        self._form = Form(model.inputs, model.outputs if self._most else ())  # a remote one waits
         self._rows_inline = timing.rows_inline()
         self._waiting: deque[Inference] = deque()
         self._running: set[Computation] = set()

@@ -11,12 +11,13 @@ from gpfn.deadline import Deadline
 from gpfn.errors import CallerError, InvalidTensor
 from gpfn.models.signature import arguments
 from gpfn.tensors.dtypes import DTYPE_TABLE
+from gpfn.tensors.spec import find_name
 
 if TYPE_CHECKING:
     from gpfn.scope import Took
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Abandoned", "Caller", "Done", "Form", "Inference"]
+__all__ = ["Abandoned", "Caller", "Done", "Form", "Inference", "Whole"]
 
 _ndarray = np.ndarray
 
@@ -47,11 +48,16 @@ class _Present:
     hops = 0
 
 
+class Whole:
+    """The key of a request whose outputs may have another first axis than rows: shared by none."""
+
+
 class Form:
     """What a model takes, prepared so that arrays that fit as they are cost next to nothing."""
 
-    def __init__(self, specs: Sequence[TensorSpec]) -> None:
+    def __init__(self, specs: Sequence[TensorSpec], outputs: Sequence[TensorSpec] = ()) -> None:
         self.specs = specs
+        self._outputs = {spec.name for spec in outputs}
         self._exact = [
             (spec.name, DTYPE_TABLE[spec.dtype].numpy, spec.shape[1:], len(spec.shape))
             for spec in specs
@@ -60,6 +66,11 @@ class Form:
         ]
         if len(self._exact) != len(specs):
             self._exact = []
+
+    def has_rows(self, outputs: Sequence[str]) -> bool:
+        """Say whether outputs are the model's own, and not just tensors of its graph."""
+        known = self._outputs
+        return not known or all(find_name(name, known) is not None for name in outputs)
 
     @property
     def sizes_known(self) -> bool:
@@ -130,6 +141,8 @@ class Inference:
         if not arrays:
             arrays = arguments(self.inputs, form.specs)
             self.key = (self.key, *[array.shape[1:] for array in arrays])
+        if self.outputs and not form.has_rows(self.outputs):
+            self.key = Whole()
         self.arrays, self.rows = arrays, len(arrays[0])
         if len(arrays) > 1:
             self._check_rows(form.specs)

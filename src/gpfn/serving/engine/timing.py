@@ -24,9 +24,6 @@ __all__ = [
     "Pace",
     "Timing",
     "as_table",
-    "batch_obstacle",
-    "computes_here",
-    "has_batch_axis",
     "measure",
 ]
 
@@ -106,43 +103,6 @@ class Pace:
             return
         self._slow += 1
         self.inline = self._slow < _SLOW
-
-
-def computes_here(model: Model) -> bool:
-    """Say whether a call only computes, in this process: its time tells that of the next."""
-    return _only_computes(model) and not getattr(model, "waits", False)
-
-
-def _only_computes(model: Model) -> bool:
-    from gpfn.models.backends import BACKENDS
-
-    backend = getattr(model, "backend", "")
-    return any(row.runtime == backend and row.computes_here for row in BACKENDS)
-
-
-def has_batch_axis(model: Model) -> bool:
-    """Say whether rows of several requests may be computed together, by the model's own word.
-
-    Its inputs and outputs all leave their first size open, it only computes, and, where the
-    backend can tell from the graph, rows do not influence each other. A Python function or a
-    remote model promises nothing: its owner may declare it.
-    """
-    return not batch_obstacle(model)
-
-
-def batch_obstacle(model: Model) -> str:
-    """Return why rows of several requests may not be computed together; nothing if they may."""
-    if not _only_computes(model):
-        backend = getattr(model, "backend", "python")
-        return f"a model of the backend {backend} promises nothing of its rows"
-    if not model.inputs:
-        return "the model tells no inputs"
-    for spec in (*model.inputs, *model.outputs):
-        if not spec.shape or spec.shape[0] is not None:
-            return f"{spec.name} does not leave its first size open"
-    if not getattr(model, "rows_are_apart", True):
-        return "in the graph rows are not certain to be computed apart"
-    return ""
 
 
 def measure(

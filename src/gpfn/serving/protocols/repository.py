@@ -27,7 +27,7 @@ from gpfn.repository.names import (
     check_version,
     version_number,
 )
-from gpfn.repository.record import Record, parse_object
+from gpfn.repository.record import JsonRecord, parse_object
 from gpfn.repository.tags import tag_change_document
 from gpfn.serving.answers import headers_of, json_page
 from gpfn.serving.protocols.stored_file import file_answer, upload_receiver, who_asks
@@ -214,7 +214,7 @@ class _Missing(InvalidRequest):
         self.missing = missing
 
 
-def _path_named(asked: Record, key: str) -> str:
+def _path_named(asked: JsonRecord, key: str) -> str:
     return check_path(asked.get(key), field=key) if asked.values.get(key) else ""
 
 

@@ -15,7 +15,7 @@ from gpfn.models.description import Serving, read_labels
 from gpfn.repository.documents import WHOLE_FOLDER, Manifest
 from gpfn.repository.names import LATEST
 from gpfn.serving.repository.shelf import Shelf
-from gpfn.serving.wanted import STORED, Source
+from gpfn.serving.wanted import STORED, ModelSource
 
 if TYPE_CHECKING:
     from gpfn.serving.keeper import Keeper
@@ -30,7 +30,7 @@ _FROZEN = "tensorflow-frozen"
 """The kind of a model that does not say itself what it takes."""
 
 
-_Choose = Callable[[], Awaitable[tuple[list[Source], list[str]]]]
+_Choose = Callable[[], Awaitable[tuple[list[ModelSource], list[str]]]]
 """Returns what is to be open, and among which models that is all."""
 
 
@@ -58,7 +58,7 @@ class Awake:
         self._choosing = asyncio.Lock()
         self._placed: set[str] = set()  # digests whose files this process has asked for
 
-    def sources(self) -> dict[str, Mapping[str, Source]]:
+    def sources(self) -> dict[str, Mapping[str, ModelSource]]:
         """Return what is open, or being opened, by model and version."""
         return {
             name: sources
@@ -73,7 +73,7 @@ class Awake:
         """
         await self._run(self._source, self._store.shelf(name), manifest)  # fetching takes time
 
-        async def choose() -> tuple[list[Source], list[str]]:
+        async def choose() -> tuple[list[ModelSource], list[str]]:
             shelf = await self._fresh(name)
             source = await self._run(self._source, shelf, shelf.find(str(manifest.version)))
             awake = self.sources()
@@ -94,14 +94,16 @@ class Awake:
         if not before or await self._followed(before, shelf) == before:
             return
 
-        async def choose() -> tuple[list[Source], list[str]]:
+        async def choose() -> tuple[list[ModelSource], list[str]]:
             fresh = await self._fresh(shelf.name)
             before = self.sources().get(shelf.name, {})
             return [*(await self._followed(before, fresh)).values()], [shelf.name]
 
         await self._replace(choose)
 
-    async def _followed(self, before: Mapping[str, Source], shelf: Shelf) -> Mapping[str, Source]:
+    async def _followed(
+        self, before: Mapping[str, ModelSource], shelf: Shelf
+    ) -> Mapping[str, ModelSource]:
         """Return what is to be open of a model where so much was."""
         serving = _serving(shelf)
         kept = {
@@ -121,7 +123,7 @@ class Awake:
     async def close(self, name: str) -> None:
         """Have a model closed in all processes, if it is open."""
 
-        async def choose() -> tuple[list[Source], list[str]]:
+        async def choose() -> tuple[list[ModelSource], list[str]]:
             return [], [name]
 
         if name in self.sources():
@@ -146,20 +148,20 @@ class Awake:
             self._placed.discard(digest)
             await self._run(self._store.objects.release, digest)
 
-    def _least_used(self, awake: Mapping[str, Mapping[str, Source]], name: str) -> list[str]:
+    def _least_used(self, awake: Mapping[str, Mapping[str, ModelSource]], name: str) -> list[str]:
         """Return the models to be closed so that one more may be opened."""
         others = [other for other in awake if other != name]
         used = {other: max(map(self._keeper.last_used, awake[other].values())) for other in others}
         others.sort(key=used.__getitem__)
         return others[: max(0, len(others) + 1 - self._most)]
 
-    def _most_used(self, sources: list[Source]) -> list[Source]:
+    def _most_used(self, sources: list[ModelSource]) -> list[ModelSource]:
         """Return what of a model stays open so that one more old version of it may be opened."""
         old = sorted((s for s in sources if s.named_only), key=self._keeper.last_used)
         gone = old[: max(0, len(old) + 1 - _MOST_OLD)]
         return [source for source in sources if source not in gone]
 
-    def _source(self, shelf: Shelf, manifest: Manifest) -> Source:
+    def _source(self, shelf: Shelf, manifest: Manifest) -> ModelSource:
         """Return what a version is opened from; in a thread."""
         objects = self._store.objects
         place = objects.place(manifest.digest, manifest.files)
@@ -169,7 +171,7 @@ class Awake:
         model = place if manifest.model == WHOLE_FOLDER else place / manifest.model
         frozen = manifest.kind == _FROZEN
         latest = shelf.latest
-        return Source(
+        return ModelSource(
             manifest.name,
             str(manifest.version),
             str(model),
