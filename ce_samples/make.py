@@ -22,6 +22,8 @@ sys.path.insert(0, str(HERE.parent / "training"))
 
 from series import STEPS, month_name, monthly  # noqa: E402
 
+from gpfn.events import Message, read, write  # noqa: E402
+
 MONTHS, SEED = 15 * STEPS + 1, 7  # what the committed model was trained with
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -62,12 +64,14 @@ def samples() -> dict[str, bytes]:
     return {
         "forecast.json": text(whole),
         "ce.json": text(whole),
+        "forecast.binpb": protobuf(whole),
         "forecast-0.3.json": text({**whole, "specversion": "0.3"}),
         "forecast-0.1.json": text(oldest(whole)),
         "forecast-binary.headers": headers(whole),
         "forecast-binary.json": text(data),
         "window.json": text(data),
         "forecast-batch.json": text([event(last - 1), whole]),
+        "forecasts.jsonl": lines([last - 2, last - 1, last]),
         "forecast-base64.json": text({**base64, "data_base64": b64encode(octets).decode()}),
         "forecast-128.json": text({**whole, "data": nested(list(range(last - 127, last + 1)))}),
         "broken-19-numbers.json": text({**whole, "data": [data[0][:-1]]}),
@@ -94,6 +98,19 @@ def oldest(whole: dict[str, Any]) -> dict[str, Any]:
         "extensions": {"traceparent": whole["traceparent"]},
         "data": whole["data"],
     }
+
+
+def protobuf(whole: dict[str, Any]) -> bytes:
+    """Return the event in the protobuf format."""
+    received = read(Message(text(whole), "application/cloudevents+json"))
+    assert received is not None, "an event"  # noqa: S101
+    return bytes(write(received.events, "protobuf").body)
+
+
+def lines(firsts: list[int]) -> bytes:
+    """Return an event a line, as ``gpfn bridge`` reads files, each with where it is to go."""
+    sent = {"destination": "forecast", "partitionkey": "monthly"}
+    return "".join(f"{json.dumps({**event(first), **sent})}\n" for first in firsts).encode()
 
 
 def headers(whole: dict[str, Any]) -> bytes:

@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from gpfn.events.event import Event
+from gpfn.events.kafka import write_record
 from gpfn.events.modes import write
+from gpfn.events.protobuf_format import write_event
+from gpfn.events.protobuf_schema import message_class as cloudevents_message
 from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
 from gpfn.graphpipe.messages import (
     Error,
@@ -47,6 +50,7 @@ __all__ = [
     "http_responses",
     "images",
     "init_bodies",
+    "kafka_records",
     "manifests",
     "model_programs",
     "multipart",
@@ -55,6 +59,7 @@ __all__ = [
     "oip_grpc_requests",
     "oip_replies",
     "oip_requests",
+    "protobuf_events",
     "repository_answers",
     "saved_signatures",
     "server_counts",
@@ -141,6 +146,52 @@ def events(*modes: str) -> list[bytes]:
         head = (_SAMPLES / "forecast-binary.headers").read_bytes().rstrip(b"\n")
         found.append(head + b"\n\n" + (_SAMPLES / "forecast-binary.json").read_bytes())
     return found
+
+
+def protobuf_events(*, batch: bool = False) -> list[bytes]:
+    """Return events in protobuf, with a value of each type and data of each kind, or batches."""
+    minimal = Event(id="1", source="/s", type="t")
+    text = Event(
+        id="1",
+        source="/s",
+        type="t",
+        subject="a b/é%",
+        time="2026-11-28T12:00:00.25+01:00",
+        dataschema="https://example.com/x",
+        data=[1, 2.5, None],
+        extensions={"number": -5, "flag": True, "text": "", "dataref": "../x"},
+    )
+    found = [write_event(minimal), write_event(text)]
+    message = cloudevents_message("Event").FromString(found[0])
+    message.proto_data.add(type_url=b"type.googleapis.com/a.B", value=b"\x08\1")
+    for name, kind in ((b"octets", "ce_bytes"), (b"uri", "ce_uri"), (b"time", "ce_timestamp")):
+        value = message.attributes.add(key=name).value
+        if kind == "ce_timestamp":
+            value.ce_timestamp.seconds, value.ce_timestamp.nanos = 1_795_948_800, 1
+        else:
+            setattr(value, kind, b"x:y")
+    found.append(message.SerializeToString())
+    found.append(found[0].replace(b"1.0", b"0.3") + b"\x32\2\xff\0")
+    batches = cloudevents_message("Batch")
+    return [batches(events=found).SerializeToString(), b""] if batch else found
+
+
+def kafka_records() -> list[bytes]:
+    """Return records as lines of headers and a value behind an empty line, in each mode."""
+    event = Event(
+        id="é", source="/s", type="t", time="2026-11-28T12:00:00Z", data=[1],
+        extensions={"partitionkey": "k", "flag": True},
+    )  # fmt: skip
+    records = [write_record(event, "binary"), write_record(event, "structured")]
+    records.append(write_record(event, "protobuf"))
+    older = [("ce_specversion", b"0.3"), ("ce_schemaurl", b"/x"), ("CE_ID", b"1")]
+    older += [("ce_source", b"/"), ("ce_type", b"t"), ("Content-Type", b"text/plain")]
+    records += [(b"\xff", tuple(older)), (b"{}", (("a", b"1"), ("content-type", b"a/json")))]
+    found = []
+    for value, headers in records:
+        head = b"\n".join([name.encode() + b":" + given for name, given in headers])
+        found.append(head if value is None else head + b"\n\n" + value)
+    return [*found, found[0].partition(b"\n\n")[0], found[0].replace(b"ce_time:", b"ce_time")]
 
 
 def npy() -> list[bytes]:

@@ -30,7 +30,9 @@ from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
 from gpfn.errors import CallerError, GpfnError, InvalidTensor
+from gpfn.events.kafka import read_record, wrapped, write_record
 from gpfn.events.modes import Received, read, write
+from gpfn.events.protobuf_format import read_batch, read_event, write_batch, write_event
 from gpfn.graphpipe.decode import decode_metadata, decode_request, decode_response
 from gpfn.graphpipe.encode import encode_metadata, encode_request, encode_response
 from gpfn.graphpipe.messages import MetadataRequest
@@ -302,6 +304,44 @@ def _sniffed(data: bytes) -> None:
 
 def _binary(data: bytes) -> None:
     _events(_message(data))
+
+
+def _protobuf_event(data: bytes) -> None:
+    """Times come back as the same instants, so that the second writing is the first again."""
+    event = read_event(data, LIMITS)
+    written = write_event(event)
+    again = read_event(written, LIMITS)
+    assert (again.id, again.data) == (event.id, event.data)
+    assert again.envelope().keys() == event.envelope().keys()
+    assert write_event(again) == written
+
+
+def _protobuf_batch(data: bytes) -> None:
+    events = read_batch(data, LIMITS)
+    written = write_batch(events)
+    again = read_batch(written, LIMITS)
+    assert [each.data for each in again] == [each.data for each in events]
+    assert write_batch(again) == written
+
+
+def _kafka(data: bytes) -> None:
+    """Lines of headers, those without a colon null, and behind an empty line the value."""
+    head, gap, rest = data.partition(b"\n\n")
+    value = rest if gap else None
+    headers: list[tuple[str, bytes | None]] = []
+    for line in head.split(b"\n"):
+        name, colon, given = line.partition(b":")
+        headers.append((name.decode("utf-8", "replace"), given if colon else None))
+    stands_for = wrapped("t", 1, 2, rest[:9], value, headers, "/k", time=len(data), limits=LIMITS)
+    assert stands_for.data == value
+    event = read_record(value, headers, LIMITS)
+    if event is None:
+        return
+    assert read_record(*write_record(event, "structured"), LIMITS) == event
+    for mode in ("binary", "protobuf"):
+        again = read_record(*write_record(event, mode), LIMITS)  # type: ignore[arg-type]
+        assert again is not None
+        assert (again.id, again.data) == (event.id, event.data)
 
 
 # Tensors
@@ -880,8 +920,18 @@ def _rows() -> Mapping[str, Target]:
                lambda: seeds.events("batch")),
         Target("event-sniffed", _sniffed, ("gpfn.events.modes",),
                lambda: seeds.events("structured", "batch")),
-        Target("event-binary", _binary, ("gpfn.events.modes", "gpfn.events.attributes"),
-               lambda: seeds.events("binary")),
+        Target("event-binary", _binary,
+               ("gpfn.events.http_binary", "gpfn.events.header_attributes",
+                "gpfn.events.attributes"), lambda: seeds.events("binary")),
+        Target("event-protobuf", _protobuf_event,
+               ("gpfn.events.protobuf_format", "gpfn.events.protobuf_schema",
+                "gpfn.events.protobuf_values"), seeds.protobuf_events),
+        Target("event-protobuf-batch", _protobuf_batch,
+               ("gpfn.events.protobuf_format", "gpfn.events.protobuf_schema"),
+               lambda: seeds.protobuf_events(batch=True)),
+        Target("event-kafka", _kafka,
+               ("gpfn.events.kafka", "gpfn.events.kafka_wrapping",
+                "gpfn.events.header_attributes"), seeds.kafka_records),
         Target("tensors-json", _json, ("gpfn.tensors.json_forms", "gpfn.tensors.nested"),
                lambda: [bytes([at]) + seed for at in range(7) for seed in json_seeds]),
         Target("tensors-v2", _v2, ("gpfn.tensors.json_forms",),

@@ -8,7 +8,9 @@ would cost more than the rest of the start. A media type is ASCII (RFC 6838, sec
 __all__ = [
     "EVENT",
     "EVENT_BATCH",
+    "EVENT_BATCH_PROTOBUF",
     "EVENT_FAMILY",
+    "EVENT_PROTOBUF",
     "FORM",
     "GRAPHPIPE",
     "JSON",
@@ -16,6 +18,7 @@ __all__ = [
     "NPY",
     "OCTETS",
     "PROBLEM",
+    "PROTOBUF",
     "TEXT",
     "TEXT_JSON",
     "TEXT_UTF8",
@@ -38,8 +41,13 @@ EVENT_FAMILY = "application/cloudevents"
 EVENT = "application/cloudevents+json"
 """One event in structured mode."""
 EVENT_BATCH = "application/cloudevents-batch+json"
+EVENT_PROTOBUF = "application/cloudevents+protobuf"
+"""One event in structured mode, in the protobuf format."""
+EVENT_BATCH_PROTOBUF = "application/cloudevents-batch+protobuf"
 
 OCTETS = "application/octet-stream"
+PROTOBUF = "application/protobuf"
+"""A protocol buffer message, of which kind is known elsewhere."""
 NPY = "application/x-npy"
 GRAPHPIPE = "application/vnd.graphpipe"
 """A GraphPipe message, as an event's data or a body."""

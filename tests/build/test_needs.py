@@ -105,6 +105,8 @@ def test_gpfns_images_need_their_extra(tmp_path: Path) -> None:
     assert needs_of(function(tmp_path, code)).extras == set(), "it decodes nothing"
     code = "def f():\n    from gpfn.events.sdk import to_sdk\n"
     assert needs_of(function(tmp_path, code)).extras == {"cloudevents"}
+    code = "from gpfn.events.protobuf_format import read_event\n"
+    assert needs_of(function(tmp_path, code)).extras == {"protobuf"}
     assert needs_of(function(tmp_path, "from gpfn import events\n")).extras == set()
 
 

@@ -11,6 +11,8 @@ from gpfn.limits import Limits
 from gpfn.message import Message
 
 EVENT = b'{"specversion":"1.0","id":"1","type":"t","source":"/s","data":[1]}'
+PROTOBUF = b'\n\0011\x12\2/s\x1a\0031.0"\1t'
+_BATCH = "application/cloudevents-batch+protobuf"
 HEADERS = (("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-type", "t"), ("ce-source", "/s"))
 
 
@@ -25,6 +27,8 @@ HEADERS = (("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-type", "t"), ("ce-sou
         (Message(b"[1]", "application/json"), "plain"),
         (Message(b"", ""), "plain"),
         (Message(EVENT, "image/png"), "plain"),
+        (Message(PROTOBUF, "application/cloudevents+protobuf"), "protobuf"),
+        (Message(b"\n%c" % len(PROTOBUF) + PROTOBUF, _BATCH), "protobuf-batch"),
     ],
 )
 def test_form(message: Message, form: str) -> None:

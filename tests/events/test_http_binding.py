@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gpfn.errors import InvalidEvent
 from gpfn.events import Event, Message, write
 from gpfn.events.attributes import FORBIDDEN_CHARACTER
-from gpfn.events.modes import decode_value, encode_value
+from gpfn.events.http_binary import decode_value, encode_value
 from tests.events.asking import MINIMAL, one, refused
 
 HEADERS = tuple((f"ce-{name}", value) for name, value in MINIMAL.items())

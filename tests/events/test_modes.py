@@ -5,7 +5,8 @@ import json
 import pytest
 
 from gpfn.errors import TooLarge, UnsupportedMedia
-from gpfn.events import Message, Received, read, write
+from gpfn.events import Message, Mode, Received, read, write
+from gpfn.events.protobuf_format import write_batch, write_event
 from gpfn.limits import Limits
 from tests.events.asking import MINIMAL, one, refused, structured
 
@@ -54,9 +55,37 @@ def test_batch(content_type: str) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
+    ["application/cloudevents+protobuf", " Application/CloudEvents+Protobuf ; a=b"],
+)
+def test_protobuf(content_type: str) -> None:
+    body = write_event(one(structured(MINIMAL)))
+    assert mode(Message(body, content_type)) == "protobuf"
+    batch = content_type.replace("+", "-batch+").replace("Events-batch", "Events-Batch")
+    assert mode(Message(write_batch([one(structured(MINIMAL))] * 2), batch)) == "protobuf-batch"
+    assert mode(Message(b"", batch)) == "protobuf-batch"
+    # As in JSON: the message holds all attributes; headers that repeat them are not read.
+    assert one(Message(body, content_type, (("ce-id", "2"),))).id == "1"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+def test_protobuf_is_never_guessed(content_type: str) -> None:
+    body = write_event(one(structured({**MINIMAL, "specversion": "1.0"})))
+    assert read(Message(body, content_type)) is None
+
+
+@pytest.mark.parametrize("written", ["structured", "binary", "batch", "protobuf", "protobuf-batch"])
+def test_an_answer_is_written_as_the_event_came(written: Mode) -> None:
+    message = write([one(structured(MINIMAL))], written)
+    received = read(message)
+    assert received is not None
+    assert write(received.events, received.mode) == message
+
+
+@pytest.mark.parametrize(
+    "content_type",
     ["application/cloudevents+avro", "application/cloudevents", "application/cloudevents-batch+x"],
 )
-def test_formats_that_are_not_json(content_type: str) -> None:
+def test_formats_that_are_not_known(content_type: str) -> None:
     error = refused(structured(MINIMAL, content_type), UnsupportedMedia)
     assert error.status == 415
     assert content_type in error.detail

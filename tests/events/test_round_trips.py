@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gpfn.errors import CallerError
 from gpfn.events import Event, Message, read, write
-from gpfn.events.modes import encode_value
+from gpfn.events.http_binary import encode_value
 from tests.events.asking import one
 from tests.events.events import EVENTS
 
@@ -48,8 +48,17 @@ def test_batch(events: Sequence[Event]) -> None:
     assert list(received.events) == events
 
 
+@settings(max_examples=300, deadline=None)
+@given(EVENTS)
+def test_protobuf(event: Event) -> None:
+    """A time comes back as the same instant in UTC."""
+    again = one(write([event], "protobuf"))
+    assert (again.data, again.extensions) == (event.data, event.extensions)
+    assert write([again], "protobuf") == write([event], "protobuf")
+
+
 @settings(max_examples=200, deadline=None)
-@given(EVENTS, st.sampled_from(["structured", "binary"]))
+@given(EVENTS, st.sampled_from(["structured", "binary", "protobuf"]))
 def test_the_reply_to_any_event_can_be_read(event: Event, mode: str) -> None:
     reply = event.reply({"a": [1]})
     again = one(write([reply], mode))  # type: ignore[arg-type]
@@ -60,7 +69,9 @@ def test_the_reply_to_any_event_can_be_read(event: Event, mode: str) -> None:
 
 
 CONTENT_TYPES = st.sampled_from(
-    ["", "application/cloudevents+json", "application/cloudevents-batch+json", "text/plain", "x"]
+    ["", "text/plain", "x"]
+    + [f"application/cloudevents{each}" for each in ("+json", "-batch+json", "+protobuf")]
+    + ["application/cloudevents-batch+protobuf"]
 )
 HEADERS = st.lists(
     st.tuples(

@@ -20,6 +20,7 @@ from tests.events.asking import one
 FOLDER = ROOT / "ce_samples"
 SERIES = TensorSpec("float32", (None, 20, 1), "series")
 EVENTS = ["forecast.json", "ce.json", "forecast-0.3.json", "forecast-0.1.json"]
+OTHERS = ["forecast-binary.json", "forecast-base64.json", "forecast.binpb"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,8 @@ def forecast() -> Function:
 def message(name: str) -> Message:
     """Return a sample as ``fn invoke`` sends it, or in binary mode with its headers."""
     body = (FOLDER / name).read_bytes()
+    if name.endswith(".binpb"):  # the one that has to say what it is
+        return Message(body, "application/cloudevents+protobuf")
     if not name.startswith("forecast-binary"):
         return Message(body, "text/plain")
     lines = (FOLDER / "forecast-binary.headers").read_text().splitlines()
@@ -71,7 +74,7 @@ def test_the_window_is_the_one_on_the_models_card() -> None:
     assert arrays(one(message("forecast.json"))).ravel().tolist() == shown.tolist()
 
 
-@pytest.mark.parametrize("name", [*EVENTS, "forecast-binary.json", "forecast-base64.json"])
+@pytest.mark.parametrize("name", [*EVENTS, *OTHERS])
 def test_one_event_in_every_dress(name: str) -> None:
     event, first = one(message(name)), one(message("forecast.json"))
     assert event.id == "series-2024-12"
@@ -97,7 +100,7 @@ def answer(function: Function, name: str) -> Reply:
     return function.answer(message(name), Call())
 
 
-@pytest.mark.parametrize("name", [*EVENTS, "forecast-binary.json", "forecast-base64.json"])
+@pytest.mark.parametrize("name", [*EVENTS, *OTHERS])
 def test_every_dress_gets_the_same_forecast(forecast: Function, name: str) -> None:
     card = json.loads((ROOT / "models" / "forecast.json").read_text())
     reply = answer(forecast, name)

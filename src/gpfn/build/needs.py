@@ -53,6 +53,7 @@ _SUGGESTED = {
 _NEEDING = {
     "gpfn.classifier": "images",
     "gpfn.classy.prepare": "images",
+    "gpfn.events.protobuf_format": "protobuf",
     "gpfn.events.sdk": "cloudevents",
     "gpfn.images": "images",
 }

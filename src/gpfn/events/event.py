@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import urandom
 from types import MappingProxyType
 from typing import cast
 
 from gpfn.errors import InvalidEvent, UnsupportedMedia
-from gpfn.events.attributes import CORE, Value, check_stated, kind, known, stated
+from gpfn.events.attributes import CORE, Value, check_stated, kind, known, new_id, stated
 from gpfn.events.json_text import encode, parse, parse_loosely, settled
 from gpfn.media import JSON, charset, is_json, is_utf8
 from gpfn.timestamps import now
 
-__all__ = ["ABSENT", "DEFAULT_SOURCE", "Event", "new_id"]
+__all__ = ["ABSENT", "DEFAULT_SOURCE", "Event"]
 
 ABSENT: object = ...
 """Stands where there is no JSON value, which None is; the same one after pickling."""
@@ -265,6 +264,13 @@ class Event:
         event._set_data(data, valid_json)
         return event
 
+    def extended(self, extensions: Mapping[str, Value]) -> Event:
+        """Return the same event with these extensions, known to be valid, in place of its own."""
+        attributes = {**self._attributes, **extensions}
+        event = Event.received(attributes, self._data, self._value, self._received_as)
+        event._valid_json, event._text = self._valid_json, self._text
+        return event
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Event):
             return NotImplemented
@@ -290,11 +296,3 @@ def _encoded_text(data: object, media_type: str) -> bytes:
     if codec is None:
         raise ValueError(f"data: the charset of {media_type} is unknown; give bytes")
     return data.encode(codec)
-
-
-def new_id() -> str:
-    """Return an id that no other event has: 32 hexadecimal digits from the system (0.4 µs).
-
-    A counter behind a random prefix would repeat itself after a fork or in a snapshot.
-    """
-    return urandom(16).hex()

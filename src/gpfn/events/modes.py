@@ -1,9 +1,9 @@
 """From a message to its events, in whichever mode it has, and back.
 
-Structured and batched events are JSON (:mod:`gpfn.events.json_format`). In the HTTP binding's
-binary mode attributes stand in ``ce-`` headers and data in the body; also for 0.3 and 0.1,
-whose headers differ in names only (``ce-eventid``, and ``ce-x-`` before extensions). Headers
-carry no types: extensions come out as text.
+In structured mode and in a batch an event is all in the body: as JSON
+(:mod:`gpfn.events.json_format`) or in protobuf (:mod:`gpfn.events.protobuf_format`). In binary
+mode its attributes stand in headers (:mod:`gpfn.events.http_binary`). A mode names its format
+as well, so that what answers an event can be written as the event came.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from gpfn.errors import InvalidEvent, TooLarge, UnsupportedMedia
-from gpfn.events import legacy
-from gpfn.events.attributes import Value, check, quoted
-from gpfn.events.event import ABSENT, Event
+from gpfn.errors import InvalidEvent, MissingExtra, TooLarge, UnsupportedMedia
+from gpfn.events.event import Event
+from gpfn.events.http_binary import (
+    decode_value,
+    encode_value,
+    is_binary,
+    read_binary,
+    write_binary,
+)
 from gpfn.events.json_format import (
     is_envelope,
     read_event,
@@ -27,27 +32,30 @@ from gpfn.events.json_format import (
 from gpfn.events.json_text import parse, parse_loosely, settled
 from gpfn.json_exact import encoding
 from gpfn.limits import Limits
-from gpfn.media import EVENT, EVENT_BATCH, EVENT_FAMILY, JSON, TEXT_JSON, UNTYPED, essence
+from gpfn.media import (
+    EVENT,
+    EVENT_BATCH,
+    EVENT_BATCH_PROTOBUF,
+    EVENT_FAMILY,
+    EVENT_PROTOBUF,
+    JSON,
+    TEXT_JSON,
+    UNTYPED,
+    essence,
+)
 from gpfn.message import Message, has_escaped_letter
 
-__all__ = [
-    "Mode",
-    "Received",
-    "decode_value",
-    "encode_value",
-    "is_binary",
-    "read",
-    "read_binary",
-    "write",
-    "write_binary",
-]
+__all__ = ["Mode", "Received", "decode_value", "encode_value", "read", "write"]
 
-Mode: TypeAlias = Literal["structured", "binary", "batch"]
+Mode: TypeAlias = Literal["structured", "binary", "batch", "protobuf", "protobuf-batch"]
+"""How a message holds its events: ``structured`` and ``batch`` are JSON, ``protobuf`` and
+``protobuf-batch`` the same two in the protobuf format."""
 
 _SNIFFED = UNTYPED | {JSON, TEXT_JSON}
 _OBJECT = re.compile(rb"[ \t\r\n]*+\{")
 _OBJECTS = re.compile(rb"[ \t\r\n]*+\[[ \t\r\n]*+\{")
 _MARKS = (b'"specversion"', b'"cloudEventsVersion"')
+_PROTOBUF = frozenset({EVENT_PROTOBUF, EVENT_BATCH_PROTOBUF})
 
 
 # What a NamedTuple's own constructor does, without the Python function around it.
@@ -56,7 +64,7 @@ _message: Callable[..., Message] = tuple.__new__
 
 
 class Received(NamedTuple):
-    """The events of one message and the mode they came in: one, unless it is a batch."""
+    """The events of one message and the mode they came in: one event, unless it is a batch."""
 
     events: tuple[Event, ...]
     mode: Mode
@@ -71,7 +79,8 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
     in 0.1), and a batch when it is an array of such objects.
 
     Raises InvalidEvent with the attribute's name for an event that is broken,
-    UnsupportedMedia for a CloudEvents format other than JSON, TooLarge over a limit.
+    UnsupportedMedia for a CloudEvents format other than JSON and protobuf, or for protobuf where
+    it is not installed, TooLarge over a limit.
     """
     body, content_type, headers = message
     if len(body) > limits.body_bytes:
@@ -82,7 +91,7 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
         text = body if isinstance(body, bytes) else bytes(body)
         return _received(Received, ((read_event(text),), "structured"))
     if content_type.startswith(EVENT_FAMILY):
-        return _batch(message, content_type, limits)
+        return _formatted(message, content_type, limits)
     for name, _ in headers:
         if name[:3] == "ce-":
             if is_binary(message):
@@ -93,13 +102,25 @@ def read(message: Message, limits: Limits = Limits()) -> Received | None:  # noq
     return None
 
 
-def _batch(message: Message, content_type: str, limits: Limits) -> Received:
-    if content_type != EVENT_BATCH:
+def _formatted(message: Message, content_type: str, limits: Limits) -> Received:
+    """Return the events of a body that is of a CloudEvents format, but for one event as JSON."""
+    if content_type == EVENT_BATCH:
+        text = bytes(message.body)
+        return Received(read_values(parse(text), limits.batch, text), "batch")
+    if content_type not in _PROTOBUF:
         raise UnsupportedMedia(
-            f"expected {EVENT} or {EVENT_BATCH}, got {content_type!r:.80}", field="content-type"
+            f"expected {EVENT}, {EVENT_PROTOBUF} or a batch of either, got {content_type!r:.80}",
+            field="content-type",
         )
-    text = bytes(message.body)
-    return Received(read_values(parse(text), limits.batch, text), "batch")
+    from gpfn.events import protobuf_format
+
+    body = bytes(message.body)
+    try:
+        if content_type == EVENT_BATCH_PROTOBUF:
+            return Received(protobuf_format.read_batch(body, limits), "protobuf-batch")
+        return Received((protobuf_format.read_event(body, limits),), "protobuf")
+    except MissingExtra as error:  # what cannot be read here is the caller's to send otherwise
+        raise UnsupportedMedia(f"{content_type}: {error.detail}", field="content-type") from None
 
 
 def _sniffed(message: Message, limits: Limits) -> Received | None:
@@ -151,140 +172,21 @@ def _judged(text: bytes, limits: Limits) -> Received | None:
 def write(events: Sequence[Event], mode: Mode) -> Message:
     """Return the message that carries the events, in CloudEvents 1.0.
 
-    Raises ValueError when the mode holds one event and there is not exactly one.
+    Raises ValueError when the mode holds one event and there is not exactly one,
+    MissingExtra for protobuf where it is not installed.
     """
     if mode == "batch":
         return Message(write_batch(events), EVENT_BATCH)
+    if mode == "protobuf-batch":
+        from gpfn.events import protobuf_format
+
+        return Message(protobuf_format.write_batch(events), EVENT_BATCH_PROTOBUF)
     if len(events) != 1:
         raise ValueError(f"{mode} mode holds one event, not {len(events)}")
     if mode == "structured":
         return _message(Message, (write_event(events[0]), EVENT, ()))
+    if mode == "protobuf":
+        from gpfn.events import protobuf_format
+
+        return Message(protobuf_format.write_event(events[0]), EVENT_PROTOBUF)
     return write_binary(events[0])
-
-
-_VERSIONS = frozenset({"ce-specversion", "ce-cloudeventsversion"})
-_REQUIRED = frozenset({"ce-id", "ce-source", "ce-type", "ce-eventid", "ce-eventtype"})
-
-_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-
-# Section 3.1.3.2: space, double quote, percent and all but printable ASCII are encoded.
-_UNSAFE = re.compile(r"[^!#$&-~]")
-_ENCODED = tuple(
-    chr(byte) if 0x21 <= byte <= 0x7E and byte not in b'"%' else f"%{byte:02X}"
-    for byte in range(256)
-)
-
-
-def is_binary(message: Message) -> bool:
-    """Say whether the headers hold an event, or one that lacks its version."""
-    names = {name for name, _ in message.headers}
-    return not names.isdisjoint(_VERSIONS) or not names.isdisjoint(_REQUIRED)
-
-
-def read_binary(message: Message) -> Event:
-    """Return the event of a message whose headers hold its attributes.
-
-    Raises InvalidEvent that names the attribute.
-    """
-    found: dict[str, object] = {}
-    for header, value in message.headers:
-        if header.startswith("ce-"):
-            name = header[3:]
-            if name in found:
-                raise InvalidEvent("the header occurs twice", field=header)
-            found[name] = decode_value(value, name)
-    # The binding has data of no bytes where an event has none; HTTP cannot tell them apart.
-    data = message.body or None
-    if found.pop("specversion", None) == "1.0":
-        return Event.received(_attributes(found, message.content_type), data)
-    return _older_event(message, data)
-
-
-def _attributes(found: dict[str, object], content_type: str) -> dict[str, Value]:
-    if "datacontenttype" in found:
-        raise InvalidEvent(
-            "the media type belongs in Content-Type, not in ce-datacontenttype",
-            field="datacontenttype",
-        )
-    if content_type:
-        found["datacontenttype"] = content_type
-    return check(found)
-
-
-def _older_event(message: Message, data: bytes | memoryview | None) -> Event:
-    """Return the event of 0.3 or 0.1 headers, by way of the JSON envelope they stand for."""
-    document: dict[str, object] = {}
-    extensions: dict[str, object] = {}
-    old = message.header("ce-specversion") is None
-    for header, value in message.headers:
-        if not header.startswith("ce-"):
-            continue
-        name, text = header[3:], decode_value(value, header[3:])
-        if old and name == "cloudeventsversion":
-            document["cloudEventsVersion"] = text
-        elif old and name.startswith("x-"):
-            extensions[name[2:]] = text
-        else:
-            document[legacy.HEADERS_0_1.get(name, name) if old else name] = text
-    document.pop("datacontentencoding", None)  # 0.3: the body is never encoded
-    if extensions:
-        document["extensions"] = extensions
-    if message.content_type:
-        document["contentType" if old else "datacontenttype"] = message.content_type
-    attributes, version = legacy.translate(document)
-    try:
-        return Event.received(check(attributes), data, ABSENT, version)
-    except InvalidEvent as error:
-        error.field = legacy.original_name(error.field, version)
-        raise
-
-
-def decode_value(value: str, name: str) -> str:
-    """Return the text that a header's value stands for.
-
-    ``value`` is as HTTP libraries give it, one character a byte. A value in double
-    quotes is unquoted, then percent-encoded bytes are decoded once; a percent sign that
-    begins none is kept. Raises InvalidEvent when the bytes are no UTF-8.
-    """
-    if '"' not in value and "%" not in value and value.isascii():
-        return value
-    try:
-        raw = value.encode("latin-1")
-    except UnicodeEncodeError:
-        raw = value.encode("utf-8", "surrogatepass")  # text already, not bytes
-    if b'"' in raw:
-        raw = _unquoted(raw)
-    raw = _PERCENT.sub(lambda part: bytes.fromhex(part[1].decode("ascii")), raw)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidEvent(f"not UTF-8 once decoded: {quoted(value)}", field=name) from None
-
-
-def _unquoted(raw: bytes) -> bytes:
-    """Return what a quoted string says; anything else as it is (RFC 7230, section 3.2.6)."""
-    whole = _QUOTED.fullmatch(raw)
-    return raw if whole is None else _ESCAPED.sub(rb"\1", whole[1])
-
-
-def encode_value(value: Value) -> str:
-    """Return an attribute's value as a header can carry it: printable ASCII."""
-    if not isinstance(value, str):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    if _UNSAFE.search(value) is None:
-        return value
-    return "".join([_ENCODED[byte] for byte in value.encode()])
-
-
-def write_binary(event: Event) -> Message:
-    """Return the message that carries the event in ``ce-`` headers."""
-    attributes = event.envelope()
-    # JSON that stood in an envelope without a media type is said to be JSON from now on.
-    implied = JSON if event._value is not ABSENT else ""
-    content_type = str(attributes.pop("datacontenttype", implied))
-    headers = tuple(
-        [(f"ce-{name}", encode_value(value)) for name, value in attributes.items()]  # type: ignore[arg-type] # checked
-    )
-    return Message(event.buffer or b"", content_type, headers)

@@ -23,6 +23,8 @@ EXTRAS = {
     "grpc": ("grpcio", "protobuf", "typing-extensions"),
     "forms": ("multipart",),
     "images": ("multipart", "pillow"),
+    "kafka": ("confluent-kafka",),
+    "nats": ("nats-py",),
     "objects": ("obstore", "typing-extensions"),
     "onnx": RUNTIMES["onnx"],
     "otel": (
@@ -43,6 +45,7 @@ EXTRAS = {
         "typing-extensions",
         "urllib3",
     ),
+    "protobuf": ("protobuf",),
     "server": ("uvloop",),
     "tensorflow": RUNTIMES["tensorflow"],
 }
