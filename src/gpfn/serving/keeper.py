@@ -251,8 +251,7 @@ class Keeper:
         statistics.set("opened", time.time())
         statistics.set("load_seconds", loaded.load_seconds + loaded.warmup_seconds)
         if loaded.warmup_error:
-            told = f"not warmed up: {loaded.warmup_error}"
-            self._log.warning(f"{source.name} {source.version}: {told}")
+            self._log.warning(f"{source.name} {source.version}: not warm: {loaded.warmup_error}")
         found = ServedVersion(
             source,
             loaded,
