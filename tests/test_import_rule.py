@@ -40,7 +40,7 @@ FLOORS = (
     ("function", "classifier", "classy"),
     ("serving",),
     ("hosts",),
-    ("bench", "build", "certify", "coldstart", "pipelines"),
+    ("bench", "bridge", "build", "certify", "coldstart", "pipelines"),
     ("cli",),
     ("__main__",),
 )

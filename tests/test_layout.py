@@ -23,8 +23,12 @@ SHORT_LINES = 60
 
 SHORT = {
     "gpfn.__main__": "python -m gpfn: starts the command line and does nothing else",
+    "gpfn.bridge.record": "what every queue and the engine have in common: values alone",
+    "gpfn.bridge.replies": "from a function's answer to a record, and nothing else",
+    "gpfn.bridge.unreadable": "how sources tell that a record is not whole, whichever they are",
     "gpfn.build.stage.lock": "runs in a base image, where there is no gpfn yet",
     "gpfn.build.health": "an image's check, run every ten seconds: imports nothing of ours",
+    "gpfn.cli.bridge": "a command: each is a module, and its actions too",
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.deadline": "a word of the ground floor, on every start path",

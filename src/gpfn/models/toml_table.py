@@ -59,6 +59,10 @@ class Table:
         """Say whether there is a table under ``key``."""
         return isinstance(self._values.get(key), Mapping)
 
+    def is_list(self, key: str) -> bool:
+        """Say whether there is a list under ``key``."""
+        return isinstance(self._values.get(key), list)
+
     def rest(self) -> dict[str, Any]:
         """Take all that is left, as TOML has it."""
         taken, self._values = self._values, {}
@@ -83,6 +87,14 @@ class Table:
         if group is not None:
             for name in list(group._values):
                 yield name, group.table(name)
+
+    def listed(self, key: str) -> list[Table]:
+        """Return the tables of the list under ``key``; none when the key is absent."""
+        value = self._taken(key, [])
+        if not isinstance(value, list):
+            raise self.wrong("expected a list of tables", key)
+        at = self._at(key)
+        return [Table(item, f"{at}[{n}]", self.origin) for n, item in enumerate(value)]
 
     def names(self, key: str) -> Iterator[tuple[str, int]]:
         """Give the whole numbers above 0 under ``key`` by their names; there may be none."""
@@ -112,6 +124,13 @@ class Table:
         if isinstance(value, list) and len(set(texts)) == len(value):
             return tuple(texts)
         raise self.wrong(f"expected a list of {told}, each of them once", key)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts that are not empty; empty when the key is absent."""
+        value = self._taken(key, [])
+        if isinstance(value, list) and all(isinstance(item, str) and item for item in value):
+            return tuple(value)
+        raise self.wrong("expected a list of texts", key)
 
     def whole(self, key: str, default: int | None = None) -> int:
         """Return a whole number above 0, or the default."""

@@ -1,0 +1,157 @@
+"""The file of a bridge, read and checked: every mistake names its place in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+from gpfn.bridge.config_routes import MOST, Secrets, ended, path_in, read_route, texts_of
+from gpfn.bridge.spec import BridgeSpec, Delivery, Kind, Place, RouteSpec
+from gpfn.errors import SetupError
+from gpfn.models.toml_table import Table, read_toml
+from gpfn.settings import parse_size
+
+__all__ = ["KINDS", "check_loops", "read_bridge"]
+
+KINDS: tuple[Kind, ...] = ("kafka", "nats", "queue", "file")
+"""The queues; the key of each in ``[source]`` and ``[sink]`` holds its address."""
+
+
+def read_bridge(path: Path, environ: Mapping[str, str] = os.environ) -> BridgeSpec:
+    """Return what a bridge.toml says. Raises SetupError whose field is the place in it.
+
+    Paths in it are from the folder that it is in.
+    """
+    top, folder = read_toml(path), path.parent
+    secrets = Secrets(environ, folder)
+    source = _source(top.table("source"), secrets, folder)
+    written = top.optional("sink")
+    sink = source._replace(topics=()) if written is None else _sink(written, secrets, folder)
+    delivery = _delivery(top.optional("delivery") or Table({}))
+    routes = tuple(read_route(table, secrets, folder) for table in top.listed("route"))
+    if not routes:
+        raise top.wrong("at least one is needed, [[route]]", "route")
+    dead = top.optional("dead-letter")
+    topic = "" if dead is None else ended(dead, dead.text("topic"))
+    spec = ended(top, BridgeSpec(source, sink, routes, topic, delivery, top.text("listen", "")))
+    _check_names(routes)
+    if sink.kind == "file":
+        spec = _with_paths(spec, folder)
+    check_loops(spec)
+    return spec
+
+
+def _with_paths(spec: BridgeSpec, folder: Path) -> BridgeSpec:
+    """Return a bridge that writes to files with their paths from its folder."""
+
+    def path(topic: str, field: str) -> str:
+        return path_in(folder, topic, field) if topic not in ("", "-") else topic
+
+    routes = [
+        route._replace(reply=path(route.reply, f"route[{n}].reply.topic"))
+        for n, route in enumerate(spec.routes)
+    ]
+    dead_letter = path(spec.dead_letter, "dead-letter.topic")
+    return spec._replace(routes=tuple(routes), dead_letter=dead_letter)
+
+
+def _source(table: Table, secrets: Secrets, folder: Path) -> Place:
+    kind, address = _address(table, folder)
+    place = Place(kind, address, settings=_settings(table, secrets))
+    if kind == "file":
+        return ended(table, place._replace(follow=bool(table.choice("follow"))))
+    place = place._replace(topics=texts_of(table, "topics"), group=table.text("group", "gpfn"))
+    if not place.topics:
+        raise table.wrong("expected at least one topic", "topics")
+    if kind == "kafka":
+        instance = secrets.value(table.text("instance", ""), table.place_of("instance"))
+        place = place._replace(instance=instance)
+    if kind != "queue":
+        start = table.one_of("start", ("earliest", "latest"), "earliest")
+        place = place._replace(start=cast("Literal['earliest', 'latest']", start))
+    return ended(table, place)
+
+
+def _sink(table: Table, secrets: Secrets, folder: Path) -> Place:
+    kind, address = _address(table, folder, written=True)
+    return ended(table, Place(kind, address, settings=_settings(table, secrets)))
+
+
+def _address(table: Table, folder: Path, *, written: bool = False) -> tuple[Kind, str]:
+    """Return which queue it is, and where; files that are written are named by the topics."""
+    kinds = [kind for kind in KINDS if kind in table]
+    if len(kinds) != 1:
+        raise table.wrong(f"expected one of {', '.join(KINDS)}")
+    kind = kinds[0]
+    if kind == "file" and written:
+        if not table.flag("file"):
+            raise table.wrong("expected true: files are named by the topics", "file")
+        return kind, ""
+    address = table.text(kind)
+    is_path = kind in ("queue", "file") and address != "-"
+    return kind, path_in(folder, address, table.place_of(kind)) if is_path else address
+
+
+def _settings(table: Table, secrets: Secrets) -> dict[str, str]:
+    """Return the client library's settings as text, the way libraries take them."""
+    group = table.optional("settings")
+    if group is None:
+        return {}
+    found: dict[str, str] = {}
+    for key, value in group.rest().items():
+        if isinstance(value, bool):
+            found[key] = str(value).lower()
+        elif isinstance(value, str | int | float):
+            found[key] = secrets.value(str(value), group.place_of(key))
+        else:
+            raise group.wrong("expected text, a number, or true or false", key)
+    return found
+
+
+def _delivery(table: Table) -> Delivery:
+    usual = Delivery()
+    delivery = Delivery(
+        to_all=table.one_of("routes", ("first", "all"), "first") == "all",
+        held=table.count("held", 1, MOST) or usual.held,
+        held_bytes=_size(table, "held_bytes", usual.held_bytes),
+        gap=table.count("gap", 1, MOST) or usual.gap,
+        drain=table.number("drain", 0.0, 3600.0, usual.drain),
+        loops=bool(table.choice("loops")),
+        hops=table.count("hops", 1, MOST) or usual.hops,
+        wrap=table.one_of("others", ("dead-letter", "wrap"), "dead-letter") == "wrap",
+        remember=table.count("remember", 0, MOST) or 0,
+    )
+    return ended(table, delivery)
+
+
+def _size(table: Table, key: str, default: int) -> int:
+    if key not in table:
+        table.text(key, "")
+        return default
+    return parse_size(table.text(key), field=table.place_of(key))
+
+
+def _check_names(routes: tuple[RouteSpec, ...]) -> None:
+    names = [route.name for route in routes]
+    for n, name in enumerate(names):
+        if name in names[:n]:
+            raise SetupError(f"another route is called {name!r} too", field=f"route[{n}].name")
+
+
+def check_loops(spec: BridgeSpec) -> None:
+    """Raise SetupError when what is written to is read again by this bridge."""
+    read = spec.source.topics
+    if spec.source.kind == "file":
+        read = (spec.source.address,) if spec.source.address != "-" else ()
+    elif spec.source[:2] != spec.sink[:2]:
+        return
+    if spec.dead_letter in read:
+        raise SetupError(
+            "this topic is read: a dead letter would come again for ever", field="dead-letter.topic"
+        )
+    for n, route in enumerate(spec.routes):
+        if route.reply in read and not spec.delivery.loops:
+            detail = "this topic is read, so replies go round; delivery.loops = true allows it"
+            raise SetupError(detail, field=f"route[{n}].reply.topic")

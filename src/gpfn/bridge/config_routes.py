@@ -1,0 +1,172 @@
+"""The routes of a bridge's file, and the secrets that it names.
+
+Where a value is a secret, it is not written into the file: ``env:NAME`` is an environment
+variable's and ``file:PATH`` a file's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from gpfn.bridge.destinations import CHOSEN
+from gpfn.bridge.lanes import ORDERS
+from gpfn.bridge.matching import filter_of
+from gpfn.bridge.retrying import RetryPolicy
+from gpfn.bridge.spec import FOREVER, Batch, CircuitSpec, Mode, RouteSpec
+from gpfn.errors import SetupError
+from gpfn.http.address import parse_url
+from gpfn.models.toml_table import Table
+
+__all__ = ["MOST", "Secrets", "ended", "path_in", "read_route", "texts_of"]
+
+_T = TypeVar("_T")
+
+_MODES = ("same", "binary", "structured")
+_DAY = 86400.0
+MOST = 1_000_000
+"""The largest number that any count in the file may be."""
+
+
+class Secrets:
+    """Where secrets are."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
+        self._environ = environ
+        self._folder = folder
+
+    def value(self, text: str, field: str) -> str:
+        """Return what a value of the file stands for; SetupError when it is not there."""
+        kind, colon, rest = text.partition(":")
+        if not colon or kind not in ("env", "file"):
+            return text
+        if kind == "env":
+            if not self._environ.get(rest):
+                raise SetupError(f"the variable {rest} is not set", field=field)
+            return self._environ[rest]
+        try:
+            return (self._folder / rest).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise SetupError(f"{rest} cannot be read: {reason}", field=field) from None
+
+
+def read_route(table: Table, secrets: Secrets, folder: Path) -> RouteSpec:
+    """Return a route of the file. Raises SetupError with the place of what is wrong."""
+    call = table.text("call")
+    match = table.optional("match")
+    where = table.place_of("match")
+    reply = table.optional("reply")
+    batch = table.optional("batch")
+    topic, mode = ("", "same") if reply is None else _reply(reply)
+    chosen = call == CHOSEN
+    return ended(
+        table,
+        RouteSpec(
+            name=table.text("name", "") or _name_of(call),
+            matches=filter_of({} if match is None else match.rest(), where),
+            call=call if chosen or "://" in call else path_in(folder, call, table.place_of("call")),
+            reply=topic,
+            reply_mode=cast("Mode", mode),
+            send=cast("Mode", table.one_of("send", _MODES, "same")),
+            order=cast("Literal['key', 'partition', 'none']", table.one_of("order", ORDERS, "key")),
+            in_flight=table.count("in_flight", 1, 10_000) or 64,
+            timeout=table.number("timeout", 0.001, _DAY, 30.0),
+            retry=_retry(table.optional("retry")),
+            circuit=_circuit(table.optional("circuit")),
+            batch=None if batch is None else _batch(batch),
+            max_age=table.seconds("max_age", 0.001, 366 * _DAY) or FOREVER,
+            headers=_headers(table, secrets),
+            allow=_allowed(table) if chosen else (),
+        ),
+    )
+
+
+def _name_of(call: str) -> str:
+    return call.partition("?")[0].rstrip("/").removesuffix("/func.py").rpartition("/")[2] or "route"
+
+
+def _reply(table: Table) -> tuple[str, str]:
+    return ended(table, (table.text("topic"), table.one_of("mode", _MODES, "same")))
+
+
+def _batch(table: Table) -> Batch:
+    events = table.count("events", 2, 1000) or 64
+    return ended(table, Batch(events, table.number("wait_ms", 0.0, 60_000.0, 5.0) / 1000))
+
+
+def _retry(table: Table | None) -> RetryPolicy:
+    if table is None:
+        return RetryPolicy()
+    policy = RetryPolicy(
+        attempts=table.count("attempts", 1, MOST) or RetryPolicy().attempts,
+        first=table.number("first", 0.001, _DAY, RetryPolicy().first),
+        factor=table.number("factor", 1.0, 100.0, RetryPolicy().factor),
+        most=table.number("most", 0.001, _DAY, RetryPolicy().most),
+    )
+    return ended(table, policy)
+
+
+def _circuit(table: Table | None) -> CircuitSpec:
+    if table is None:
+        return CircuitSpec()
+    circuit = CircuitSpec(
+        failures=table.count("failures", 1, MOST) or CircuitSpec().failures,
+        first=table.number("first", 0.001, _DAY, CircuitSpec().first),
+        most=table.number("most", 0.001, _DAY, CircuitSpec().most),
+    )
+    return ended(table, circuit)
+
+
+def _headers(table: Table, secrets: Secrets) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a route's calls, with its bearer token among them."""
+    found: list[tuple[str, str]] = []
+    group = table.optional("headers")
+    for name, value in {} if group is None else group.rest().items():
+        field = f"{table.place_of('headers')}.{name}"
+        if not isinstance(value, str) or not name.replace("-", "").isalnum() or not name.isascii():
+            raise SetupError("expected a header's name and text", field=field)
+        found.append((name, _line(secrets.value(value, field), field)))
+    token = table.text("token", "")
+    if token:
+        field = table.place_of("token")
+        found.append(("Authorization", f"Bearer {_line(secrets.value(token, field), field)}"))
+    return tuple(found)
+
+
+def _line(value: str, field: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise SetupError("a header's value is printable ASCII on one line", field=field)
+    return value
+
+
+def _allowed(table: Table) -> tuple[str, ...]:
+    allowed = texts_of(table, "allow")
+    field = table.place_of("allow")
+    if not allowed:
+        raise SetupError("expected URLs, or beginnings of URLs that end in *", field=field)
+    for url in allowed:
+        parse_url(url.removesuffix("*"), field=field)
+    return allowed
+
+
+def path_in(folder: Path, text: str, field: str) -> str:
+    """Return a path of the file, which is from the file's folder."""
+    if "\0" in text:
+        raise SetupError("a path holds no NUL", field=field)
+    return str(folder / text)
+
+
+def texts_of(table: Table, key: str) -> tuple[str, ...]:
+    """Return a list of texts, each of them once."""
+    values = table.texts(key)
+    if len(set(values)) != len(values):
+        raise table.wrong("a value stands there twice", key)
+    return values
+
+
+def ended(table: Table, value: _T) -> _T:
+    """Return what was read of a table, once nothing in it is unknown."""
+    table.end()
+    return value

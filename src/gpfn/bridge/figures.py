@@ -1,0 +1,113 @@
+"""What the bridge counts: for Prometheus, for the table on the screen, and for the end."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpfn.metrics import Histogram, Metrics, Value
+
+if TYPE_CHECKING:
+    from gpfn.bridge.record import Partition
+
+__all__ = ["OUTCOMES", "Figures", "RouteFigures"]
+
+OUTCOMES = (
+    *("done", "replied", "late", "duplicate"),
+    *("refused", "exhausted", "unreadable", "unrouted", "looped", "no-reply"),
+)
+"""What became of events: the first row are good ends, the second one's are dead letters.
+
+``refused`` is a status that no retry helps against, ``exhausted`` the last failed attempt,
+``no-reply`` an answer that is no event or could not be sent on.
+"""
+
+_RECENT = 2000
+
+
+class _Seconds:
+    """A distribution for Prometheus, and the last values for the screen."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self.recent: deque[float] = deque(maxlen=_RECENT)
+
+    def observe(self, seconds: float) -> None:
+        self._histogram.observe(seconds)
+        self.recent.append(seconds)
+
+    def quantiles(self) -> tuple[float, float] | None:
+        """Return p50 and p99 in seconds of the last calls; None before there are any."""
+        values = sorted(self.recent)
+        if not values:
+            return None
+        return values[len(values) // 2], values[len(values) * 99 // 100]
+
+
+class RouteFigures:
+    """What is counted of one route."""
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        about = f"Seconds of calls of the route {slug}."
+        self.seconds = _Seconds(metrics.histogram(f"gpfn_bridge_{slug}_call_seconds", about))
+
+
+class Figures:
+    """All counts of a bridge."""
+
+    def __init__(self, routes: Sequence[str]) -> None:
+        self.metrics = metrics = Metrics(more=4096)
+        self.routes = [RouteFigures(metrics, name) for name in routes]
+        self.received = metrics.counter("gpfn_bridge_received_total", "Records that came.")
+        self.retries = metrics.counter("gpfn_bridge_retries_total", "Calls to be made again.")
+        self.dead = metrics.counter("gpfn_bridge_dead_letters_total", "Dead letters delivered.")
+        self.outcomes: Mapping[object, Value] = metrics.counters(
+            "gpfn_bridge_events_total", "Events dealt with, by outcome.", "outcome", OUTCOMES
+        )
+        self.counts = dict.fromkeys(OUTCOMES, 0)
+        self.totals = {"received": 0, "retries": 0, "dead": 0}
+        self.lag: Mapping[Partition, int] = {}
+
+    def count(self, outcome: str) -> None:
+        """Count an event by what became of it."""
+        self.counts[outcome] += 1
+        self.outcomes[outcome].add()
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Count received records, retries or dead letters."""
+        self.totals[name] += amount
+        value: Value = getattr(self, name)
+        value.add(amount)
+
+    def watch(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        """Declare numbers that are looked at when they are asked for, by name and what they are."""
+
+        def text() -> list[str]:
+            lines = []
+            for name, (about, value) in gauges.items():
+                lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
+                lines.append(f"{name} {value():.15g}")
+            return [*lines, *self._lag_lines()]
+
+        self.metrics.texts(text)
+
+    def _lag_lines(self) -> list[str]:
+        name = "gpfn_bridge_lag"
+        lines = [f"# HELP {name} Records that are not done, by partition.", f"# TYPE {name} gauge"]
+        for (topic, partition), lag in sorted(self.lag.items()):
+            shown = topic.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            lines.append(f'{name}{{topic="{shown}",partition="{partition}"}} {lag}')
+        return lines
+
+    def document(self) -> dict[str, Any]:
+        """Return the counts for machines."""
+        times = [route.seconds.quantiles() for route in self.routes]
+        slowest = max((time for time in times if time), default=None)
+        return {
+            **self.totals,
+            "outcomes": {name: count for name, count in self.counts.items() if count},
+            "p50_ms": None if slowest is None else round(slowest[0] * 1000, 3),
+            "p99_ms": None if slowest is None else round(slowest[1] * 1000, 3),
+        }
