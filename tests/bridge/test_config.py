@@ -139,6 +139,26 @@ WRONG = {
     ),
     "a header's name": (f'{SOURCE}{ROUTE}headers = {{ "a:b" = "x" }}\n', "route[0].headers.a:b"),
     "settings in a list": (f"{SOURCE}settings = {{ a = [1] }}\n{ROUTE}", "source.settings.a"),
+    "a header that frames": (
+        f'{SOURCE}{ROUTE}headers = {{ Content-Length = "1" }}\n',
+        "route[0].headers.Content-Length",
+    ),
+    "a header of the event": (
+        f'{SOURCE}{ROUTE}headers = {{ ce-id = "1" }}\n',
+        "route[0].headers.ce-id",
+    ),
+    "two authorizations": (
+        f'{SOURCE}{ROUTE}token = "t"\nheaders = {{ Authorization = "x" }}\n',
+        "route[0].token",
+    ),
+    "a star inside": (
+        f'{SOURCE}[[route]]\ncall = "destination"\nallow = ["http://*.example.com/*"]\n',
+        "route[0].allow",
+    ),
+    "replies among dead letters": (
+        f'{SOURCE}{ROUTE}reply = {{ topic = "d" }}\n[dead-letter]\ntopic = "d"\n',
+        "route[0].reply.topic",
+    ),
     "a path with a NUL": ('[source]\nqueue = "q\\u0000"\ntopics = ["a"]\n' + ROUTE, "source.queue"),
     "a function with a NUL": (f'{SOURCE}[[route]]\ncall = "f\\u0000"\n', "route[0].call"),
     "routes that are a table": (f"{SOURCE}[route]\ncall = 'x'\n", "route"),

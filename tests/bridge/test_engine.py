@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gpfn.bridge.answers import Answer
 from gpfn.bridge.engine import Bridge
@@ -539,3 +540,30 @@ def test_a_drain_ends_in_time_though_a_call_does_not() -> None:
     Run(queue, Hanging(), delivery=Delivery(drain=0.2), source=source)
     assert 0.2 <= source.took < 1.0
     assert not queue.done
+
+
+def test_one_address_that_is_away_holds_no_other_back() -> None:
+    """Where events name what is called, each failed connection is an attempt of its event."""
+
+    def answer(event: Event, _: int) -> Answer:
+        return CannotConnect("nobody") if event.id == "0" else replied(event)
+
+    spec = route(call="destination", allow=("http://f/*",))
+    run = Run([record_of(n) for n in range(50)], Scripted(answer), routes=(spec,))
+    assert run.counts == {"replied": 49, "exhausted": 1}
+
+
+def test_a_reply_over_the_limit_is_not_asked_for_again() -> None:
+    run = Run([record_of(1)], Scripted(lambda *_: TooLarge("a body of more than 5 bytes")))
+    assert run.functions[0].calls == ["1"]
+    assert "the reply is too large" in header(run.sink.of("dead")[0], "gpfn_reason")
+
+
+def test_metrics_have_a_label_for_each_route() -> None:
+    routes = (route("a-b"), route("a_b", matches=filter_of({"type": "x"}, "match")))
+    run = Run([record_of(1)], [Scripted(), Scripted()], routes=routes)
+    text = run.bridge.figures.metrics.text().decode()
+    families = [*text_string_to_metric_families(text)]
+    assert len({family.name for family in families}) == len(families)
+    assert 'gpfn_bridge_call_seconds_count{route="a-b"} 1' in text
+    assert 'gpfn_bridge_call_seconds_count{route="a_b"} 0' in text

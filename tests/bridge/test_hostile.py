@@ -46,6 +46,10 @@ HOSTILE: dict[str, tuple[bytes | None, tuple[Header, ...]]] = {
     "deep JSON": (b"[" * 100_000, ENVELOPE),
     "an envelope that lies": (b"\x0a\x02id", (("content-type", b"application/cloudevents+avro"),)),
     "JSON that says protobuf": (b"{}", (("content-type", b"application/cloudevents+protobuf"),)),
+    "a media type that ends the head": (
+        b'{"specversion":"1.0","id":"1","source":"/s","type":"t"}',
+        (("content-type", b'application/cloudevents+json; charset="\r\n\r\nGET /evil HTTP/1.1"'),),
+    ),
     "a tombstone of an envelope": (None, ENVELOPE),
     "nothing at all": (None, ()),
     "no event": (b"plain", (("x", b"y"),)),

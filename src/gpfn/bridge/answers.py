@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from gpfn.bridge.retrying import is_retried, retry_after
-from gpfn.errors import BackendError, CallerError, CannotConnect, GpfnError
+from gpfn.errors import BackendError, CallerError, CannotConnect, GpfnError, TooLarge
 from gpfn.events.modes import read
 from gpfn.media import PROBLEM
 
@@ -129,6 +129,8 @@ def _failed(error: GpfnError) -> Verdict:
     refused = isinstance(error, CannotConnect)
     if isinstance(error, BackendError):
         return Verdict("retry", reason=str(error), counts=not refused, down=True)
+    if isinstance(error, TooLarge):  # it would be the next time as well
+        return Verdict("dead", reason=f"the reply is too large: {error}")
     if is_retried(error.status):
         return Verdict("retry", code=error.status, reason=str(error))
     return Verdict("dead", code=error.status, reason=str(error))

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from gpfn.bridge.answers import LATE, Answer, Verdict, judge, judge_batch
+from gpfn.bridge.destinations import CHOSEN
 from gpfn.bridge.lanes import Lanes, Task
 from gpfn.bridge.retrying import Circuit
 from gpfn.events.http_binary import write_binary
@@ -122,7 +123,10 @@ class RouteCaller:
             verdicts = [judge(answer, self._limits)]
         else:
             verdicts = judge_batch(answer, [task.event for task in tasks], self._limits)
-        self._tell_circuit(verdicts[0], now)
+        if self.spec.call == CHOSEN:  # one address that is away says nothing of the others
+            verdicts = [verdict._replace(counts=True) for verdict in verdicts]
+        else:
+            self._tell_circuit(verdicts[0], now)
         self.figures.seconds.observe(now - tasks[0].started)
         for task, verdict in zip(tasks, verdicts, strict=True):
             self._judged(self, task, verdict)

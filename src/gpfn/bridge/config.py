@@ -152,6 +152,9 @@ def check_loops(spec: BridgeSpec) -> None:
             "this topic is read: a dead letter would come again for ever", field="dead-letter.topic"
         )
     for n, route in enumerate(spec.routes):
+        if route.reply and route.reply == spec.dead_letter:
+            field = f"route[{n}].reply.topic"
+            raise SetupError("replies and dead letters need topics of their own", field=field)
         if route.reply in read and not spec.delivery.loops:
             detail = "this topic is read, so replies go round; delivery.loops = true allows it"
             raise SetupError(detail, field=f"route[{n}].reply.topic")

@@ -24,6 +24,13 @@ __all__ = ["MOST", "Secrets", "ended", "path_in", "read_route", "texts_of"]
 _T = TypeVar("_T")
 
 _MODES = ("same", "binary", "structured")
+_OURS = frozenset(
+    {
+        *("connection", "content-length", "content-type", "expect", "host", "keep-alive", "te"),
+        *("traceparent", "trailer", "transfer-encoding", "upgrade"),
+    }
+)
+"""Headers that frame a request or carry the event: nobody else may write them."""
 _DAY = 86400.0
 MOST = 1_000_000
 """The largest number that any count in the file may be."""
@@ -127,10 +134,14 @@ def _headers(table: Table, secrets: Secrets) -> tuple[tuple[str, str], ...]:
         field = f"{table.place_of('headers')}.{name}"
         if not isinstance(value, str) or not name.replace("-", "").isalnum() or not name.isascii():
             raise SetupError("expected a header's name and text", field=field)
+        if name.lower() in _OURS or name.lower().startswith("ce-"):
+            raise SetupError("this header is the bridge's own", field=field)
         found.append((name, _line(secrets.value(value, field), field)))
     token = table.text("token", "")
     if token:
         field = table.place_of("token")
+        if any(name.lower() == "authorization" for name, _ in found):
+            raise SetupError("Authorization stands in headers already", field=field)
         found.append(("Authorization", f"Bearer {_line(secrets.value(token, field), field)}"))
     return tuple(found)
 
@@ -148,6 +159,8 @@ def _allowed(table: Table) -> tuple[str, ...]:
         raise SetupError("expected URLs, or beginnings of URLs that end in *", field=field)
     for url in allowed:
         parse_url(url.removesuffix("*"), field=field)
+        if "*" in url[:-1]:
+            raise SetupError("a star stands at the end only", field=field)
     return allowed
 
 

@@ -31,7 +31,8 @@ class Cause(NamedTuple):
     """Why an event cannot be dealt with.
 
     ``outcome`` is a word that is counted, ``destination`` what was called, ``code`` the status
-    that it answered, 0 without, ``data`` the beginning of its answer.
+    that it answered, 0 without, ``data`` the beginning of its answer. ``event_id`` and ``trace``
+    are for the log.
     """
 
     outcome: str
@@ -40,6 +41,8 @@ class Cause(NamedTuple):
     code: int = 0
     data: bytes = b""
     attempts: int = 0
+    event_id: str = ""
+    trace: str = ""
 
 
 def shortened(topic: str, record: Record, cause: Cause) -> Iterator[Outgoing]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from gpfn.bridge.dead_letter import Cause, shortened
 from gpfn.bridge.retrying import RetryPolicy
-from gpfn.errors import BackendError, GpfnError, TooLarge
+from gpfn.errors import BackendError, GpfnError, SetupError, TooLarge
 
 if TYPE_CHECKING:
     from gpfn.bridge.figures import Figures
@@ -28,6 +29,7 @@ __all__ = ["Delivering"]
 
 _Refused: TypeAlias = Callable[[GpfnError], None]
 _DEAD = "dead"
+_TELL_SECONDS = 5.0
 _AGAIN = RetryPolicy(first=0.1, most=10.0)
 
 
@@ -54,6 +56,7 @@ class Delivering:
         self._log = log
         self._settled = settled
         self._failed = failed
+        self._quiet_until = 0.0
 
     def reply(self, work: Work, outgoing: Outgoing, cause: Cause, outcome: str = "") -> None:
         """Send a reply; ``cause`` is what its dead letter would say, ``outcome`` is counted."""
@@ -69,7 +72,8 @@ class Delivering:
         """Write a record to the dead-letter topic."""
         self._figures.count(cause.outcome)
         where = f"{work.record.topic}/{work.record.partition}@{work.record.offset}"
-        self._log.warning(f"{where}: {cause.outcome}: {cause.reason}")
+        text = f"{where}: {cause.outcome}: {cause.reason}"
+        self._log.warning(text, call=cause.event_id, trace=cause.trace)
         if not self._topic:
             detail = f"{where}: {cause.reason}; the bridge stops, for there is no dead-letter topic"
             work.dropped = True  # it is not done, and must come again
@@ -103,13 +107,22 @@ class Delivering:
             self._end(delivery.work)
         elif isinstance(error, TooLarge):
             delivery.refused(error)
+        elif isinstance(error, SetupError):
+            self._failed(error)  # trying again cannot help, and somebody has to change something
         elif delivery.work.dropped:
             self._end(delivery.work)  # somebody else has the record by now
         else:
-            self._log.error(f"{delivery.outgoing.topic}: not delivered, sent again: {error}")
+            self._tell(f"{delivery.outgoing.topic}: not delivered, sent again: {error}")
             delivery.attempts += 1
             wait = _AGAIN.wait(delivery.attempts)
             asyncio.get_running_loop().call_later(wait, self._send, delivery)
+
+    def _tell(self, text: str) -> None:
+        """Log what keeps records from being delivered: once in a while, not for each of them."""
+        now = monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _TELL_SECONDS
+            self._log.error(text)
 
     def _end(self, work: Work) -> None:
         work.left -= 1

@@ -6,15 +6,10 @@ may have under way cost no thread and no task of the event loop.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from gpfn.bridge.answers import Answer
-from gpfn.call.contract import Answering, Call
-from gpfn.deadline import Deadline
 from gpfn.errors import CallerError, GpfnError, InvalidEvent, SetupError
 from gpfn.events.modes import write
 from gpfn.http.address import Address, parse_url, request_head, shown_url
@@ -22,6 +17,7 @@ from gpfn.http.loop.client import LoopClient
 from gpfn.http.response import HttpResponse
 from gpfn.media import EVENT_FAMILY
 from gpfn.message import Message
+from gpfn.traceparent import traceparent
 
 if TYPE_CHECKING:
     from gpfn.events.event import Event
@@ -70,7 +66,9 @@ def open_destination(
         return _Http(call, headers, in_flight, limit)
     if "://" in call:
         raise SetupError(f"{shown_url(call)}: expected http:// or https://", field="call")
-    return _InProcess(call)
+    from gpfn.bridge.in_process import InProcess  # which loads functions and models
+
+    return InProcess(call)
 
 
 class _Http:
@@ -92,12 +90,16 @@ class _Http:
             message = write((event,), "structured")
         body, content_type, headers = message
         kind = "application/json" if self._action else content_type
-        lines = [f"\r\nContent-Type: {kind}"] if kind else []
-        lines += [f"\r\n{name}: {value}" for name, value in headers]
+        lines = [f"Content-Type: {kind}"] if kind else []
+        lines += [f"{name}: {value}" for name, value in headers]
         parent = event.attribute("traceparent")
-        if parent is not None:
-            lines.append(f"\r\ntraceparent: {parent}")
-        head = self._head + "".join(lines).encode("latin-1", "replace")
+        if parent is not None and (valid := traceparent([("traceparent", str(parent))])):
+            lines.append(f"traceparent: {valid}")
+        text = "".join(lines)
+        if not text.isascii() or not text.isprintable():  # it would end the head where it likes
+            done(InvalidEvent("a header of the request would not be printable ASCII"))
+            return
+        head = b"\r\n".join((self._head, *[line.encode("ascii") for line in lines]))
         self._client.send(head, body, seconds, lambda came: done(_answer(came)))
 
     def close(self) -> None:
@@ -118,40 +120,6 @@ def _answer(came: HttpResponse | GpfnError) -> Answer:
     headers = came.headers
     message = Message(came.body, headers.get("content-type", ""), tuple(headers.items()))
     return came.status, message
-
-
-class _InProcess:
-    """A func.py, called in this process by as many threads as there are cores."""
-
-    def __init__(self, path: str) -> None:
-        from gpfn.hosts.target import find_target
-        from gpfn.platforms.load import load_function
-
-        target = find_target(path)
-        for name, value in target.config.items():  # as its platform would
-            os.environ.setdefault(name, value)
-        self.shown = target.name or target.folder.name
-        self._function: Answering = load_function(str(target.file))
-        self._function.open()  # its model, before events come
-        cores = len(os.sched_getaffinity(0))
-        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="function")
-
-    def call(self, message: Message, _event: Event, seconds: float, done: Done) -> None:
-        call = Call(deadline=Deadline.after(seconds), platform="bridge")
-        loop = asyncio.get_running_loop()
-
-        def work() -> None:
-            try:
-                reply = self._function.answer(message, call)
-                answer: Answer = (reply.status, reply.message)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the event is tried again
-                answer = (500, Message(type(error).__name__.encode(), "text/plain"))
-            loop.call_soon_threadsafe(done, answer)
-
-        self._threads.submit(work)
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Chosen:

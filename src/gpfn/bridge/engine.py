@@ -18,7 +18,7 @@ from gpfn.bridge.dead_letter import Cause
 from gpfn.bridge.delivering import Delivering
 from gpfn.bridge.figures import Figures
 from gpfn.bridge.intake import Intake
-from gpfn.bridge.reading import Reader
+from gpfn.bridge.reading import Reader, named
 from gpfn.bridge.replies import outgoing_reply
 from gpfn.errors import GpfnError
 
@@ -94,7 +94,7 @@ class Bridge:
             finally:
                 watch.cancel()
                 await self._drain([*self.intake.partitions])
-                await self._look_at_lag()
+                await self.figures.look_at_lag(self._source, self._log)
         finally:
             self.ready = False
             await self._source.stop()
@@ -215,7 +215,8 @@ class Bridge:
     def _cause(self, caller: RouteCaller, task: Task, verdict: Verdict, outcome: str) -> Cause:
         shown = caller.destination.shown
         outcome = "no-reply" if verdict.kind == "dead" and verdict.code == 200 else outcome
-        return Cause(outcome, verdict.reason, shown, verdict.code, verdict.data, task.attempts)
+        cause = Cause(outcome, verdict.reason, shown, verdict.code, verdict.data, task.attempts)
+        return named(cause, task.event)
 
     def _settled(self, work: Work) -> None:
         """Something of a work ended: perhaps all of it."""
@@ -289,11 +290,5 @@ class Bridge:
     async def _watch(self) -> None:
         """Look now and then at what only looking tells."""
         while True:
-            await self._look_at_lag()
+            await self.figures.look_at_lag(self._source, self._log)
             await asyncio.sleep(_LAG_SECONDS)
-
-    async def _look_at_lag(self) -> None:
-        try:
-            self.figures.lag = await self._source.lag()
-        except GpfnError as error:
-            self._log.warning(f"the lag is not known: {error}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gpfn.metrics import Histogram, Metrics, Value
+from gpfn.errors import GpfnError
+from gpfn.metrics import SECONDS, Metrics, Value
 
 if TYPE_CHECKING:
     from gpfn.bridge.record import Partition
+    from gpfn.bridge.seam import Source
+    from gpfn.log import Log
 
 __all__ = ["OUTCOMES", "Figures", "RouteFigures"]
 
@@ -27,14 +31,17 @@ _RECENT = 2000
 
 
 class _Seconds:
-    """A distribution for Prometheus, and the last values for the screen."""
+    """How long calls of a route took: a distribution, and the last ones for the screen."""
 
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
+    def __init__(self, route: str) -> None:
+        self._label = f'route="{_label(route)}"'
+        self._counts = [0] * (len(SECONDS) + 1)
+        self._sum = 0.0
         self.recent: deque[float] = deque(maxlen=_RECENT)
 
     def observe(self, seconds: float) -> None:
-        self._histogram.observe(seconds)
+        self._counts[bisect_left(SECONDS, seconds)] += 1
+        self._sum += seconds
         self.recent.append(seconds)
 
     def quantiles(self) -> tuple[float, float] | None:
@@ -44,22 +51,34 @@ class _Seconds:
             return None
         return values[len(values) // 2], values[len(values) * 99 // 100]
 
+    def lines(self, name: str) -> list[str]:
+        """Return the distribution in Prometheus' text format."""
+        counted, lines = 0, []
+        for bound, count in zip([*map(str, SECONDS), "+Inf"], self._counts, strict=True):
+            counted += count
+            lines.append(f'{name}_bucket{{{self._label},le="{bound}"}} {counted}')
+        lines.append(f"{name}_sum{{{self._label}}} {self._sum:.9g}")
+        return [*lines, f"{name}_count{{{self._label}}} {counted}"]
+
+
+def _label(text: str) -> str:
+    """Return a label's value as the text format has it."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
 
 class RouteFigures:
     """What is counted of one route."""
 
-    def __init__(self, metrics: Metrics, name: str) -> None:
-        slug = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
-        about = f"Seconds of calls of the route {slug}."
-        self.seconds = _Seconds(metrics.histogram(f"gpfn_bridge_{slug}_call_seconds", about))
+    def __init__(self, name: str) -> None:
+        self.seconds = _Seconds(name)
 
 
 class Figures:
     """All counts of a bridge."""
 
     def __init__(self, routes: Sequence[str]) -> None:
-        self.metrics = metrics = Metrics(more=4096)
-        self.routes = [RouteFigures(metrics, name) for name in routes]
+        self.metrics = metrics = Metrics()
+        self.routes = [RouteFigures(name) for name in routes]
         self.received = metrics.counter("gpfn_bridge_received_total", "Records that came.")
         self.retries = metrics.counter("gpfn_bridge_retries_total", "Calls to be made again.")
         self.dead = metrics.counter("gpfn_bridge_dead_letters_total", "Dead letters delivered.")
@@ -69,6 +88,8 @@ class Figures:
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.totals = {"received": 0, "retries": 0, "dead": 0}
         self.lag: Mapping[Partition, int] = {}
+        self._lag_known = True
+        metrics.texts(self._seconds_lines)
 
     def count(self, outcome: str) -> None:
         """Count an event by what became of it."""
@@ -93,12 +114,27 @@ class Figures:
 
         self.metrics.texts(text)
 
+    async def look_at_lag(self, source: Source, log: Log) -> None:
+        """Ask a source for its lag; a failure is told once, until it is known again."""
+        try:
+            self.lag = await source.lag()
+        except GpfnError as error:
+            if self._lag_known:
+                log.warning(f"the lag is not known: {error}")
+            self._lag_known = False
+        else:
+            self._lag_known = True
+
+    def _seconds_lines(self) -> list[str]:
+        name = "gpfn_bridge_call_seconds"
+        lines = [f"# HELP {name} Seconds of calls, by route.", f"# TYPE {name} histogram"]
+        return [*lines, *(line for route in self.routes for line in route.seconds.lines(name))]
+
     def _lag_lines(self) -> list[str]:
         name = "gpfn_bridge_lag"
         lines = [f"# HELP {name} Records that are not done, by partition.", f"# TYPE {name} gauge"]
         for (topic, partition), lag in sorted(self.lag.items()):
-            shown = topic.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            lines.append(f'{name}{{topic="{shown}",partition="{partition}"}} {lag}')
+            lines.append(f'{name}{{topic="{_label(topic)}",partition="{partition}"}} {lag}')
         return lines
 
     def document(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gpfn.bridge.dead_lines import write_dead_line
 from gpfn.bridge.line_file import LineFile
 from gpfn.bridge.record import Header, Outgoing
 from gpfn.bridge.seam import Delivered
-from gpfn.errors import BackendError, BackendTimeout, GpfnError, InvalidEvent
+from gpfn.errors import BackendError, BackendTimeout, GpfnError, InvalidEvent, SetupError
 from gpfn.json_exact import loads_loosely
 
 __all__ = ["FileSink"]
@@ -115,7 +115,9 @@ class FileSink:
             return  # their time was up
         self._writing = []
         error = None if work.cancelled() else work.exception()
-        if isinstance(error, OSError):
+        if isinstance(error, BrokenPipeError):
+            error = SetupError("nobody reads it any more", field=self._path)
+        elif isinstance(error, OSError):
             error = BackendError(f"cannot be written to: {error.strerror}", field=self._path)
         elif error is not None and not isinstance(error, GpfnError):
             error = GpfnError(f"unexpected {type(error).__name__}", field=self._path)

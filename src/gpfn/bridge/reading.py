@@ -13,6 +13,7 @@ from gpfn.bridge.unreadable import reason_of
 from gpfn.deadline import NEVER
 from gpfn.errors import CallerError, InvalidEvent
 from gpfn.events.kafka import read_record, wrapped
+from gpfn.log import trace_id
 from gpfn.timestamps import epoch_seconds
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gpfn.events.event import Event
     from gpfn.limits import Limits
 
-__all__ = ["HOPS", "Reader", "hops_of"]
+__all__ = ["HOPS", "Reader", "hops_of", "named"]
 
 HOPS = "bridgehops"
 """The extension that counts how many bridges a reply went over."""
@@ -57,7 +58,7 @@ class Reader:
                 return None
             if hops_of(event) >= self._delivery.hops:
                 reason = f"the event went over {hops_of(event)} bridges (delivery.hops)"
-                return Cause("looped", reason, attempts=record.attempts)
+                return named(Cause("looped", reason, attempts=record.attempts), event)
             return self._routed(work, event, callers)
         except CallerError as error:
             return Cause("unreadable", str(error), code=error.status, attempts=record.attempts)
@@ -79,7 +80,7 @@ class Reader:
                 found.append((caller, Task(work, event, late_at)))
                 if not self._delivery.to_all:
                     break
-        return found or Cause("unrouted", f"no route takes {_shown(event)}")
+        return found or named(Cause("unrouted", f"no route takes {_shown(event)}"), event)
 
     def _was_seen(self, event: Event) -> bool:
         return bool(self._seen) and (event.source, event.id) in self._seen
@@ -90,6 +91,13 @@ class Reader:
             self._seen[event.source, event.id] = None
             if len(self._seen) > self._delivery.remember:
                 self._seen.popitem(last=False)
+
+
+def named(cause: Cause, event: Event) -> Cause:
+    """Return a cause with the event's id and trace."""
+    parent = event.attribute("traceparent")
+    trace = trace_id((("traceparent", str(parent)),)) if parent is not None else ""
+    return cause._replace(event_id=event.id, trace=trace)
 
 
 def hops_of(event: Event) -> int:

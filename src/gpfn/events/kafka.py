@@ -131,10 +131,13 @@ def _read_structured(value: bytes | None, headers: Headers, limits: Limits) -> E
     stated = [given for name, given in headers if name.lower() == _CONTENT_TYPE]
     if len(stated) > 1:
         raise _repeated(_CONTENT_TYPE)
-    media_type = essence((stated[0] or b"").decode("latin-1"))
+    given = (stated[0] or b"").decode("latin-1")
+    media_type = essence(given)
     if media_type not in (EVENT, EVENT_PROTOBUF):
         told = f"expected {EVENT} or {EVENT_PROTOBUF}, got {media_type!r:.80}"
         raise UnsupportedMedia(told, field=_CONTENT_TYPE)
+    if not given.isascii() or not given.isprintable():  # it may become a line of a head
+        raise InvalidEvent(f"not a media type: {quoted(given[:100])}", field=_CONTENT_TYPE)
     if value is None:
         raise InvalidEvent(f"null; expected {media_type}", field="value")
     try:

@@ -29,7 +29,7 @@ def read_toml(path: Path) -> Table:
     try:
         return Table(tomllib.loads(path.read_text(encoding="utf-8")), origin=str(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise SetupError(f"cannot be read: {error}", field=str(path)) from error
+        raise SetupError(f"cannot be read: {error}", field=str(path)) from None
 
 
 class Table:

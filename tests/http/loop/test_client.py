@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect
+from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect, TooLarge
 from gpfn.http.address import parse_url, request_head
 from gpfn.http.loop.client import LoopClient
 from gpfn.http.response import HttpResponse
 from tests.graphpipe.scripted import Script, Seen, read_request, scripted
 
-Came = HttpResponse | BackendError
+Came = HttpResponse | BackendError | TooLarge
 LIMIT = 1 << 20
 
 
@@ -143,7 +143,7 @@ def test_what_is_not_right_is_told_and_the_connection_is_given_up(name: str) -> 
     async def work(client: LoopClient, seen: Seen) -> None:
         for _again in range(2):
             came = await ask(client)
-            assert isinstance(came, BrokenReply)
+            assert isinstance(came, TooLarge if name == "over the limit" else BrokenReply)
             assert told in str(came)
             assert seen.url in str(came)
 
@@ -159,7 +159,7 @@ def test_a_body_without_end_is_given_up_at_the_limit() -> None:
 
     async def work(client: LoopClient, _: Seen) -> None:
         came = await ask(client)
-        assert isinstance(came, BrokenReply)
+        assert isinstance(came, TooLarge)
         assert str(LIMIT) in str(came)
 
     run(script, work)

@@ -14,7 +14,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from gpfn.errors import BackendError, BrokenReply, CannotConnect
+from gpfn.errors import BackendError, BrokenReply, CannotConnect, TooLarge
 from gpfn.http.address import Address
 from gpfn.http.loop.client_connection import Done, KeptConnection, PendingRequest, reason
 
@@ -66,7 +66,7 @@ class LoopClient:
 
         ``head`` has neither Content-Length nor its end. ``done`` gets a BackendError that names
         the server: CannotConnect when nothing was sent, BackendTimeout after ``seconds``,
-        BrokenReply when what came is not HTTP, not all of it came, or it is over the limit.
+        BrokenReply when what came is not HTTP or not all of it came, TooLarge over the limit.
         """
         request = PendingRequest(head, body, seconds, done)
         connection = self._reuse()
@@ -157,9 +157,9 @@ class LoopClient:
         if self._waiting and not self._closed:
             self._connect()
 
-    def told(self, error: Exception) -> BackendError:
+    def told(self, error: Exception) -> BackendError | TooLarge:
         """Return a failure as an error that names the server."""
-        kind = type(error) if isinstance(error, BackendError) else BrokenReply
+        kind = type(error) if isinstance(error, BackendError | TooLarge) else BrokenReply
         return kind(f"{self.address.shown}: {error}")
 
     def _look_round(self) -> None:

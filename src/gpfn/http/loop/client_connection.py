@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "KeptConnection", "PendingRequest", "reason"]
 
-Done: TypeAlias = Callable[[HttpResponse | BackendError], None]
+Done: TypeAlias = Callable[[HttpResponse | BackendError | TooLarge], None]
 
 _BROKEN = frozenset((500, 502, 504))
 """After these a connection is not kept: a server that failed may close it unannounced."""
@@ -39,7 +39,7 @@ class _Client(Protocol):
     def free(self, connection: KeptConnection) -> None:
         """Take a connection back that can carry another request."""
 
-    def told(self, error: Exception) -> BackendError:
+    def told(self, error: Exception) -> BackendError | TooLarge:
         """Return a failure as an error that names the server."""
 
 
@@ -92,7 +92,7 @@ class KeptConnection(asyncio.Protocol):
             return
         self._data = self._data + data if self._data else data
         if len(self._data) > self._client.limit + _MOST_HEAD:
-            self._fail(BrokenReply(f"a body of more than {self._client.limit} bytes"))
+            self._fail(TooLarge(f"a body of more than {self._client.limit} bytes"))
         elif len(self._data) >= self._needed:
             self._read(ended=False)
 
