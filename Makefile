@@ -21,7 +21,7 @@ UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --pyt
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 # Programs that the tests run or whose clients they run; servers to compare with in benchmarks.
-CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server
+CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka
 SERVERS := triton mlserver fastapi
 
 .PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs lock clean
@@ -127,6 +127,12 @@ $(PEERS)/.perf-analyzer: locks/peer-perf-analyzer.lock .ci/perf-analyzer
 
 $(PEERS)/.s3-server: locks/s3-server.module locks/peer-s3-server.lock .ci/s3-server
 	.ci/s3-server $(PEERS)/s3-server $(PEER_PYTHON)
+	touch $@
+
+# The broker's jars are in the user's cache, where `gpfn bridge kafka --up` puts them too.
+$(PEERS)/.kafka: src/gpfn/bridge/kafka-jars.sha256 | $(VENV)/.all
+	$(BIN)/python -c 'from gpfn.bridge.kafka_jars import kafka_jars; kafka_jars(print)'
+	mkdir -p $(PEERS)
 	touch $@
 
 $(PEERS)/uv/bin/uv:
