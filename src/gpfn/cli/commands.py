@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of", "report"]
 
 COMMANDS = {
     "bench": "gpfn.cli.bench",
+    "bridge": "gpfn.cli.bridge",
     "build": "gpfn.cli.build",
     "certify": "gpfn.cli.certify",
     "classy": "gpfn.cli.classy",
