@@ -93,7 +93,7 @@ def test_the_client_in_compose_waits_for_all_stages() -> None:
 
 
 def test_a_container_of_compose_may_do_nothing_but_serve() -> None:
-    for name in ("compose", "classy"):
+    for name in ("compose", "classy", "bridge"):
         (checked,) = documents(f"compose/{name}.yaml")
         for service in checked["services"].values():
             if service["image"].partition(":")[0] in PUBLIC:

@@ -13,8 +13,10 @@ import yaml
 from gpfn.platforms.table import PLATFORMS
 from tests.cli.serving import serve
 from tests.conftest import ROOT
+from tests.deploy.bridge_process import running_bridge
 from tests.deploy.watching import (
     ALERTS,
+    BRIDGE_METRICS,
     DASHBOARD,
     DEPLOY,
     METRICS,
@@ -27,6 +29,7 @@ from tests.deploy.watching import (
 EXPRESSIONS = [
     (panel["title"], target["expr"]) for panel in panels() for target in panel["targets"]
 ] + [(alert["alert"], alert["expr"]) for alert in ALERTS]
+KNOWN = {**METRICS, **BRIDGE_METRICS}
 VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
 
 
@@ -34,8 +37,8 @@ VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"][
 def test_only_metrics_that_there_are_are_named(where: str, expression: str) -> None:
     names = metric_names(expression)
     assert names, expression
-    assert names <= set(METRICS) | {"up"}
-    allowed = SCRAPED.union(*(METRICS.get(name, set()) for name in names))
+    assert names <= set(KNOWN) | {"up"}
+    allowed = SCRAPED.union(*(KNOWN.get(name, set()) for name in names))
     assert label_names(expression) <= allowed
 
 
@@ -43,14 +46,28 @@ def test_a_running_server_has_all_of_them(tmp_path: Path) -> None:
     with serve(tmp_path, "--model", str(ROOT / "models" / "forecast.tflite")) as served:
         served.get("/v2")
         text = served.get("/metrics").decode()
-    found = {
-        name: set(re.findall(r'(\w+)="', labels))
-        for name, labels in re.findall(r"^(\w+)(?:{(.*)})? ", text, re.MULTILINE)
-    }
+    found = series(text)
     told = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
     for name, labels in METRICS.items():
         assert found.get(name, labels) == labels, name
         assert name in found or name in told, f"{name}: nothing counted, and no type"
+
+
+def series(text: str) -> dict[str, set[str]]:
+    """Return the names of the metrics in an exposition, with their labels."""
+    return {
+        name: set(re.findall(r'(\w+)="', labels))
+        for name, labels in re.findall(r"^(\w+)(?:{(.*)})? ", text, re.MULTILINE)
+    }
+
+
+def test_a_running_bridge_has_all_that_its_alerts_look_at(tmp_path: Path) -> None:
+    with running_bridge(tmp_path) as bridge:
+        text = bridge.metrics_with("gpfn_bridge_lag{")
+    found = series(text)
+    assert {name: found.get(name) for name in BRIDGE_METRICS} == BRIDGE_METRICS
+    named = {name for _, text in EXPRESSIONS for name in metric_names(text)}
+    assert set(BRIDGE_METRICS) <= named
 
 
 def test_names_are_found_in_expressions() -> None:
@@ -104,7 +121,7 @@ def test_an_alert_says_what_is_wrong(alert: dict) -> None:
     texts = " ".join(alert["annotations"].values())
     assert "summary" in alert["annotations"]
     names = metric_names(alert["expr"])
-    known = SCRAPED.union(*(METRICS.get(name, set()) for name in names))
+    known = SCRAPED.union(*(KNOWN.get(name, set()) for name in names))
     assert set(re.findall(r"\$labels\.(\w+)", texts)) <= known
 
 
@@ -130,21 +147,32 @@ def test_the_autoscaler_asks_for_what_the_adapter_gives() -> None:
     assert asked == [rule["name"]["as"]]
     assert metric_names(rule["seriesQuery"]) == set(asked) <= set(METRICS)
     (cluster,) = documents("prometheus/kubernetes.yaml")
-    (job,) = cluster["scrape_configs"]
+    (job,) = [one for one in cluster["scrape_configs"] if one["job_name"] == "gpfn-server"]
     added = {one.get("target_label") for one in job["relabel_configs"]}
     for name, meaning in rule["resources"]["overrides"].items():
         assert meaning == {"resource": name}
         assert name in added, "Prometheus has to know it of each replica"
 
 
-def test_one_name_for_the_job() -> None:
+def test_one_name_for_each_job() -> None:
     jobs = {
         job["job_name"]
         for name in ("prometheus", "kubernetes")
         for job in documents(f"prometheus/{name}.yaml")[0]["scrape_configs"]
     }
     used = {job for _, text in EXPRESSIONS for job in re.findall(r'job="([^"]*)"', text)}
-    assert used == jobs == {"gpfn-server"}
+    assert used == jobs == {"gpfn-server", "gpfn-bridge"}
+    (cluster,) = documents("prometheus/kubernetes.yaml")
+    for job in cluster["scrape_configs"]:
+        pods = job["relabel_configs"][0]["regex"].partition(";")[0]
+        name = job["job_name"].removeprefix("gpfn-")
+        (workload,) = [
+            one
+            for one in documents(f"kubernetes/{name}.yaml")
+            if one["kind"] in ("Deployment", "StatefulSet")
+        ]
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == pods
 
 
 def test_the_demo_is_connected() -> None:

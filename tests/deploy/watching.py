@@ -8,7 +8,16 @@ import yaml
 
 from tests.conftest import ROOT
 
-__all__ = ["ALERTS", "DASHBOARD", "METRICS", "filled", "label_names", "metric_names", "panels"]
+__all__ = [
+    "ALERTS",
+    "BRIDGE_METRICS",
+    "DASHBOARD",
+    "METRICS",
+    "filled",
+    "label_names",
+    "metric_names",
+    "panels",
+]
 
 DEPLOY = ROOT / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "gpfn-server.json").read_text())
@@ -43,6 +52,14 @@ METRICS: dict[str, set[str]] = {
     "process_cpu_seconds_total": set(),
 }
 """The metrics of the model server that are watched, with their labels."""
+
+BRIDGE_METRICS: dict[str, set[str]] = {
+    "gpfn_bridge_lag": {"topic", "partition"},
+    "gpfn_bridge_oldest_age_seconds": set(),
+    "gpfn_bridge_circuits_open": set(),
+    "gpfn_bridge_dead_letters_total": set(),
+}
+"""The metrics of a bridge that alerts look at, with their labels."""
 
 SCRAPED = {"job", "instance"}
 """The labels that Prometheus adds."""

@@ -4,8 +4,10 @@ Two languages run: ``python`` (all blocks of a page share one namespace) and ``c
 a bash session. In a session ``$ `` begins a command and ``> `` continues it, ``$ ! ``
 begins one that has to fail, and every other line is output: each such line has to appear
 in the command's real output, in this order; ``…`` stands for anything within a line.
-What needs a container engine is in a block of ``console engine``, which tests/images_engine
-runs; what nobody can run here (it needs fn, wsk) is in a block of another language.
+What needs a broker is in a block of ``console kafka`` or ``console nats``, which runs like the
+others, with a free port in the place of the broker's usual one. What needs a container engine
+is in a block of ``console engine``, which tests/images_engine runs; what nobody can run here (it
+needs fn, wsk) is in a block of another language.
 """
 
 import re
@@ -14,7 +16,19 @@ from typing import NamedTuple
 
 from tests.conftest import ROOT
 
-__all__ = ["DOCS", "PAGES", "QUIET", "RUN", "Block", "Command", "commands", "fences", "read_blocks"]
+__all__ = [
+    "BROKERS",
+    "DOCS",
+    "PAGES",
+    "QUIET",
+    "RUN",
+    "Block",
+    "Command",
+    "at_port",
+    "commands",
+    "fences",
+    "read_blocks",
+]
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 BESIDE = sorted([*ROOT.glob("functions/*/README.md"), *ROOT.glob("ce_samples/*.md")])
@@ -25,6 +39,8 @@ QUIET = frozenset(
     {"csv", "diff", "dockerfile", "http", "ini", "json", "mermaid", "sh", "text", "toml", "yaml"}
     | {"cmake", "cpp"}
 )
+BROKERS = {"kafka": 9092, "nats": 4222}
+"""What a block may need besides us, and the port that its page says."""
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
 
@@ -32,7 +48,7 @@ _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
 class Block(NamedTuple):
     """A fenced block: its page, the line of its first code line, its language and code.
 
-    ``needs`` is what stands after the language: ``engine``, or nothing.
+    ``needs`` is what stands after the language: ``engine``, a broker, or nothing.
     """
 
     page: Path
@@ -76,6 +92,11 @@ def fences(page: Path, text: str) -> list[Block]:
     return found
 
 
+def at_port(block: Block, port: int) -> Block:
+    """Return a block that needs a broker with another port in the place of the usual one."""
+    return block._replace(code=re.sub(rf"\b{BROKERS[block.needs]}\b", str(port), block.code))
+
+
 def commands(block: Block) -> list[Command]:
     """Return the commands of a console block."""
     found: list[Command] = []
@@ -87,7 +108,7 @@ def commands(block: Block) -> list[Command]:
             continue
         assert found, f"{block.page}:{number}: output before the first command"
         last = found[-1]
-        if line.startswith("> ") and not last.output:
+        if (line.startswith("> ") or line == ">") and not last.output:
             found[-1] = last._replace(text=f"{last.text}\n{line[2:]}")
         elif line.strip():
             found[-1] = last._replace(output=(*last.output, line.rstrip()))

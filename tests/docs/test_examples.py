@@ -8,14 +8,17 @@ its own.
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gpfn.bridge.broker import Broker
+from gpfn.bridge.kafka_jars import kafka_jars
 from tests.conftest import ROOT
-from tests.docs.blocks import DOCS, PAGES, QUIET, RUN, Block, read_blocks
+from tests.docs.blocks import BROKERS, DOCS, PAGES, QUIET, RUN, Block, at_port, read_blocks
 from tests.docs.session import of_a_reader, pulled, run_console, run_python
 from tests.sources import files
 
@@ -25,7 +28,7 @@ CONSOLE = [
     block
     for page in PAGES
     for block in read_blocks(page)
-    if block.language == "console" and not block.needs and page != README
+    if block.language == "console" and block.needs in ("", *BROKERS) and page != README
 ]
 
 
@@ -78,7 +81,7 @@ def test_blocks_say_what_they_are(page: Path) -> None:
     wrong = [
         f"{page}:{block.line}: {block.language or 'no language'}"
         for block in read_blocks(page)
-        if block.language not in RUN | QUIET or block.needs not in ("", "engine")
+        if block.language not in RUN | QUIET or block.needs not in ("", "engine", *BROKERS)
     ]
     assert not wrong, f"{', '.join(wrong)}; these run: {sorted(RUN)}, these do not: {sorted(QUIET)}"
 
@@ -105,8 +108,32 @@ def test_python_examples_run(page: Path, environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=name_of)
-def test_console_examples_run(block: Block, environ: dict[str, str]) -> None:
-    run_console(block, ROOT, environ)
+def test_console_examples_run(
+    block: Block, environ: dict[str, str], cache: Path, tmp_path: Path
+) -> None:
+    if block.needs == "kafka":
+        with_kafka(cache)
+    if block.needs in BROKERS:
+        block = at_port(block, free_port())
+    try:
+        run_console(block, ROOT, environ)
+    finally:
+        for place in tmp_path.rglob("kafka.json"):  # a broker that a failed example has left
+            Broker(place.parent).kill()
+
+
+def with_kafka(cache: Path) -> None:
+    """Put the broker's jars into a reader's cache: they are fetched once a machine."""
+    folder = kafka_jars(print)[0].parents[1]
+    if not (cache / folder.name).exists():
+        (cache / folder.name).symlink_to(folder)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_the_readme_runs_after_make_install_alone(fresh: Path, tmp_path: Path, cache: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import Block, commands, fences
+from tests.docs.blocks import Block, at_port, commands, fences
 from tests.docs.session import run_console, run_python, unmatched
 
 PAGE = Path("page.md")
@@ -33,11 +33,18 @@ def test_fences_of_a_page() -> None:
 
 
 def test_commands_of_a_block() -> None:
-    found = commands(console("$ cat <<E\n> a\n> E\na\n$ ! false\n\n"))
+    found = commands(console("$ cat <<E\n> a\n>\n> E\na\n$ ! false\n\n"))
     assert [(c.line, c.text, c.fails, c.output) for c in found] == [
-        (1, "cat <<E\na\nE", False, ("a",)),
-        (5, "false", True, ()),
+        (1, "cat <<E\na\n\nE", False, ("a",)),
+        (6, "false", True, ()),
     ]
+
+
+def test_a_block_that_needs_a_broker_gets_another_port() -> None:
+    block = Block(PAGE, 1, "console", "$ up --port 9092\n$ to 127.0.0.1:9092 19092\n", "kafka")
+    assert at_port(block, 5).code == "$ up --port 5\n$ to 127.0.0.1:5 19092\n"
+    with pytest.raises(KeyError):
+        at_port(block._replace(needs="engine"), 5)
 
 
 def test_python_blocks_share_a_namespace(tmp_path: Path) -> None:
