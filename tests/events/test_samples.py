@@ -95,6 +95,15 @@ def test_batch_and_128() -> None:
     assert np.array_equal(many[1:, 0], many[:-1, 1])  # each window begins a month later
 
 
+def test_an_event_a_line() -> None:
+    lines = (FOLDER / "forecasts.jsonl").read_bytes().splitlines()
+    events = [one(Message(line, "application/cloudevents+json")) for line in lines]
+    assert [event.id for event in events] == [f"series-2024-{month}" for month in (10, 11, 12)]
+    assert {event.extensions["destination"] for event in events} == {"forecast"}
+    assert {event.extensions["partitionkey"] for event in events} == {"monthly"}
+    assert np.array_equal(arrays(events[-1]), arrays(one(message("forecast.json"))))
+
+
 def answer(function: Function, name: str) -> Reply:
     """Return what the function answers to a sample."""
     return function.answer(message(name), Call())
