@@ -17,7 +17,14 @@ from gpfn.bridge.record import Outgoing, Record
 from gpfn.bridge.retrying import RetryPolicy
 from gpfn.bridge.seam import Listener
 from gpfn.bridge.spec import Batch, BridgeSpec, CircuitSpec, Delivery, Place, RouteSpec
-from gpfn.errors import BackendError, BackendTimeout, CannotConnect, GpfnError, TooLarge
+from gpfn.errors import (
+    BackendError,
+    BackendTimeout,
+    CannotConnect,
+    GpfnError,
+    InvalidEvent,
+    TooLarge,
+)
 from gpfn.events import Event
 from gpfn.events.modes import read, write
 from gpfn.limits import Limits
@@ -567,3 +574,12 @@ def test_metrics_have_a_label_for_each_route() -> None:
     assert len({family.name for family in families}) == len(families)
     assert 'gpfn_bridge_call_seconds_count{route="a-b"} 1' in text
     assert 'gpfn_bridge_call_seconds_count{route="a_b"} 0' in text
+
+
+def test_a_record_that_its_topic_never_takes_is_not_sent_for_ever() -> None:
+    """A compacted topic refuses a record without a key, whatever its size."""
+    never = InvalidEvent("the topic is compacted and the record has no key")
+    run = Run([record_of(1)], refuse=lambda o: never if o.topic == "out" else None)
+    assert run.counts == {"no-reply": 1}
+    with pytest.raises(InvalidEvent):
+        Run([record_of(1)], answers(400), refuse=lambda _: never)

@@ -1,9 +1,9 @@
 """Sends what has to arrive: replies and dead letters, again and again until they do.
 
 A record is done when its replies, or its dead letter, are confirmed by the queue, and not
-before. What a queue refuses for its size will be refused for ever: a reply becomes a dead
-letter then, and a dead letter is sent with less added. Everything else is tried again, for as
-long as it takes: what cannot be written down must not be forgotten.
+before. What a queue refuses for its size, or for what it is, will be refused for ever: a reply
+becomes a dead letter then, and a dead letter is sent with less added. Everything else is tried
+again, for as long as it takes: what cannot be written down must not be forgotten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gpfn.bridge.dead_letter import Cause, shortened
 from gpfn.bridge.retrying import RetryPolicy
-from gpfn.errors import BackendError, GpfnError, SetupError, TooLarge
+from gpfn.errors import BackendError, CallerError, GpfnError, SetupError
 
 if TYPE_CHECKING:
     from gpfn.bridge.figures import Figures
@@ -84,7 +84,7 @@ class Delivering:
         def refused(error: GpfnError) -> None:
             outgoing = next(smaller, None)
             if outgoing is None:
-                self._failed(error)
+                self._give_up(work, error)
             else:
                 self._send(_Delivery(work, outgoing, refused, _DEAD))
 
@@ -105,10 +105,10 @@ class Delivering:
             elif delivery.outcome:
                 self._figures.count(delivery.outcome)
             self._end(delivery.work)
-        elif isinstance(error, TooLarge):
+        elif isinstance(error, CallerError):  # too large, or what its topic never takes
             delivery.refused(error)
         elif isinstance(error, SetupError):
-            self._failed(error)  # trying again cannot help, and somebody has to change something
+            self._give_up(delivery.work, error)  # trying again cannot help: somebody has to
         elif delivery.work.dropped:
             self._end(delivery.work)  # somebody else has the record by now
         else:
@@ -116,6 +116,12 @@ class Delivering:
             delivery.attempts += 1
             wait = _AGAIN.wait(delivery.attempts)
             asyncio.get_running_loop().call_later(wait, self._send, delivery)
+
+    def _give_up(self, work: Work, error: GpfnError) -> None:
+        """Stop the bridge: the record is not done, and comes again when that was mended."""
+        work.dropped = True
+        self._end(work)
+        self._failed(error)
 
     def _tell(self, text: str) -> None:
         """Log what keeps records from being delivered: once in a while, not for each of them."""
@@ -139,7 +145,7 @@ class _Delivery:
         self.work = work
         self.outgoing = outgoing
         self.refused = refused
-        """Called when it is too large for the queue."""
+        """Called when the queue will never take it as it is."""
         self.outcome = outcome
         """What is counted when the queue has it."""
         self.attempts = 0

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_spec(spec: "BridgeSpec", *, as_json: bool = False, quiet: bool = False) -> int:
     """Run a bridge and show what it does; ``quiet`` where stdout is for replies."""
+    import gc
+
     from gpfn.bridge.opening import open_bridge
     from gpfn.cli.bridge_screen import make_screen
     from gpfn.http.loop.process import run_loop
@@ -46,6 +48,8 @@ def run_spec(spec: "BridgeSpec", *, as_json: bool = False, quiet: bool = False) 
 
     log = Log("bridge")
     bridge = open_bridge(spec, limits=Limits.from_env(), log=log)
+    gc.freeze()  # what is loaded stays, and events make few cycles: look for these seldom
+    gc.set_threshold(20_000, 50, 100)
     with make_screen(bridge, as_json=as_json, quiet=quiet) as screen:
         run_loop(lambda: _run(bridge, screen, log))
     return 0
