@@ -57,6 +57,8 @@ class Delivering:
         self._settled = settled
         self._failed = failed
         self._quiet_until = 0.0
+        self.stuck = False
+        """Whether the queue did not take what was sent last."""
 
     def reply(self, work: Work, outgoing: Outgoing, cause: Cause, outcome: str = "") -> None:
         """Send a reply; ``cause`` is what its dead letter would say, ``outcome`` is counted."""
@@ -99,6 +101,7 @@ class Delivering:
         self._sink.send(delivery.outgoing, partial(self._sent, delivery))
 
     def _sent(self, delivery: _Delivery, error: GpfnError | None) -> None:
+        self.stuck = error is not None and not isinstance(error, CallerError)
         if error is None:
             if delivery.outcome == _DEAD:
                 self._figures.add("dead")

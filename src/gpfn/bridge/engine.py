@@ -76,8 +76,7 @@ class Bridge:
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         self._turn_due = False
-        self.ready = False
-        """Whether it has its source and its sink."""
+        self._running = False
 
     async def run(self) -> None:
         """Work until the source has ended, :meth:`stop` is called, or nothing goes on any more.
@@ -87,7 +86,7 @@ class Bridge:
         try:
             await self._sink.start(self.spec.written)
             await self._source.start(self)
-            self.ready = True
+            self._running = True
             watch = asyncio.create_task(self._watch())
             try:
                 await self._over.wait()
@@ -96,7 +95,7 @@ class Bridge:
                 await self._drain([*self.intake.partitions])
                 await self.figures.look_at_lag(self._source, self._log)
         finally:
-            self.ready = False
+            self._running = False
             await self._source.stop()
             await self._sink.stop(_FLUSH_SECONDS)
             for caller in self.callers:
@@ -104,6 +103,11 @@ class Bridge:
             self._wake_at(None)
         if self._error is not None:
             raise self._error
+
+    @property
+    def ready(self) -> bool:
+        """Whether it works: its source answers, and what it sent last is not waiting to be."""
+        return self._running and self.figures.lag_known and not self._delivering.stuck
 
     def stop(self) -> None:
         """Take nothing more, let calls end, write down what is done, and leave."""

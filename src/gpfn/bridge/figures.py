@@ -88,7 +88,8 @@ class Figures:
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.totals = {"received": 0, "retries": 0, "dead": 0}
         self.lag: Mapping[Partition, int] = {}
-        self._lag_known = True
+        self.lag_known = True
+        """Whether the source told its lag when it was asked last."""
         metrics.texts(self._seconds_lines)
 
     def count(self, outcome: str) -> None:
@@ -119,11 +120,11 @@ class Figures:
         try:
             self.lag = await source.lag()
         except GpfnError as error:
-            if self._lag_known:
+            if self.lag_known:
                 log.warning(f"the lag is not known: {error}")
-            self._lag_known = False
+            self.lag_known = False
         else:
-            self._lag_known = True
+            self.lag_known = True
 
     def _seconds_lines(self) -> list[str]:
         name = "gpfn_bridge_call_seconds"

@@ -1,7 +1,7 @@
 """Where a bridge says how it is: ``/metrics``, ``/health/live`` and ``/health/ready``.
 
-Live says that the loop turns: it could not answer otherwise. Ready says that it has its source,
-that partitions are assigned or none are to be had, and that what it writes to is there.
+Live says that the loop turns: it could not answer otherwise. Ready says that it has begun, that
+its source answers, and that the queue took what was written last.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ def _gauges(bridge: Bridge) -> dict[str, tuple[str, Callable[[], float]]]:
             lambda: sum(c.lanes.waiting for c in callers),
         ),
         "gpfn_bridge_paused_partitions": ("Partitions held back.", lambda: len(intake.paused)),
+        "gpfn_bridge_ready": ("1 when source and sink answer.", lambda: bridge.ready),
         "gpfn_bridge_circuits_open": (
             "Routes whose destination is left alone.",
             lambda: sum(c.circuit.is_open for c in callers),
