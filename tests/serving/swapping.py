@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -38,6 +39,13 @@ class Crowd:
         self._stop = True
         self._thread.join(60)
         assert not self._thread.is_alive()
+
+    def until_answered_by(self, version: str, seconds: float = 30.0) -> None:
+        """Wait until somebody was answered by this version: the crowd has met it."""
+        end = time.monotonic() + seconds
+        while version not in {answer.version for answer in [*self.answers]}:
+            assert time.monotonic() < end, f"nobody was answered by {version}"
+            time.sleep(0.01)
 
     async def _run(self) -> None:
         await asyncio.gather(*[self._ask() for _ in range(self._count)])

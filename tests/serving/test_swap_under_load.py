@@ -127,6 +127,7 @@ def test_a_version_that_cannot_be_opened_replaces_none_under_load(tmp_path: Path
             until_refused(server, "5")
             put_times(folder, 6)
             until_served(server, "6")
+            crowd.until_answered_by("6")
         check_each_from_one_version(crowd)
         assert {answer.version for answer in crowd.answers} == {"1", "6"}
 
