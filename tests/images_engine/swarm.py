@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-__all__ = ["Ended", "Endpoints", "Replica", "Service", "build_on"]
+__all__ = ["LATE", "Ended", "Endpoints", "Replica", "Service", "build_on"]
 
 _SERVICE = "served"
 _MOST_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
+LATE = 0.1
+"""Seconds between a signal and the engine's word of it, at most."""
 
 
 class Replica(NamedTuple):
@@ -35,7 +37,10 @@ class Replica(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A container's end: when it was told to, by which signal, when it ended, and how."""
+    """A container's end: when it was told to, by which signal, when it ended, and how.
+
+    The engine tells of a signal when it has sent it, so that came up to ``LATE`` before.
+    """
 
     told: float
     signal: int
