@@ -130,8 +130,8 @@ $(PEERS)/.s3-server: locks/s3-server.module locks/peer-s3-server.lock .ci/s3-ser
 	touch $@
 
 # The broker's jars are in the user's cache, where `gpfn bridge kafka --up` puts them too.
-$(PEERS)/.kafka: src/gpfn/bridge/kafka-jars.sha256 | $(VENV)/.all
-	$(BIN)/python -c 'from gpfn.bridge.kafka_jars import kafka_jars; kafka_jars(print)'
+$(PEERS)/.kafka: src/gpfn/bridge/kafka/jars.sha256 | $(VENV)/.all
+	$(BIN)/python -c 'from gpfn.bridge.kafka.jars import kafka_jars; kafka_jars(print)'
 	mkdir -p $(PEERS)
 	touch $@
 

@@ -13,9 +13,9 @@ from typing import Any
 from bridge_running import HERE, PATIENCE, Process, Span, figure, function, spent
 from bridge_world import KEYS, VALUE, headers_of
 
-from gpfn.bridge.queue import Queue
-from gpfn.bridge.queue_sink import QueueSink
 from gpfn.bridge.record import Outgoing
+from gpfn.bridge.sqlite.queue import Queue
+from gpfn.bridge.sqlite.sink import QueueSink
 from gpfn.errors import GpfnError
 
 __all__ = ["file_figures", "queue_figures"]

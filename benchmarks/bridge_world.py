@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from bridge_running import HERE, PATIENCE, Process
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from gpfn.bridge.broker import Broker
-from gpfn.bridge.kafka_admin import LATEST, KafkaAdmin
+from gpfn.bridge.kafka.admin import LATEST, KafkaAdmin
+from gpfn.bridge.kafka.broker import Broker
 from gpfn.errors import GpfnError
 
 __all__ = [

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpfn.bridge.file_sink import FileSink
-from gpfn.bridge.files import FileSource
+from gpfn.bridge.files.sink import FileSink
+from gpfn.bridge.files.source import FileSource
 from gpfn.bridge.record import Outgoing, Partition, Record
 from gpfn.errors import GpfnError
 from tests.bridge.queue_worker import Log

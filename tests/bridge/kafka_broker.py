@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from gpfn.bridge.broker import Broker
-from gpfn.bridge.kafka_admin import LATEST, KafkaAdmin
+from gpfn.bridge.kafka.admin import LATEST, KafkaAdmin
+from gpfn.bridge.kafka.broker import Broker
 
 __all__ = ["QUICK", "TestKafka", "kafka", "own_broker"]
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gpfn.bridge.kafka import KafkaSource
+from gpfn.bridge.kafka.source import KafkaSource
 from gpfn.bridge.record import Partition, Record
 from gpfn.errors import GpfnError
 from tests.bridge.kafka_broker import TestKafka

@@ -9,7 +9,7 @@ import random
 import sys
 from pathlib import Path
 
-from gpfn.bridge.nats import NatsSource
+from gpfn.bridge.nats.source import NatsSource
 from gpfn.bridge.record import Record
 from tests.bridge.nats_running import Hears
 

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from gpfn.bridge.nats import NatsSource
-from gpfn.bridge.nats_sink import NatsSink
+from gpfn.bridge.nats.sink import NatsSink
+from gpfn.bridge.nats.source import NatsSource
 from gpfn.bridge.record import Header, Outgoing, Partition, Record
 from gpfn.errors import GpfnError
 from tests.bridge.nats_server import NatsServer

@@ -16,11 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpfn.bridge.queue import Queue
-from gpfn.bridge.queue_reading import list_topics, open_queue, read_records
-from gpfn.bridge.queue_sink import QueueSink
-from gpfn.bridge.queue_source import QueueSource
 from gpfn.bridge.record import Outgoing, Partition, Record
+from gpfn.bridge.sqlite.queue import Queue
+from gpfn.bridge.sqlite.reading import list_topics, open_queue, read_records
+from gpfn.bridge.sqlite.sink import QueueSink
+from gpfn.bridge.sqlite.source import QueueSource
 from gpfn.errors import GpfnError
 
 __all__ = ["GROUP", "TOPIC", "Log", "Worker", "lines_of"]

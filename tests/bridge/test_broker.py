@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from gpfn.bridge import kafka_jars as jars
-from gpfn.bridge.broker import Broker
-from gpfn.bridge.broker_settings import properties_text
-from gpfn.bridge.kafka_admin import LATEST, KafkaAdmin
+from gpfn.bridge.kafka import jars
+from gpfn.bridge.kafka.admin import LATEST, KafkaAdmin
+from gpfn.bridge.kafka.broker import Broker
+from gpfn.bridge.kafka.broker_settings import properties_text
 from gpfn.cli.bridge_kafka import add_kafka_arguments, kafka
 from gpfn.errors import DownloadFailed, GpfnError, SetupError
 from tests.bridge.kafka_broker import QUICK
@@ -192,7 +192,7 @@ def test_a_topic_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_list_names_every_jar_once() -> None:
-    lines = (Path(jars.__file__).with_name("kafka-jars.sha256")).read_text().splitlines()
+    lines = (Path(jars.__file__).with_name("jars.sha256")).read_text().splitlines()
     assert len(lines) == 45
     names = [line.split("  ")[1] for line in lines]
     assert names == sorted({*names})
@@ -256,7 +256,7 @@ def test_what_maven_fetches_is_checked_before_it_has_a_name(
     assert lines == ["fetching Apache Kafka 4.4.0, once: 45 files, 43 MB"]
     assert {path.name for path in cache.iterdir()} == {path.name for path in found}
     digest = hashlib.sha256(found[0].read_bytes()).hexdigest()
-    assert digest in Path(jars.__file__).with_name("kafka-jars.sha256").read_text()
+    assert digest in Path(jars.__file__).with_name("jars.sha256").read_text()
 
 
 def test_no_maven(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.bridge.browsing import browse, browse_batches
-from gpfn.bridge.dead_lines import write_dead_line
-from gpfn.bridge.file_browsing import browse_file
-from gpfn.bridge.queue_reading import drop_records, open_queue
+from gpfn.bridge.files.dead_lines import write_dead_line
+from gpfn.bridge.operating.browsing import browse, browse_batches
+from gpfn.bridge.operating.file_browsing import browse_file
+from gpfn.bridge.operating.sending import send_records
+from gpfn.bridge.operating.topic_span import Span, newest_from
 from gpfn.bridge.record import Outgoing, Record
-from gpfn.bridge.sending import send_records
 from gpfn.bridge.spec import Place
-from gpfn.bridge.topic_span import Span, newest_from
+from gpfn.bridge.sqlite.reading import drop_records, open_queue
 from gpfn.bridge.unreadable import reason_of
 from gpfn.errors import BackendError, SetupError
 from gpfn.log import Log

@@ -12,14 +12,14 @@ from confluent_kafka.admin import AdminClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.bridge.dead_facts import DeadFacts, facts_of, revived
 from gpfn.bridge.dead_letter import Cause, shortened
-from gpfn.bridge.dead_lines import write_dead_line
-from gpfn.bridge.dead_retry import parts_of, retry_letters
-from gpfn.bridge.dead_topic import open_dead_topic
-from gpfn.bridge.kafka_handled import handled_group
+from gpfn.bridge.files.dead_lines import write_dead_line
+from gpfn.bridge.kafka.handled import handled_group
+from gpfn.bridge.operating.dead_facts import DeadFacts, facts_of, revived
+from gpfn.bridge.operating.dead_retry import parts_of, retry_letters
+from gpfn.bridge.operating.dead_topic import open_dead_topic
+from gpfn.bridge.operating.sending import send_records
 from gpfn.bridge.record import Header, Outgoing, Record
-from gpfn.bridge.sending import send_records
 from gpfn.bridge.spec import Place
 from gpfn.bridge.unreadable import unreadable
 from gpfn.errors import BackendError, SetupError

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.bridge.dead_lines import read_dead_line, write_dead_line
-from gpfn.bridge.file_sink import FileSink
-from gpfn.bridge.files import FileSource
+from gpfn.bridge.files.dead_lines import read_dead_line, write_dead_line
+from gpfn.bridge.files.sink import FileSink
+from gpfn.bridge.files.source import FileSource
 from gpfn.bridge.record import Header, Outgoing
 from gpfn.errors import BackendError, BackendTimeout, CallerError, GpfnError, SetupError
 from tests.bridge.conformance import until

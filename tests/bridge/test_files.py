@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.bridge.file_sink import FileSink
-from gpfn.bridge.files import FileSource
-from gpfn.bridge.lines import LineSplitter
+from gpfn.bridge.files.lines import LineSplitter
+from gpfn.bridge.files.sink import FileSink
+from gpfn.bridge.files.source import FileSource
 from gpfn.bridge.record import Partition, Record
 from gpfn.bridge.unreadable import reason_of
 from gpfn.errors import SetupError
@@ -500,8 +500,8 @@ def test_who_waits_for_a_pipe_can_be_stopped(tmp_path: Path) -> None:
 def test_standard_input_and_output(tmp_path: Path) -> None:
     program = """
 import asyncio
-from gpfn.bridge.files import FileSource
-from gpfn.bridge.file_sink import FileSink
+from gpfn.bridge.files.source import FileSource
+from gpfn.bridge.files.sink import FileSink
 from gpfn.bridge.record import Outgoing
 
 class Passes:

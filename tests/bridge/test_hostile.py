@@ -11,9 +11,9 @@ import pytest
 from gpfn.bridge.engine import Bridge
 from gpfn.bridge.matching import filter_of
 from gpfn.bridge.opening import open_bridge, open_sink
-from gpfn.bridge.queue_reading import open_queue, read_records
 from gpfn.bridge.record import Header, Outgoing, Record
 from gpfn.bridge.spec import BridgeSpec, Place, RouteSpec
+from gpfn.bridge.sqlite.reading import open_queue, read_records
 from gpfn.errors import GpfnError
 from gpfn.limits import Limits
 from gpfn.log import Log

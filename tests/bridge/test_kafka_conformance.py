@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from gpfn.bridge.kafka import KafkaSource
-from gpfn.bridge.kafka_sink import KafkaSink
+from gpfn.bridge.kafka.sink import KafkaSink
+from gpfn.bridge.kafka.source import KafkaSource
 from tests.bridge.conformance import Ability, Conformance, Refusal
 from tests.bridge.kafka_broker import TestKafka, kafka
 

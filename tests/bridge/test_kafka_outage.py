@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpfn.bridge.kafka_sink import KafkaSink
+from gpfn.bridge.kafka.sink import KafkaSink
 from gpfn.bridge.record import Outgoing
 from gpfn.errors import BackendError, GpfnError
 from tests.bridge.kafka_broker import TestKafka, own_broker

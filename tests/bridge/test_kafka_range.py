@@ -8,9 +8,9 @@ from threading import Timer
 import pytest
 from confluent_kafka import Producer
 
-from gpfn.bridge.kafka_admin import EARLIEST, LATEST, KafkaAdmin, TopicFacts
-from gpfn.bridge.kafka_group import group_lag
-from gpfn.bridge.kafka_range import TopicRange, range_of, read_range
+from gpfn.bridge.kafka.admin import EARLIEST, LATEST, KafkaAdmin, TopicFacts
+from gpfn.bridge.kafka.group import group_lag
+from gpfn.bridge.kafka.range import TopicRange, range_of, read_range
 from gpfn.bridge.record import Record
 from gpfn.errors import BackendTimeout, SetupError
 from tests.bridge.kafka_broker import TestKafka, kafka
@@ -100,7 +100,7 @@ def test_a_range_without_an_end_goes_on(kafka: TestKafka) -> None:
 
 
 def test_what_does_not_come_is_given_up(kafka: TestKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpfn.bridge.kafka_range._PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("gpfn.bridge.kafka.range._PATIENCE_SECONDS", 0.5)
     there = {"bootstrap.servers": "127.0.0.1:1"}
     with pytest.raises(BackendTimeout, match=r"nothing came of x in 0\.5 s"):
         list(read_range(there, TopicRange("x", {0: (0, 5)}), log=lambda _: None))

@@ -19,10 +19,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from gpfn.bridge.broker import _free_port
-from gpfn.bridge.kafka import KafkaSource
-from gpfn.bridge.kafka_admin import KafkaAdmin
-from gpfn.bridge.kafka_sink import KafkaSink
+from gpfn.bridge.kafka.admin import KafkaAdmin
+from gpfn.bridge.kafka.broker import _free_port
+from gpfn.bridge.kafka.sink import KafkaSink
+from gpfn.bridge.kafka.source import KafkaSource
 from gpfn.bridge.record import Outgoing
 from gpfn.errors import BackendError, BackendTimeout, CannotConnect, GpfnError, SetupError
 from tests.bridge.kafka_broker import TestKafka, kafka, own_broker
@@ -107,7 +107,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds are long for a test."""
-    monkeypatch.setattr("gpfn.bridge.kafka_admin._SECONDS", 3.0)
+    monkeypatch.setattr("gpfn.bridge.kafka.admin._SECONDS", 3.0)
 
 
 def refused(

@@ -12,7 +12,7 @@ import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError
 
-from gpfn.bridge.kafka_sink import KafkaSink
+from gpfn.bridge.kafka.sink import KafkaSink
 from gpfn.bridge.record import Header, Outgoing
 from gpfn.errors import BackendError, CallerError, GpfnError, SetupError, TooLarge
 from tests.bridge.kafka_broker import TestKafka, kafka

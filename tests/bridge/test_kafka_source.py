@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from gpfn.bridge.kafka_messages import UNREADABLE_HEADERS
+from gpfn.bridge.kafka.messages import UNREADABLE_HEADERS
 from gpfn.bridge.record import Partition, Record
 from tests.bridge.kafka_broker import TestKafka, kafka
 from tests.bridge.kafka_listening import FAST, Hears, joined, until
@@ -166,7 +166,7 @@ def test_two_members_with_one_instance(kafka: TestKafka) -> None:
 
 CHILD = """
 import asyncio, json, sys
-from gpfn.bridge.kafka import KafkaSource
+from gpfn.bridge.kafka.source import KafkaSource
 from tests.bridge.kafka_listening import Hears
 
 async def main(settings, topic, group):

@@ -8,8 +8,8 @@ from itertools import count
 import nats
 import pytest
 
-from gpfn.bridge.nats import NatsSource
-from gpfn.bridge.nats_streams import consumer_name
+from gpfn.bridge.nats.source import NatsSource
+from gpfn.bridge.nats.streams import consumer_name
 from gpfn.bridge.record import Outgoing, Record
 from gpfn.errors import BackendError, SetupError
 from tests.bridge.nats_running import (

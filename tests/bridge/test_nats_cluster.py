@@ -10,9 +10,9 @@ from typing import TypeVar
 import nats
 import pytest
 
-from gpfn.bridge.nats import NatsSource
-from gpfn.bridge.nats_read import read_nats_topic
-from gpfn.bridge.nats_sink import NatsSink
+from gpfn.bridge.nats.read import read_nats_topic
+from gpfn.bridge.nats.sink import NatsSink
+from gpfn.bridge.nats.source import NatsSource
 from gpfn.errors import BackendError, GpfnError
 from tests.bridge.nats_running import CREATE, Hears, numbered, until
 from tests.bridge.nats_server import NatsServer, free_port, nats_server

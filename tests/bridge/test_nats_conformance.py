@@ -5,8 +5,8 @@ from itertools import count
 
 import pytest
 
-from gpfn.bridge.nats import NatsSource
-from gpfn.bridge.nats_sink import NatsSink
+from gpfn.bridge.nats.sink import NatsSink
+from gpfn.bridge.nats.source import NatsSource
 from tests.bridge.conformance import Ability, Conformance, Refusal
 from tests.bridge.nats_server import NatsServer, free_port, nats_server
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bridge import nats_client
-from gpfn.bridge.nats_read import nats_group_lag, read_nats_topic
-from gpfn.bridge.nats_sink import NatsSink
+from gpfn.bridge.nats import client
+from gpfn.bridge.nats.read import nats_group_lag, read_nats_topic
+from gpfn.bridge.nats.sink import NatsSink
 from gpfn.errors import BackendError, GpfnError
 from tests.bridge.nats_running import CREATE, Hears, numbered, outgoing, published, running, until
 from tests.bridge.nats_server import NatsServer, nats_server
@@ -166,7 +166,7 @@ def test_the_lag_cannot_be_told_while_the_server_is_away(server: NatsServer) -> 
 
 def test_a_server_that_stands_still(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection over which nothing comes is given up, and the next one goes on."""
-    monkeypatch.setattr(nats_client, "_PING_EVERY", 0.5)
+    monkeypatch.setattr(client, "_PING_EVERY", 0.5)
 
     async def main() -> None:
         await published(server, numbered("t", 100))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpfn.bridge.nats_message import HeaderLines, message_of, record_of, size_of
+from gpfn.bridge.nats.message import HeaderLines, message_of, record_of, size_of
 from gpfn.bridge.record import Header, Outgoing
 from gpfn.errors import InvalidEvent
 from gpfn.events.kafka import read_record

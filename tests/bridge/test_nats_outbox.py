@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpfn.bridge.nats_outbox import Outbox, Posted
+from gpfn.bridge.nats.outbox import Outbox, Posted
 from gpfn.bridge.record import Outgoing
 
 

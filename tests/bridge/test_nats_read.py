@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import nats
 import pytest
 
-from gpfn.bridge.nats_read import (
+from gpfn.bridge.nats.read import (
     NatsGroupLag,
     NatsTopic,
     nats_group_lag,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bridge.nats import NatsSource
-from gpfn.bridge.nats_client import connect_nats
-from gpfn.bridge.nats_settings import read_nats_settings
-from gpfn.bridge.nats_sink import NatsSink
+from gpfn.bridge.nats.client import connect_nats
+from gpfn.bridge.nats.settings import read_nats_settings
+from gpfn.bridge.nats.sink import NatsSink
+from gpfn.bridge.nats.source import NatsSource
 from gpfn.errors import BackendError, BackendTimeout, CannotConnect, GpfnError, SetupError
 from tests.bridge.nats_running import CREATE, Hears, outgoing, published, running, until
 from tests.bridge.nats_server import NatsServer, free_port, nats_server
@@ -305,36 +305,36 @@ def test_credentials_in_a_file_need_a_package(tmp_path: Path, monkeypatch) -> No
 
 
 def test_without_nats_py_the_extra_is_named(monkeypatch) -> None:
-    from gpfn.bridge import nats_client
+    from gpfn.bridge.nats import client
 
-    nats_client._client_class.cache_clear()
+    client._client_class.cache_clear()
     monkeypatch.setitem(sys.modules, "nats.aio.client", None)
     try:
         with pytest.raises(SetupError, match=r"gpfn\[nats\]"):
             asyncio.run(connect_nats(read_nats_settings("h", {}), print))
     finally:
-        nats_client._client_class.cache_clear()
+        client._client_class.cache_clear()
 
 
 def test_a_nats_py_that_is_built_otherwise_is_not_taken(monkeypatch) -> None:
     from nats.aio.client import Client
 
-    from gpfn.bridge import nats_client
+    from gpfn.bridge.nats import client
 
-    nats_client._client_class.cache_clear()
+    client._client_class.cache_clear()
     monkeypatch.delattr(Client, "_process_headers")
     try:
         with pytest.raises(SetupError, match="_process_headers"):
             asyncio.run(connect_nats(read_nats_settings("h", {}), print))
     finally:
-        nats_client._client_class.cache_clear()
+        client._client_class.cache_clear()
 
 
 def test_a_consumer_of_another_kind_is_not_taken(locked: NatsServer) -> None:
     import nats
     from nats.js.api import ConsumerConfig
 
-    from gpfn.bridge.nats_streams import consumer_name
+    from gpfn.bridge.nats.streams import consumer_name
 
     who = {"user": "bridge", "password": SECRET}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import nats
 import pytest
 
-from gpfn.bridge.nats_read import read_nats_topic
-from gpfn.bridge.nats_sink import NatsSink
+from gpfn.bridge.nats.read import read_nats_topic
+from gpfn.bridge.nats.sink import NatsSink
 from gpfn.bridge.record import Outgoing, Record
 from gpfn.errors import BackendError, GpfnError, SetupError, TooLarge
 from tests.bridge.nats_running import CREATE, numbered, outgoing, until

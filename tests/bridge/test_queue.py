@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import pytest
 
-from gpfn.bridge.queue import Queue
-from gpfn.bridge.queue_reading import (
+from gpfn.bridge.record import Partition
+from gpfn.bridge.sqlite.queue import Queue
+from gpfn.bridge.sqlite.reading import (
     GroupLag,
     TopicState,
     drop_records,
@@ -17,10 +18,9 @@ from gpfn.bridge.queue_reading import (
     list_topics,
     read_records,
 )
-from gpfn.bridge.queue_sink import QueueSink
-from gpfn.bridge.queue_source import QueueSource
-from gpfn.bridge.queue_store import QueueRow, QueueStore
-from gpfn.bridge.record import Partition
+from gpfn.bridge.sqlite.sink import QueueSink
+from gpfn.bridge.sqlite.source import QueueSource
+from gpfn.bridge.sqlite.store import QueueRow, QueueStore
 from gpfn.errors import SetupError
 from tests.bridge.conformance import Ability, Conformance, Refusal
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bridge import queue as queue_module
-from gpfn.bridge import queue_file, queue_source, queue_store
-from gpfn.bridge.queue import Queue
-from gpfn.bridge.queue_sink import QueueSink
-from gpfn.bridge.queue_source import QueueSource
-from gpfn.bridge.queue_store import QueueStore
 from gpfn.bridge.record import Outgoing
+from gpfn.bridge.sqlite import file, queue, source, store
+from gpfn.bridge.sqlite.queue import Queue
+from gpfn.bridge.sqlite.sink import QueueSink
+from gpfn.bridge.sqlite.source import QueueSource
+from gpfn.bridge.sqlite.store import QueueStore
 from gpfn.errors import BackendError, BackendTimeout, CallerError, GpfnError, SetupError
 from tests.bridge.conformance import Heard, until
 from tests.bridge.queue_worker import Worker, lines_of
@@ -213,9 +212,9 @@ def test_who_finds_the_file_locked_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "queue.db"
-    for module in (queue_file, queue_store):
+    for module in (file, store):
         monkeypatch.setattr(module, "BUSY_SECONDS", 0.2)
-    monkeypatch.setattr(queue_source, "_PATIENCE", 0.5)
+    monkeypatch.setattr(source, "_PATIENCE", 0.5)
 
     async def main() -> None:
         sink, heard = await started(Queue(path))
@@ -239,7 +238,7 @@ def test_what_cannot_be_written_down_now_is_written_down_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "queue.db"
-    for module in (queue_file, queue_store):
+    for module in (file, store):
         monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
 
     async def main() -> None:
@@ -475,7 +474,7 @@ def test_a_reader_who_never_ends_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "queue.db"
-    monkeypatch.setattr(queue_module, "_ALARM_BYTES", 1 << 20)
+    monkeypatch.setattr(queue, "_ALARM_BYTES", 1 << 20)
     warnings: list[str] = []
 
     async def main() -> None:

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gpfn.bridge.queue_reading import drop_records, list_groups, read_records
-from gpfn.bridge.queue_store import QueueRow, QueueStore
+from gpfn.bridge.sqlite.reading import drop_records, list_groups, read_records
+from gpfn.bridge.sqlite.store import QueueRow, QueueStore
 
 TOPIC, GROUP = "t", "g"
 KEYS = (None, b"a", b"b", b"c")

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from gpfn.bridge.queue import Queue
-from gpfn.bridge.queue_reading import list_groups, list_topics, open_queue, read_records
-from gpfn.bridge.queue_sink import QueueSink
 from gpfn.bridge.record import Outgoing
+from gpfn.bridge.sqlite.queue import Queue
+from gpfn.bridge.sqlite.reading import list_groups, list_topics, open_queue, read_records
+from gpfn.bridge.sqlite.sink import QueueSink
 from gpfn.errors import GpfnError
 from tests.bridge.queue_worker import GROUP, TOPIC, Worker, lines_of
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bridge.queue import Queue
-from gpfn.bridge.queue_sink import QueueSink
-from gpfn.bridge.queue_source import QueueSource
 from gpfn.bridge.record import Outgoing, Record
+from gpfn.bridge.sqlite.queue import Queue
+from gpfn.bridge.sqlite.sink import QueueSink
+from gpfn.bridge.sqlite.source import QueueSource
 from tests.bridge.conformance import Heard, until
 
 HEADERS = tuple((f"ce_{number}", b"some value") for number in range(6))

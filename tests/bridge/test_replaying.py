@@ -8,11 +8,11 @@ import pytest
 
 from gpfn.bridge.engine import Bridge
 from gpfn.bridge.matching import filter_of
+from gpfn.bridge.operating.replaying import RangeSource, only_route, plan
+from gpfn.bridge.operating.topic_span import Batches
 from gpfn.bridge.record import Record
-from gpfn.bridge.replaying import RangeSource, only_route, plan
 from gpfn.bridge.retrying import RetryPolicy
 from gpfn.bridge.spec import BridgeSpec, Delivery, Place, RouteSpec
-from gpfn.bridge.topic_span import Batches
 from gpfn.errors import BackendError, GpfnError, SetupError
 from gpfn.limits import Limits
 from gpfn.log import Log

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bridge.browsing import browse
+from gpfn.bridge.operating.browsing import browse
+from gpfn.bridge.operating.sending import send_records
 from gpfn.bridge.record import Outgoing
-from gpfn.bridge.sending import send_records
 from gpfn.bridge.spec import Place
 from gpfn.errors import CallerError, SetupError
 from gpfn.log import Log

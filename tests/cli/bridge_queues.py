@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gpfn.bridge.opening import open_sink
+from gpfn.bridge.operating.sending import send_records
 from gpfn.bridge.record import Outgoing, Record
-from gpfn.bridge.sending import send_records
 from gpfn.bridge.spec import Kind, Place
 from gpfn.cli.main import main
 from gpfn.log import Log
@@ -106,7 +106,7 @@ class Queue:
 
     def records(self, topic: str) -> list[Record]:
         """Return what is in a topic now."""
-        from gpfn.bridge.browsing import browse
+        from gpfn.bridge.operating.browsing import browse
 
         return [*browse(self.place, topic)]
 

@@ -13,9 +13,9 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from gpfn.bridge.dead_letter import Cause, shortened
-from gpfn.bridge.dead_lines import read_dead_line, write_dead_line
-from gpfn.bridge.file_sink import FileSink
-from gpfn.bridge.kafka_handled import handled_group
+from gpfn.bridge.files.dead_lines import read_dead_line, write_dead_line
+from gpfn.bridge.files.sink import FileSink
+from gpfn.bridge.kafka.handled import handled_group
 from gpfn.bridge.record import Outgoing, Record
 from tests.bridge.kafka_broker import TestKafka
 from tests.cli.bridge_queues import (

@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from gpfn.bridge.dead_lines import write_dead_line
+from gpfn.bridge.files.dead_lines import write_dead_line
 from gpfn.bridge.record import Outgoing
 from tests.cli.bridge_queues import (
     Queue,

@@ -11,12 +11,13 @@ import pytest
 import yaml
 from confluent_kafka import Consumer
 
-from gpfn.bridge import engine, kafka_member
+from gpfn.bridge import engine
 from gpfn.bridge.config import read_bridge
-from gpfn.bridge.kafka_client import ClientLog, made
-from gpfn.bridge.kafka_group import consumer_settings
-from gpfn.bridge.kafka_jars import KAFKA_VERSION
-from gpfn.bridge.kafka_sink import KafkaSink
+from gpfn.bridge.kafka import member
+from gpfn.bridge.kafka.client import ClientLog, made
+from gpfn.bridge.kafka.group import consumer_settings
+from gpfn.bridge.kafka.jars import KAFKA_VERSION
+from gpfn.bridge.kafka.sink import KafkaSink
 from gpfn.bridge.opening import kafka_settings
 from gpfn.bridge.spec import BridgeSpec
 from gpfn.build.stage.lock import EXTRAS
@@ -31,7 +32,7 @@ from tests.deploy.test_descriptors import NEWEST, OLDEST, Document, documents
 KUBERNETES = "kubernetes/bridge.yaml"
 COMPOSE = "compose/bridge.yaml"
 SECRET = "not-to-be-seen"
-LEAVING = engine._FLUSH_SECONDS + kafka_member._STOP_SECONDS
+LEAVING = engine._FLUSH_SECONDS + member._STOP_SECONDS
 """What the end of a bridge may take besides its drain."""
 
 

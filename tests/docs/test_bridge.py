@@ -7,7 +7,7 @@ import pytest
 
 from gpfn.bridge.config import read_bridge
 from gpfn.bridge.figures import OUTCOMES
-from gpfn.bridge.nats_settings import NatsSettings
+from gpfn.bridge.nats.settings import NatsSettings
 from gpfn.bridge.spec import CircuitSpec, Delivery
 from gpfn.errors import SetupError
 from tests.conftest import ROOT

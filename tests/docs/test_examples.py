@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.bridge.broker import Broker
-from gpfn.bridge.kafka_jars import kafka_jars
+from gpfn.bridge.kafka.broker import Broker
+from gpfn.bridge.kafka.jars import kafka_jars
 from tests.conftest import ROOT
 from tests.docs.blocks import BROKERS, DOCS, PAGES, QUIET, RUN, Block, at_port, read_blocks
 from tests.docs.session import of_a_reader, pulled, run_console, run_python

@@ -13,6 +13,8 @@ destinations  what is called; caller is a route at work, answers judges what cam
 delivering  replies and dead_letter on their way out, until the queue has them
 engine      all of it together; figures are its counts, monitor shows them over HTTP
 opening     from a spec to the bridge that it means
+
+kafka, nats, sqlite and files are queues; operating is what people do beside a bridge.
 """
 
 __all__: list[str] = []

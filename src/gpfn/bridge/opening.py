@@ -14,10 +14,10 @@ from gpfn.settings import parse_duration
 
 if TYPE_CHECKING:
     from gpfn.bridge.destinations import Destination
-    from gpfn.bridge.queue import Queue
     from gpfn.bridge.record import Outgoing
     from gpfn.bridge.seam import Delivered, Sink, Source
     from gpfn.bridge.spec import BridgeSpec, Place
+    from gpfn.bridge.sqlite.queue import Queue
     from gpfn.limits import Limits
     from gpfn.log import Log
 
@@ -57,7 +57,7 @@ class _Opener:
 
     def queue(self, path: str) -> Queue:
         """Return the SQLite queue of a file: one for source and sink, which commits for both."""
-        from gpfn.bridge.queue import Queue
+        from gpfn.bridge.sqlite.queue import Queue
 
         if path not in self._queues:
             self._queues[path] = Queue(Path(path), warn=self.log.warning)
@@ -82,7 +82,7 @@ def _destination(spec: BridgeSpec, number: int, limits: Limits) -> Destination:
 
 
 def _kafka_source(opener: _Opener, spec: BridgeSpec) -> Source:
-    from gpfn.bridge.kafka import KafkaSource
+    from gpfn.bridge.kafka.source import KafkaSource
 
     place = spec.source
     return KafkaSource(
@@ -97,7 +97,7 @@ def _kafka_source(opener: _Opener, spec: BridgeSpec) -> Source:
 
 
 def _kafka_sink(opener: _Opener, place: Place) -> Sink:
-    from gpfn.bridge.kafka_sink import KafkaSink
+    from gpfn.bridge.kafka.sink import KafkaSink
 
     return KafkaSink(kafka_settings(place), log=opener.log.warning)
 
@@ -108,7 +108,7 @@ def kafka_settings(place: Place) -> dict[str, str]:
 
 
 def _nats_source(opener: _Opener, spec: BridgeSpec) -> Source:
-    from gpfn.bridge.nats import NatsSource
+    from gpfn.bridge.nats.source import NatsSource
 
     place = spec.source
     return NatsSource(
@@ -122,13 +122,13 @@ def _nats_source(opener: _Opener, spec: BridgeSpec) -> Source:
 
 
 def _nats_sink(opener: _Opener, place: Place) -> Sink:
-    from gpfn.bridge.nats_sink import NatsSink
+    from gpfn.bridge.nats.sink import NatsSink
 
     return NatsSink(place.address, settings=place.settings, log=opener.log.warning)
 
 
 def _queue_source(opener: _Opener, spec: BridgeSpec) -> Source:
-    from gpfn.bridge.queue_source import QueueSource
+    from gpfn.bridge.sqlite.source import QueueSource
 
     place, delivery = spec.source, spec.delivery
     return QueueSource(
@@ -154,13 +154,13 @@ def _durations(place: Place, known: Sequence[str]) -> dict[str, float]:
 
 
 def _queue_sink(opener: _Opener, place: Place) -> Sink:
-    from gpfn.bridge.queue_sink import QueueSink
+    from gpfn.bridge.sqlite.sink import QueueSink
 
     return QueueSink(opener.queue(place.address))
 
 
 def _file_source(opener: _Opener, spec: BridgeSpec) -> Source:
-    from gpfn.bridge.files import FileSource
+    from gpfn.bridge.files.source import FileSource
 
     place, delivery = spec.source, spec.delivery
     return FileSource(
@@ -184,7 +184,7 @@ class _Files:
         self._sinks: dict[str, Sink] = {}
 
     async def start(self, topics: Sequence[str]) -> None:
-        from gpfn.bridge.file_sink import FileSink
+        from gpfn.bridge.files.sink import FileSink
 
         for topic in topics:
             form: Literal["events", "records"] = "events"

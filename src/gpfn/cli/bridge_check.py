@@ -49,7 +49,7 @@ def check(args: argparse.Namespace) -> int:
 async def _findings(spec: "BridgeSpec") -> list[_Finding]:
     import asyncio
 
-    from gpfn.bridge.probing import probe_sink, probe_source
+    from gpfn.bridge.operating.probing import probe_sink, probe_source
     from gpfn.log import Log
 
     log = Log("bridge", form="quiet")
@@ -66,7 +66,7 @@ def _told(what: str, good: str, error: Exception | None) -> _Finding:
 
 
 async def _route(route: "RouteSpec") -> _Finding:
-    from gpfn.bridge.probing import probe_destination
+    from gpfn.bridge.operating.probing import probe_destination
 
     what = f"route {route.name}"
     error = await probe_destination(route)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gpfn.errors import SetupError, escaped
 
 if TYPE_CHECKING:
-    from gpfn.bridge.dead_topic import DeadTopic
+    from gpfn.bridge.operating.dead_topic import DeadTopic
     from gpfn.bridge.record import Record
     from gpfn.bridge.spec import BridgeSpec, Place
     from gpfn.cli.bridge_topic import Topic
@@ -84,7 +84,7 @@ def dead(args: argparse.Namespace) -> int:
 
 
 def _letters(args: argparse.Namespace) -> _Letters:
-    from gpfn.bridge.dead_topic import open_dead_topic
+    from gpfn.bridge.operating.dead_topic import open_dead_topic
     from gpfn.cli.bridge_place import bridge_of
     from gpfn.cli.bridge_topic import Topic, topic_of
     from gpfn.log import Log
@@ -119,7 +119,7 @@ def _origins(spec: "BridgeSpec") -> dict[str, str]:
 
 
 def _list(args: argparse.Namespace, letters: _Letters) -> None:
-    from gpfn.bridge.dead_facts import facts_of
+    from gpfn.bridge.operating.dead_facts import facts_of
     from gpfn.cli.bridge_records import document_text
     from gpfn.cli.table import print_table
 
@@ -145,8 +145,8 @@ def _list(args: argparse.Namespace, letters: _Letters) -> None:
 
 
 def _show(args: argparse.Namespace, letters: _Letters) -> None:
-    from gpfn.bridge.dead_facts import facts_of
     from gpfn.bridge.dead_letter import original
+    from gpfn.bridge.operating.dead_facts import facts_of
     from gpfn.cli.bridge_records import document_text, raw_lines
     from gpfn.cli.table import print_table
 
@@ -164,7 +164,7 @@ def _show(args: argparse.Namespace, letters: _Letters) -> None:
 
 
 def _retry(args: argparse.Namespace, letters: _Letters) -> None:
-    from gpfn.bridge.dead_retry import retry_letters
+    from gpfn.bridge.operating.dead_retry import retry_letters
     from gpfn.log import Log
 
     chosen, done = _chosen(args, letters), 0
@@ -188,7 +188,7 @@ def _retry(args: argparse.Namespace, letters: _Letters) -> None:
 
 
 def _drop(args: argparse.Namespace, letters: _Letters) -> None:
-    from gpfn.bridge.dead_retry import parts_of
+    from gpfn.bridge.operating.dead_retry import parts_of
 
     chosen, done = _chosen(args, letters), 0
     try:
@@ -245,8 +245,8 @@ def _parse_offset(text: str) -> tuple[int | None, int]:
 
 
 def _document(record: "Record") -> dict[str, Any]:
-    from gpfn.bridge.dead_facts import facts_of
     from gpfn.bridge.dead_letter import original
+    from gpfn.bridge.operating.dead_facts import facts_of
     from gpfn.cli.bridge_records import raw_document
 
     raw = raw_document(record._replace(headers=tuple(original(record.headers))))

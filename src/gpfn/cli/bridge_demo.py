@@ -151,7 +151,7 @@ async def _until_done(bridge: "Bridge", count: int) -> None:
 
 
 def _show(spec: "BridgeSpec", seconds: float, count: int) -> None:
-    from gpfn.bridge.queue_reading import open_queue, read_records
+    from gpfn.bridge.sqlite.reading import open_queue, read_records
     from gpfn.events.kafka import read_record
 
     with open_queue(Path(spec.source.address)) as store:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.bridge.broker import Broker
+    from gpfn.bridge.kafka.broker import Broker
 
 __all__ = ["add_kafka_arguments", "kafka"]
 
@@ -37,7 +37,7 @@ def kafka(args: argparse.Namespace) -> int:
     """Start or end it, and say where it is and what comes next."""
     from pathlib import Path
 
-    from gpfn.bridge.broker import Broker
+    from gpfn.bridge.kafka.broker import Broker
 
     topics = [_parse_topic(text) for text in args.topic]
     if args.down and topics:
@@ -63,7 +63,7 @@ def _port_of(folder: Any, args: argparse.Namespace) -> int:
 
 def _parse_topic(text: str) -> tuple[str, int]:
     """Read ``NAME`` or ``NAME:PARTITIONS``; -1 partitions are as many as the broker's default."""
-    from gpfn.bridge.kafka_admin import check_topic
+    from gpfn.bridge.kafka.admin import check_topic
     from gpfn.settings import parse_whole
 
     name, colon, count = text.partition(":")
@@ -78,8 +78,8 @@ def _progress(line: str) -> None:
 
 
 def _up(broker: "Broker", topics: list[tuple[str, int]]) -> dict[str, Any]:
-    from gpfn.bridge.kafka_admin import KafkaAdmin
-    from gpfn.bridge.kafka_jars import KAFKA_VERSION
+    from gpfn.bridge.kafka.admin import KafkaAdmin
+    from gpfn.bridge.kafka.jars import KAFKA_VERSION
 
     ran = broker.pid is not None
     broker.start()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.bridge.group_lags import LagRow
+    from gpfn.bridge.operating.group_lags import LagRow
     from gpfn.bridge.spec import Place
 
 __all__ = ["add_lag_arguments", "lag"]
@@ -32,7 +32,7 @@ def add_lag_arguments(parser: argparse.ArgumentParser) -> None:
 
 def lag(args: argparse.Namespace) -> int:
     """Print a row for each partition."""
-    from gpfn.bridge.group_lags import group_lags
+    from gpfn.bridge.operating.group_lags import group_lags
 
     place = _place(args)
     rows = group_lags(place, place.group, args.topics or place.topics)

@@ -70,7 +70,7 @@ def raw_document(record: "Record") -> dict[str, Any]:
     """
     import orjson
 
-    from gpfn.bridge.dead_lines import write_dead_line
+    from gpfn.bridge.files.dead_lines import write_dead_line
     from gpfn.bridge.record import Outgoing
 
     written = write_dead_line(Outgoing(record.topic, record.key, record.value, record.headers))

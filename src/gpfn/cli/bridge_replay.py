@@ -8,9 +8,9 @@ from gpfn.errors import SetupError, escaped
 
 if TYPE_CHECKING:
     from gpfn.bridge.engine import Bridge
-    from gpfn.bridge.replaying import Planned
+    from gpfn.bridge.operating.replaying import Planned
+    from gpfn.bridge.operating.topic_span import Span
     from gpfn.bridge.spec import BridgeSpec
-    from gpfn.bridge.topic_span import Span
     from gpfn.cli.bridge_screen import BridgeScreen
     from gpfn.cli.bridge_topic import Topic
     from gpfn.log import Log
@@ -43,8 +43,8 @@ def add_replay_arguments(parser: argparse.ArgumentParser) -> None:
 
 def replay(args: argparse.Namespace) -> int:
     """Send them, or tell what would be done with each; no group's offsets move."""
-    from gpfn.bridge.browsing import browse, browse_batches
-    from gpfn.bridge.replaying import only_route
+    from gpfn.bridge.operating.browsing import browse, browse_batches
+    from gpfn.bridge.operating.replaying import only_route
     from gpfn.cli.bridge_place import bridge_of
     from gpfn.log import Log
 
@@ -90,7 +90,7 @@ def _topic(args: argparse.Namespace, spec: "BridgeSpec") -> "Topic":
 
 def _run(spec: "BridgeSpec", batches: Any, log: "Log", *, as_json: bool) -> None:
     from gpfn.bridge.opening import open_bridge
-    from gpfn.bridge.replaying import RangeSource
+    from gpfn.bridge.operating.replaying import RangeSource
     from gpfn.cli.bridge_screen import make_screen
     from gpfn.http.loop.process import run_loop
     from gpfn.limits import Limits
@@ -127,7 +127,7 @@ def _tell(spec: "BridgeSpec", records: Any, *, as_json: bool) -> None:
     """Print a line for each record, and then how many each route would take."""
     import json
 
-    from gpfn.bridge.replaying import plan
+    from gpfn.bridge.operating.replaying import plan
     from gpfn.limits import Limits
 
     counts: dict[str, int] = {}

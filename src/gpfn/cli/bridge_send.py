@@ -48,7 +48,7 @@ def add_send_arguments(parser: argparse.ArgumentParser) -> None:
 
 def send(args: argparse.Namespace) -> int:
     """Check every event, send all, and say how many the queue has."""
-    from gpfn.bridge.event_files import open_events
+    from gpfn.bridge.operating.event_files import open_events
     from gpfn.cli.bridge_topic import topic_of
     from gpfn.limits import Limits
 
@@ -88,7 +88,7 @@ def _check_key(name: str | None) -> None:
 
 
 def _events(files: "_Files", limits: "Limits") -> "Iterator[Event]":
-    from gpfn.bridge.event_files import read_events
+    from gpfn.bridge.operating.event_files import read_events
 
     for name, file in files:
         yield from read_events(file, name, limits)
@@ -107,7 +107,7 @@ def _record(topic: str, event: "Event", args: argparse.Namespace) -> "Outgoing":
 def _send(
     topic: "Topic", records: "Iterator[Outgoing]", count: int, rate: float, *, as_json: bool
 ) -> None:
-    from gpfn.bridge.sending import send_records
+    from gpfn.bridge.operating.sending import send_records
     from gpfn.cli.table import show_progress
     from gpfn.log import Log
 

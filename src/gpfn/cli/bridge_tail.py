@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
+    from gpfn.bridge.operating.topic_span import Span
     from gpfn.bridge.record import Record
-    from gpfn.bridge.topic_span import Span
     from gpfn.limits import Limits
 
 __all__ = ["add_tail_arguments", "tail"]
@@ -54,7 +54,7 @@ def tail(args: argparse.Namespace) -> int:
     from contextlib import closing
     from itertools import islice
 
-    from gpfn.bridge.browsing import browse
+    from gpfn.bridge.operating.browsing import browse
     from gpfn.cli.bridge_topic import topic_of
     from gpfn.limits import Limits
     from gpfn.log import Log

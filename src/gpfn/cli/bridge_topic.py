@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.bridge.file_browsing import Form
+    from gpfn.bridge.operating.file_browsing import Form
+    from gpfn.bridge.operating.topic_span import Span
     from gpfn.bridge.spec import BridgeSpec, Place
-    from gpfn.bridge.topic_span import Span
 
 __all__ = [
     "Topic",
@@ -85,7 +85,7 @@ def add_span_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse_span(args: argparse.Namespace) -> "Span":
     """Return that part; raises SetupError with the option as field."""
-    from gpfn.bridge.topic_span import Span
+    from gpfn.bridge.operating.topic_span import Span
     from gpfn.cli.bridge_place import milliseconds
 
     if args.offsets is not None:
@@ -100,7 +100,7 @@ def parse_span(args: argparse.Namespace) -> "Span":
 
 
 def _offsets(text: str) -> "Span":
-    from gpfn.bridge.topic_span import Span
+    from gpfn.bridge.operating.topic_span import Span
     from gpfn.settings import read_digits
 
     number, colon, rest = text.rpartition(":")
