@@ -60,12 +60,14 @@ class Delivering:
         self.stuck = False
         """Whether the queue did not take what was sent last."""
 
-    def reply(self, work: Work, outgoing: Outgoing, cause: Cause, outcome: str = "") -> None:
-        """Send a reply; ``cause`` is what its dead letter would say, ``outcome`` is counted."""
+    def reply(
+        self, work: Work, outgoing: Outgoing, cause: Callable[[], Cause], outcome: str = ""
+    ) -> None:
+        """Send a reply; ``cause`` tells what its dead letter would say, ``outcome`` is counted."""
 
         def refused(error: GpfnError) -> None:
             reason = f"the reply cannot be sent: {error}"
-            self.bury(work, cause._replace(outcome="no-reply", reason=reason))
+            self.bury(work, cause()._replace(outcome="no-reply", reason=reason))
             self._end(work)
 
         self._begin(work, outgoing, refused, outcome)

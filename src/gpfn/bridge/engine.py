@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -210,7 +211,7 @@ class Bridge:
         if not caller.spec.reply or not verdict.replies:
             self.figures.count("done")
             return
-        cause, outcome = self._cause(caller, task, verdict, "no-reply"), "replied"
+        cause, outcome = partial(self._cause, caller, task, verdict, "no-reply"), "replied"
         for reply in verdict.replies:
             outgoing = outgoing_reply(caller.spec, task, reply)
             self._delivering.reply(task.work, outgoing, cause, outcome)

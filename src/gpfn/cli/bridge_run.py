@@ -49,7 +49,7 @@ def run_spec(spec: "BridgeSpec", *, as_json: bool = False, quiet: bool = False) 
     log = Log("bridge")
     bridge = open_bridge(spec, limits=Limits.from_env(), log=log)
     gc.freeze()  # what is loaded stays, and events make few cycles: look for these seldom
-    gc.set_threshold(20_000, 50, 100)
+    gc.set_threshold(50_000, 50, 1000)
     with make_screen(bridge, as_json=as_json, quiet=quiet) as screen:
         run_loop(lambda: _run(bridge, screen, log))
     return 0

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gpfn.bridge.kafka.client import ClientLog, error_in, failure, reason_of
 from gpfn.bridge.kafka.messages import start_of
-from gpfn.bridge.kafka.partition import OwnedPartition, Position, owned_at, place_of
+from gpfn.bridge.kafka.offsets import Offsets
+from gpfn.bridge.kafka.partition import OwnedPartition, Position, owned_at
 from gpfn.bridge.record import Partition
 from gpfn.errors import BackendError, GpfnError
 
@@ -35,6 +36,8 @@ _BATCH = 256
 _ON_THE_WAY = 3
 """Batches that the loop has not taken yet, before no more are fetched."""
 _POLL_SECONDS = 0.02
+_REST_SECONDS = 0.3
+"""The longest time without a poll while every partition is paused."""
 _COMMITTED_SECONDS = 10.0
 _ASKED_TIMES = 3
 _LATE_SECONDS = 5.0
@@ -79,8 +82,10 @@ class ConsumerThread:
         self._changes = 0
         self._wanted: deque[Callable[[Consumer], object]] = deque()
         self._room = threading.Semaphore(_ON_THE_WAY)
-        self._under_way: tuple[Sequence[Position], Sequence[Position]] = ((), ())
+        self._offsets = Offsets(self._owned, self._committed, self._tell)
         self._last: Sequence[Position] | None = None
+        self._rest_until = 0.0
+        self._resumed = threading.Event()
         self.ended = loop.create_future()
         """Done when the consumer is closed and the thread has ended."""
 
@@ -97,9 +102,13 @@ class ConsumerThread:
         """Have the library give nothing of a partition, or give it again."""
         self._wanted.append(lambda consumer: self._hold(consumer, owned, held))
 
+    def resumed(self) -> None:
+        """Fetch at once: a partition is not paused any more."""
+        self._resumed.set()
+
     def commit(self, positions: Sequence[Position]) -> None:
         """Have positions committed; `Hooks.committed` is called once with them."""
-        self._wanted.append(lambda consumer: self._commit_soon(consumer, positions))
+        self._wanted.append(lambda consumer: self._offsets.commit(consumer, positions))
 
     def end(self, positions: Sequence[Position]) -> None:
         """Commit these positions, leave the group and end; then ``ended`` is done."""
@@ -107,15 +116,8 @@ class ConsumerThread:
 
     def told(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
         """Take the library's word on a commit; a consumer is made with this as ``on_commit``."""
-        sent, ours = self._under_way
-        answered = {(each.topic, each.partition, each.offset) for each in places}
-        if {(*each.owned.partition, each.offset) for each in ours} != answered:
-            return  # an earlier one, which was given up
-        self._under_way = ((), ())
-        wrong = error or next((each.error for each in places if each.error), None)
-        if wrong is None:
+        if self._offsets.told(error, places):
             self._log.back()
-        self._say(self._hooks.committed, sent, wrong)
 
     # The thread.
 
@@ -123,7 +125,7 @@ class ConsumerThread:
         try:
             while self._last is None:
                 self._turn(consumer)
-            self._write_down(consumer, self._last)
+            self._offsets.write_down(consumer, self._last)
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop must hear of it
             self._say(self._hooks.broke, self._broken(error))
         finally:
@@ -133,14 +135,10 @@ class ConsumerThread:
     def _turn(self, consumer: Consumer) -> None:
         while self._wanted:
             self._wanted.popleft()(consumer)
-        if not self._room.acquire(timeout=_POLL_SECONDS):
+        if self._rests() or not self._room.acquire(timeout=_POLL_SECONDS):
             return  # the loop has enough; a rebalance waits for it, as it does in any poll
         before = self._changes
-        messages = consumer.consume(_BATCH, 0.0)
-        if not messages:
-            first = consumer.poll(_POLL_SECONDS)
-            if first is not None:
-                messages = [first, *consumer.consume(_BATCH - 1, 0.0)]
+        messages = self._fetched(consumer)
         good = self._without_errors(messages)
         if self._changes != before:
             # what came of a partition before it went in the same call is for its next owner
@@ -151,6 +149,34 @@ class ConsumerThread:
             self._say(self._hand_over, good)
         else:
             self._room.release()
+
+    def _rests(self) -> bool:
+        """Wait a little where every partition is paused, now and then without a poll.
+
+        What is fetched ahead stays in the library then, where a pause would throw it away.
+        """
+        now = time.monotonic()
+        if now >= self._rest_until or not self._all_paused():
+            self._rest_until = now + _REST_SECONDS
+            return False
+        self._resumed.clear()
+        if self._all_paused():
+            self._resumed.wait(_POLL_SECONDS)
+        return True
+
+    def _all_paused(self) -> bool:
+        return bool(self._owned) and all(each.paused for each in self._owned.values())
+
+    def _fetched(self, consumer: Consumer) -> list[Message]:
+        """Return what has come, or the first that comes soon; a poll answers for the group."""
+        messages: list[Message] = []
+        if not self._all_paused():
+            messages = consumer.consume(_BATCH, 0.0)
+        if not messages:
+            first = consumer.poll(_POLL_SECONDS)
+            if first is not None:
+                messages = [first, *consumer.consume(_BATCH - 1, 0.0)]
+        return messages
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
         """Run in the loop."""
@@ -182,7 +208,7 @@ class ConsumerThread:
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         if self._last is not None:
             return
-        known = self._committed(consumer, partitions)
+        known = self._known(consumer, partitions)
         gained = [owned_at(each, self._tell) for each in known]
         if partitions:
             starts = [start_of(each) for each in known]
@@ -191,7 +217,7 @@ class ConsumerThread:
         self._owned.update({owned.partition: owned for owned in gained})
         self._say(self._hooks.gained, gained)
 
-    def _committed(
+    def _known(
         self, consumer: Consumer, partitions: Sequence[TopicPartition]
     ) -> Sequence[TopicPartition]:
         """Return the partitions with what is committed; as they are when nobody answers."""
@@ -216,7 +242,7 @@ class ConsumerThread:
             leaving.close()
             return
         try:
-            self._write_down(consumer, asked.result(self._drain + _LATE_SECONDS))
+            self._offsets.write_down(consumer, asked.result(self._drain + _LATE_SECONDS))
         except (TimeoutError, CancelledError):
             self._tell("partitions go, and the event loop has not turned: nothing is committed")
         self._let_go(names)
@@ -231,47 +257,6 @@ class ConsumerThread:
         for name in names:
             self._owned.pop(name, None)
 
-    # What is written down.
-
-    def _commit_soon(self, consumer: Consumer, positions: Sequence[Position]) -> None:
-        from confluent_kafka import KafkaException
-
-        ours = self._ours(positions)
-        if not ours:
-            self._say(self._hooks.committed, positions, None)
-            return
-        self._under_way = (positions, ours)
-        try:
-            consumer.commit(offsets=[place_of(each) for each in ours], asynchronous=True)
-        except KafkaException as error:
-            self._under_way = ((), ())
-            self._say(self._hooks.committed, positions, error_in(error))
-
-    def _write_down(self, consumer: Consumer, positions: Sequence[Position]) -> None:
-        """Commit, and wait for it. What could not be committed comes again."""
-        from confluent_kafka import KafkaException
-
-        for last in (False, False, True):
-            places = [place_of(each) for each in self._ours(positions)]
-            if not places:
-                return
-            try:
-                told = consumer.commit(offsets=places, asynchronous=False)
-            except KafkaException as error:
-                wrong = error_in(error)
-            else:
-                errors = [each.error for each in told if each.error is not None]
-                if not errors:
-                    return
-                wrong = errors[0]
-            if last or not wrong.retriable():
-                self._tell(f"not committed, so some records will come again: {reason_of(wrong)}")
-                return
-            time.sleep(0.1)
-
-    def _ours(self, positions: Sequence[Position]) -> list[Position]:
-        return [each for each in positions if self._owned.get(each.owned.partition) is each.owned]
-
     def _close(self, consumer: Consumer) -> None:
         self._last = self._last or ()
         try:
@@ -283,6 +268,9 @@ class ConsumerThread:
         if isinstance(error, GpfnError):
             return error
         return BackendError(f"the consumer broke: {reason_of(error_in(error))}", field="source")
+
+    def _committed(self, positions: Sequence[Position], error: KafkaError | None) -> None:
+        self._say(self._hooks.committed, positions, error)
 
     def _tell(self, line: str) -> None:
         self._say(self._hooks.say, line)

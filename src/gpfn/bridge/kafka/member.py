@@ -70,6 +70,7 @@ class GroupMember:
         """Give records of these again, first those that came meanwhile."""
         for owned in self._ours(partitions):
             owned.paused = False
+            self.thread.resumed()
             if owned.waiting or owned.held:
                 self._loop.call_soon(self._give_aside, owned)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnedPartition", "Position", "owned_at", "place_of"]
 
-_HOLD_RECORDS = 1000
-_HOLD_BYTES = 1 << 20
+_HOLD_RECORDS = 4000
+_HOLD_BYTES = 4 << 20
 
 
 class Position(NamedTuple):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["KafkaSink"]
 
 _SOON, _LATEST, _IDLE = 0.001, 0.02, 0.5
+_BUSY = 16
+"""Records under way from which on single ones wait for the next poll: larger batches cost less."""
 _PURGE_SECONDS = 1.0
 _MOST_NAMES = 10_000
 _BATCH_BYTES = 1_000_000
@@ -98,7 +100,8 @@ class KafkaSink:
 
     def send(self, outgoing: Outgoing, delivered: Delivered) -> None:
         """Send a record, behind those that wait for room."""
-        if self._waiting or not self._produced(outgoing, delivered):
+        busy = self._under_way >= _BUSY  # then the next poll sends what came meanwhile together
+        if busy or self._waiting or not self._produced(outgoing, delivered):
             self._waiting.append((outgoing, delivered))
         if self._wait != _SOON or self._timer is None:
             self._poll_in(_SOON)
