@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,8 +63,9 @@ def classy(engine: ContainerEngine, build: Build, shared: Path) -> Iterator[Clas
     names = {name: f"{name}-server:0.0.1" for name in images}
     for name, image in images.items():
         engine.run("tag", image, names[name])
-    form = "{{(index .IPAM.Config 0).Gateway}}"
-    gateway = engine.run("network", "inspect", "--format", form, "bridge").stdout.strip()
+    form = "{{(index .IPAM.Config 0).Subnet}}"  # a gateway is told from the second start on
+    subnet = engine.run("network", "inspect", "--format", form, "bridge").stdout.strip()
+    gateway = str(ip_network(subnet)[1])
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(shared / "data/images"))
     with http.server.ThreadingHTTPServer((gateway, 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,5 +1,6 @@
 """A bridge beside a broker and a function that fail, with real processes."""
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from tests.bridge.kafka_broker import TestKafka, kafka, own_broker
 from tests.e2e.bridge.running import World, world
 
 __all__ = ["kafka"]
+
+LONG = int(os.environ.get("BRIDGE_LONG", "1"))
+"""How many times as long things are away as in CI: with 6 a broker stands still for 30 s."""
 
 
 def half_way(at: World, share: float = 0.3) -> None:
@@ -41,7 +45,7 @@ def test_the_broker_is_killed_and_comes_back(tmp_path: Path) -> None:
         bridge = at.start_bridge()
         half_way(at)
         kafka.broker.kill()
-        time.sleep(1.0)
+        time.sleep(1.0 * LONG)
         kafka.broker.start()
         at.wait(90)
         at.check_order()
@@ -57,7 +61,7 @@ def test_the_broker_stands_still(tmp_path: Path) -> None:
         bridge = at.start_bridge()
         half_way(at)
         kafka.broker.pause()
-        time.sleep(5.0)
+        time.sleep(5.0 * LONG)
         kafka.broker.cont()
         at.wait(90)
         at.check_order()
@@ -94,14 +98,14 @@ def test_partitions_are_added_while_it_runs(kafka: TestKafka, tmp_path: Path) ->
 def test_members_come_and_go(kafka: TestKafka, tmp_path: Path) -> None:
     with world(kafka, tmp_path) as at:
         at.start_function(DELAY="0.01")
-        at.write(2500)
+        at.write(2500 * LONG)
         at.start_bridge("first")
-        for number in range(3):
-            half_way(at, 0.1 + number * 0.25)
+        for number in range(3 * LONG):
+            half_way(at, 0.1 + number * 0.25 / LONG)
             guest = at.start_bridge(f"guest-{number}")
             time.sleep(2.5)
             assert guest.end() == 0
-        at.wait()
+        at.wait(60 * LONG)
         at.check_order()
         at.check_committed()
 
@@ -204,7 +208,7 @@ def test_the_brokers_disk_is_full_and_has_room_again(small_disk: Path, tmp_path:
         with suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(1 << 16))
-        time.sleep(4.0)
+        time.sleep(4.0 * LONG)
         ballast.unlink()
         kafka.broker.kill()
         kafka.broker.start()
