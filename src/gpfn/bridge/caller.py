@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpfn.bridge.figures import RouteFigures
     from gpfn.bridge.spec import Mode, RouteSpec
     from gpfn.limits import Limits
+    from gpfn.log import Log
 
 __all__ = ["Judged", "RouteCaller", "message_of"]
 
@@ -36,6 +37,8 @@ class RouteCaller:
         limits: Limits,
         figures: RouteFigures,
         judged: Judged,
+        *,
+        log: Log | None = None,
     ) -> None:
         self.spec = spec
         self.destination = destination
@@ -46,6 +49,7 @@ class RouteCaller:
         """Calls that are under way."""
         self._limits = limits
         self._judged = judged
+        self._log = log
         self._batch_since = 0.0
 
     def start_calls(self, now: float) -> None:
@@ -132,10 +136,13 @@ class RouteCaller:
             self._judged(self, task, verdict)
 
     def _tell_circuit(self, verdict: Verdict, now: float) -> None:
+        where = f"route {self.spec.name}: {self.destination.shown}"
         if not verdict.down:
-            self.circuit.answered()
-        else:
-            self.circuit.failed(now, refused=not verdict.counts)
+            if self.circuit.answered() and self._log is not None:
+                self._log.info(f"{where} answers again")
+        elif self.circuit.failed(now, refused=not verdict.counts) and self._log is not None:
+            # events wait then and become no dead letters: nothing else would say why
+            self._log.warning(f"{where} is left alone for now: {verdict.reason}")
 
 
 def message_of(task: Task, mode: Mode) -> Message:

@@ -57,7 +57,7 @@ class Bridge:
         self.figures = Figures([route.name for route in spec.routes])
         self.intake = Intake(spec.delivery)
         self.callers = [
-            RouteCaller(route, destination, limits, figures, self._judged)
+            RouteCaller(route, destination, limits, figures, self._judged, log=log)
             for route, destination, figures in zip(
                 spec.routes, destinations, self.figures.routes, strict=True
             )
