@@ -1,8 +1,9 @@
 """A function that replies, fails and waits as the events' ids ask for, and keeps a journal.
 
 ``python function.py PORT JOURNAL``. A line of the journal is the id of an event that it was
-called with. An id may have ``slow`` in it (it takes 5 s), ``poison`` (400), ``once`` (503 at the
-first call), ``strange`` (a reply that is no event), ``huge`` (a reply of 100 MB) or ``endless``.
+called with. An id may have ``slow`` in it (it takes 5 s), ``long`` (27 s), ``poison`` (400),
+``once`` (503 at the first call), ``down`` (503 at each), ``strange`` (a reply that is no event),
+``huge`` (a reply of 100 MB) or ``endless``.
 ``DELAY`` in the environment are the seconds that every call takes.
 """
 
@@ -48,7 +49,7 @@ class Function(asyncio.Protocol):
         reply = _REPLY % (name, name)
         if b"poison" in name:
             reply = _STATUS % 400
-        elif b"once" in name and first:
+        elif b"down" in name or (b"once" in name and first):
             reply = _STATUS % 503
         elif b"strange" in name:
             reply = (
@@ -60,7 +61,7 @@ class Function(asyncio.Protocol):
             reply = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + 200 * (
                 b"10000\r\n" + bytes(1 << 16) + b"\r\n"
             )
-        delay = 5.0 if b"slow" in name else _DELAY
+        delay = 27.0 if b"long" in name else 5.0 if b"slow" in name else _DELAY
         if delay:
             asyncio.get_running_loop().call_later(delay, self.write, reply)
         else:

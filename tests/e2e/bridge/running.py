@@ -38,7 +38,7 @@ reply = {{ topic = "{replies}" }}
 order = "{order}"
 in_flight = {in_flight}
 timeout = {timeout}
-retry = {{ attempts = {attempts}, first = 0.05, most = 0.5 }}
+retry = {{ attempts = {attempts}, first = {first}, most = {most} }}
 circuit = {{ first = 0.1, most = 0.5 }}
 [dead-letter]
 topic = "{dead}"
@@ -89,7 +89,7 @@ class World:
         self.ids: list[str] = []
         self.config = {
             "order": "key", "in_flight": 16, "timeout": 10, "attempts": 1000, "drain": 5,
-            "instance": "", "settings": "", "listen": "", **config,
+            "instance": "", "settings": "", "listen": "", "first": 0.05, "most": 0.5, **config,
         }  # fmt: skip
         self.processes: list[Process] = []
         self.function: Process | None = None
@@ -116,6 +116,10 @@ class World:
     def calls(self) -> int:
         """Return how often the function was called."""
         return self.journal.read_bytes().count(b"\n") if self.journal.exists() else 0
+
+    def journal_of(self, name: str) -> int:
+        """Return how often the function was called with an event."""
+        return self.journal.read_text().split().count(name) if self.journal.exists() else 0
 
     @staticmethod
     def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
