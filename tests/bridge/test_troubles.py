@@ -1,13 +1,18 @@
 """Troubles that users of other bridges report, played with the engine alone."""
 
+import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gpfn.bridge.answers import Answer
+from gpfn.bridge.in_process import InProcess
 from gpfn.bridge.monitor import Monitor
 from gpfn.bridge.record import Outgoing, Partition, Record
 from gpfn.bridge.retrying import RetryPolicy
@@ -15,7 +20,9 @@ from gpfn.bridge.seam import Listener
 from gpfn.bridge.spec import Batch, CircuitSpec, Delivery
 from gpfn.errors import BackendError, BackendTimeout, BrokenReply, CannotConnect, GpfnError
 from gpfn.events import Event
+from gpfn.events.kafka import read_record
 from gpfn.events.modes import read, write
+from gpfn.limits import Limits
 from gpfn.log import Log
 from gpfn.message import Message
 from tests.bridge.memory import MemoryQueue, MemorySource, Scripted, record_of, replied
@@ -247,3 +254,95 @@ def test_why_a_destination_is_left_alone_is_in_the_log() -> None:
     why = "route f: scripted is left alone for now: the certificate is of another host"
     assert why in told[0]
     assert "route f: scripted answers again" in told[1]
+
+
+def test_what_the_gauges_say_while_one_record_is_not_done() -> None:
+    """confluent-kafka-python 552: nobody could see from outside how far behind it was."""
+    seen: dict[str, float] = {}
+
+    class Looking(MemorySource):
+        async def _give(self, listener: Any) -> None:
+            monitor = Monitor(listener, "127.0.0.1:0", Log("bridge", form="quiet"))
+            listener.received(self.queue.left())
+            while len(self.queue.done) < 8:
+                await asyncio.sleep(0)
+            await listener.figures.look_at_lag(self, Log("bridge", form="quiet"))
+            text = listener.figures.metrics.text().decode()
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    seen[sample.name] = sample.value
+            monitor._socket.close()
+            listener.ended()
+
+    ago = int((time.time() - 60) * 1000)
+    records = [record_of(n, value=b"12345")._replace(time=ago) for n in range(10)]
+    function = Scripted(
+        lambda event, n: (503, Message(b"")) if event.id == "1" and n == 1 else replied(event),
+        turns=lambda event: 3000 if event.id == "0" else 1,
+    )
+    slow = RetryPolicy(attempts=3, first=0.3, factor=1.0, most=0.3)
+    queue = MemoryQueue(records)
+    Run(queue, function, routes=(route(retry=slow),), source=Looking(queue))
+    names = ("in_flight", "waiting", "unfinished", "gap", "lag", "received_total", "retries_total")
+    found = {name: seen[f"gpfn_bridge_{name}"] for name in names}
+    assert found == {"in_flight": 1, "waiting": 1, "unfinished": 2, "gap": 8, "lag": 2,
+                     "received_total": 10, "retries_total": 1}  # fmt: skip
+    assert 60 <= seen["gpfn_bridge_oldest_age_seconds"] < 70
+    assert seen["gpfn_bridge_unfinished_bytes"] == sum(record.size for record in records[:2])
+    assert seen["gpfn_bridge_ready"] == 1
+
+
+ENVELOPE = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1}'
+STRUCTURED = Record("in", 0, 1, None, ENVELOPE,
+                    (("content-type", b"application/cloudevents+json"),))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "send", "sent", "mode", "written"),
+    [
+        (record_of(1), "same", "binary", "same", "binary"),
+        (STRUCTURED, "same", "structured", "same", "structured"),
+        (record_of(1), "structured", "structured", "structured", "structured"),
+        (STRUCTURED, "binary", "binary", "binary", "binary"),
+        (STRUCTURED, "structured", "structured", "binary", "binary"),
+    ],
+)
+def test_how_events_are_called_with_and_replies_are_written(
+    record: Record, send: str, sent: str, mode: str, written: str
+) -> None:
+    run = Run([record], routes=(route(send=send, reply_mode=mode),))
+    (message,) = run.functions[0].messages
+    if sent == "structured":
+        assert message.content_type.startswith("application/cloudevents+json")
+        assert record is not STRUCTURED or message.body == ENVELOPE, "as it came, byte for byte"
+    else:
+        assert (message.body, message.header("ce-id")) == (b"1", "1")
+    (reply,) = run.sink.of("out")
+    kind = header(reply, "content-type")
+    assert kind.startswith("application/cloudevents+json") == (written == "structured")
+    assert read_record(reply.value, reply.headers, Limits()).attribute("causationid") == "1"
+
+
+def test_a_function_of_ours_answers_each_event_of_a_batch_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "func.py").write_text(
+        "from gpfn import Function\n"
+        "from gpfn.errors import InvalidEvent\n"
+        "seen = set()\n"
+        "def work(event):\n"
+        "    first = event.id not in seen\n"
+        "    seen.add(event.id)\n"
+        "    if event.id == '3':\n"
+        "        raise InvalidEvent('never', field='data')\n"
+        "    if event.id == '7' and first:\n"
+        "        raise RuntimeError('not now')\n"
+        "    return event.id\n"
+        "handler = Function(work, takes='event', name='work').fn\n"
+    )
+    functions: Any = [InProcess(str(tmp_path))]
+    spec = route(batch=Batch(5, 0.002), order="none")
+    run = Run([record_of(n) for n in range(20)], functions, routes=(spec,))
+    assert run.counts == {"replied": 19, "refused": 1}
+    assert run.bridge.figures.totals["retries"] == 1
+    causes = sorted(int(str(reply.attribute("causationid"))) for reply in run.replies)
+    assert causes == [n for n in range(20) if n != 3]
+    assert header(run.sink.of("dead")[0], "gpfn_offset") == "3"
