@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.errors import InvalidEvent
-from gpfn.events import Event, Message, write
+from gpfn.events import Event, Message, modes, write
 from gpfn.events.attributes import FORBIDDEN_CHARACTER
 from gpfn.events.http_binary import decode_value, encode_value
 from tests.events.asking import MINIMAL, one, refused
@@ -169,3 +169,10 @@ def test_hostile_quotes_cost_what_their_length_costs() -> None:
     decode_value('"' + "\\a" * 100_000, "x")
     decode_value('"\\' * 100_000, "x")
     assert time.perf_counter() - started < 2
+
+
+def test_values_of_headers_are_the_bindings_alone() -> None:
+    """Modes choose among bindings; who needs one's values asks that one."""
+    assert set(modes.__all__) == {"Mode", "Received", "read", "write"}
+    assert not hasattr(modes, "decode_value")
+    assert not hasattr(modes, "encode_value")

@@ -14,13 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from gpfn.errors import InvalidEvent, MissingExtra, TooLarge, UnsupportedMedia
 from gpfn.events.event import Event
-from gpfn.events.http_binary import (
-    decode_value,
-    encode_value,
-    is_binary,
-    read_binary,
-    write_binary,
-)
+from gpfn.events.http_binary import is_binary, read_binary, write_binary
 from gpfn.events.json_format import (
     is_envelope,
     read_event,
@@ -45,7 +39,7 @@ from gpfn.media import (
 )
 from gpfn.message import Message, has_escaped_letter
 
-__all__ = ["Mode", "Received", "decode_value", "encode_value", "read", "write"]
+__all__ = ["Mode", "Received", "read", "write"]
 
 Mode: TypeAlias = Literal["structured", "binary", "batch", "protobuf", "protobuf-batch"]
 """How a message holds its events: ``structured`` and ``batch`` are JSON, ``protobuf`` and

@@ -38,7 +38,7 @@ from urllib.parse import unquote_to_bytes
 
 from gpfn.bridge.record import Header, Outgoing, Record
 from gpfn.errors import InvalidEvent
-from gpfn.events.modes import decode_value, encode_value
+from gpfn.events.http_binary import decode_value, encode_value
 
 __all__ = ["HeaderLines", "message_of", "record_of", "size_of"]
 
