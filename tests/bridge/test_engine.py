@@ -336,16 +336,6 @@ def test_an_event_that_went_round_too_often_is_a_dead_letter() -> None:
     assert run.counts == {"looped": 1, "replied": 1}
 
 
-def test_a_second_coming_is_left_out_where_that_is_asked_for() -> None:
-    records = [record_of(1), record_of(2), record_of(1)._replace(offset=9)]
-    assert Run(records).counts == {"replied": 3}
-    run = Run(records, delivery=Delivery(remember=10))
-    assert run.counts == {"replied": 3}, "the first is not dealt with when the third comes"
-    later = Run([record_of(n) if n < 30 else record_of(1)._replace(offset=n) for n in range(31)],
-                delivery=Delivery(remember=100))  # fmt: skip
-    assert later.counts == {"replied": 30, "duplicate": 1}
-
-
 @pytest.mark.parametrize(
     "answer", [(202, Message(b"")), (204, Message(b"")), (200, Message(b"")), (202, Message(b"x"))]
 )

@@ -7,8 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 from gpfn.bridge.answers import LATE, Answer, Verdict, judge, judge_batch
+from gpfn.bridge.dead_letter import Cause
 from gpfn.bridge.destinations import CHOSEN
 from gpfn.bridge.lanes import Lanes, Task
+from gpfn.bridge.reading import named
 from gpfn.bridge.retrying import Circuit
 from gpfn.events.http_binary import write_binary
 from gpfn.events.modes import write
@@ -70,8 +72,11 @@ class RouteCaller:
         return [] if task is None else [task]
 
     def _next(self, now: float) -> Task | None:
-        """Return the next task whose time is not up."""
+        """Return the next task whose time is not up, and that waits for no other of its event."""
         while (task := self.lanes.take()) is not None:
+            if task.work.parked is not None:
+                task.work.parked.append((self.lanes, task))
+                continue
             if task.late_at > now:
                 return task
             task.work.busy += 1
@@ -119,6 +124,13 @@ class RouteCaller:
         self.destination.call(
             message, event, spec.timeout, lambda answer: self._answered(tasks, answer)
         )
+
+    def cause(self, task: Task, verdict: Verdict, outcome: str) -> Cause:
+        """Return what a task's dead letter says of its last call."""
+        outcome = "no-reply" if verdict.kind == "dead" and verdict.code == 200 else outcome
+        shown, reason = self.destination.shown, verdict.reason
+        cause = Cause(outcome, reason, shown, verdict.code, verdict.data, task.attempts)
+        return named(cause, task.event)
 
     def _answered(self, tasks: Sequence[Task], answer: Answer) -> None:
         self.active -= 1

@@ -74,6 +74,7 @@ class Delivering:
 
     def bury(self, work: Work, cause: Cause) -> None:
         """Write a record to the dead-letter topic."""
+        work.buried = True
         self._figures.count(cause.outcome)
         where = f"{work.record.topic}/{work.record.partition}@{work.record.offset}"
         text = f"{where}: {cause.outcome}: {cause.reason}"

@@ -15,11 +15,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from gpfn.bridge.caller import RouteCaller
-from gpfn.bridge.dead_letter import Cause
 from gpfn.bridge.delivering import Delivering
 from gpfn.bridge.figures import Figures
 from gpfn.bridge.intake import Intake
-from gpfn.bridge.reading import Reader, named
+from gpfn.bridge.reading import Reader
+from gpfn.bridge.remembering import Memory
 from gpfn.bridge.replies import outgoing_reply
 from gpfn.errors import GpfnError
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Bridge"]
 
-_LAG_SECONDS = 1.0
 _FLUSH_SECONDS = 10.0
 
 
@@ -65,7 +64,8 @@ class Bridge:
         self._source = source
         self._sink = sink
         self._log = log
-        self._reader = Reader(spec.delivery, limits, source=f"/{spec.source.kind}")
+        self._memory = Memory(spec.delivery.remember) if spec.delivery.remember else None
+        self._reader = Reader(spec.delivery, limits, f"/{spec.source.kind}", self._memory)
         self._delivering = Delivering(
             sink, spec.dead_letter, self.figures, log, settled=self._settled, failed=self.failed
         )
@@ -88,7 +88,7 @@ class Bridge:
             await self._sink.start(self.spec.written)
             await self._source.start(self)
             self._running = True
-            watch = asyncio.create_task(self._watch())
+            watch = asyncio.create_task(self.figures.follow_lag(self._source, self._log))
             try:
                 await self._over.wait()
             finally:
@@ -160,6 +160,8 @@ class Bridge:
         found = self._reader.tasks(work, self.callers)
         if isinstance(found, list):
             work.left = len(found)
+            if self._memory is not None:
+                self._memory.begin(work, found[0][1].event)
             for caller, task in found:
                 work.tasks.append(task)
                 caller.lanes.add(task)
@@ -185,7 +187,7 @@ class Bridge:
             self._leave(caller, task)
         else:
             outcome = "exhausted" if verdict.kind == "retry" else "refused"
-            self._delivering.bury(work, self._cause(caller, task, verdict, outcome))
+            self._delivering.bury(work, caller.cause(task, verdict, outcome))
             self._leave(caller, task)
 
     def _leave(self, caller: RouteCaller, task: Task) -> None:
@@ -207,30 +209,34 @@ class Bridge:
         self._settled(work)
 
     def _send_on(self, caller: RouteCaller, task: Task, verdict: Verdict) -> None:
-        self._reader.remember(task.event)
+        task.work.answered = True
         if not caller.spec.reply or not verdict.replies:
             self.figures.count("done")
             return
-        cause, outcome = partial(self._cause, caller, task, verdict, "no-reply"), "replied"
+        cause, outcome = partial(caller.cause, task, verdict, "no-reply"), "replied"
         for reply in verdict.replies:
             outgoing = outgoing_reply(caller.spec, task, reply)
             self._delivering.reply(task.work, outgoing, cause, outcome)
             outcome = ""  # one event has one outcome, however many replies
-
-    def _cause(self, caller: RouteCaller, task: Task, verdict: Verdict, outcome: str) -> Cause:
-        shown = caller.destination.shown
-        outcome = "no-reply" if verdict.kind == "dead" and verdict.code == 200 else outcome
-        cause = Cause(outcome, verdict.reason, shown, verdict.code, verdict.data, task.attempts)
-        return named(cause, task.event)
 
     def _settled(self, work: Work) -> None:
         """Something of a work ended: perhaps all of it."""
         if not work.left and not work.dropped and self.intake.finish(work):
             work.tasks.clear()
             self._source.done(work.record)
+            if self._memory is not None:
+                self._leave_out(self._memory.ended(work))
         if self._draining:
             self._idle.set()
         self._turn_soon()
+
+    def _leave_out(self, works: Sequence[Work]) -> None:
+        """Their event was dealt with in another record."""
+        for work in works:
+            self.figures.count("duplicate")
+            work.left = 0
+            self._settled(work)
+            work.dropped = True  # its tasks are still in their lanes
 
     def _turn_soon(self) -> None:
         """Begin calls at the end of this turn of the loop: once, whatever happened in it."""
@@ -288,12 +294,8 @@ class Bridge:
         for partition in partitions:
             for work in self.intake.release(partition):
                 work.dropped = True
+                if self._memory is not None:
+                    self._memory.ended(work)
         for caller in self.callers:
             caller.lanes.forget()
         self._turn_soon()
-
-    async def _watch(self) -> None:
-        """Look now and then at what only looking tells."""
-        while True:
-            await self.figures.look_at_lag(self._source, self._log)
-            await asyncio.sleep(_LAG_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ OUTCOMES = (
 """
 
 _RECENT = 2000
+_LAG_SECONDS = 1.0
 
 
 class _Seconds:
@@ -125,6 +127,12 @@ class Figures:
             self.lag_known = False
         else:
             self.lag_known = True
+
+    async def follow_lag(self, source: Source, log: Log) -> None:
+        """Ask a source for its lag again and again, until this is cancelled."""
+        while True:
+            await self.look_at_lag(source, log)
+            await asyncio.sleep(_LAG_SECONDS)
 
     def _seconds_lines(self) -> list[str]:
         name = "gpfn_bridge_call_seconds"

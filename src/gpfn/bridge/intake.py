@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpfn.bridge.lanes import Task
+    from gpfn.bridge.lanes import Lanes, Task
     from gpfn.bridge.record import Partition, Record
     from gpfn.bridge.spec import Delivery
 
@@ -23,7 +23,10 @@ __all__ = ["Intake", "Work"]
 class Work:
     """One record that is not finished: its tasks, one for each route that takes it."""
 
-    __slots__ = ("busy", "dropped", "left", "number", "partition", "record", "size", "tasks")
+    __slots__ = (
+        *("answered", "buried", "busy", "dropped", "left", "number", "parked", "partition"),
+        *("record", "size", "tasks"),
+    )
 
     def __init__(self, record: Record, number: int) -> None:
         self.record = record
@@ -37,7 +40,11 @@ class Work:
         self.busy = 0
         """Those of them that are under way: being called, or being sent."""
         self.dropped = False
-        """Its partition went to somebody else: what becomes of it is nobody's business here."""
+        """Its partition went to somebody else, or it is left out: nothing of it is called."""
+        self.answered = self.buried = False
+        """Whether a function was done with it, and whether a dead letter was made of it."""
+        self.parked: list[tuple[Lanes, Task]] | None = None
+        """Tasks whose turn came while it waits for another one of its event; None: it does not."""
 
 
 class _Account:

@@ -125,6 +125,10 @@ class Lanes:
         self._number += 1
         heapq.heappush(self._due, (due, self._number, task))
 
+    def back(self, task: Task) -> None:
+        """A task that was taken, and is not called yet, may be taken again: its lane is held."""
+        self._ready.append(task)
+
     def next_due(self) -> float | None:
         """Return the time at which the next waiting task may be called; None without one."""
         return self._due[0][0] if self._due else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from gpfn.bridge.caller import RouteCaller
     from gpfn.bridge.intake import Work
     from gpfn.bridge.record import Record
+    from gpfn.bridge.remembering import Memory
     from gpfn.bridge.spec import Delivery
     from gpfn.events.event import Event
     from gpfn.limits import Limits
@@ -33,11 +33,13 @@ HOPS = "bridgehops"
 class Reader:
     """Reads records as events, and finds the routes that take them."""
 
-    def __init__(self, delivery: Delivery, limits: Limits, source: str) -> None:
+    def __init__(
+        self, delivery: Delivery, limits: Limits, source: str, memory: Memory | None = None
+    ) -> None:
         self._delivery = delivery
         self._limits = limits
         self._source = source
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._memory = memory
 
     def tasks(
         self, work: Work, callers: Sequence[RouteCaller]
@@ -54,7 +56,7 @@ class Reader:
             event = self._event(record)
             if event is None:
                 return Cause("unreadable", "the record is no event", attempts=record.attempts)
-            if self._was_seen(event):
+            if self._memory is not None and self._memory.knows(event):
                 return None
             if hops_of(event) >= self._delivery.hops:
                 reason = f"the event went over {hops_of(event)} bridges (delivery.hops)"
@@ -81,16 +83,6 @@ class Reader:
                 if not self._delivery.to_all:
                     break
         return found or named(Cause("unrouted", f"no route takes {_shown(event)}"), event)
-
-    def _was_seen(self, event: Event) -> bool:
-        return bool(self._seen) and (event.source, event.id) in self._seen
-
-    def remember(self, event: Event) -> None:
-        """An event was dealt with: a second one of its source and id is left out."""
-        if self._delivery.remember:
-            self._seen[event.source, event.id] = None
-            if len(self._seen) > self._delivery.remember:
-                self._seen.popitem(last=False)
 
 
 def named(cause: Cause, event: Event) -> Cause:

@@ -20,6 +20,7 @@ from gpfn.bridge.figures import Figures
 from gpfn.bridge.intake import Work
 from gpfn.bridge.matching import filter_of
 from gpfn.bridge.reading import Reader
+from gpfn.bridge.remembering import Memory
 from gpfn.errors import GpfnError, SetupError
 from gpfn.http.address import shown_url
 
@@ -155,13 +156,16 @@ def plan(spec: BridgeSpec, records: Iterable[Record], limits: Limits) -> Iterato
         RouteCaller(route, _Nothing(route.call), limits, figures, _never)
         for route, figures in zip(spec.routes, Figures(names).routes, strict=True)
     ]
-    reader = Reader(spec.delivery, limits, source=f"/{spec.source.kind}")
+    memory = Memory(spec.delivery.remember) if spec.delivery.remember else None
+    reader = Reader(spec.delivery, limits, f"/{spec.source.kind}", memory)
     for number, record in enumerate(records):
         found = reader.tasks(Work(record, number), callers)
         if isinstance(found, list):
             event = found[0][1].event
-            reader.remember(event)
-            yield _called(record, event, found)
+            planned = _called(record, event, found)
+            if memory is not None and planned.outcome == "called":
+                memory.keep(event)
+            yield planned
         elif found is None:
             yield Planned(record, None, "duplicate", "an event of this source and id came before")
         else:
