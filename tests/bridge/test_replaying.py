@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from gpfn.bridge.destinations import CHOSEN, open_destination
 from gpfn.bridge.engine import Bridge
 from gpfn.bridge.matching import filter_of
 from gpfn.bridge.operating.replaying import RangeSource, only_route, plan
@@ -148,13 +149,16 @@ def test_one_route() -> None:
     alone = only_route(spec, "g")
     assert [route.name for route in alone.routes] == ["g"]
     (planned,) = plan(alone, [record_of(1)], Limits())
-    assert planned.routes == ("g",)
+    assert [step.route for step in planned.steps] == ["g"]
     with pytest.raises(SetupError, match="no route is called 'x'; there are f, g"):
         only_route(spec, "x")
 
 
 def planned_by(spec: BridgeSpec, records: Sequence[Record]) -> list[tuple[str, tuple[str, ...]]]:
-    return [(each.outcome, each.routes) for each in plan(spec, records, Limits())]
+    return [
+        (each.outcome, tuple([step.route for step in each.steps]))
+        for each in plan(spec, records, Limits())
+    ]
 
 
 def test_the_plan_is_what_the_engine_does() -> None:
@@ -210,6 +214,42 @@ def test_all_routes_and_what_an_event_chooses() -> None:
     spec = BridgeSpec(Place("queue"), Place("queue"), (ROUTE, chosen), "", Delivery(to_all=True))
     records = [record_of(1, destination="http://user:secret@h/x?key=1"), record_of(2)]
     first, second = plan(spec, records, Limits())
-    assert first.routes == ("f", "g")
-    assert first.calls == ("http://f", "http://h/x?…")
-    assert second.routes == ("f", "g")
+    assert [step[:3] for step in first.steps] == [
+        ("f", "http://f", "called"),
+        ("g", "", "refused"),  # for its user and password
+    ]
+    assert "secret" not in str(first.steps)
+    assert [step[:3] for step in second.steps] == [
+        ("f", "http://f", "called"),
+        ("g", "", "refused"),
+    ]
+
+
+def test_the_list_of_what_may_be_called_is_kept_to() -> None:
+    """What the plan says of each event's own destination is what a run does with it."""
+    allow = ("http://127.0.0.1:9/a/*", "http://127.0.0.1:9/b")
+    retry = RetryPolicy(attempts=1)
+    route = ROUTE._replace(call=CHOSEN, allow=allow, retry=retry, timeout=1.0)
+    spec = BridgeSpec(Place("queue"), Place("queue"), (route,), "dead")
+    urls = ("a/x?key=1", "b", "b/c", "a/../c")
+    chosen = [f"http://127.0.0.1:9/{url}" for url in urls] + ["http://other/a/x", "x"]
+    records = [record_of(n, destination=url) for n, url in enumerate(chosen)] + [record_of(9)]
+    planned = [planned.steps[0] for planned in plan(spec, records, Limits())]
+    assert [step.outcome for step in planned] == [*["called"] * 2, *["refused"] * 5]
+    assert planned[0].call == "http://127.0.0.1:9/a/x?…"
+    assert planned[4].reason == "destination: http://other/a/x is not on the list of allow"
+    assert planned[6].reason == "destination: the event names none"
+
+    sink = MemorySink()
+
+    async def main() -> Bridge:
+        source, log = RangeSource(Reading([records]).read()), Log("test", form="quiet")
+        destination = open_destination(CHOSEN, allow=allow)
+        bridge = Bridge(spec, source, sink, [destination], limits=Limits(), log=log)
+        await bridge.run()
+        return bridge
+
+    counts = asyncio.run(main()).figures.counts
+    assert (counts["exhausted"], counts["refused"]) == (2, 5), "nobody listens at the two"
+    reasons = {dict(letter.headers)["gpfn_reason"] or b"" for letter in sink.of("dead")}
+    assert {step.reason.encode() for step in planned[2:]} <= reasons

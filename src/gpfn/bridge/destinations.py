@@ -22,7 +22,7 @@ from gpfn.traceparent import traceparent
 if TYPE_CHECKING:
     from gpfn.events.event import Event
 
-__all__ = ["CHOSEN", "Destination", "Done", "open_destination"]
+__all__ = ["CHOSEN", "Allowed", "Destination", "Done", "open_destination"]
 
 Done = Callable[[Answer], None]
 
@@ -122,6 +122,29 @@ def _answer(came: HttpResponse | GpfnError) -> Answer:
     return came.status, message
 
 
+class Allowed:
+    """The list of what events may choose."""
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        """Raise SetupError with the field ``allow`` when there is nothing on it, or no URL."""
+        if not allow:
+            raise SetupError("without a list nothing may be called", field="allow")
+        self._allowed = [_allowed(text) for text in allow]
+
+    def url_of(self, event: Event) -> str:
+        """Return what an event chooses. Raises InvalidEvent when that may not be called."""
+        url = event.attribute(CHOSEN)
+        if not isinstance(url, str):
+            raise InvalidEvent("the event names none", field=CHOSEN)
+        try:
+            address = parse_url(url, field=CHOSEN)
+        except SetupError as error:
+            raise InvalidEvent(error.detail, field=CHOSEN) from None
+        if not any(_is_below(address, allowed) for allowed in self._allowed):
+            raise InvalidEvent(f"{address.shown} is not on the list of allow", field=CHOSEN)
+        return url
+
+
 class _Chosen:
     """Whatever the event's ``destination`` names, if it is on the list of what may be called."""
 
@@ -134,9 +157,7 @@ class _Chosen:
         in_flight: int,
         limit: int,
     ) -> None:
-        if not allow:
-            raise SetupError("without a list nothing may be called", field="allow")
-        self._allowed = [_allowed(text) for text in allow]
+        self._allowed = Allowed(allow)
         self._rest = (headers, in_flight, limit)
         self._known: dict[str, _Http] = {}
 
@@ -150,17 +171,10 @@ class _Chosen:
 
     def _find(self, event: Event) -> _Http:
         url = event.attribute(CHOSEN)
-        if not isinstance(url, str):
-            raise InvalidEvent("the event names none", field=CHOSEN)
-        known = self._known.get(url)
+        known = self._known.get(url) if isinstance(url, str) else None
         if known is not None:
             return known
-        try:
-            address = parse_url(url, field=CHOSEN)
-        except SetupError as error:
-            raise InvalidEvent(error.detail, field=CHOSEN) from None
-        if not any(_is_below(address, allowed) for allowed in self._allowed):
-            raise InvalidEvent(f"{address.shown} is not on the list of allow", field=CHOSEN)
+        url = self._allowed.url_of(event)
         if len(self._known) >= _MOST_CHOSEN:
             self._known.pop(next(iter(self._known))).close()
         made = self._known[url] = _Http(url, *self._rest)

@@ -8,7 +8,7 @@ from gpfn.errors import SetupError, escaped
 
 if TYPE_CHECKING:
     from gpfn.bridge.engine import Bridge
-    from gpfn.bridge.operating.replaying import Planned
+    from gpfn.bridge.operating.replaying import Planned, Step
     from gpfn.bridge.operating.topic_span import Span
     from gpfn.bridge.spec import BridgeSpec
     from gpfn.cli.bridge_screen import BridgeScreen
@@ -134,7 +134,7 @@ def _tell(spec: "BridgeSpec", records: Any, *, as_json: bool) -> None:
     total = 0
     for planned in plan(spec, records, Limits.from_env()):
         total += 1
-        for name in planned.routes if planned.outcome == "called" else (planned.outcome,):
+        for name in _counted(planned):
             counts[name] = counts.get(name, 0) + 1
         print(json.dumps(_document(planned)) if as_json else _line(planned))
     if as_json:
@@ -144,23 +144,38 @@ def _tell(spec: "BridgeSpec", records: Any, *, as_json: bool) -> None:
     print(f"{total} records, nothing was called" + (f":  {told}" if told else ""))
 
 
+def _counted(planned: "Planned") -> list[str]:
+    """Return what a record counts as: each route that calls, each outcome that is none."""
+    steps = planned.steps
+    called = [step.route if step.outcome == "called" else step.outcome for step in steps]
+    return called or [planned.outcome]
+
+
 def _line(planned: "Planned") -> str:
-    record, event, outcome, reason, routes, calls = planned
+    record, event, outcome, reason, steps = planned
     place = f"{record.partition}:{record.offset}"
     words = [] if event is None else [event.type, event.source, event.id]
+    end = f"{outcome}: {reason}"
     if outcome == "called":
-        pairs = zip(routes, calls, strict=True)
-        end = ", ".join([f"{name} ({call})" for name, call in pairs])
-    else:
-        end = f"{outcome}: {reason}"
+        end = ", ".join([_told(step) for step in steps])
     return "  ".join([place, *map(escaped, words), f"-> {escaped(end)}"])
 
 
+def _told(step: "Step") -> str:
+    told = step.call if step.outcome == "called" else f"{step.outcome}: {step.reason}"
+    return f"{step.route} ({told})"
+
+
 def _document(planned: "Planned") -> dict[str, Any]:
-    record, event, outcome, reason, routes, calls = planned
+    record, event, outcome, reason, steps = planned
     named = None
     if event is not None:
         named = {"type": event.type, "source": event.source, "id": event.id}
     place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
     found = {"event": named, "outcome": outcome, "reason": reason}
-    return {**place, **found, "routes": list(routes), "calls": list(calls)}
+    routes = {
+        "routes": [step.route for step in steps],
+        "calls": [step.call for step in steps],
+        "outcomes": [step.outcome for step in steps],
+    }
+    return {**place, **found, **routes}

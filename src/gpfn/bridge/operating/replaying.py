@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gpfn.bridge.caller import RouteCaller
 from gpfn.bridge.dead_letter import Cause
-from gpfn.bridge.destinations import CHOSEN
+from gpfn.bridge.destinations import CHOSEN, Allowed
 from gpfn.bridge.figures import Figures
 from gpfn.bridge.intake import Work
 from gpfn.bridge.matching import filter_of
 from gpfn.bridge.reading import Reader
 from gpfn.bridge.remembering import Memory
-from gpfn.errors import GpfnError, SetupError
+from gpfn.errors import CallerError, GpfnError, SetupError
 from gpfn.http.address import shown_url
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gpfn.limits import Limits
     from gpfn.message import Message
 
-__all__ = ["Planned", "RangeSource", "only_route", "plan"]
+__all__ = ["Planned", "RangeSource", "Step", "only_route", "plan"]
 
 _T = TypeVar("_T")
 
@@ -135,25 +135,33 @@ class RangeSource:
         return await asyncio.get_running_loop().run_in_executor(self._thread, do)
 
 
+class Step(NamedTuple):
+    """What a route that takes a record would do: call something, or give it an outcome."""
+
+    route: str
+    call: str = ""
+    outcome: str = "called"
+    reason: str = ""
+
+
 class Planned(NamedTuple):
     """What would become of a record: ``outcome`` is ``called`` or one that a bridge counts.
 
-    ``routes`` are the names of those that take it, ``calls`` what they would call.
+    ``steps`` are those of the routes that take it; it is called when one of them calls.
     """
 
     record: Record
     event: Event | None
     outcome: str
     reason: str = ""
-    routes: tuple[str, ...] = ()
-    calls: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 def plan(spec: BridgeSpec, records: Iterable[Record], limits: Limits) -> Iterator[Planned]:
     """Yield what a bridge would do with each record, by its own rules; nothing is called."""
     names = [route.name for route in spec.routes]
     callers = [
-        RouteCaller(route, _Nothing(route.call), limits, figures, _never)
+        RouteCaller(route, _Nothing(route.call, route.allow), limits, figures, _never)
         for route, figures in zip(spec.routes, Figures(names).routes, strict=True)
     ]
     memory = Memory(spec.delivery.remember) if spec.delivery.remember else None
@@ -163,7 +171,7 @@ def plan(spec: BridgeSpec, records: Iterable[Record], limits: Limits) -> Iterato
         if isinstance(found, list):
             event = found[0][1].event
             planned = _called(record, event, found)
-            if memory is not None and planned.outcome == "called":
+            if memory is not None and all(step.outcome == "called" for step in planned.steps):
                 memory.keep(event)
             yield planned
         elif found is None:
@@ -173,21 +181,21 @@ def plan(spec: BridgeSpec, records: Iterable[Record], limits: Limits) -> Iterato
 
 
 def _called(record: Record, event: Event, found: Sequence[tuple[RouteCaller, Task]]) -> Planned:
-    now = time.monotonic()
-    late = all(task.late_at <= now for _, task in found)
-    routes = tuple([caller.spec.name for caller, _ in found])
-    if late:
-        return Planned(record, event, "late", "its time is up", routes)
-    calls = tuple([_target(caller, event) for caller, _ in found])
-    return Planned(record, event, "called", "", routes, calls)
+    steps = tuple([_step(caller, task) for caller, task in found])
+    first = next((step for step in steps if step.outcome == "called"), steps[0])
+    return Planned(record, event, first.outcome, first.reason, steps)
 
 
-def _target(caller: RouteCaller, event: Event) -> str:
-    """Return what a route would call; where the event says it, that, whether allowed or not."""
-    call = caller.destination.shown
-    if call != CHOSEN:
-        return call
-    return shown_url(str(event.attribute(CHOSEN) or ""))
+def _step(caller: RouteCaller, task: Task) -> Step:
+    name, destination = caller.spec.name, caller.destination
+    if task.late_at <= time.monotonic():
+        return Step(name, "", "late", "its time is up")
+    if not isinstance(destination, _Nothing) or destination.allowed is None:
+        return Step(name, destination.shown)
+    try:
+        return Step(name, shown_url(destination.allowed.url_of(task.event)))
+    except CallerError as error:
+        return Step(name, "", "refused", str(error))
 
 
 def _buried(record: Record, cause: Cause) -> Planned:
@@ -197,8 +205,9 @@ def _buried(record: Record, cause: Cause) -> Planned:
 class _Nothing:
     """A destination that is only named."""
 
-    def __init__(self, call: str) -> None:
+    def __init__(self, call: str, allow: Sequence[str]) -> None:
         self.shown = shown_url(call) if "://" in call else call
+        self.allowed = Allowed(allow) if call == CHOSEN else None
 
     def call(self, _message: Message, _event: Event, _seconds: float, _done: Done) -> None:
         """Call nothing; nobody asks for it."""
