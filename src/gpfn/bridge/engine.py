@@ -77,7 +77,7 @@ class Bridge:
         self._ended = False
         self._timer: asyncio.TimerHandle | None = None
         self._turn_due = False
-        self._running = False
+        self._running = self.begun = False
 
     async def run(self) -> None:
         """Work until the source has ended, :meth:`stop` is called, or nothing goes on any more.
@@ -87,7 +87,7 @@ class Bridge:
         try:
             await self._sink.start(self.spec.written)
             await self._source.start(self)
-            self._running = True
+            self._running = self.begun = True
             watch = asyncio.create_task(self.figures.follow_lag(self._source, self._log))
             try:
                 await self._over.wait()

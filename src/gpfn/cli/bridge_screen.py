@@ -1,4 +1,8 @@
-"""What ``gpfn bridge run`` shows: a table that is drawn again on a terminal, lines elsewhere."""
+"""What ``gpfn bridge run`` shows: a table that is drawn again on a terminal, lines elsewhere.
+
+Nothing is shown of a bridge that has not begun: one that cannot begin has an error to tell, and
+no figures.
+"""
 
 import sys
 import time
@@ -73,6 +77,8 @@ class _Lines:
             self._print()
 
     def _print(self) -> None:
+        if not self._bridge.begun:
+            return
         if self._as_json:
             import json
 
@@ -96,7 +102,6 @@ class _Live:
         )
 
     def __enter__(self) -> Self:
-        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,6 +109,9 @@ class _Live:
         self._live.stop()
 
     def draw(self) -> None:
+        if not self._bridge.begun:
+            return
+        self._live.start()  # which does nothing when it was started
         self._live.update(_table(_facts(self._bridge), _routes(self._bridge)), refresh=True)
 
 
