@@ -11,6 +11,7 @@ from gpfn.events import Event
 
 SOURCE = '[source]\nkafka = "127.0.0.1:9092"\ntopics = ["readings"]\ngroup = "g"\n'
 ROUTE = '[[route]]\ncall = "http://127.0.0.1:8080/t/models/forecast"\n'
+PATH = '[[route]]\ncall = "functions/forecast"\n'
 FULL = f"""
 listen = "127.0.0.1:0"
 {SOURCE}instance = "env:HOST"
@@ -37,6 +38,12 @@ batch = {{ events = 32, wait_ms = 7 }}
 match = {{ destination = {{ prefix = "http" }} }}
 call = "destination"
 allow = ["http://127.0.0.1:8080/t/*"]
+[[route]]
+name = "local"
+call = "functions/forecast"
+config = {{ KEY = "env:TOKEN", LEVEL = 3, SWITCH = true, WORD = "a", SECRET = "file:secret" }}
+[[route]]
+call = "env:ADDRESS"
 [dead-letter]
 topic = "readings.dead"
 [delivery]
@@ -58,7 +65,8 @@ def spec_of(folder: Path, text: str, **environ: str) -> BridgeSpec:
 
 def test_everything_that_may_be_said(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hush\n")
-    spec = spec_of(tmp_path, FULL, HOST="bridge-0", TOKEN="t0k")
+    url = "https://u:p@h/hidden?code=1"
+    spec = spec_of(tmp_path, FULL, HOST="bridge-0", TOKEN="t0k", ADDRESS=url)
     assert spec.source[:6] == (
         *("kafka", "127.0.0.1:9092", ("readings",), "g", "bridge-0", "latest"),
     )
@@ -68,7 +76,7 @@ def test_everything_that_may_be_said(tmp_path: Path) -> None:
         "enable.ssl.certificate.verification": "true",
     }
     assert spec.sink[:2] == spec.source[:2]
-    first, second = spec.routes
+    first, second, third, fourth = spec.routes
     assert (first.reply, first.reply_mode) == ("forecasts", "structured")
     assert (first.order, first.in_flight, first.timeout) == ("partition", 8, 2.5)
     assert first.max_age == 60.0
@@ -78,6 +86,10 @@ def test_everything_that_may_be_said(tmp_path: Path) -> None:
     assert first.headers == (("x-tenant", "a"), ("Authorization", "Bearer t0k"))
     assert first.matches(Event(type="t", source="/", extensions={"destination": "forecast"}))
     assert (second.name, second.allow) == ("destination", ("http://127.0.0.1:8080/t/*",))
+    assert third.config == {
+        "KEY": "t0k", "LEVEL": "3", "SWITCH": "true", "WORD": "a", "SECRET": "hush",
+    }  # fmt: skip
+    assert (fourth.call, fourth.name) == (url, "hidden")
     assert spec.dead_letter == "readings.dead"
     assert spec.delivery == (True, 50, 1 << 20, 60, 5.0, False, 3, True, 9)
     assert spec.written == ("forecasts", "readings.dead")
@@ -161,6 +173,24 @@ WRONG = {
     ),
     "a path with a NUL": ('[source]\nqueue = "q\\u0000"\ntopics = ["a"]\n' + ROUTE, "source.queue"),
     "a function with a NUL": (f'{SOURCE}[[route]]\ncall = "f\\u0000"\n', "route[0].call"),
+    "a call that is not set": (f'{SOURCE}[[route]]\ncall = "env:NONE"\n', "route[0].call"),
+    "a call that is no URL": (f'{SOURCE}[[route]]\ncall = "env:WORD"\n', "route[0].call"),
+    "variables of a URL": (f'{SOURCE}{ROUTE}config = {{ A = "1" }}\n', "route[0].config"),
+    "variables of what an event says": (
+        f'{SOURCE}[[route]]\ncall = "destination"\nallow = ["http://h/"]\nconfig = {{ A = "1" }}\n',
+        "route[0].config",
+    ),
+    "no variable's name": (f"{SOURCE}{PATH}config = {{ a-b = 1 }}\n", "route[0].config.a-b"),
+    "a variable with a NUL": (f'{SOURCE}{PATH}config = {{ A = "\\u0000" }}\n', "route[0].config.A"),
+    "a variable that is a list": (f"{SOURCE}{PATH}config = {{ A = [1] }}\n", "route[0].config.A"),
+    "a variable that is not there": (
+        f'{SOURCE}{PATH}config = {{ A = "env:NONE" }}\n',
+        "route[0].config.A",
+    ),
+    "a variable that is two things": (
+        f'{SOURCE}{PATH}config = {{ A = "1" }}\n{PATH}name = "g"\nconfig = {{ A = "2" }}\n',
+        "route[1].config.A",
+    ),
     "routes that are a table": (f"{SOURCE}[route]\ncall = 'x'\n", "route"),
 }
 
@@ -169,7 +199,8 @@ WRONG = {
 def test_what_is_wrong_names_its_place(tmp_path: Path, name: str) -> None:
     text, field = WRONG[name]
     with pytest.raises(SetupError) as caught:
-        spec_of(tmp_path, text)
+        spec_of(tmp_path, text, WORD="a-secret")
+    assert "a-secret" not in str(caught.value)
     assert (caught.value.field or "").removeprefix(f"{tmp_path}/") == field
     assert len(str(caught.value).splitlines()) <= 3
 

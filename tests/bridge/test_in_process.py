@@ -1,6 +1,7 @@
 """A function in the bridge's own process: answers, failures, and calls that never end."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -8,8 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from gpfn.bridge.answers import Answer
+from gpfn.bridge.destinations import open_destination
 from gpfn.bridge.in_process import InProcess
+from gpfn.bridge.matching import filter_of
+from gpfn.bridge.spec import RouteSpec
 from gpfn.errors import BackendTimeout
 from gpfn.events import Event
 from gpfn.events.modes import read, write
@@ -61,6 +67,27 @@ def test_answers_and_failures(tmp_path: Path) -> None:
     assert received is not None
     assert received.events[0].attribute("causationid") == "a"
     assert bad[0] == 500
+
+
+def test_a_routes_variables_are_the_functions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go over those that are set, and over func.yaml's, which are there where none is set."""
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {"GIVEN": "old", "KEPT": "old"})
+    (tmp_path / "func.yaml").write_text(
+        "schema_version: 20180708\nname: f\nconfig: {GIVEN: y, KEPT: y, NAMED: y, ONLY: y}\n"
+    )
+    (tmp_path / "func.py").write_text(
+        "import json, os, pathlib\nfrom gpfn import Function\n"
+        'pathlib.Path(__file__).with_name("seen").write_text(json.dumps(dict(os.environ)))\n'
+        'handler = Function(lambda event: 1, takes="event").fn\n'
+    )
+    spec = RouteSpec(
+        "f", filter_of({}, "match"), str(tmp_path), config={"GIVEN": "r", "NAMED": "r"}
+    )
+    open_destination(spec.call, config=spec.config).close()
+    seen = json.loads((tmp_path / "seen").read_text())
+    assert [seen[name] for name in ("GIVEN", "KEPT", "NAMED", "ONLY")] == ["r", "old", "r", "y"]
 
 
 def test_calls_that_hang_are_answered_for_and_keep_nobody_waiting(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ ASKED = {
     "route": whole(route="unknown = 1"),
     "route ": whole(route="unknown = 1").replace("http://127.0.0.1:9/", "destination")
     .replace("unknown", 'allow = ["http://127.0.0.1:9/"]\nunknown'),
+    "route  ": whole(route="unknown = 1").replace("http://127.0.0.1:9/", "func.py"),
     "route.reply": whole(route='reply = { topic = "b", unknown = 1 }'),
     "route.retry": whole(route="retry = { unknown = 1 }"),
     "route.circuit": whole(route="circuit = { unknown = 1 }"),

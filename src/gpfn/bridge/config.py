@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
-from gpfn.bridge.config_routes import MOST, Secrets, ended, path_in, read_route, texts_of
-from gpfn.bridge.spec import BridgeSpec, Delivery, Kind, Place, RouteSpec
+from gpfn.bridge.config_routes import (
+    MOST,
+    Secrets,
+    check_routes,
+    ended,
+    path_in,
+    read_route,
+    texts_of,
+    values_of,
+)
+from gpfn.bridge.spec import BridgeSpec, Delivery, Kind, Place
 from gpfn.errors import SetupError
 from gpfn.models.toml_table import Table, read_toml
 from gpfn.settings import parse_size
@@ -36,7 +45,7 @@ def read_bridge(path: Path, environ: Mapping[str, str] = os.environ) -> BridgeSp
     dead = top.optional("dead-letter")
     topic = "" if dead is None else ended(dead, dead.text("topic"))
     spec = ended(top, BridgeSpec(source, sink, routes, topic, delivery, top.text("listen", "")))
-    _check_names(routes)
+    check_routes(routes)
     if sink.kind == "file":
         spec = _with_paths(spec, folder)
     check_loops(spec)
@@ -59,7 +68,7 @@ def _with_paths(spec: BridgeSpec, folder: Path) -> BridgeSpec:
 
 def _source(table: Table, secrets: Secrets, folder: Path) -> Place:
     kind, address = _address(table, folder)
-    place = Place(kind, address, settings=_settings(table, secrets))
+    place = Place(kind, address, settings=values_of(table, "settings", secrets))
     if kind == "file":
         return ended(table, place._replace(follow=bool(table.choice("follow"))))
     place = place._replace(topics=texts_of(table, "topics"), group=table.text("group", "gpfn"))
@@ -76,7 +85,7 @@ def _source(table: Table, secrets: Secrets, folder: Path) -> Place:
 
 def _sink(table: Table, secrets: Secrets, folder: Path) -> Place:
     kind, address = _address(table, folder, written=True)
-    return ended(table, Place(kind, address, settings=_settings(table, secrets)))
+    return ended(table, Place(kind, address, settings=values_of(table, "settings", secrets)))
 
 
 def _address(table: Table, folder: Path, *, written: bool = False) -> tuple[Kind, str]:
@@ -92,22 +101,6 @@ def _address(table: Table, folder: Path, *, written: bool = False) -> tuple[Kind
     address = table.text(kind)
     is_path = kind in ("queue", "file") and address != "-"
     return kind, path_in(folder, address, table.place_of(kind)) if is_path else address
-
-
-def _settings(table: Table, secrets: Secrets) -> dict[str, str]:
-    """Return the client library's settings as text, the way libraries take them."""
-    group = table.optional("settings")
-    if group is None:
-        return {}
-    found: dict[str, str] = {}
-    for key, value in group.rest().items():
-        if isinstance(value, bool):
-            found[key] = str(value).lower()
-        elif isinstance(value, str | int | float):
-            found[key] = secrets.value(str(value), group.place_of(key))
-        else:
-            raise group.wrong("expected text, a number, or true or false", key)
-    return found
 
 
 def _delivery(table: Table) -> Delivery:
@@ -131,13 +124,6 @@ def _size(table: Table, key: str, default: int) -> int:
         table.text(key, "")
         return default
     return parse_size(table.text(key), field=table.place_of(key))
-
-
-def _check_names(routes: tuple[RouteSpec, ...]) -> None:
-    names = [route.name for route in routes]
-    for n, name in enumerate(names):
-        if name in names[:n]:
-            raise SetupError(f"another route is called {name!r} too", field=f"route[{n}].name")
 
 
 def check_loops(spec: BridgeSpec) -> None:

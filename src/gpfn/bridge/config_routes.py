@@ -6,7 +6,7 @@ variable's and ``file:PATH`` a file's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -19,7 +19,16 @@ from gpfn.errors import SetupError
 from gpfn.http.address import parse_url
 from gpfn.models.toml_table import Table
 
-__all__ = ["MOST", "Secrets", "ended", "path_in", "read_route", "texts_of"]
+__all__ = [
+    "MOST",
+    "Secrets",
+    "check_routes",
+    "ended",
+    "path_in",
+    "read_route",
+    "texts_of",
+    "values_of",
+]
 
 _T = TypeVar("_T")
 
@@ -43,10 +52,15 @@ class Secrets:
         self._environ = environ
         self._folder = folder
 
+    @staticmethod
+    def is_one(text: str) -> bool:
+        """Say whether a value of the file stands for another one."""
+        return text.startswith(("env:", "file:"))
+
     def value(self, text: str, field: str) -> str:
         """Return what a value of the file stands for; SetupError when it is not there."""
-        kind, colon, rest = text.partition(":")
-        if not colon or kind not in ("env", "file"):
+        kind, _, rest = text.partition(":")
+        if not self.is_one(text):
             return text
         if kind == "env":
             if not self._environ.get(rest):
@@ -61,7 +75,7 @@ class Secrets:
 
 def read_route(table: Table, secrets: Secrets, folder: Path) -> RouteSpec:
     """Return a route of the file. Raises SetupError with the place of what is wrong."""
-    call = table.text("call")
+    call = _call(table, secrets, folder)
     match = table.optional("match")
     where = table.place_of("match")
     reply = table.optional("reply")
@@ -73,7 +87,7 @@ def read_route(table: Table, secrets: Secrets, folder: Path) -> RouteSpec:
         RouteSpec(
             name=table.text("name", "") or _name_of(call),
             matches=filter_of({} if match is None else match.rest(), where),
-            call=call if chosen or "://" in call else path_in(folder, call, table.place_of("call")),
+            call=call,
             reply=topic,
             reply_mode=cast("Mode", mode),
             send=cast("Mode", table.one_of("send", _MODES, "same")),
@@ -86,8 +100,46 @@ def read_route(table: Table, secrets: Secrets, folder: Path) -> RouteSpec:
             max_age=table.seconds("max_age", 0.001, 366 * _DAY) or FOREVER,
             headers=_headers(table, secrets),
             allow=_allowed(table) if chosen else (),
+            config={} if chosen or "://" in call else _config(table, secrets),
         ),
     )
+
+
+def check_routes(routes: Sequence[RouteSpec]) -> None:
+    """Raise SetupError when two routes have one name, or want one variable to be two things."""
+    names: set[str] = set()
+    variables: dict[str, str] = {}
+    for n, route in enumerate(routes):
+        if route.name in names:
+            raise SetupError(
+                f"another route is called {route.name!r} too", field=f"route[{n}].name"
+            )
+        names.add(route.name)
+        for name, value in route.config.items():
+            if variables.setdefault(name, value) != value:
+                told = "another route sets it to something else, and they share a process"
+                raise SetupError(told, field=f"route[{n}].config.{name}")
+
+
+def _call(table: Table, secrets: Secrets, folder: Path) -> str:
+    """Return what a route calls; a path is from the file's folder."""
+    written, field = table.text("call"), table.place_of("call")
+    call = secrets.value(written, field)
+    if secrets.is_one(written) and "://" not in call:  # a path would be told in messages
+        raise SetupError("expected a URL there", field=field)
+    return call if call == CHOSEN or "://" in call else path_in(folder, call, field)
+
+
+def _config(table: Table, secrets: Secrets) -> dict[str, str]:
+    """Return the variables of a route's function."""
+    config = values_of(table, "config", secrets)
+    for name, value in config.items():
+        field = f"{table.place_of('config')}.{name}"
+        if not name.isidentifier() or not name.isascii():
+            raise SetupError("expected a variable's name", field=field)
+        if "\0" in value:
+            raise SetupError("a variable holds no NUL", field=field)
+    return config
 
 
 def _name_of(call: str) -> str:
@@ -169,6 +221,21 @@ def path_in(folder: Path, text: str, field: str) -> str:
     if "\0" in text:
         raise SetupError("a path holds no NUL", field=field)
     return str(folder / text)
+
+
+def values_of(table: Table, key: str, secrets: Secrets) -> dict[str, str]:
+    """Return a table of values as text, the way libraries and variables take them."""
+    group = table.optional(key)
+    found: dict[str, str] = {}
+    for name, value in {} if group is None else group.rest().items():
+        field = f"{table.place_of(key)}.{name}"
+        if isinstance(value, bool):
+            found[name] = str(value).lower()
+        elif isinstance(value, str | int | float):
+            found[name] = secrets.value(str(value), field)
+        else:
+            raise SetupError("expected text, a number, or true or false", field=field)
+    return found
 
 
 def texts_of(table: Table, key: str) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ may have under way cost no thread and no task of the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from gpfn.bridge.answers import Answer
@@ -53,10 +54,11 @@ def open_destination(
     *,
     headers: Sequence[tuple[str, str]] = (),
     allow: Sequence[str] = (),
+    config: Mapping[str, str] = MappingProxyType({}),
     in_flight: int = 64,
     limit: int = _REPLY_BYTES,
 ) -> Destination:
-    """Return what a route's ``call`` stands for.
+    """Return what a route's ``call`` stands for; ``config`` is for a function in this process.
 
     Raises SetupError with the field ``call``: no URL, no such function, or it cannot be loaded.
     """
@@ -68,7 +70,7 @@ def open_destination(
         raise SetupError(f"{shown_url(call)}: expected http:// or https://", field="call")
     from gpfn.bridge.in_process import InProcess  # which loads functions and models
 
-    return InProcess(call)
+    return InProcess(call, config)
 
 
 class _Http:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gpfn.bridge.answers import Answer
@@ -34,10 +35,14 @@ _GRACE_SECONDS = 0.5
 class InProcess:
     """A function of this process; see :class:`gpfn.bridge.destinations.Destination`."""
 
-    def __init__(self, path: str) -> None:
-        """Load the function and open its model. Raises SetupError when that cannot be."""
+    def __init__(self, path: str, config: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Load the function and open its model. Raises SetupError when that cannot be.
+
+        ``config`` are variables, which are the whole process's: those that were set give way.
+        """
         from gpfn.platforms.load import load_function
 
+        os.environ.update(config)
         file, self.shown = _file_of(path)
         self._function: Answering = load_function(file)
         self._function.open()  # its model, before events come
@@ -122,8 +127,8 @@ class _Called:
 def _file_of(path: str) -> tuple[str, str]:
     """Return the file of a function and what it is called.
 
-    What its func.yaml sets is set for it, as its platform would. In an image there is no YAML,
-    and the configuration is in the environment already.
+    What its func.yaml sets and nobody else has is set for it, as its platform would. In an
+    image there is no YAML, and the configuration is in the environment already.
     """
     try:
         from gpfn.hosts.target import find_target

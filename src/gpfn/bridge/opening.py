@@ -71,6 +71,7 @@ def _destination(spec: BridgeSpec, number: int, limits: Limits) -> Destination:
             route.call,
             headers=route.headers,
             allow=route.allow,
+            config=route.config,
             in_flight=route.in_flight,
             limit=limits.body_bytes,
         )

@@ -67,7 +67,8 @@ class RouteSpec(NamedTuple):
 
     ``call`` is a URL, the path of a function, or ``destination``: then it is the event's, which
     has to begin with one of ``allow``. ``reply`` is a topic, or empty where nobody wants one.
-    Times are in seconds.
+    Times are in seconds. ``config`` are variables for a function in this process. ``call``,
+    ``headers`` and ``config`` may hold secrets: they are never shown.
     """
 
     name: str
@@ -85,6 +86,7 @@ class RouteSpec(NamedTuple):
     max_age: float = FOREVER
     headers: tuple[tuple[str, str], ...] = ()
     allow: tuple[str, ...] = ()
+    config: Mapping[str, str] = {}
 
 
 class Delivery(NamedTuple):
