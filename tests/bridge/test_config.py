@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.bridge.config import read_bridge
+from gpfn.bridge.nats.settings import read_nats_settings
 from gpfn.bridge.spec import Batch, BridgeSpec
 from gpfn.errors import GpfnError, SetupError
 from gpfn.events import Event
@@ -203,6 +204,58 @@ def test_what_is_wrong_names_its_place(tmp_path: Path, name: str) -> None:
     assert "a-secret" not in str(caught.value)
     assert (caught.value.field or "").removeprefix(f"{tmp_path}/") == field
     assert len(str(caught.value).splitlines()) <= 3
+
+
+SECONDS = {
+    "timeout": (f"{SOURCE}{ROUTE}timeout = {{}}\n", lambda spec: spec.routes[0].timeout),
+    "max_age": (f"{SOURCE}{ROUTE}max_age = {{}}\n", lambda spec: spec.routes[0].max_age),
+    "retry.first": (
+        f"{SOURCE}{ROUTE}retry.first = {{}}\n",
+        lambda spec: spec.routes[0].retry.first,
+    ),
+    "retry.most": (f"{SOURCE}{ROUTE}retry.most = {{}}\n", lambda spec: spec.routes[0].retry.most),
+    "circuit.first": (
+        f"{SOURCE}{ROUTE}circuit.first = {{}}\n",
+        lambda spec: spec.routes[0].circuit.first,
+    ),
+    "circuit.most": (
+        f"{SOURCE}{ROUTE}circuit.most = {{}}\n",
+        lambda spec: spec.routes[0].circuit.most,
+    ),
+    "drain": (f"{SOURCE}{ROUTE}[delivery]\ndrain = {{}}\n", lambda spec: spec.delivery.drain),
+}
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_seconds_are_a_number_or_text(tmp_path: Path, name: str) -> None:
+    text, found = SECONDS[name]
+    for value, seconds in {
+        "2": 2.0, "2.5": 2.5, '"2500ms"': 2.5, '"2"': 2.0, '"2s"': 2.0, '"3m"': 180.0,
+    }.items():  # fmt: skip
+        assert found(spec_of(tmp_path, text.format(value))) == seconds
+    for wrong in ("-1", "true", '""', '"soon"', "[1]", "nan", "inf", '"-1s"', '"9999999h"'):
+        with pytest.raises(SetupError, match=r'expected seconds from .* such as "30s"') as caught:
+            spec_of(tmp_path, text.format(wrong))
+        assert (caught.value.field or "").endswith(name)
+
+
+def test_bytes_are_a_number_or_text(tmp_path: Path) -> None:
+    text = f"{SOURCE}{ROUTE}[delivery]\nheld_bytes = {{}}\n"
+    for value, size in {"5": 5, '"5"': 5, '"64KiB"': 65536, '"1MB"': 1_000_000}.items():
+        assert spec_of(tmp_path, text.format(value)).delivery.held_bytes == size
+    for wrong in ("0", "-1", "1.5", "true", '""', '"much"', "[1]", "9223372036854775807"):
+        with pytest.raises(SetupError, match=r'expected bytes .* such as "64MiB"') as caught:
+            spec_of(tmp_path, text.format(wrong))
+        assert caught.value.field == "delivery.held_bytes"
+
+
+def test_settings_of_queues_are_numbers_or_text(tmp_path: Path) -> None:
+    for seconds, size in (("12", "2048"), ('"12s"', '"2KiB"')):
+        settings = f"settings = {{ ack_wait = {seconds}, max_age = {seconds}, max_bytes = {size} }}"
+        source = SOURCE.replace("kafka", "nats")
+        place = spec_of(tmp_path, f"{source}{settings}\n{ROUTE}").source
+        read = read_nats_settings(place.address, place.settings)
+        assert (read.ack_wait, read.max_age, read.max_bytes) == (12.0, 12.0, 2048)
 
 
 def test_replies_may_go_round_where_that_is_said(tmp_path: Path) -> None:

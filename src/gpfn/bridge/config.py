@@ -20,7 +20,6 @@ from gpfn.bridge.config_routes import (
 from gpfn.bridge.spec import BridgeSpec, Delivery, Kind, Place
 from gpfn.errors import SetupError
 from gpfn.models.toml_table import Table, read_toml
-from gpfn.settings import parse_size
 
 __all__ = ["KINDS", "check_loops", "read_bridge"]
 
@@ -108,22 +107,15 @@ def _delivery(table: Table) -> Delivery:
     delivery = Delivery(
         to_all=table.one_of("routes", ("first", "all"), "first") == "all",
         held=table.count("held", 1, MOST) or usual.held,
-        held_bytes=_size(table, "held_bytes", usual.held_bytes),
+        held_bytes=table.size("held_bytes", usual.held_bytes),
         gap=table.count("gap", 1, MOST) or usual.gap,
-        drain=table.number("drain", 0.0, 3600.0, usual.drain),
+        drain=table.duration("drain", 0.0, 3600.0, usual.drain),
         loops=bool(table.choice("loops")),
         hops=table.count("hops", 1, MOST) or usual.hops,
         wrap=table.one_of("others", ("dead-letter", "wrap"), "dead-letter") == "wrap",
         remember=table.count("remember", 0, MOST) or 0,
     )
     return ended(table, delivery)
-
-
-def _size(table: Table, key: str, default: int) -> int:
-    if key not in table:
-        table.text(key, "")
-        return default
-    return parse_size(table.text(key), field=table.place_of(key))
 
 
 def check_loops(spec: BridgeSpec) -> None:

@@ -93,11 +93,11 @@ def read_route(table: Table, secrets: Secrets, folder: Path) -> RouteSpec:
             send=cast("Mode", table.one_of("send", _MODES, "same")),
             order=cast("Literal['key', 'partition', 'none']", table.one_of("order", ORDERS, "key")),
             in_flight=table.count("in_flight", 1, 10_000) or 64,
-            timeout=table.number("timeout", 0.001, _DAY, 30.0),
+            timeout=table.duration("timeout", 0.001, _DAY, 30.0),
             retry=_retry(table.optional("retry")),
             circuit=_circuit(table.optional("circuit")),
             batch=None if batch is None else _batch(batch),
-            max_age=table.seconds("max_age", 0.001, 366 * _DAY) or FOREVER,
+            max_age=table.duration("max_age", 0.001, 366 * _DAY, FOREVER),
             headers=_headers(table, secrets),
             allow=_allowed(table) if chosen else (),
             config={} if chosen or "://" in call else _config(table, secrets),
@@ -160,9 +160,9 @@ def _retry(table: Table | None) -> RetryPolicy:
         return RetryPolicy()
     policy = RetryPolicy(
         attempts=table.count("attempts", 1, MOST) or RetryPolicy().attempts,
-        first=table.number("first", 0.001, _DAY, RetryPolicy().first),
+        first=table.duration("first", 0.001, _DAY, RetryPolicy().first),
         factor=table.number("factor", 1.0, 100.0, RetryPolicy().factor),
-        most=table.number("most", 0.001, _DAY, RetryPolicy().most),
+        most=table.duration("most", 0.001, _DAY, RetryPolicy().most),
     )
     return ended(table, policy)
 
@@ -172,8 +172,8 @@ def _circuit(table: Table | None) -> CircuitSpec:
         return CircuitSpec()
     circuit = CircuitSpec(
         failures=table.count("failures", 1, MOST) or CircuitSpec().failures,
-        first=table.number("first", 0.001, _DAY, CircuitSpec().first),
-        most=table.number("most", 0.001, _DAY, CircuitSpec().most),
+        first=table.duration("first", 0.001, _DAY, CircuitSpec().first),
+        most=table.duration("most", 0.001, _DAY, CircuitSpec().most),
     )
     return ended(table, circuit)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import SetupError
+from gpfn.settings import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,7 @@ __all__ = ["Table", "read_toml"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that TOML writes without quotes."""
+_MOST_BYTES = 1 << 62
 
 
 def read_toml(path: Path) -> Table:
@@ -154,6 +157,30 @@ class Table:
         if type(value) in (int, float) and least <= value <= most:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
         raise self.wrong(f"expected seconds from {least:g} to {most:g}", key)
+
+    def duration(self, key: str, least: float, most: float, default: float) -> float:
+        """Return seconds from ``least`` to ``most``: a number, or text with a unit (``5m``)."""
+        value = self._taken(key, default)
+        if key in self._absent:
+            return default
+        seconds = value if type(value) in (int, float) else -1.0
+        if isinstance(value, str):
+            with suppress(SetupError):
+                seconds = parse_duration(value, field=key, most=most)
+        if least <= seconds <= most:  # type: ignore[operator] # a number
+            return float(seconds)  # type: ignore[arg-type] # the same
+        told = 'a number or text such as "30s"'
+        raise self.wrong(f"expected seconds from {least:g} to {most:g}, {told}", key)
+
+    def size(self, key: str, default: int) -> int:
+        """Return bytes above 0: a whole number, or text with a unit (``64MiB``)."""
+        value = self._taken(key, default)
+        if isinstance(value, str):
+            with suppress(SetupError):
+                value = parse_size(value, field=key)
+        if type(value) is int and 0 < value < _MOST_BYTES:
+            return value
+        raise self.wrong('expected bytes above 0, a whole number or text such as "64MiB"', key)
 
     def choice(self, key: str) -> bool | None:
         """Return true or false; None when the key is absent."""
