@@ -192,6 +192,49 @@ WRONG = {
         f'{SOURCE}{PATH}config = {{ A = "1" }}\n{PATH}name = "g"\nconfig = {{ A = "2" }}\n',
         "route[1].config.A",
     ),
+    "settings of a file": (
+        f'[source]\nfile = "a"\nsettings = {{ "fetch.min.bytes" = 1 }}\n{ROUTE}',
+        "source.settings",
+    ),
+    "topics of a file": (f'[source]\nfile = "a"\ntopics = ["a"]\n{ROUTE}', "source.topics"),
+    "following a topic": (f"{SOURCE}follow = true\n{ROUTE}", "source.follow"),
+    "an instance of NATS": (
+        f'[source]\nnats = "nats://h"\ntopics = ["a"]\ninstance = "x"\n{ROUTE}',
+        "source.instance",
+    ),
+    "a start of a queue": (
+        f'[source]\nqueue = "q"\ntopics = ["a"]\nstart = "latest"\n{ROUTE}',
+        "source.start",
+    ),
+    "Kafka's settings of files": (
+        f'{SOURCE}{ROUTE}[sink]\nfile = true\nsettings = {{ acks = "all" }}\n',
+        "sink.settings",
+    ),
+    "settings of a queue that is written": (
+        f'{SOURCE}{ROUTE}[sink]\nqueue = "q"\n[sink.settings]\nkeep = "1h"\n',
+        "sink.settings",
+    ),
+    "topics of a sink": (f'{SOURCE}{ROUTE}[sink]\nqueue = "q"\ntopics = ["a"]\n', "sink.topics"),
+    "Kafka's settings of a queue": (
+        f'[source]\nqueue = "q"\ntopics = ["a"]\nsettings = {{ "linger.ms" = 5 }}\n{ROUTE}',
+        "source.settings.linger.ms",
+    ),
+    "Kafka's settings of NATS": (
+        f'[source]\nnats = "nats://h"\ntopics = ["a"]\nsettings = {{ acks = 1 }}\n{ROUTE}',
+        "source.settings.acks",
+    ),
+    "what a sink of NATS does not read": (
+        f'{SOURCE}{ROUTE}[sink]\nnats = "nats://h"\nsettings = {{ tries = "none" }}\n',
+        "sink.settings.tries",
+    ),
+    "what a sink of Kafka does not read": (
+        f'{SOURCE}{ROUTE}[sink]\nkafka = "h:1"\n[sink.settings]\n"fetch.min.bytes" = 5\n',
+        "sink.settings.fetch.min.bytes",
+    ),
+    "what a source of Kafka does not write": (
+        f'{SOURCE}settings = {{ "linger.ms" = 5 }}\n{ROUTE}[sink]\nfile = true\n',
+        "source.settings.linger.ms",
+    ),
     "routes that are a table": (f"{SOURCE}[route]\ncall = 'x'\n", "route"),
 }
 
@@ -256,6 +299,12 @@ def test_settings_of_queues_are_numbers_or_text(tmp_path: Path) -> None:
         place = spec_of(tmp_path, f"{source}{settings}\n{ROUTE}").source
         read = read_nats_settings(place.address, place.settings)
         assert (read.ack_wait, read.max_age, read.max_bytes) == (12.0, 12.0, 2048)
+
+
+def test_one_queue_has_the_settings_of_both_sides(tmp_path: Path) -> None:
+    settings = 'settings = { "linger.ms" = 5, "fetch.min.bytes" = 1 }\n'
+    spec = spec_of(tmp_path, f"{SOURCE}{settings}{ROUTE}")
+    assert spec.sink.settings == {"linger.ms": "5", "fetch.min.bytes": "1"}
 
 
 def test_replies_may_go_round_where_that_is_said(tmp_path: Path) -> None:

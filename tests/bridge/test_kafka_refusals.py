@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -21,6 +22,7 @@ from confluent_kafka.admin import (
 
 from gpfn.bridge.kafka.admin import KafkaAdmin
 from gpfn.bridge.kafka.broker import _free_port
+from gpfn.bridge.kafka.client import READING, WRITING, ClientLog
 from gpfn.bridge.kafka.sink import KafkaSink
 from gpfn.bridge.kafka.source import KafkaSource
 from gpfn.bridge.record import Outgoing
@@ -183,6 +185,47 @@ def test_a_wrong_setting(name: str) -> None:
     assert isinstance(error, SetupError)
     assert error.field == field
     assert words in error.detail
+
+
+READ = {
+    "auto.commit.interval.ms": "1000", "check.crcs": "true", "enable.auto.commit": "true",
+    "enable.partition.eof": "true", "fetch.min.bytes": "5", "fetch.wait.max.ms": "5",
+    "group.instance.id": "x", "heartbeat.interval.ms": "5", "max.partition.fetch.bytes": "5000",
+    "max.poll.interval.ms": "600000", "offset.store.method": "broker",
+    "partition.assignment.strategy": "range", "queued.min.messages": "5",
+    "session.timeout.ms": "6000",
+}  # fmt: skip
+WRITTEN = {
+    "batch.num.messages": "5", "batch.size": "5000", "compression.type": "gzip",
+    "enable.idempotence": "true", "message.timeout.ms": "6000", "partitioner": "random",
+    "queue.buffering.max.ms": "5", "queuing.strategy": "fifo", "request.required.acks": "1",
+    "sticky.partitioning.linger.ms": "5", "transactional.id": "x",
+}  # fmt: skip
+BOTH = ("client.id", "message.max.bytes", "security.protocol", "socket.timeout.ms", "ssl.key.pem")
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_side_of_a_setting_is_what_the_library_says(reads: bool) -> None:
+    """Of a setting of the other side it says that it is ignored; the bridge refuses it before."""
+    settings = READ if reads else WRITTEN
+    own, other = (READING, WRITING) if reads else (WRITING, READING)
+    assert all(name.startswith(own) and not name.startswith(other) for name in settings)
+    told: list[str] = []
+    log = ClientLog(None, {})
+    log.log = lambda *words: told.append(str(words[-1]))  # type: ignore[method-assign]
+    client = (Producer if reads else Consumer)(
+        {"bootstrap.servers": "127.0.0.1:9", "logger": log, **settings}
+        | ({} if reads else {"group.id": "g"})
+    )
+    client.poll(0)
+    side = "consumer" if reads else "producer"
+    ignored = [line for line in told if f"is a {side} property and will be ignored" in line]
+    assert len(ignored) == len(settings)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_setting_of_both_sides_is_refused_by_neither(name: str) -> None:
+    assert not name.startswith((*READING, *WRITING))
 
 
 def test_what_is_no_topic() -> None:

@@ -37,6 +37,9 @@ def read_bridge(path: Path, environ: Mapping[str, str] = os.environ) -> BridgeSp
     source = _source(top.table("source"), secrets, folder)
     written = top.optional("sink")
     sink = source._replace(topics=()) if written is None else _sink(written, secrets, folder)
+    if written is not None:  # without it the settings are for both sides
+        _check_side(source, "source")
+        _check_side(sink, "sink")
     delivery = _delivery(top.optional("delivery") or Table({}))
     routes = tuple(read_route(table, secrets, folder) for table in top.listed("route"))
     if not routes:
@@ -67,9 +70,11 @@ def _with_paths(spec: BridgeSpec, folder: Path) -> BridgeSpec:
 
 def _source(table: Table, secrets: Secrets, folder: Path) -> Place:
     kind, address = _address(table, folder)
-    place = Place(kind, address, settings=values_of(table, "settings", secrets))
+    place = Place(kind, address)
     if kind == "file":
         return ended(table, place._replace(follow=bool(table.choice("follow"))))
+    place = place._replace(settings=values_of(table, "settings", secrets))
+    _check_names(place, "source")
     place = place._replace(topics=texts_of(table, "topics"), group=table.text("group", "gpfn"))
     if not place.topics:
         raise table.wrong("expected at least one topic", "topics")
@@ -84,7 +89,44 @@ def _source(table: Table, secrets: Secrets, folder: Path) -> Place:
 
 def _sink(table: Table, secrets: Secrets, folder: Path) -> Place:
     kind, address = _address(table, folder, written=True)
-    return ended(table, Place(kind, address, settings=values_of(table, "settings", secrets)))
+    place = Place(kind, address)
+    if kind in ("kafka", "nats"):  # the others have none for who writes
+        place = place._replace(settings=values_of(table, "settings", secrets))
+    _check_names(place, "sink")
+    return ended(table, place)
+
+
+def _check_names(place: Place, side: str) -> None:
+    """Raise SetupError for a setting that is none of its queue; Kafka's library knows its own."""
+    known: tuple[str, ...] = ("keep", "lease")
+    if place.kind == "kafka":
+        return
+    if place.kind == "nats":
+        from gpfn.bridge.nats.settings import SETTINGS
+
+        known = SETTINGS
+    for name in place.settings:
+        if name not in known:
+            detail = f"unknown key; known: {', '.join(known)}"
+            raise SetupError(detail, field=f"{side}.settings.{name}")
+
+
+def _check_side(place: Place, side: Literal["source", "sink"]) -> None:
+    """Raise SetupError for a setting that only the other side of its queue has."""
+    others: tuple[str, ...] = ()
+    if place.kind == "kafka":
+        from gpfn.bridge.kafka.client import READING, WRITING
+
+        others = WRITING if side == "source" else READING
+    elif place.kind == "nats" and side == "sink":
+        from gpfn.bridge.nats.settings import READING as NATS_READING
+
+        others = NATS_READING
+    for name in place.settings:
+        if name.startswith(others):
+            other = "written" if side == "source" else "read"
+            detail = f"this setting is of a queue that is {other}, which this one is not"
+            raise SetupError(detail, field=f"{side}.settings.{name}")
 
 
 def _address(table: Table, folder: Path, *, written: bool = False) -> tuple[Kind, str]:

@@ -227,14 +227,15 @@ def values_of(table: Table, key: str, secrets: Secrets) -> dict[str, str]:
     """Return a table of values as text, the way libraries and variables take them."""
     group = table.optional(key)
     found: dict[str, str] = {}
-    for name, value in {} if group is None else group.rest().items():
-        field = f"{table.place_of(key)}.{name}"
+    if group is None:
+        return found
+    for name, value in group.rest().items():
         if isinstance(value, bool):
             found[name] = str(value).lower()
         elif isinstance(value, str | int | float):
-            found[name] = secrets.value(str(value), field)
+            found[name] = secrets.value(str(value), group.place_of(name))
         else:
-            raise SetupError("expected text, a number, or true or false", field=field)
+            raise group.wrong("expected text, a number, or true or false", name)
     return found
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
 __all__ = [
+    "READING",
+    "WRITING",
     "ClientLog",
     "Tell",
     "client_settings",
@@ -48,6 +50,34 @@ _Client = TypeVar("_Client")
 _SERVERS = "bootstrap.servers"
 _KEY = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*")
 _SECRET = re.compile(r"password|secret|\.pem$|oauthbearer\.(?:config|assertion)")
+READING = (
+    *(
+        "auto.",
+        "check.crcs",
+        "coordinator.",
+        "enable.auto.",
+        "enable.partition.",
+        "fetch.",
+        "group.",
+    ),
+    *("heartbeat.", "isolation.level", "max.partition.", "max.poll.", "offset.store."),
+    *("partition.assignment.", "queued.", "session."),
+)
+"""How the names of settings begin that only a consumer has."""
+WRITING = (
+    *("acks", "batch.", "compression.", "delivery.", "enable.gapless.", "enable.idempotence"),
+    *(
+        "linger.",
+        "message.send.",
+        "message.timeout.",
+        "partitioner",
+        "produce.",
+        "queue.",
+        "queuing.",
+    ),
+    *("request.required.", "retries", "sticky.", "transaction"),
+)
+"""How those begin that only a producer has."""
 _OBJECTS = frozenset(("logger", "opaque"))
 _LONGEST_VALUE = 100_000
 _SECONDS_QUIET = 60.0

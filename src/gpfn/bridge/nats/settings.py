@@ -35,12 +35,21 @@ from gpfn.settings import parse_duration, parse_size, parse_whole, read_switch
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["NatsSettings", "read_nats_settings", "setting_field", "tls_context"]
+__all__ = [
+    "READING",
+    "SETTINGS",
+    "NatsSettings",
+    "read_nats_settings",
+    "setting_field",
+    "tls_context",
+]
 
 _PORT = 4222
 _WEEK = 7 * 86400.0
 _DECADE = 10 * 365 * 86400.0
 _TEXTS = ("user", "password", "token", "creds", "nkey", "ca", "cert", "key", "tls_name")
+READING = ("ack_wait", "batch", "max_ack_pending", "tries")
+"""The settings of who reads, which mean nothing to who writes."""
 _FILES = ("creds", "nkey", "ca", "cert", "key")
 
 
@@ -92,12 +101,16 @@ class NatsSettings(NamedTuple):
         return bool(wanted) or any(server.startswith("tls://") for server in self.servers)
 
 
+SETTINGS = NatsSettings._fields[2:]
+"""The names of all settings: all but the servers and the side."""
+
+
 def read_nats_settings(address: str, settings: Mapping[str, str], side: str = "") -> NatsSettings:
     """Return what an address and settings say. Raises SetupError with the setting as its field."""
     known: dict[str, object] = {"side": side}
     for name, text in settings.items():
         place = setting_field(side, name)
-        if name not in NatsSettings._fields or name in ("servers", "side"):
+        if name not in SETTINGS:
             raise SetupError("no setting of NATS has this name", field=place)
         known[name] = _value(name, str(text), place)
     field = _field(side, "nats")
