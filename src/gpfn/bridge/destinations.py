@@ -7,9 +7,11 @@ may have under way cost no thread and no task of the event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from gpfn.bridge.activations import ACTIONS, Activations
 from gpfn.bridge.answers import Answer
 from gpfn.errors import CallerError, GpfnError, InvalidEvent, SetupError
 from gpfn.events.modes import write
@@ -31,7 +33,6 @@ CHOSEN = "destination"
 """What a route calls where the event's own ``destination`` says it."""
 
 _REPLY_BYTES = 6 << 20
-_ACTIONS = "/actions/"
 _ACTION_QUERY = "blocking=true&result=true"
 _MOST_CHOSEN = 256
 
@@ -81,11 +82,14 @@ class _Http:
     ) -> None:
         address = _asked(parse_url(url, field="call"))
         self.shown = address.shown
-        self._action = _ACTIONS in address.target
+        self._action = ACTIONS in address.target
         # an action's parameters are a JSON object, and Fn's invoke passes no headers on
         self._structured = self._action or address.target.startswith("/invoke/")
         self._head = request_head("POST", address, None, headers)
         self._client = LoopClient(address, connections=in_flight, limit=limit)
+        self._activations: Activations | None = None
+        if self._action and "blocking=true" in address.target.partition("?")[2].split("&"):
+            self._activations = Activations(self._client, address, headers)
 
     def call(self, message: Message, event: Event, seconds: float, done: Done) -> None:
         if self._structured and not message.content_type.startswith(EVENT_FAMILY):
@@ -102,16 +106,25 @@ class _Http:
             done(InvalidEvent("a header of the request would not be printable ASCII"))
             return
         head = b"\r\n".join((self._head, *[line.encode("ascii") for line in lines]))
-        self._client.send(head, body, seconds, lambda came: done(_answer(came)))
+        activations = self._activations
+        if activations is None:
+            self._client.send(head, body, seconds, lambda came: done(_answer(came)))
+            return
+        late_at = monotonic() + seconds
+        self._client.send(
+            head, body, seconds, lambda came: activations.answered(_answer(came), late_at, done)
+        )
 
     def close(self) -> None:
+        if self._activations is not None:
+            self._activations.close()
         self._client.close()
 
 
 def _asked(address: Address) -> Address:
     """Return an action's address so that it waits for the action and answers its result."""
     path, _, query = address.target.partition("?")
-    if _ACTIONS not in path or "blocking=" in query:
+    if ACTIONS not in path or "blocking=" in query:
         return address
     return address._replace(target=f"{path}?{query + '&' if query else ''}{_ACTION_QUERY}")
 
