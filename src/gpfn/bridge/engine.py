@@ -138,8 +138,7 @@ class Bridge:
             work = self.intake.take(record)
             if work is not None:
                 self._accept(work)
-        full = self.intake.to_pause()
-        if full:
+        if full := self.intake.to_pause():
             self._source.pause(full)
         self._turn_soon()
 
@@ -246,10 +245,8 @@ class Bridge:
 
     def _turn(self) -> None:
         self._turn_due = False
-        if self.intake.paused:
-            room = self.intake.to_resume()
-            if room:
-                self._source.resume(room)
+        if self.intake.paused and (room := self.intake.to_resume()):
+            self._source.resume(room)
         if self._over.is_set():
             return
         now = monotonic()
