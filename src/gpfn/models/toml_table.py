@@ -165,7 +165,7 @@ class Table:
             return default
         seconds = value if type(value) in (int, float) else -1.0
         if isinstance(value, str):
-            with suppress(SetupError):
+            with suppress(SetupError):  # what is no duration is told below, with its file
                 seconds = parse_duration(value, field=key, most=most)
         if least <= seconds <= most:  # type: ignore[operator] # a number
             return float(seconds)  # type: ignore[arg-type] # the same
@@ -176,7 +176,7 @@ class Table:
         """Return bytes above 0: a whole number, or text with a unit (``64MiB``)."""
         value = self._taken(key, default)
         if isinstance(value, str):
-            with suppress(SetupError):
+            with suppress(SetupError):  # the same
                 value = parse_size(value, field=key)
         if type(value) is int and 0 < value < _MOST_BYTES:
             return value
