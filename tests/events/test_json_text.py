@@ -94,6 +94,8 @@ def test_numbers_are_not_even_written_again(monkeypatch: pytest.MonkeyPatch) -> 
         document = {**MINIMAL, "subject": "é", "data": [[[0.5]] * 20] * windows}
         text = json.dumps(document, ensure_ascii=False, indent=1).encode()
         assert one(structured(text)).has_data
+        batch = b"[" + text + b"]"
+        assert one(structured(batch, "application/cloudevents-batch+json")).has_data
 
 
 NAMES = st.sampled_from(["id", "a", ":", '"', "\\", "é", "\\u003a", "data", ""])
@@ -168,6 +170,19 @@ def test_no_event_with_a_member_twice_is_accepted(pairs: list[Any], escape: bool
     text = written((*MINIMAL.items(), *pairs), escape=escape).encode()
     try:
         read(structured(text))
+    except InvalidEvent:
+        return
+    assert not any(lost_members(text))
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(ATTRIBUTES, min_size=1, max_size=3), st.booleans())
+def test_no_batch_with_a_member_twice_is_accepted(events: list[Any], escape: bool) -> None:
+    """One event has no quotes to spare that could stand for what another has lost."""
+    pairs = [(*MINIMAL.items(), *event) for event in events]
+    text = written(pairs, escape=escape).encode()
+    try:
+        read(structured(text, "application/cloudevents-batch+json"))
     except InvalidEvent:
         return
     assert not any(lost_members(text))

@@ -117,19 +117,27 @@ def read_values(documents: object, largest: int, text: bytes | None = None) -> t
         raise InvalidEvent(f"expected an array of events, got {kind(documents)}", field="body")
     if len(documents) > largest:
         raise TooLarge(f"{len(documents)} events in a batch; at most {largest} (GPFN_MAX_BATCH)")
-    if text is not None:
+    # As in read_value: with no more quotes than the members need, no member was lost.
+    if text is not None and _quotes(text) != sum(map(_quotes_needed, documents)):
         refuse_duplicates(text, [documents], level=2)
-    return tuple([_event_at(index, document) for index, document in enumerate(documents)])
-
-
-def _event_at(index: int, document: object) -> Event:
+    events: list[Event] = []
     try:
-        if not isinstance(document, dict):
-            raise InvalidEvent(f"expected an object, got {kind(document)}")  # noqa: TRY301
-        return read_value(document)
+        for document in documents:
+            if not isinstance(document, dict):
+                raise InvalidEvent(f"expected an object, got {kind(document)}")  # noqa: TRY301
+            events.append(read_value(document))
     except InvalidEvent as error:
-        field = f"[{index}].{error.field}" if error.field else f"[{index}]"
+        at = f"[{len(events)}]"
+        field = f"{at}.{error.field}" if error.field else at
         raise InvalidEvent(error.detail, field=field) from None
+    return tuple(events)
+
+
+def _quotes_needed(document: object) -> int:
+    """Return the quotes around an object's names and texts; its text has no fewer."""
+    if not isinstance(document, dict):
+        return 0
+    return 2 * len(document) + 2 * [*map(type, document.values())].count(str)
 
 
 def _older_event(document: dict[str, object]) -> Event:
