@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Payload"]
 
-_UNSET = object()
+_UNSET: object = ...
+"""Stands where there is no JSON value; the same as :data:`gpfn.events.event.ABSENT`."""
 _NO_ATTRIBUTES: Mapping[str, str] = {}
 _JSON = frozenset([JSON, TEXT_JSON])
 
@@ -81,15 +82,13 @@ class Payload:
     @classmethod
     def from_event(cls, event: Event, headers: tuple[tuple[str, str], ...] = ()) -> Payload:
         """Return the payload of an event; its data are read when they are asked for."""
-        from gpfn.events.event import ABSENT
-
         value, data, media_type, expiry = event.content
         payload = cls.__new__(cls)
         payload._data = data
-        payload._value = _UNSET if value is ABSENT else value
+        payload._value = value
         payload._loose = True
         payload._expiry = expiry
-        payload.media_type = media_type or (OCTETS if value is ABSENT else JSON)
+        payload.media_type = media_type or (OCTETS if value is _UNSET else JSON)
         payload.event = event
         payload.headers = headers
         payload.attributes = _NO_ATTRIBUTES

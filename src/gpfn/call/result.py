@@ -6,6 +6,7 @@ type: text, bytes, JSON. A mapping keeps its keys.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.call.payload import Payload
@@ -15,11 +16,10 @@ from gpfn.media import is_json as is_json_type
 from gpfn.message import Message
 
 if TYPE_CHECKING:
-    from typing import Any
-
     import numpy as np
 
     from gpfn.events.event import Event
+    from gpfn.tensors.codec import Encoded
 
 __all__ = [
     "ResultBody",
@@ -149,19 +149,23 @@ def _encode_arrays(
         return ResultBody(_graphpipe(arrays, asked.outputs), GRAPHPIPE)
     if asked.outputs:
         arrays = _chosen(arrays, asked)
-    from gpfn.tensors.codec import encode
-
     kind = JSON if asked.media_type == JSON else family(asked.base_type)
     media_type = JSON if kind in (JSON, None) else asked.base_type
-    form: Any = asked.form
-    done = encode(arrays, media_type, form=form, nonfinite=nonfinite, named=named)  # type: ignore[arg-type]
+    done = _encoder()(arrays, media_type, form=asked.form, nonfinite=nonfinite, named=named)
     body = done.body
     if asked.request_id is not None:
         body = b'{"id":%b,%b' % (_id_text(asked.request_id), body[1:])
-    attributes: dict[str, str | bool] = dict(done.attributes)
+    attributes: Mapping[str, str | bool] = done.attributes
     if done.nonfinite:
-        attributes["nonfinite"] = True
+        attributes = {**attributes, "nonfinite": True}
     return _body(ResultBody, (body, done.media_type, attributes, media_type == JSON))
+
+
+@cache
+def _encoder() -> "Callable[..., Encoded]":
+    from gpfn.tensors.codec import encode
+
+    return encode  # kept: an import statement costs a microsecond each time it is passed
 
 
 def _chosen(arrays: "dict[str, np.ndarray]", asked: Payload) -> "dict[str, np.ndarray]":
