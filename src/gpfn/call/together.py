@@ -12,8 +12,7 @@ besides its rows, and that is soon spread thin, while memory goes on growing wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from math import inf
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,7 +118,12 @@ class Joint:
         rows = elements = 0
         until = 0.0
         for number, steps in enumerate(members):
-            found = yield from _advanced(steps, steps.__next__)
+            try:
+                found: Any = next(steps)
+                if found.__class__ is not Question:
+                    found = yield from _advanced(steps, found)
+            except StopIteration as stop:
+                found = stop.value
             done.append(found)
             if found.__class__ is not Question:
                 continue
@@ -140,8 +144,11 @@ class Joint:
         stages.begin("predict")
         answers = self._answers([question for _, _, question in waiting])
         for (number, steps, _), answer in zip(waiting, answers, strict=True):
-            resume = steps.throw if isinstance(answer, BaseException) else steps.send
-            done[number] = yield from _advanced(steps, partial(resume, answer))
+            resume: Any = steps.throw if isinstance(answer, BaseException) else steps.send
+            try:
+                done[number] = yield from _advanced(steps, resume(answer))
+            except StopIteration as stop:  # as all that have no async function
+                done[number] = stop.value
 
     def _answers(self, questions: Sequence[Question]) -> list[object]:
         """Return the answer or the error of each; what has become late meanwhile is not asked."""
@@ -243,13 +250,12 @@ def _at(deadline: Deadline) -> float:
     return deadline.at
 
 
-def _advanced(steps: Steps[Any], begin: Callable[[], object]) -> Steps[Any]:
-    """Run one event's steps until they ask the model, or to their end; return what came.
+def _advanced(steps: Steps[Any], found: Any) -> Steps[Any]:
+    """Run one event's steps on until they ask the model, or to their end; return what came.
 
-    What else they wait for is handed on to who runs the batch.
+    What they wait for, first ``found``, is handed on to who runs the batch.
     """
     try:
-        found: Any = begin()
         while found.__class__ is not Question:
             try:
                 result = yield found
