@@ -37,7 +37,7 @@ class Callback:
     parameter called ``model``, ``call``, ``event`` or ``payload`` is given by name.
     """
 
-    __slots__ = ("_first", "_names", "_variadic", "function", "is_async", "wants")
+    __slots__ = ("_first", "_known", "_names", "_variadic", "function", "is_async", "wants")
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
@@ -46,6 +46,7 @@ class Callback:
         self._first = positional[:1]
         self.wants = tuple(name for name in EXTRAS if name in positional or name in keywords)
         self._names = tuple(name for name in positional if name not in self.wants)
+        self._known = frozenset(self._names)
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class Callback:
     def with_arrays(self, arrays: Mapping[str, object], extras: Mapping[str, object]) -> object:
         """Call it with named arrays and the extras that it asks for."""
         wanted = {name: extras[name] for name in self.wants}
-        if self._names and set(arrays) <= set(self._names):
+        if self._known and arrays.keys() <= self._known:
             return self.function(**arrays, **wanted)
         if len(arrays) > 1 and len(self._names) == 1 and not self._variadic:
             return self.function(dict(arrays), **wanted)

@@ -104,13 +104,12 @@ def compute_steps(
     deadline: Deadline = NEVER,
 ) -> Steps[object]:
     """Return what is computed from what a call takes: arrays, an event, a payload."""
-    value, arrays = subject, contract.takes == "arrays"
+    value = subject
     if contract.before is not None:
         stages.begin("before")
-        value = _apply(contract.before, value, extras, arrays)
+        value = _apply(contract.before, value, extras, contract.takes == "arrays")
         if hasattr(value, "__await__"):
             value = yield value
-        arrays = is_arrays(value)
     if monotonic() >= deadline.at:
         deadline.check("the prediction was begun")
     stages.begin("predict")
@@ -119,6 +118,7 @@ def compute_steps(
             refuse_masked(value, contract.before.name)
         value = contract.predict(value, deadline)
     else:
+        arrays = contract.takes == "arrays" if contract.before is None else is_arrays(value)
         value = _apply(contract.handler, value, extras, arrays)
     if hasattr(value, "__await__"):  # of an async handler, or a question that waits for others
         value = yield value
