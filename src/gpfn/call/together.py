@@ -150,14 +150,16 @@ class Joint:
             except StopIteration as stop:  # as all that have no async function
                 done[number] = stop.value
 
-    def _answers(self, questions: Sequence[Question]) -> list[object]:
+    def _answers(self, questions: Sequence[Question]) -> Sequence[object]:
         """Return the answer or the error of each; what has become late meanwhile is not asked."""
-        answers: list[object] = [None] * len(questions)
         groups: dict[object, list[int]] = {}
         now = monotonic()
         for index, question in enumerate(questions):
             late = question.deadline.at <= now
             groups.setdefault(index if late else question.key, []).append(index)
+        if len(groups) == 1:  # as nearly always
+            return self._group(questions)
+        answers: list[object] = [None] * len(questions)
         for members in groups.values():
             found = self._group([questions[index] for index in members])
             for index, answer in zip(members, found, strict=True):
