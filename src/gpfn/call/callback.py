@@ -37,21 +37,18 @@ class Callback:
     parameter called ``model``, ``call``, ``event`` or ``payload`` is given by name.
     """
 
-    __slots__ = ("_first", "_known", "_names", "_variadic", "function", "is_async", "wants")
+    __slots__ = ("_first", "_known", "_names", "_variadic", "function", "is_async", "name", "wants")
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
+        self.name = str(getattr(function, "__name__", type(function).__name__))
+        """What errors call it."""
         positional, keywords, variadic, self.is_async = _signature(function)
         self._variadic = variadic
         self._first = positional[:1]
         self.wants = tuple(name for name in EXTRAS if name in positional or name in keywords)
         self._names = tuple(name for name in positional if name not in self.wants)
         self._known = frozenset(self._names)
-
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        return str(getattr(self.function, "__name__", type(self.function).__name__))
 
     def with_value(self, value: object, extras: Mapping[str, object]) -> object:
         """Call it with one value and the extras that it asks for."""
