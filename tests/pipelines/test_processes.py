@@ -135,11 +135,11 @@ def test_a_stage_that_does_not_come_up_is_named_with_its_last_lines(tmp_path: Pa
     (tmp_path / "slow.py").write_text(f"import time\n\nprint('slowly')\ntime.sleep(60)\n{SLOW}")
     file, *_ = toy_file(tmp_path, add=tmp_path / "slow.py:f")
     launches = place_stages(read_pipeline(file)).launches
-    with StageProcesses(launches, seconds=1.5) as stages:
+    with StageProcesses(launches, seconds=5.0) as stages:
         with pytest.raises(SetupError, match="it is not ready after") as one:
             stages.start()
         assert one.value.field == "stages.add"
-        assert "1.5 s; its last lines: " in one.value.detail
+        assert "5 s; its last lines: " in one.value.detail
         assert "slowly" in one.value.detail
         stages.stop(0.1)
         assert stages.all_ended
