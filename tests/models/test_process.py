@@ -62,7 +62,7 @@ def act(x):
     if which == 8: sys.exit(3)
     if which == 9: time.sleep(0.3)
     if which == 10:
-        os.closerange(3, 100)
+        os.closerange(3, 1 << 16)
         time.sleep(60)
     if which == 11: return np.zeros(2, np.complex64)
     if which == 12: return np.zeros((200, 1000, 100))
