@@ -31,6 +31,7 @@ SHORT = {
     "gpfn.cli.bridge": "a command: each is a module, and its actions too",
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
+    "gpfn.cli.pipeline": "a command: each is a module, and its actions too",
     "gpfn.deadline": "a word of the ground floor, on every start path",
     "gpfn.http.loop.large_body": "another protocol than the connection, for one reason alone",
     "gpfn.http.loop.timing": "all time-outs of a connection in one place",

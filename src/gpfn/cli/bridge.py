@@ -1,9 +1,8 @@
 """``gpfn bridge``: events from a queue or files to functions, and their replies back."""
 
 import argparse
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+
+from gpfn.cli.commands import Actions, add_actions, run_action
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
@@ -19,7 +18,7 @@ gpfn bridge dead list
 gpfn bridge check bridge.toml
 """
 
-_ACTIONS = {
+_ACTIONS: Actions = {
     "run": ("bridge_run", "read events, call functions, write replies, until Ctrl-C"),
     "demo": ("bridge_demo", "see 1,000 events go round: one poisoned, one late, one retried"),
     "check": ("bridge_check", "check a bridge.toml: names, topics, rights, reachability, loops"),
@@ -30,23 +29,13 @@ _ACTIONS = {
     "lag": ("bridge_lag", "show how much of each partition is not done"),
     "kafka": ("bridge_kafka", "start a real Apache Kafka for development"),
 }
-"""The module of each sub-command, which has ``add_NAME_arguments`` and ``NAME``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare a sub-command for each thing to do."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, (module, about) in _ACTIONS.items():
-        added = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        _named(module, f"add_{name}_arguments")(added)
+    add_actions(parser, _ACTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do one of them."""
-    done: int = _named(_ACTIONS[args.action][0], args.action)(args)
-    return done
-
-
-def _named(module: str, name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(import_module(f"gpfn.cli.{module}"), name)
-    return found
+    return run_action(args, _ACTIONS)

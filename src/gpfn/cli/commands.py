@@ -3,14 +3,24 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from gpfn.errors import GpfnError, SetupError, error_document
 
-__all__ = ["COMMANDS", "USAGE", "Command", "dispatch", "parser_of", "report"]
+__all__ = [
+    "COMMANDS",
+    "USAGE",
+    "Actions",
+    "Command",
+    "add_actions",
+    "dispatch",
+    "parser_of",
+    "report",
+    "run_action",
+]
 
 COMMANDS = {
     "bench": "gpfn.cli.bench",
@@ -37,6 +47,10 @@ COMMANDS = {
 
 USAGE = 2
 """The exit code of wrong usage."""
+
+Actions: TypeAlias = Mapping[str, tuple[str, str]]
+"""The sub-commands of a command: the module of each, which has ``add_NAME_arguments`` and
+``NAME``, and what it does in one line."""
 
 
 class Command(Protocol):
@@ -94,6 +108,25 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     )
     command.add_arguments(parser)
     return parser
+
+
+def add_actions(parser: argparse.ArgumentParser, actions: Actions) -> None:
+    """Declare a sub-command for each action."""
+    added = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (module, about) in actions.items():
+        one = added.add_parser(name, help=about, description=about, allow_abbrev=False)
+        _named(module, f"add_{name}_arguments")(one)
+
+
+def run_action(args: argparse.Namespace, actions: Actions) -> int:
+    """Do the action that was parsed; returns its exit code."""
+    done: int = _named(actions[args.action][0], args.action)(args)
+    return done
+
+
+def _named(module: str, name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(import_module(f"gpfn.cli.{module}"), name)
+    return found
 
 
 def _load(name: str) -> Command:

@@ -1,9 +1,8 @@
 """``gpfn pipeline``: a pipeline's stages as processes: run once, kept up, measured, shown."""
 
 import argparse
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+
+from gpfn.cli.commands import Actions, add_actions, run_action
 
 __all__ = [
     "EXAMPLES",
@@ -24,22 +23,18 @@ gpfn pipeline show pipelines/classy.pipeline.toml
 gpfn pipeline check pipelines/classy.pipeline.toml
 """
 
-_ACTIONS = {
+_ACTIONS: Actions = {
     "run": ("pipeline_run", "start the stages that do not run, and compute once"),
     "up": ("pipeline_up", "keep all stages running, with one log and a table, until Ctrl-C"),
     "bench": ("pipeline_bench", "measure the three placements side by side"),
     "show": ("pipeline_show", "draw it"),
     "check": ("pipeline_show", "compare what each stage gives with what the next one takes"),
 }
-"""The module of each sub-command, which has ``add_NAME_arguments`` and ``NAME``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare a sub-command for each thing to do."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, (module, about) in _ACTIONS.items():
-        added = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        _named(module, f"add_{name}_arguments")(added)
+    add_actions(parser, _ACTIONS)
 
 
 def add_file_arguments(parser: argparse.ArgumentParser, *, place: bool = True) -> None:
@@ -59,10 +54,4 @@ def add_input_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do one of them."""
-    done: int = _named(_ACTIONS[args.action][0], args.action)(args)
-    return done
-
-
-def _named(module: str, name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(import_module(f"gpfn.cli.{module}"), name)
-    return found
+    return run_action(args, _ACTIONS)
