@@ -43,7 +43,8 @@ def test_settings_of_a_queue(tmp_path: Path, settings: str, field: str) -> None:
 
 
 def test_what_is_done_may_be_kept_for_replay(tmp_path: Path) -> None:
-    opened(tmp_path, f'{SOURCE}[source.settings]\nkeep = "1h"\n{ROUTE}')
+    bridge = opened(tmp_path, f'{SOURCE}[source.settings]\nkeep = "1h"\n{ROUTE}')
+    assert bridge._source._keep == 3600  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

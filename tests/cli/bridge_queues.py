@@ -18,10 +18,25 @@ from gpfn.log import Log
 from tests.bridge.kafka_broker import TestKafka, kafka
 from tests.bridge.nats_server import NatsServer, nats_server
 
-__all__ = ["ALL", "QUIET", "Queue", "call", "event", "events", "kafka", "nats", "put", "queue"]
+__all__ = [
+    "ALL",
+    "QUIET",
+    "STRUCTURED",
+    "Queue",
+    "call",
+    "event",
+    "events",
+    "kafka",
+    "nats",
+    "put",
+    "put_events",
+    "queue",
+]
 
 ALL = ("queue", "nats", "kafka")
 QUIET = Log("test", form="quiet")
+STRUCTURED = (("content-type", b"application/cloudevents+json"),)
+"""The headers of a record that is an event as JSON."""
 _numbers = count(1)
 
 _FUNCTION = '''\
@@ -157,6 +172,14 @@ def put(queue: Queue, topic: str, records: Sequence[tuple[Any, ...]]) -> None:
     """Write records: a key, a value and headers each."""
     outgoing = [Outgoing(topic, *record) for record in records]
     send_records(queue.place, [topic], outgoing, log=QUIET)
+
+
+def put_events(
+    queue: Queue, documents: Sequence[Mapping[str, Any]], key: bytes | None = None
+) -> None:
+    """Write events in structured mode to the topic that is read."""
+    texts = [json.dumps(each).encode() for each in documents]
+    put(queue, queue.numbers, [(key, each, STRUCTURED) for each in texts])
 
 
 def call(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> tuple[str, str]:

@@ -18,19 +18,16 @@ from tests.cli.bridge_queues import (
     kafka,
     make_queue,
     nats,
-    put,
+    put_events,
     queue,
 )
 
 __all__ = ["kafka", "nats", "queue"]
 
-STRUCTURED = (("content-type", b"application/cloudevents+json"),)
-
 
 def fill(queue: Queue, count: int) -> None:
     """Write so many events."""
-    documents = [json.dumps(event(n)).encode() for n in range(count)]
-    put(queue, queue.numbers, [(None, each, STRUCTURED) for each in documents])
+    put_events(queue, [event(n) for n in range(count)])
 
 
 def lags(out: str) -> list[tuple[str, int, int]]:

@@ -20,12 +20,11 @@ from tests.cli.bridge_queues import (
     make_queue,
     nats,
     put,
+    put_events,
     queue,
 )
 
 __all__ = ["kafka", "nats", "queue"]
-
-STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
 
 def fill(queue: Queue) -> int:
@@ -33,7 +32,7 @@ def fill(queue: Queue) -> int:
     documents = [event(n) for n in range(10)]
     documents[4]["data"] = "poison"
     documents[6]["type"] = "com.example.other"
-    put(queue, queue.numbers, [(b"k", json.dumps(each).encode(), STRUCTURED) for each in documents])
+    put_events(queue, documents, b"k")
     return queue.records(queue.numbers)[0].offset
 
 
@@ -104,8 +103,7 @@ def test_a_dry_run_calls_nothing(queue: Queue, capsys: pytest.CaptureFixture[str
     late = event(20, expirytime="2020-01-01T00:00:00Z")
     far = event(21, bridgehops="8")
     special = event(22, type="com.example.special.one")
-    for each in (late, far, special):
-        put(queue, queue.numbers, [(None, json.dumps(each).encode(), STRUCTURED)])
+    put_events(queue, (late, far, special))
     put(queue, queue.numbers, [(None, b"no event", ())])
     words = ("replay", "--bridge", queue.bridge, "--all", "--dry-run")
     out, err = call(capsys, *words)
@@ -224,8 +222,7 @@ def test_a_signal_ends_it(
         .replace("return 2", "__import__('time').sleep(0.05)\n    return 2")
     )
     (tmp_path / "func.py").write_text(slow)
-    documents = [json.dumps(event(n)).encode() for n in range(2000)]
-    put(queue, queue.numbers, [(None, each, STRUCTURED) for each in documents])
+    put_events(queue, [event(n) for n in range(2000)])
     command = [sys.executable, "-m", "gpfn", "bridge", "replay", "--all", "--bridge"]
     process = subprocess.Popen(
         [*command, str(queue.bridge)], stdout=subprocess.PIPE, text=True, env={**os.environ}

@@ -14,6 +14,7 @@ import pytest
 from gpfn.bridge.files.dead_lines import write_dead_line
 from gpfn.bridge.record import Outgoing
 from tests.cli.bridge_queues import (
+    STRUCTURED,
     Queue,
     call,
     event,
@@ -22,17 +23,16 @@ from tests.cli.bridge_queues import (
     make_queue,
     nats,
     put,
+    put_events,
     queue,
 )
 
 __all__ = ["kafka", "nats", "queue"]
 
-STRUCTURED = (("content-type", b"application/cloudevents+json"),)
-
 
 def fill(queue: Queue, numbers: range) -> None:
     """Write events of these numbers."""
-    put(queue, queue.numbers, [(b"k", json.dumps(event(n)).encode(), STRUCTURED) for n in numbers])
+    put_events(queue, [event(n) for n in numbers], b"k")
 
 
 def ids(out: str) -> list[int]:
