@@ -17,6 +17,7 @@ from gpfn.errors import SetupError
 from gpfn.images.preparation import ImageInput
 from gpfn.models import open_model
 from gpfn.models.catalogue import default_catalogue, parse_catalogue
+from gpfn.models.columns import Column
 from gpfn.models.description import (
     FILE_NAME,
     Description,
@@ -43,6 +44,7 @@ source = "https://example.com/tiny"
 aliases = ["small", "tiny-1"]
 model = "tiny.tflite"
 labels = "tiny.txt"
+classes = ["no", "yes"]
 signature.inputs.image = { dtype = "float32", shape = [-1, 8, 9, 3] }
 signature.outputs."a/b:0" = { dtype = "string" }
 
@@ -68,6 +70,15 @@ warmup = ["night.json", "day.npy"]
 keep = 2
 tags = { stable = 3 }
 
+[[columns]]
+name = "post code"
+dtype = "string"
+default = "00000"
+missing = ["?", "n/a"]
+
+[[columns]]
+name = "age"
+
 [files."tiny.tflite"]
 url = "https://example.com/tiny.tflite"
 sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -86,6 +97,10 @@ GOOD = {
     "a hash without a URL": SHORT + f'files."tiny.tflite".sha256 = "{"b" * 64}"\n',
     "a scalar": SHORT + 'signature.inputs.x = { dtype = "bool", shape = [] }\n',
     "a function": 'model = "tiny.py:double"\n',
+    "columns": SHORT
+    + 'columns = [{ name = "a", default = 1 }, { name = "b", default = nan }, { name = "c", '
+    "default = false }]\n",
+    "no columns": SHORT + "columns = []\nclasses = []\n",
     "an empty table": SHORT + "serving = {}\n",
     "never batched": SHORT + "serving = { max_batch = 0, max_delay = 0 }\n",
     "quantised": SHORT
@@ -112,6 +127,20 @@ BAD = {
     "aliases": ["aliases = 'x'", "aliases = ['a b']", "aliases = ['a', 'a']", "aliases = [1]"],
     "labels": ["labels = 'a/b'", "labels = ''", "labels = 5"],
     "colour": ["colour = {}"],
+    "classes": ["classes = 'x'", "classes = ['']", "classes = ['a', 'a']", "classes = [1]"],
+    "columns": ["columns = {}", "columns = 'age'"],
+    "columns[0]": ["columns = ['age']"],
+    "columns[0].name": ["columns = [{}]", "columns = [{ name = '' }]"],
+    "columns[0].dtype": ["columns = [{ name = 'age', dtype = 'int' }]"],
+    "columns[1].default": [
+        "columns = [{ name = 'a' }, { name = 'b', default = [] }]",
+        "columns = [{ name = 'a' }, { name = 'b', default = {} }]",
+    ],
+    "columns[0].missing": [
+        "columns = [{ name = 'a', missing = '?' }]",
+        "columns = [{ name = 'a', missing = [''] }]",
+    ],
+    "columns[0].unit": ["columns = [{ name = 'a', unit = 'm' }]"],
     "serving": ["serving = 1"],
     "serving.max_batch": [f"serving.max_batch = {each}" for each in ("-1", "65537", "1.5", "true")],
     "serving.max_delay": [f"serving.max_delay = {each}" for each in ("-0.1", "61", "'1s'", "inf")],
@@ -232,6 +261,8 @@ def test_a_full_description() -> None:
         serving=Serving(
             64, 0.002, 2, True, 1, 0, 5.0, ("night.json", "day.npy"), 2, (("stable", "3"),)
         ),
+        columns=(Column("post code", "string", "00000", ("?", "n/a")), Column("age")),
+        classes=("no", "yes"),
     )
 
 
@@ -254,9 +285,12 @@ def test_the_schema_has_the_keys_that_the_reader_asks_for(monkeypatch: pytest.Mo
         "signature.*": known["tensor"],
         "image": known["image"],
         "serving": known["serving"],
+        "columns[0]": known["column"],
+        "columns[1]": known["column"],
     }
     assert not set(Description._fields) - known["description"] - {"name", "function"}
     assert set(Serving._fields) == known["serving"]
+    assert set(Column._fields) == known["column"]
 
 
 def test_our_catalogue_obeys_the_schema(root: Path) -> None:
@@ -323,7 +357,7 @@ def test_a_file_beside_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("model = 'm'\ncolour = {}\n", "colour: unknown key; known: aliases, description, "),
+        ("model = 'm'\ncolour = {}\n", "colour: unknown key; known: aliases, classes, "),
         ("model = 'm'\ntitle = 5\n", "title: expected text, in "),
         ("model = [\n", ": cannot be read: "),
     ],

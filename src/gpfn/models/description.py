@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable
 from gpfn.images.preparation import ImageInput
+from gpfn.models.columns import Column, parse_classes, parse_columns
 from gpfn.models.toml_table import Table, read_toml
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
@@ -98,8 +99,9 @@ class Description(NamedTuple):
 
     ``function`` is the name in a Python file that is the model, empty for any other file.
     ``labels`` is a text file with one class name a line, in the order of the output.
-    ``image`` is how an image becomes the input. ``files`` has all files, the model first,
-    then the labels.
+    ``image`` is how an image becomes the input, ``columns`` are those of rows, and ``classes``
+    the names of classes, which come before those of the ``labels``. ``files`` has all files, the
+    model first, then the labels.
     """
 
     name: str
@@ -115,6 +117,8 @@ class Description(NamedTuple):
     image: ImageInput | None = None
     function: str = ""
     serving: Serving = Serving()
+    columns: tuple[Column, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def description_beside(model: str | os.PathLike[str]) -> Description | None:
@@ -199,6 +203,8 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
         image=parse_image(image) if image else None,
         function=function,
         serving=_serving(serving) if serving else Serving(),
+        columns=parse_columns(table),
+        classes=parse_classes(table),
     )
     table.end()
     return found

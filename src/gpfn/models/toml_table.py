@@ -18,7 +18,10 @@ from gpfn.settings import parse_duration, parse_size
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Table", "read_toml"]
+__all__ = ["Scalar", "Table", "read_toml"]
+
+Scalar = bool | int | float | str
+"""A single value of TOML that is no date or time."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that TOML writes without quotes."""
@@ -192,6 +195,13 @@ class Table:
         if isinstance(value, bool):
             return value
         raise self.wrong("expected true or false", key)
+
+    def scalar(self, key: str) -> Scalar | None:
+        """Return a text, number or boolean; None when the key is absent."""
+        value = self._taken(key)
+        if key in self._absent or isinstance(value, Scalar):
+            return value  # type: ignore[return-value]
+        raise self.wrong("expected text, a number, true or false", key)
 
     def number(self, key: str, least: float, most: float, default: float) -> float:
         """Return a number from ``least`` to ``most``, or the default."""
