@@ -35,6 +35,7 @@ FLOORS = (
     ("events", "tensors", "images"),
     ("graphpipe", "oip", "repository", "tfaas", "v1"),
     ("models",),
+    ("rows",),
     ("call",),
     ("platforms.fn", "platforms.http", "platforms.openwhisk", "platforms"),
     ("function", "classifier", "classy"),

@@ -36,6 +36,8 @@ class Limits(NamedTuple):
     """Width times height of an image; decoding it takes at most 4 bytes for each."""
     batch: int = 1000
     """Events in one batch."""
+    rows: int = 100_000
+    """Rows in one call of a function of rows."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **defaults: int) -> "Limits":

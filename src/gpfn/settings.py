@@ -58,6 +58,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_MAX_PIXELS": "count",
     "GPFN_MAX_RANK": "count",
     "GPFN_MAX_RESULT_BYTES": "size",
+    "GPFN_MAX_ROWS": "count",
     "GPFN_MAX_STRING_BYTES": "size",
     "GPFN_MAX_TENSORS": "count",
     "GPFN_MODEL_CACHE_BYTES": "size",

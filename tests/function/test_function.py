@@ -37,7 +37,7 @@ def test_the_front_door() -> None:
         ({"handler": named}, "inputs: declare the arrays that the handler takes"),
         ({"handler": lambda a, b: a, "inputs": X}, "inputs: <lambda> takes"),
         ({"model": "m.tflite", "takes": "payload"}, "before: takes='payload' needs before="),
-        ({"handler": named, "takes": "bytes"}, "takes: expected one of arrays, event"),
+        ({"handler": named, "takes": "bytes"}, "takes: expected one of arrays, rows, event"),
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused(arguments: dict[str, object], says: str) -> None:

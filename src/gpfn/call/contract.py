@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gpfn.call.decode import Parsed
     from gpfn.call.together import Joint
     from gpfn.models.model import Model
+    from gpfn.rows.schema import RowSchema
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Answering", "Call", "Contract", "Opened", "Reply", "answering"]
@@ -95,7 +96,8 @@ class Contract:
 
     Only ``joint`` comes later: what its batches have learnt of asking the model.
 
-    ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``; ``specs`` are the arrays.
+    ``takes`` is ``arrays``, ``rows``, ``event``, ``payload`` or ``message``; ``specs`` are the
+    arrays, which rows become as ``rows`` says.
     A value passes ``before``, then ``handler`` (or ``predict``, which asks the model), then
     ``after``; each may be None, but for one that computes. ``output`` names the output to
     answer with, ``stamp`` the type and source of the replying event, and ``nonfinite`` says
@@ -117,6 +119,7 @@ class Contract:
         "nonfinite",
         "output",
         "predict",
+        "rows",
         "specs",
         "stamp",
         "takes",
@@ -140,6 +143,7 @@ class Contract:
         asks: tuple[str, ...] = (),
         together: bool = True,
         hints: bool = False,
+        rows: "RowSchema | None" = None,
     ) -> None:
         self.takes = takes
         self.specs = specs
@@ -155,6 +159,7 @@ class Contract:
         self.asks = asks
         self.together = together
         self.hints = hints
+        self.rows = rows
         self.joint: Joint | None = None
 
     def asking(self, predict: Callable[[object, Deadline], object]) -> "Contract":
@@ -172,7 +177,7 @@ class Answering:
     name: str
     """What logs call it."""
     takes: str
-    """What it is given: ``arrays``, ``event``, ``payload`` or ``message``."""
+    """What it is given: ``arrays``, ``rows``, ``event``, ``payload`` or ``message``."""
     models: tuple[str, ...] = ()
     """URIs of the models that it computes with, as it declares them."""
     model: "Model | None" = None

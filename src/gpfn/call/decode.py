@@ -199,6 +199,10 @@ def decode_subject(contract: Contract, payload: Payload) -> object:
         return decode_arrays(payload, any_shape(contract.specs), contract.limits)
     if takes == "payload":
         return payload
+    if contract.rows is not None:
+        from gpfn.call.rows import decode_rows
+
+        return decode_rows(payload, contract.rows, contract.limits)
     if takes == "message":
         return Message(payload.view, payload.media_type, payload.headers)  # type: ignore[arg-type]
     if payload.event is None:
@@ -277,13 +281,10 @@ def _from_graphpipe(
     if not len(request.tensors) == len(names) == len(known) or {*found} != {*known}:
         wanted = ", ".join(known)
         raise InvalidMessage(f"expected the inputs {wanted}", field="infer_request.input_names")
-    position = {name: index for index, name in enumerate(found)}
+    at = {name: index for index, name in enumerate(found)}
+    field = "infer_request.input_tensors"
     return {
-        spec.name: cast_to(
-            request.tensors[position[spec.name]],
-            spec,
-            path=f"infer_request.input_tensors[{position[spec.name]}]",
-        )
+        spec.name: cast_to(request.tensors[at[spec.name]], spec, path=f"{field}[{at[spec.name]}]")
         for spec in specs
     }
 

@@ -104,10 +104,10 @@ def compute_steps(
     deadline: Deadline = NEVER,
 ) -> Steps[object]:
     """Return what is computed from what a call takes: arrays, an event, a payload."""
-    value = subject
+    value, given = subject, contract.takes == "arrays" or contract.rows is not None
     if contract.before is not None:
         stages.begin("before")
-        value = _apply(contract.before, value, extras, contract.takes == "arrays")
+        value = _apply(contract.before, value, extras, given)
         if hasattr(value, "__await__"):
             value = yield value
     if monotonic() >= deadline.at:
@@ -118,7 +118,7 @@ def compute_steps(
             refuse_masked(value, contract.before.name)
         value = contract.predict(value, deadline)
     else:
-        arrays = contract.takes == "arrays" if contract.before is None else is_arrays(value)
+        arrays = given if contract.before is None else is_arrays(value)
         value = _apply(contract.handler, value, extras, arrays)
     if hasattr(value, "__await__"):  # of an async handler, or a question that waits for others
         value = yield value
@@ -194,6 +194,10 @@ def _body_steps(
                 raise found from error
         raise
     stages.begin("encode")
+    if contract.rows is not None:
+        from gpfn.call.rows import encode_rows
+
+        return encode_rows(result, subject, payload, contract)  # type: ignore[arg-type] # arrays
     return encode_result(
         result,
         payload,

@@ -42,7 +42,9 @@ __all__ = [
     "steps_of",
 ]
 
-_TAKES = ("arrays", "event", "payload", "message")
+_TAKES = ("arrays", "rows", "event", "payload", "message")
+_OF_ARRAYS = ("arrays", "rows")
+"""What a function is given as arrays by name."""
 _Step = Callable[..., object]
 
 
@@ -155,7 +157,7 @@ def check(
         raise SetupError(f"expected one of {', '.join(_TAKES)}", field="takes")
     if handler is None and not candidates:
         raise SetupError("give a handler, a model, or both", field="handler")
-    if takes == "arrays":
+    if takes in _OF_ARRAYS:
         if not arrays and not candidates:
             raise SetupError("declare the arrays that the handler takes", field="inputs")
         first = before or handler

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from gpfn.platforms.fn.adapter import FnHandler
     from gpfn.platforms.http.adapter import AsgiApp
     from gpfn.platforms.openwhisk.adapter import OpenWhiskMain
+    from gpfn.rows.schema import RowSchema
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["Function"]
 
-_Takes = Literal["arrays", "event", "payload", "message"]
+_Takes = Literal["arrays", "rows", "event", "payload", "message"]
 
 
 class Function(Answering):
@@ -184,11 +185,18 @@ class Function(Answering):
             if self.handler is None:
                 fed_by = match_inputs(self.declared, self.model, checked=self.before is None)
                 predict = predictor(self.model, fed_by, self.output)
+        rows = None
+        if self.takes == "rows":
+            from gpfn.function.rows import schema_of
+
+            rows = schema_of(self.specs, self.model, opened.uri, self.candidates)
         warmed = preload(self.takes, self._on_open, self.model)
-        self._contract = self._agree(predict)
+        self._contract = self._agree(predict, rows)
         return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)
 
-    def _agree(self, predict: Callable[[object, Deadline], object]) -> Contract:
+    def _agree(
+        self, predict: Callable[[object, Deadline], object], rows: RowSchema | None = None
+    ) -> Contract:
         return Contract(
             takes=self.takes,
             specs=self.specs,
@@ -204,6 +212,7 @@ class Function(Answering):
             asks=() if self.output is None else (self.output,),
             together=self.together,
             hints=self.model is not None and not self.declared and _is_remote(self.model),
+            rows=rows,
         )
 
     @property

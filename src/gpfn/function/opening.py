@@ -156,11 +156,13 @@ def preload(
     began = time.perf_counter()
     import gpfn.json_exact  # noqa: F401
 
-    if takes in ("arrays", "event"):
+    if takes in ("arrays", "rows", "event"):
         from gpfn.events.modes import read, write  # noqa: F401
     if takes == "arrays":
         from gpfn.tensors.codec import encode  # noqa: F401
         from gpfn.tensors.json_forms import decode_json  # noqa: F401
+    if takes == "rows":
+        from gpfn.call.rows import decode_rows, encode_rows  # noqa: F401
     if on_open is not None:
         on_open(model)
     return time.perf_counter() - began

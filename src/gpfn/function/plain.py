@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gpfn.call.callback import run_steps
 from gpfn.call.contract import Call, Contract
 from gpfn.call.costs import Stages
+from gpfn.call.decode import decode_subject
 from gpfn.call.payload import Payload
 from gpfn.call.pipeline import compute_steps, event_steps
 from gpfn.call.result import is_event
@@ -29,7 +30,7 @@ def plain_call(
 ) -> object:
     """Return an Event for an Event, otherwise what is computed.
 
-    One array is returned as it is, several as a dict. Raises GpfnError.
+    One array is returned as it is, several as a dict, and rows as dicts. Raises GpfnError.
     """
     call = Call()
     if len(values) == 1 and is_event(values[0]):
@@ -37,6 +38,10 @@ def plain_call(
     subject, payload = _subject(contract, values, named)
     extras = {"model": contract.model, "call": call, "event": None, "payload": payload}
     result = run_steps(compute_steps(contract, subject, extras, Stages()), NEVER)
+    if contract.rows is not None and payload is not None:
+        from gpfn.call.rows import plain_rows
+
+        return plain_rows(result, subject, payload, contract)  # type: ignore[arg-type] # arrays
     if isinstance(result, Mapping) and len(result) == 1 and contract.handler is None:
         return next(iter(result.values())) if contract.after is None else result
     return result
@@ -48,9 +53,9 @@ def _subject(
     if contract.takes == "arrays":
         return _arrays(contract, values, named), None
     value = values[0] if len(values) == 1 and not named else dict(named)
-    if contract.takes == "payload":
+    if contract.takes in ("payload", "rows"):
         payload = value if isinstance(value, Payload) else _payload(value)
-        return payload, payload
+        return (payload if contract.rows is None else decode_subject(contract, payload)), payload
     if contract.takes == "message" and isinstance(value, bytes):
         return Message(value), None
     return value, None

@@ -1,0 +1,198 @@
+"""Rows in CSV text: a line of names or none, quotes as in RFC 4180, any of four separators.
+
+The media type says what is not plain: ``text/csv; header=absent; separator=semicolon;
+charset=windows-1252``. Nothing of that is guessed from the rows. Where ``header`` is not said, the
+first line is one of names when a column's name is in it.
+An empty cell is a missing value, and nothing else is, unless the column says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from gpfn.errors import InvalidTensor, UnsupportedMedia
+from gpfn.limits import Limits
+from gpfn.media import charset, essence
+from gpfn.rows.arrays import check_count, rows_to_arrays
+from gpfn.rows.json_rows import missing_columns
+from gpfn.rows.schema import RowSchema, listed, picker
+
+__all__ = ["CSV_TYPES", "SEPARATORS", "CsvRows", "decode_csv_rows", "text_of"]
+
+CSV_TYPES = {"text/csv": ",", "application/csv": ",", "text/tab-separated-values": "\t"}
+"""The media types of such text, with their separators."""
+
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""What the parameter ``separator`` may say."""
+
+_HEADERS = ("present", "absent")
+_Line = tuple[int, Sequence[str]]
+
+
+class CsvRows(NamedTuple):
+    """The arrays of rows, and what separated their cells; the answer has the same."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    separator: str
+
+
+def decode_csv_rows(
+    data: bytes | bytearray | memoryview,
+    media_type: str,
+    schema: RowSchema,
+    limits: Limits,
+    *,
+    path: str = "data",
+) -> CsvRows:
+    """Return the arrays for rows in CSV text.
+
+    Raises InvalidTensor, which names line and column and never a value, UnsupportedMedia for
+    parameters that are unknown, TooLarge over a limit before the rows beyond it are read.
+    """
+    sheet = _Sheet(schema, _separator(media_type, path), path)
+    header = _said(media_type, "header", _HEADERS, path)
+    lines = sheet.lines(text_of(data, media_type, path))
+    first = next(lines, None)
+    if first is None:
+        raise InvalidTensor("empty; expected rows", field=path)
+    if not header:
+        known = {*schema.names}
+        header = "present" if any(cell.strip() in known for cell in first[1]) else "absent"
+    order = [*range(len(schema.names))]
+    if header == "present":
+        order = sheet.order(first)
+    else:
+        lines = chain([first], lines)
+    rows, numbers = sheet.cells(lines, order, limits)
+    if not rows:
+        raise InvalidTensor("a line of names and no rows", field=path)
+    arrays = rows_to_arrays(rows, schema, limits, path, lambda row: f"{path}:{numbers[row]}")
+    return CsvRows(arrays, sheet.separator)
+
+
+def text_of(data: bytes | bytearray | memoryview, media_type: str, path: str) -> str:
+    """Return text in the charset that its media type says, without a byte order mark.
+
+    Raises UnsupportedMedia for an unknown charset, InvalidTensor for bytes that are none of it.
+    """
+    codec = charset(media_type)
+    if codec is None:
+        raise UnsupportedMedia(f"an unknown charset: {media_type}", field=path)
+    try:
+        return bytes(data).decode("utf-8-sig" if codec in ("utf-8", "ascii") else codec)
+    except UnicodeDecodeError:
+        told = f"not {codec.upper()}; a media type may say another charset=…"
+        raise InvalidTensor(told, field=path) from None
+
+
+def _separator(media_type: str, path: str) -> str:
+    said = _said(media_type, "separator", tuple(SEPARATORS), path)
+    return SEPARATORS[said] if said else CSV_TYPES[essence(media_type)]
+
+
+def _said(media_type: str, name: str, choices: Sequence[str], path: str) -> str:
+    """Return a parameter of the media type, empty without one. Raises UnsupportedMedia."""
+    for part in media_type.split(";")[1:]:
+        key, equals, value = part.partition("=")
+        if equals and key.strip().lower() == name:
+            found = value.strip().strip('"').lower()
+            if found in choices:
+                return found
+            told = f"expected {name}={'|'.join(choices)} in the media type"
+            raise UnsupportedMedia(told, field=path)
+    return ""
+
+
+class _Sheet:
+    """The lines of a text as rows of a schema; ``path`` is what errors call the text."""
+
+    def __init__(self, schema: RowSchema, separator: str, path: str) -> None:
+        self.schema = schema
+        self.separator = separator
+        self.path = path
+
+    def lines(self, text: str) -> Iterator[_Line]:
+        """Give each line's number and cells; blank lines at the end are left out.
+
+        A blank line between others is a row of one empty cell, where rows have one.
+        """
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator, strict=True)
+        width = len(self.schema.names)
+        blanks = 0
+        try:
+            for cells in reader:
+                if not cells:
+                    blanks += 1
+                    continue
+                number = reader.line_num
+                if blanks and width > 1:
+                    told = f"an empty line before it; expected {width} cells in each"
+                    raise InvalidTensor(told, field=f"{self.path}:{number}")
+                for each in range(blanks):
+                    yield number - blanks + each, [""]
+                blanks = 0
+                yield number, cells
+        except csv.Error as error:
+            told = f"not CSV: {error}"
+            raise InvalidTensor(told, field=f"{self.path}:{reader.line_num}") from None
+
+    def order(self, first: _Line) -> list[int]:
+        """Return where in a line each column stands, -1 for one that is not there."""
+        names = [cell.strip() for cell in first[1]]
+        where = f"{self.path}:{first[0]}"
+        if len({*names}) < len(names):
+            twice = next(name for number, name in enumerate(names) if name in names[:number])
+            raise InvalidTensor("a column that is there twice", field=f"{where}.{twice}")
+        problem = missing_columns(names, self.schema)
+        if problem is not None:
+            name, told = problem
+            hint = self._hint(names)
+            raise InvalidTensor(told + hint, field=where if hint else f"{where}.{name}")
+        places = {name: number for number, name in enumerate(names)}
+        return [places.get(name, -1) for name in self.schema.names]
+
+    def cells(
+        self, lines: Iterator[_Line], order: list[int], limits: Limits
+    ) -> tuple[list[tuple[str | None, ...]], list[int]]:
+        """Return the cells of each row in the order of the columns, and the rows' lines."""
+        columns = self.schema.columns
+        width = sum(place >= 0 for place in order)
+        pick = None if order == [*range(width)] else picker(order)
+        texts = {n for n, column in enumerate(columns) if column.dtype.name == "string"}
+        rows: list[tuple[str | None, ...]] = []
+        numbers: list[int] = []
+        for number, cells in lines:
+            if len(cells) != width:
+                told = f"expected {width} cells, got {len(cells)}; the columns are"
+                told += f" {listed(self.schema.names)}{self._hint(cells)}"
+                raise InvalidTensor(told, field=f"{self.path}:{number}")
+            if len(rows) % _STEP == 0:
+                check_count(len(rows) + 1, self.schema, limits, self.path)
+            row: Sequence[str | None] = cells if pick is None else pick([*cells, None])
+            if texts and "" in row:
+                row = [None if n in texts and cell == "" else cell for n, cell in enumerate(row)]
+            rows.append(tuple(row))
+            numbers.append(number)
+        if rows:
+            check_count(len(rows), self.schema, limits, self.path)
+        return rows, numbers
+
+    def _hint(self, cells: Sequence[str]) -> str:
+        """Return what to tell when another separator would fit a line better."""
+        line, names = self.separator.join(cells), self.schema.names
+        for word, other in SEPARATORS.items():
+            parts = line.split(other)
+            fits = len(parts) == len(names) > len(cells)
+            if other != self.separator and (fits or (len(parts) > 1 and {*parts} <= {*names})):
+                return f"; if {word}s separate the cells, send it as text/csv; separator={word}"
+        return ""
+
+
+_STEP = 1024
+"""Rows that may be read beyond a limit, so that not each of them is counted."""
