@@ -54,6 +54,7 @@ from gpfn.log import Log
 from gpfn.message import Message
 from gpfn.models.backends import BACKENDS
 from gpfn.models.catalogue import read_catalogue
+from gpfn.models.columns import Column
 from gpfn.models.description import read_description
 from gpfn.models.filekind import describe, recognise
 from gpfn.models.operators import check_operators, refuse_kind
@@ -87,6 +88,10 @@ from gpfn.repository.client import model_reference
 from gpfn.repository.documents import encode_manifest, read_manifest
 from gpfn.repository.record import parse_object
 from gpfn.repository.tags import encode_tag_change, read_tag_change
+from gpfn.rows.csv_rows import decode_csv_rows
+from gpfn.rows.json_rows import decode_json_rows
+from gpfn.rows.schema import row_schema
+from gpfn.rows.writing import write_csv, write_json
 from gpfn.scope import read_server_timing, server_timing
 from gpfn.serving.grpc.bounds import split_request
 from gpfn.serving.grpc.repeats import RepeatedRequests
@@ -852,6 +857,44 @@ def _csv_rows(data: bytes) -> None:
     assert read_csv(data, [spec], LIMITS, path="f")["x"].shape[1:] == (2, 1)
 
 
+_ROWS = row_schema(
+    [
+        TensorSpec("float32", (None, 1), "height"),
+        TensorSpec("int64", (None, 1), "age"),
+        TensorSpec("string", (None, 1), "city"),
+    ],
+    [Column("age", default=40, missing=("?",))],
+)
+
+
+def _rows_json(data: bytes) -> None:
+    with suppress(orjson.JSONDecodeError):
+        read = decode_json_rows(orjson.loads(data), _ROWS, LIMITS)
+        _same_rows(read.arrays)
+
+
+def _rows_csv(data: bytes) -> None:
+    kind, _, text = data.partition(b"\n")
+    media_type = kind.decode("latin-1")
+    read = decode_csv_rows(text, f"text/csv;{media_type}", _ROWS, LIMITS)
+    _same_rows(read.arrays)
+    _same_rows(read.arrays, read.separator)
+
+
+def _same_rows(arrays: dict[str, Any], separator: str = "") -> None:
+    """Write the arrays as rows, read them again, and compare."""
+    count = len(arrays["age"])
+    assert {array.shape for array in arrays.values()} == {(count, 1)}
+    if separator:
+        written = write_csv(arrays, {}, separator)
+        again = decode_csv_rows(written.body, written.media_type, _ROWS, LIMITS).arrays
+    else:
+        rows = orjson.loads(write_json(arrays, {}, one=False).body)
+        again = decode_json_rows(rows, _ROWS, LIMITS).arrays
+    for name, array in arrays.items():
+        assert array.tolist() == again[name].tolist()
+
+
 def _log(data: bytes) -> None:
     call, _, rest = data.decode("utf-8", "surrogateescape").partition("\n")
     written: list[bytes] = []
@@ -1051,6 +1094,14 @@ def _rows() -> Mapping[str, Target]:
                ("gpfn.repository.answers", "gpfn.repository.record"), seeds.repository_answers),
         Target("model-reference", _model_reference, ("gpfn.repository.client",),
                lambda: [b"http://h:9000/base/digits@stable", b"https://u:p@[::1]/m"]),
+        Target("rows-json", _rows_json,
+               ("gpfn.rows.arrays", "gpfn.rows.json_rows", "gpfn.rows.values"),
+               lambda: seeds.documents({"height": 1.5, "age": 3, "city": "Aa"}, [[1, None, "b"]],
+                                       [{"height": "2", "city": "x"}, {"city": "y", "height": 0}])),
+        Target("rows-csv", _rows_csv, ("gpfn.rows.csv_rows", "gpfn.rows.writing"),
+               lambda: [b"\nheight,age,city\r\n1.5,?,\"a\"\"b\"\r\n,2,c\r\n"[:-8],
+                        b" separator=semicolon; header=absent\n1;2;x\n3;;y\n",
+                        b"charset=iso-8859-1\ncity,height\n\xfc,-1e3\n\n"]),
         Target("csv-rows", _csv_rows, ("gpfn.cli.csv_rows",),
                lambda: [b"a,b\r\n1,2.5\r\n-3e2,4\r\n", b'1;"2"\n\n3;4']),
         Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),

@@ -9,7 +9,8 @@ import pytest
 
 from gpfn import Event, Function, TensorSpec
 from gpfn.call.decode import Parsed
-from gpfn.errors import InvalidTensor, SetupError
+from gpfn.errors import InvalidEvent, InvalidTensor, SetupError
+from gpfn.function.rows import describe_model
 from gpfn.limits import Limits
 from gpfn.message import Message
 from tests.conftest import ROOT
@@ -262,6 +263,53 @@ def test_a_million_rows_are_refused_before_they_cost_memory() -> None:
     small = Function(lambda n: -n, inputs=specs, takes="rows", limits=Limits(rows=2))
     assert error(small, "[1, 2, 3]")[0] == 413
     assert len(function([1.0] * 100_000)) == 100_000  # type: ignore[arg-type]
+
+
+def test_events_without_data_and_other_json(tmp_path: Path) -> None:
+    flowers = Function(model=FLOWERS, takes="rows")
+    with pytest.raises(InvalidEvent, match="missing; this function takes rows"):
+        flowers(Event(type="seen", source="/field"))
+    assert answered(flowers, FLOWER, "application/vnd.rows+json")[2] == flowers(FLOWER)
+    assert answered(flowers, FLOWER, "")[2] == flowers(FLOWER)
+
+
+def test_a_plain_call_gives_what_a_handler_returned() -> None:
+    specs = {"a": TensorSpec("float32", (None,))}
+    counted = Function(lambda a: {"n": len(a)}, inputs=specs, takes="rows")
+    assert counted([1, 2]) == {"n": 2}
+    told = Function(lambda a, call: call.platform, inputs=specs, takes="rows")
+    assert answered(told, [1])[1:] == ("text/plain; charset=utf-8", "call")
+
+
+def test_what_is_known_of_a_model_is_beside_it_or_in_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    making.classifier(tmp_path, zipmap=False)
+    columns = ", ".join(f"{{ {column} }}" for column in TABLE)
+    (tmp_path / "ours.toml").write_text(
+        '[models.scores]\ntitle = "t"\nlicence = "l"\nsource = "s"\nmodel = "m.onnx"\n'
+        f'files."m.onnx" = {{}}\nclasses = ["r", "s", "t"]\ncolumns = [{columns}]\n'
+    )
+    monkeypatch.setenv("GPFN_CATALOGUE", str(tmp_path / "ours.toml"))
+    function = Function(model=("env:NO_SUCH_MODEL", "catalogue:scores"), takes="rows")
+    row = function({"a": 1, "c": 2})
+    assert isinstance(row, dict)
+    assert [*row["scores"]] == ["r", "s", "t"]
+    told = describe_model(str(tmp_path / "m.onnx"), ["catalogue:none", "catalogue:scores"])
+    assert told is not None
+    assert told.title == "t"
+    assert describe_model(str(tmp_path / "n.onnx"), ["catalogue:scores"]) is None
+    assert describe_model("http://127.0.0.1:9/x", ["catalogue:scores"]) is None
+
+
+def test_a_python_function_that_declares_nothing_takes_the_classes_as_they_are(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.py").write_text("def predict(a, b):\n    return {'p': a + b}\n")
+    (tmp_path / "model.toml").write_text('model = "own.py:predict"\nclasses = ["one"]\n')
+    specs = {name: TensorSpec("float32", (None, 1)) for name in "ab"}
+    function = Function(model=f"{tmp_path}/own.py:predict", inputs=specs, takes="rows")
+    assert function([{"a": 1, "b": 2}]) == [{"p": {"one": 3.0}}]
 
 
 def test_a_function_of_rows_is_not_served_as_arrays() -> None:

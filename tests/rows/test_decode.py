@@ -14,6 +14,7 @@ from gpfn.models.columns import Column
 from gpfn.rows.csv_rows import decode_csv_rows
 from gpfn.rows.json_rows import decode_json_rows
 from gpfn.rows.schema import RowSchema, row_schema
+from gpfn.rows.values import WrongValue, checked
 from gpfn.tensors.spec import TensorSpec
 
 LIMITS = Limits()
@@ -278,6 +279,24 @@ def test_many_rows_are_bounded() -> None:
                  lambda: of_csv("abc\ndef\n", TEXT, limits=short)):  # fmt: skip
         assert "bytes in strings" in refused(call, TooLarge)[1]
     assert "field limit" in refused(lambda: of_csv("x" * 200_000, TEXT))[1]
+
+
+def test_numbers_of_a_column_fit_the_model_as_well() -> None:
+    narrow = row_schema([TensorSpec("int8", (None,), "n")], [Column("n", "int64")])
+    assert of_csv("n\n-128\n", narrow)["n"].tolist() == [-128]
+    assert "out of range for int8" in refused(lambda: of_json([200], narrow))[1]
+    assert "got null" in _what_of(None)
+    odd = [[*ROW.values()], [*ROW.values()]]
+    odd[0][2], odd[1][2] = None, "\ud800"
+    assert refused(lambda: of_json(odd, FILLED)) == (
+        "data[1].postcode", "expected Unicode text, got half a character",
+    )  # fmt: skip
+
+
+def _what_of(value: object) -> str:
+    with pytest.raises(WrongValue) as caught:
+        checked(value, SCHEMA.columns[0])
+    return str(caught.value)
 
 
 def test_a_whole_number_that_the_model_cannot_hold_is_refused() -> None:

@@ -51,14 +51,20 @@ def describe_model(uri: str, candidates: Sequence[str]) -> Description | None:
     path = split_uri(uri)[0]
     if "://" in path:
         return None
-    for candidate in candidates:
-        if candidate.startswith(_CATALOGUE):
-            from gpfn.models.catalogue import default_catalogue
+    beside = description_beside(path)
+    names = [split_uri(each)[0][len(_CATALOGUE) :] for each in candidates if _is_named(each)]
+    if beside is not None or not names:
+        return beside
+    from gpfn.models.catalogue import default_catalogue
 
-            entry = default_catalogue().get(split_uri(candidate)[0].removeprefix(_CATALOGUE))
-            if entry.model.name == os.path.basename(path):
-                return entry
-    return description_beside(path)
+    catalogue = default_catalogue()
+    entries = [catalogue.get(name) for name in names if name in catalogue]
+    file = os.path.basename(path)
+    return next((entry for entry in entries if entry.model.name == file), None)
+
+
+def _is_named(candidate: str) -> bool:
+    return candidate.startswith(_CATALOGUE)
 
 
 def _classes(told: Description) -> tuple[str, ...]:
@@ -69,15 +75,13 @@ def _classes(told: Description) -> tuple[str, ...]:
 
 def _check_classes(named: tuple[str, ...], model: Model, known: dict[str, tuple[str, ...]]) -> None:
     """Raise SetupError when no output can have so many classes."""
-    widths = []
-    for spec in model.outputs:
-        if spec.name not in known and spec.dtype.startswith("float"):
-            if spec.shape is None or len(spec.shape) != _MATRIX:
-                widths.append(None if spec.shape is None else 0)
-            else:
-                widths.append(spec.shape[1])
-    if model.outputs and not {None, len(named)}.intersection(widths):
-        sizes = ", ".join(str(width) for width in widths if width) or "no"
+    if not model.outputs:  # a Python function that declares nothing
+        return
+    ends = [s for s in model.outputs if s.name not in known and s.dtype.startswith("float")]
+    shapes = [(None, None) if spec.shape is None else spec.shape for spec in ends]
+    widths = [shape[1] for shape in shapes if len(shape) == _MATRIX]
+    if not {None, len(named)}.intersection(widths):
+        sizes = ", ".join(map(str, widths)) or "no"
         raise SetupError(
             f"{len(named)} names, but the model gives {sizes} values a row", field="classes"
         )
