@@ -1,6 +1,7 @@
 """Functions of rows with real models: from the bytes of a request to those of its answer."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -257,9 +258,23 @@ def test_bad_requests(body: str, media: str, status: int, field: str, told: str)
 def test_a_million_rows_are_refused_before_they_cost_memory() -> None:
     specs = {"n": TensorSpec("float32", (None,))}
     function = Function(lambda n: -n, inputs=specs, takes="rows")
-    assert error(function, "1\n" * 1_000_000, CSV)[0] == 413
-    status, field, told = error(function, "[" + "[1]," * 999_999 + "[1]]")
-    assert (status, field, told) == (413, "body", "more than 100000 rows; GPFN_MAX_ROWS sets this")
+    for body, media in (
+        ("[" + "[1]," * 999_999 + "[1]]", JSON),
+        ("[" + "{}," * 999_999 + "{}]", JSON),
+        ("1\n" * 1_000_000, CSV),
+    ):
+        message = Message(body.encode(), media)
+        function.answer(message)
+        tracemalloc.start()
+        try:
+            reply = function.answer(message)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        problem = json.loads(bytes(reply.message.body))["error"]
+        told = "more than 100000 rows; GPFN_MAX_ROWS sets this"
+        assert (reply.status, problem["field"], problem["detail"]) == (413, "body", told)
+        assert peak < 12 * len(body) < 50_000_000
     small = Function(lambda n: -n, inputs=specs, takes="rows", limits=Limits(rows=2))
     assert error(small, "[1, 2, 3]")[0] == 413
     assert len(function([1.0] * 100_000)) == 100_000  # type: ignore[arg-type]

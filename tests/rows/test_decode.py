@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from gpfn.errors import GpfnError, InvalidTensor, TooLarge, UnsupportedMedia
 from gpfn.limits import Limits
 from gpfn.models.columns import Column
 from gpfn.rows.csv_rows import decode_csv_rows
-from gpfn.rows.json_rows import decode_json_rows
+from gpfn.rows.json_rows import check_text, decode_json_rows
 from gpfn.rows.schema import RowSchema, row_schema
 from gpfn.rows.values import WrongValue, checked
 from gpfn.tensors.spec import TensorSpec
@@ -210,7 +211,7 @@ def test_what_is_wrong_in_json_names_row_and_column(value: object, field: str, t
         ("height,age\n1,2", "", "data:1.postcode", "missing columns postcode, id, member"),
         (f"age,{HEAD}\n1,{LINE}", "", "data:1.age", "a column that is there twice"),
         (f"{LINE}\n{SECRET}", "", "data:2", "expected 5 cells, got 1; the columns are height"),
-        (f"{LINE}\n\n{LINE}", "", "data:3", "an empty line before it; expected 5 cells"),
+        (f"{LINE}\n\n{LINE}", "", "data:2", "an empty line; expected 5 cells in each"),
         (f"{HEAD}\n{LINE}\n{LINE.replace('33', SECRET)}", "", "data:3.age", "got text"),
         (f'{HEAD}\n1,2,"{SECRET}', "", "data:2", "not CSV: unexpected end of data"),
         (f'{HEAD}\n1,2,"a"{SECRET},3,1', "", "data:2", "not CSV: "),
@@ -303,6 +304,23 @@ def test_a_whole_number_that_the_model_cannot_hold_is_refused() -> None:
     assert of_json({"b": 1 << 24, "a": 1}, TWO)["x"].tolist() == [[16777216.0, 1.0]]
     field, told = refused(lambda: of_json({"b": (1 << 24) + 1, "a": 1}, TWO))
     assert (field, "float32 cannot hold exactly" in told) == ("data.b", True)
+
+
+def test_the_rows_of_a_text_are_bounded_before_it_is_parsed() -> None:
+    limits = Limits(rows=3)
+    for text in (
+        b'[{"text": "a"}, {"text": "[{[{[{,,,,"}, {"text": "\\\\\\"[[[["}]',
+        b'["a,b,c", "d,e", "f"]',
+        b'[["a"], ["b"], ["c"]]',
+        b'{"text": "[[[[[[[["}',
+    ):
+        check_text(text, TEXT, limits, "data")
+        of_json(orjson.loads(text), TEXT, limits)
+    for text in (b"[[],[],[],[]]", b"[{},{},{},{}]", b"[1,2,3,4]", b'["a","b","c","d"]'):
+        assert (
+            "more than 3 rows"
+            in refused(lambda text=text: check_text(text, TEXT, limits, "data"), TooLarge)[1]
+        )
 
 
 numbers = st.one_of(

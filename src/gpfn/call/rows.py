@@ -15,7 +15,7 @@ from gpfn.errors import InvalidEvent, InvalidTensor, UnsupportedMedia
 from gpfn.media import JSON, TEXT
 from gpfn.rows.arrays import rows_to_arrays
 from gpfn.rows.csv_rows import CSV_TYPES, decode_csv_rows, text_of
-from gpfn.rows.json_rows import decode_json_rows
+from gpfn.rows.json_rows import check_text, decode_json_rows
 from gpfn.rows.writing import (
     Written,
     are_rows,
@@ -64,6 +64,8 @@ def decode_rows(payload: Payload, schema: RowSchema, limits: Limits) -> _Arrays:
             raise UnsupportedMedia(told, field=path)
     if payload.event is None and payload.is_empty:
         raise InvalidTensor("empty; expected rows as JSON", field=path)
+    if not payload.is_parsed:
+        check_text(payload.view, schema, limits, path)
     # a whole number beyond 64 bits fits no column that would keep its digits
     value = payload.json(exact=False)
     found = decode_json_rows(value, schema, limits, path=path, mixed=payload.mixed)

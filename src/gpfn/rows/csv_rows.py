@@ -118,26 +118,19 @@ class _Sheet:
         self.path = path
 
     def lines(self, text: str) -> Iterator[_Line]:
-        """Give each line's number and cells; blank lines at the end are left out.
+        """Give each line's number and cells; empty lines at the end are left out.
 
-        A blank line between others is a row of one empty cell, where rows have one.
+        Any other empty line is a row of one empty cell, where rows have one.
         """
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator, strict=True)
+        source = io.StringIO(text.rstrip("\r\n"), newline="")
+        reader = csv.reader(source, delimiter=self.separator, strict=True)
         width = len(self.schema.names)
-        blanks = 0
         try:
             for cells in reader:
-                if not cells:
-                    blanks += 1
-                    continue
-                number = reader.line_num
-                if blanks and width > 1:
-                    told = f"an empty line before it; expected {width} cells in each"
-                    raise InvalidTensor(told, field=f"{self.path}:{number}")
-                for each in range(blanks):
-                    yield number - blanks + each, [""]
-                blanks = 0
-                yield number, cells
+                if not cells and width > 1:
+                    told = f"an empty line; expected {width} cells in each"
+                    raise InvalidTensor(told, field=f"{self.path}:{reader.line_num}")
+                yield reader.line_num, cells or [""]
         except csv.Error as error:
             told = f"not CSV: {error}"
             raise InvalidTensor(told, field=f"{self.path}:{reader.line_num}") from None

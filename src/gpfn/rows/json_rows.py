@@ -7,6 +7,7 @@ a missing value otherwise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
@@ -18,11 +19,15 @@ from gpfn.json_exact import path_of
 from gpfn.limits import Limits
 from gpfn.rows.arrays import Place, check_count, rows_to_arrays
 from gpfn.rows.schema import RowSchema, listed
+from gpfn.tensors.shapes import over_limit
 
-__all__ = ["JsonForm", "JsonRows", "decode_json_rows", "missing_columns"]
+__all__ = ["JsonForm", "JsonRows", "check_text", "decode_json_rows", "missing_columns"]
 
 JsonForm = Literal["row", "rows"]
 """Whether there was one row or a list of them; the answer is the same."""
+
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class JsonRows(NamedTuple):
@@ -30,6 +35,26 @@ class JsonRows(NamedTuple):
 
     arrays: dict[str, npt.NDArray[Any]]
     form: JsonForm
+
+
+def check_text(
+    text: bytes | bytearray | memoryview, schema: RowSchema, limits: Limits, path: str
+) -> None:
+    """Raise TooLarge for JSON text of more rows than the limits allow, before it is parsed.
+
+    Parsed, it would take up to fifty times its size. Each row is an object or a list, or a
+    value in the outer list; and there are no others, in what is no error anyway.
+    """
+    if len(text) <= limits.rows:
+        return  # as nearly every text
+    data = bytes(text)
+    if _is_beyond(data, schema, limits) and _is_beyond(_STRING.sub(b"", data), schema, limits):
+        raise over_limit("rows", limits, path)
+
+
+def _is_beyond(text: bytes, schema: RowSchema, limits: Limits) -> bool:
+    rows, values = text.count(b"{") + text.count(b"[") - 1, text.count(b",") + 1
+    return rows > limits.rows or values > limits.rows * len(schema.names)
 
 
 def decode_json_rows(
