@@ -428,6 +428,25 @@ def test_the_table_serving_is_shown_and_heeded(
     assert "  declared    max_batch = 4 in model.toml" in lines
 
 
+def test_columns_and_classes_are_shown(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "m.tflite"
+    model.write_bytes((root / "models" / "forecast.tflite").read_bytes())
+    (tmp_path / "model.toml").write_text(
+        'model = "m.tflite"\nclasses = ["no", "yes"]\n'
+        "columns = [{ name = 'a' }, { name = 'b', dtype = 'int64', default = 5 }, "
+        "{ name = 'c', default = '?', missing = ['-'] }, { name = 'd', default = false }]\n"
+    )
+    found = shown(capsys, str(model))["description"]
+    assert found["classes"] == ["no", "yes"]
+    assert found["columns"][1] == {"name": "b", "dtype": "int64", "default": 5, "missing": []}
+    assert main(["models", "show", str(model)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "classes  no, yes" in lines
+    assert "columns  a, b (int64, else 5), c (else '?'), d (else false)" in lines
+
+
 def test_the_description_of_a_function_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

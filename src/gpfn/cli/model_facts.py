@@ -1,6 +1,6 @@
 """What ``gpfn models show`` prints of a model: facts in columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.progress import size_text
@@ -33,8 +33,7 @@ def print_facts(found: Mapping[str, Any]) -> None:
             ]
             print_table(rows or [("not told",)], indent=2)
     for name, labels in found["labels"].items():
-        shown = ", ".join(map(str, labels[:_SHOWN])) + (", …" if len(labels) > _SHOWN else "")
-        print(f"classes of {name}: {shown}")
+        print(f"classes of {name}: {_shortened(labels)}")
     if found["left_out"]:
         print("left out, because they cannot be used:")
         print_table(list(found["left_out"].items()), indent=2)
@@ -46,10 +45,27 @@ def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, row[key]
     if row.get("aliases"):
         yield "aliases", ", ".join(row["aliases"])
+    if row.get("classes"):
+        yield "classes", _shortened(row["classes"])
+    if row.get("columns"):
+        yield "columns", ", ".join(map(_column_text, row["columns"]))
     if row.get("image"):
         yield "image", _image_text(row["image"])
     if row.get("serving"):
         yield "serving", ", ".join(f"{k} = {_value_text(v)}" for k, v in row["serving"].items())
+
+
+def _shortened(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
+
+
+def _column_text(column: dict[str, Any]) -> str:
+    """Return a column with what is declared of it: ``petals (int64, else 5)``."""
+    told = [column["dtype"]] if column["dtype"] else []
+    if column["default"] is not None:
+        default = column["default"]
+        told.append(f"else {repr(default) if isinstance(default, str) else _value_text(default)}")
+    return f"{column['name']} ({', '.join(told)})" if told else str(column["name"])
 
 
 def _image_text(image: dict[str, Any]) -> str:

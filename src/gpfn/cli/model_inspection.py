@@ -120,6 +120,8 @@ def _description_row(found: "Description") -> dict[str, Any]:
         "source": found.source,
         "aliases": list(found.aliases),
         "labels": found.labels.name if found.labels else "",
+        "classes": list(found.classes),
+        "columns": [column._asdict() for column in found.columns],
         "image": found.image._asdict() if found.image else None,
         "serving": {k: v for k, v in found.serving._asdict().items() if v not in (None, ())},
         "inputs": [_spec_row(spec) for spec in signature.inputs] if signature else None,

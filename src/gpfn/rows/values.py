@@ -116,8 +116,8 @@ def _all_text(raw: Sequence[object], column: RowColumn) -> list[Any] | None:
         if kind.floating:
             numbers = [*map(float, texts)]
             return numbers if max(map(abs, numbers)) <= _LARGEST[kind.name] else None
-    except ValueError:
-        pass
+    except ValueError:  # such as a sign alone: the value has its place told
+        return None
     return None
 
 
