@@ -243,10 +243,12 @@ def test_a_function_that_could_not_answer(tmp_path: Path, rest: str, level: str,
         'model="m.tflite", inputs={"s": TensorSpec("float64", (None, None, 1))}',
         'model=("env:NO_SUCH_SERVER", "m.tflite")',
         "lambda payload: 1 / 0, takes='payload'",
+        'model="rows.onnx", takes="rows"',
     ],
 )
 def test_a_function_that_answers(tmp_path: Path, rest: str) -> None:
-    assert tried(tmp_path, rest, m_tflite=MODEL.read_bytes()) == []
+    rows = (ROOT / "models" / "flowers" / "flowers.onnx").read_bytes()
+    assert tried(tmp_path, rest, m_tflite=MODEL.read_bytes(), rows_onnx=rows) == []
 
 
 def test_a_missing_backend_is_told_with_what_to_install(

@@ -3,9 +3,11 @@
 import pytest
 
 from gpfn.errors import SetupError
+from gpfn.limits import Limits
 from gpfn.models.columns import Column
-from gpfn.rows.schema import listed, row_schema
-from gpfn.tensors.spec import TensorSpec
+from gpfn.rows.json_rows import decode_json_rows
+from gpfn.rows.schema import listed, row_schema, zero_row
+from gpfn.tensors.spec import DTYPES, TensorSpec
 
 MATRIX = [TensorSpec("float32", (None, 2), "x")]
 EACH = [
@@ -80,6 +82,13 @@ def test_what_cannot_be_is_refused_where_it_is_declared(
         row_schema(specs, declared)
     assert caught.value.field == field
     assert told in caught.value.detail
+
+
+def test_zeros_are_a_row() -> None:
+    specs = [TensorSpec(dtype, (None,), dtype) for dtype in sorted(DTYPES)]
+    schema = row_schema(specs)
+    arrays = decode_json_rows(zero_row(schema), schema, Limits()).arrays
+    assert {name: not array[0] for name, array in arrays.items()} == dict.fromkeys(DTYPES, True)
 
 
 def test_names_in_errors_are_not_too_many() -> None:

@@ -137,9 +137,7 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
     if os.path.isfile(sample):
         with open(sample, "rb") as file:
             body, field = file.read(), _SAMPLE
-    elif (
-        not (function.handler or function.before) and (zeros := _zeros(_fed(function))) is not None
-    ):
+    elif not (function.handler or function.before) and (zeros := _data(function)) is not None:
         body, field = json.dumps(zeros).encode(), "a call with zeros"
     else:
         return
@@ -150,6 +148,14 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
         text = told.text if told.field == field else f"{field}: {told.text}"
         sure = field == _SAMPLE or function.after is None
         yield Trouble(told.field, text, certain=sure and not remote)
+
+
+def _data(function: Function) -> object:
+    """Return what a function with a model alone is asked for: a row or arrays of zeros."""
+    from gpfn.rows.schema import zero_row
+
+    rows = function.contract.rows
+    return _zeros(_fed(function)) if rows is None else zero_row(rows)
 
 
 def _zeros(inputs: Sequence[tuple[TensorSpec, TensorSpec | None]]) -> object:

@@ -19,7 +19,7 @@ from gpfn.tensors.dtypes import DTYPE_TABLE
 from gpfn.tensors.shapes import spec_text
 from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Block", "RowSchema", "listed", "picker", "row_schema"]
+__all__ = ["Block", "RowSchema", "listed", "picker", "row_schema", "zero_row"]
 
 _MATRIX = 2
 _SHOWN = 8
@@ -102,6 +102,14 @@ def picker(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
         only = keys[0]
         return lambda row: (row[only],)
     return itemgetter(*keys)
+
+
+def zero_row(schema: RowSchema) -> dict[str, Any]:
+    """Return a row that the columns take: zeros and empty texts, as JSON has them."""
+    return {column.name: _ZEROS[column.dtype.numpy.kind] for column in schema.columns}
+
+
+_ZEROS: Mapping[str, Any] = {"b": False, "u": 0, "i": 0, "f": 0.0, "O": ""}
 
 
 def listed(names: Sequence[str]) -> str:
