@@ -130,12 +130,45 @@ def test_classes_come_from_the_model_or_its_description(tmp_path: Path, zipmap: 
         making.describe(tmp_path, *TABLE, more=more)
         function = Function(model=path, takes="rows")
         if zipmap:
-            with pytest.raises(SetupError, match="gives no values a row"):
+            with pytest.raises(
+                SetupError, match="the model itself calls those of p no, yes, maybe"
+            ):
                 function.open()
         else:
             row = function({"a": 1, "c": 9})
             assert isinstance(row, dict)
             assert [*row["scores"]] == ["r", "s", "t"]
+
+
+def test_numbers_of_a_zipmap_keep_their_order_and_may_be_named(tmp_path: Path) -> None:
+    path = str(making.classifier(tmp_path, numbers=[2, 10, 1]))
+    for more, wanted in (
+        ("", ["2", "10", "1"]),
+        ("classes = ['two', 'ten', 'one']\n", ["two", "ten", "one"]),
+    ):
+        making.describe(tmp_path, *TABLE, more=more)
+        row: Any = Function(model=path, takes="rows")({"a": 0, "b": 9, "c": 0})
+        assert [*row["p"]] == wanted
+        assert max(row["p"], key=row["p"].get) == wanted[1]
+    (tmp_path / "text").mkdir()
+    making.describe(tmp_path / "text", *TABLE, more="classes = ['maybe', 'no', 'yes']\n")
+    path = str(making.classifier(tmp_path / "text"))
+    row = Function(model=path, takes="rows")({"a": 0, "b": 9, "c": 0})
+    assert max(row["p"], key=row["p"].get) == "yes", "the model's own order counts"
+
+
+def test_a_sequence_has_its_rows_along_the_second_axis(tmp_path: Path) -> None:
+    making.describe(tmp_path, *TABLE)
+    path = str(making.several(tmp_path))
+    function = Function(model=path, takes="rows")
+    rows: list[list[float]] = [[1, 2, 3], [4, 5, 6]]
+    wanted = [{"both": [row, [-each for each in row]]} for row in rows]
+    assert function(rows) == wanted, "as many rows as elements of the sequence"
+    assert answered(function, rows)[2] == wanted
+    assert answered(function, rows[:1])[2] == wanted[:1]
+    assert answered(function, "1,2,3\n", CSV)[2].split("\r\n")[1] == "1.0,2.0,3.0,-1.0,-2.0,-3.0"
+    kept = Function(model=path, takes="rows", after=lambda both: {"both": both[1]})
+    assert kept(rows) == [{"both": [-1, -2, -3]}, {"both": [-4, -5, -6]}]
 
 
 def test_classes_of_another_number_are_refused_when_it_opens(tmp_path: Path) -> None:

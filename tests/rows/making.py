@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-__all__ = ["CLASSES", "classifier", "describe", "matrix", "mixed", "twice"]
+__all__ = ["CLASSES", "classifier", "describe", "matrix", "mixed", "several", "twice"]
 
 CLASSES = ("no", "yes", "maybe")
 _KINDS = {
@@ -20,8 +20,11 @@ _KINDS = {
 }
 
 
-def classifier(folder: Path, *, zipmap: bool = True, width: int | None = 3) -> Path:
-    """A linear classifier of the matrix ``x`` (n, 3): the class of the largest value."""
+def classifier(folder: Path, *, zipmap: bool = True, numbers: Sequence[int] = ()) -> Path:
+    """A linear classifier of the matrix ``x`` (n, 3): the class of the largest value.
+
+    The ZipMap has CLASSES, or ``numbers`` for them.
+    """
     node = helper.make_node(
         "LinearClassifier",
         ["x"],
@@ -35,16 +38,16 @@ def classifier(folder: Path, *, zipmap: bool = True, width: int | None = 3) -> P
     ends = [helper.make_tensor_value_info("label", TensorProto.STRING, [None])]
     nodes = [node]
     if zipmap:
-        labels = {"classlabels_strings": list(CLASSES)}
+        labels: dict[str, Any] = {"classlabels_strings": list(CLASSES)}
+        labels = {"classlabels_int64s": list(numbers)} if numbers else labels
         nodes.append(helper.make_node("ZipMap", ["scores"], ["p"], domain="ai.onnx.ml", **labels))
         value = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
-        rows = helper.make_sequence_type_proto(
-            helper.make_map_type_proto(TensorProto.STRING, value)
-        )
+        key = TensorProto.INT64 if numbers else TensorProto.STRING
+        rows = helper.make_sequence_type_proto(helper.make_map_type_proto(key, value))
         ends.append(helper.make_value_info("p", rows))
     else:
         ends.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 3]))
-    return _write(folder / "m.onnx", nodes, [_end("x", "float32", [None, width])], ends)
+    return _write(folder / "m.onnx", nodes, [_end("x", "float32", [None, 3])], ends)
 
 
 def matrix(folder: Path, dtype: str = "float32", width: int | None = 3) -> Path:
@@ -60,6 +63,16 @@ def mixed(folder: Path, columns: Mapping[str, str], tail: Sequence[int] = (1,)) 
     ends = [_end(name, dtype, [None, *tail]) for name, dtype in columns.items()]
     gives = [_end(f"{name}_out", dtype, [None, *tail]) for name, dtype in columns.items()]
     return _write(folder / "m.onnx", nodes, ends, gives)
+
+
+def several(folder: Path) -> Path:
+    """A sequence of the matrix ``x`` (n, 3) and its negative, as classifiers of several things."""
+    nodes = [
+        helper.make_node("Neg", ["x"], ["minus"]),
+        helper.make_node("SequenceConstruct", ["x", "minus"], ["both"]),
+    ]
+    gives = helper.make_tensor_sequence_value_info("both", TensorProto.FLOAT, None)
+    return _write(folder / "m.onnx", nodes, [_end("x", "float32", [None, 3])], [gives])
 
 
 def twice(folder: Path) -> Path:

@@ -81,7 +81,7 @@ def encode_rows(
     ``subject`` are the arrays that were decoded. What else a handler returns is answered as
     any function's result. Raises ModelFailed for a model's output that has not a row for each.
     """
-    arrays = as_arrays(result, contract.output)
+    arrays = _arrays(result, contract)
     count = len(next(iter(subject.values())))
     form = payload.form
     if arrays is not None and contract.handler is None and contract.after is None:
@@ -97,7 +97,7 @@ def encode_rows(
 
 def plain_rows(result: object, subject: _Arrays, payload: Payload, contract: Contract) -> object:
     """Return what a plain call answers: rows as Python has them, or what a handler returned."""
-    arrays = as_arrays(result, contract.output)
+    arrays = _arrays(result, contract)
     count = len(next(iter(subject.values())))
     if arrays is None or not are_rows(arrays, count):
         return result
@@ -107,6 +107,18 @@ def plain_rows(result: object, subject: _Arrays, payload: Payload, contract: Con
 
 
 _ONE = ("row", "text")
+
+
+def _arrays(result: object, contract: Contract) -> _Arrays | None:
+    """Return arrays with the rows along their first axis; None for what is none."""
+    arrays = as_arrays(result, contract.output)
+    sequences = contract.rows.sequences if contract.rows is not None else ()
+    if arrays is None or not sequences or contract.handler or contract.after:
+        return arrays
+    return {
+        name: array.swapaxes(0, 1) if name in sequences and array.ndim > 1 else array
+        for name, array in arrays.items()
+    }
 
 
 def _written(arrays: _Arrays, form: str, contract: Contract) -> Written:

@@ -7,13 +7,13 @@ was named by it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
 from gpfn.models.description import Description, description_beside, read_labels
 from gpfn.models.files import local_path
-from gpfn.rows.schema import RowSchema, row_schema
+from gpfn.rows.schema import RowSchema, listed, row_schema
 
 if TYPE_CHECKING:
     from gpfn.models.model import Model
@@ -34,14 +34,17 @@ def schema_of(
     SetupError, which says what to declare or which key of the ``model.toml`` is wrong.
     """
     told = describe_model(uri, candidates) if model is not None else None
-    labels = getattr(model, "labels", {})
-    classes = {name: tuple(map(str, each)) for name, each in labels.items()}
-    if told is not None:
-        named = _classes(told)
-        if named and model is not None:
-            _check_classes(named, model, classes)
-            classes[""] = named
-    return row_schema(specs, told.columns if told is not None else (), classes=classes)
+    classes, named = _own_classes(model), () if told is None else _classes(told)
+    if named and model is not None:
+        # a classifier that was trained on numbers has nothing better to call its classes
+        numbers = [name for name, each in classes.items() if not isinstance(each[0], str)]
+        for name in numbers:
+            del classes[name]
+        _check_classes(named, model, classes)
+    names = {name: tuple(map(str, each)) for name, each in classes.items()}
+    columns = () if told is None else told.columns
+    sequences = frozenset(getattr(model, "sequences", ()))
+    return row_schema(specs, columns, classes={**names, "": named}, sequences=sequences)
 
 
 def describe_model(uri: str, candidates: Sequence[str]) -> Description | None:
@@ -67,21 +70,35 @@ def _is_named(candidate: str) -> bool:
     return candidate.startswith(_CATALOGUE)
 
 
+def _own_classes(model: Model | None) -> dict[str, tuple[int | str, ...]]:
+    """Return what a model itself calls the classes of its outputs."""
+    found: Mapping[str, tuple[int | str, ...]] = getattr(model, "labels", {})
+    return {name: labels for name, labels in found.items() if labels}
+
+
 def _classes(told: Description) -> tuple[str, ...]:
     if told.classes or told.labels is None:
         return told.classes
     return read_labels(local_path(told.name, told.labels))
 
 
-def _check_classes(named: tuple[str, ...], model: Model, known: dict[str, tuple[str, ...]]) -> None:
-    """Raise SetupError when no output can have so many classes."""
+def _check_classes(
+    named: tuple[str, ...], model: Model, known: Mapping[str, tuple[int | str, ...]]
+) -> None:
+    """Raise SetupError when no output can have so many classes, or has other names of its own."""
     if not model.outputs:  # a Python function that declares nothing
+        return
+    for name, own in known.items():
+        if len(own) == len(named) and {*own} != {*named}:
+            told = f"the model itself calls those of {name} {listed([*map(str, own)])}"
+            raise SetupError(told, field="classes")
+    if len(named) in map(len, known.values()):
         return
     ends = [s for s in model.outputs if s.name not in known and s.dtype.startswith("float")]
     shapes = [(None, None) if spec.shape is None else spec.shape for spec in ends]
     widths = [shape[1] for shape in shapes if len(shape) == _MATRIX]
     if not {None, len(named)}.intersection(widths):
-        sizes = ", ".join(map(str, widths)) or "no"
+        sizes = ", ".join(map(str, [*widths, *map(len, known.values())])) or "no"
         raise SetupError(
             f"{len(named)} names, but the model gives {sizes} values a row", field="classes"
         )

@@ -38,7 +38,8 @@ class OnnxModel:
 
     Strings are UTF-8 in ONNX. A sequence of tensors of one shape is one array, and so are the
     mappings of a classifier, whose classes ``labels`` has by the output's name, as far as the
-    file tells them. ``left_out`` says of each output that cannot be used why, and what helps.
+    file tells them. ``sequences`` are the outputs that were sequences of tensors. ``left_out``
+    says of each output that cannot be used why, and what helps.
     """
 
     backend = "onnx"
@@ -68,6 +69,11 @@ class OnnxModel:
             else:
                 self._outputs[name] = found
                 self.labels |= {name: labels[end.name]} if end.name in labels else {}
+        self.sequences = tuple(
+            name
+            for name, end in zip(self._output_names, gives, strict=True)
+            if end.type.startswith("seq(tensor")
+        )
         check_some_left(self._outputs, self.left_out, path)
         self.inputs: tuple[TensorSpec, ...] = selected(
             inputs, _input_specs(self._input_names, takes, path), "inputs"

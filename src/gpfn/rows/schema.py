@@ -46,21 +46,25 @@ class RowSchema:
     """The columns of rows, in their order, and how they become the inputs.
 
     ``classes`` are the names of classes by output, of every other output of the right width
-    those under the empty name. ``is_text`` says that there is one column, and it is text.
+    those under the empty name. ``sequences`` are outputs whose rows are along the second axis:
+    a tensor of all rows for each of several things. ``is_text`` says that there is one column,
+    and it is text.
     """
 
-    __slots__ = ("blocks", "classes", "columns", "is_text", "names", "pick", "whole")
+    __slots__ = ("blocks", "classes", "columns", "is_text", "names", "pick", "sequences", "whole")
 
     def __init__(
         self,
         columns: Sequence[RowColumn],
         blocks: Sequence[Block],
         classes: Mapping[str, tuple[str, ...]],
+        sequences: frozenset[str] = frozenset(),
     ) -> None:
         self.columns = tuple(columns)
         self.names = tuple(column.name for column in columns)
         self.blocks = tuple(blocks)
         self.classes = classes
+        self.sequences = sequences
         self.is_text = len(columns) == 1 and columns[0].dtype.name == "string"
         self.pick = picker(self.names)
         self.whole = len(blocks) == 1
@@ -72,10 +76,11 @@ def row_schema(
     declared: Sequence[Column] = (),
     *,
     classes: Mapping[str, tuple[str, ...]] = {},
+    sequences: frozenset[str] = frozenset(),
 ) -> RowSchema:
     """Return the columns of rows for a model that takes ``specs``.
 
-    ``declared`` are the columns of its ``model.toml``, ``classes`` as in :class:`RowSchema`.
+    ``declared`` are the columns of its ``model.toml``; the others as in :class:`RowSchema`.
     Raises SetupError, which says what to declare.
     """
     if not specs:
@@ -84,7 +89,8 @@ def row_schema(
     _check_names(declared)
     if len(specs) == 1 and _is_matrix(specs[0], declared):
         columns = _of_matrix(specs[0], declared)
-        return RowSchema(columns, [_block([specs[0].name], range(len(columns)), columns)], classes)
+        one = _block([specs[0].name], range(len(columns)), columns)
+        return RowSchema(columns, [one], classes, sequences)
     columns = _of_inputs(specs, declared)
     groups: dict[tuple[str, int], list[int]] = {}
     for number, spec in enumerate(specs):
@@ -93,7 +99,7 @@ def row_schema(
         _block([specs[each].name for each in numbers], numbers, columns, (1,) * tail)
         for (_, tail), numbers in groups.items()
     ]
-    return RowSchema(columns, blocks, classes)
+    return RowSchema(columns, blocks, classes, sequences)
 
 
 def picker(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
