@@ -91,6 +91,19 @@ def test_labels_that_stand_nowhere_at_the_top_are_those_of_the_rows(tmp_path: Pa
         output.read([{"b": 1.0}, {"a": 3.0}])
 
 
+def test_a_locale_that_is_not_here_is_told_with_what_to_do(tmp_path: Path) -> None:
+    node = helper.make_node(
+        "StringNormalizer", ["t"], ["u"], case_change_action="LOWER", locale="xx_YY.UTF-8"
+    )
+    ends = [helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]) for name in "tu"]
+    path = write(tmp_path / "m.onnx", [node], ends[:1], ends[1:])
+    with pytest.raises(ModelUnreadable) as caught:
+        open_model(path)
+    told = "its texts need the locale xx_YY.UTF-8, which is not installed here: install it, or"
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+
+
 def sequence(name: str, kind: int) -> onnx.ValueInfoProto:
     info = onnx.ValueInfoProto(name=name)
     info.type.sequence_type.elem_type.tensor_type.elem_type = kind

@@ -1,5 +1,6 @@
 """ONNX models through ONNX Runtime, in this process (extra ``onnx``)."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ __all__ = ["OnnxModel"]
 
 _FATAL = 4
 _MAPS = "map("
+_LOCALE = re.compile(r"Failed to construct locale with name:([\w.@-]+)")
 
 
 class OnnxModel:
@@ -127,7 +129,11 @@ def _session(path: str, threads: int) -> "onnxruntime.InferenceSession":
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelUnreadable(f"ONNX Runtime cannot open it ({error}): {path}") from error
+        told = f"ONNX Runtime cannot open it ({error})"
+        if locale := _LOCALE.search(told):  # of StringNormalizer, as in sklearn's vectorizers
+            told = f"its texts need the locale {locale[1]}, which is not installed here: install"
+            told += " it, or export with another one (sklearn-onnx: the option locale, 'C.UTF-8')"
+        raise ModelUnreadable(f"{told}: {path}") from error
 
 
 def _given_names(ends: Iterable[Any]) -> dict[str, str]:
