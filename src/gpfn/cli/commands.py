@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Protocol, TypeAlias, cast
 
+from gpfn.cli.usage import CommandParser, did_you_mean
 from gpfn.errors import GpfnError, SetupError, error_document
 
 __all__ = [
@@ -97,9 +98,9 @@ def _look_outside(platform: str) -> None:
         find_platform(platform, "runner")
 
 
-def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+def parser_of(name: str, command: Command) -> CommandParser:
     """Return the parser of one command."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=f"gpfn {name}",
         description=command.SUMMARY,
         epilog=_examples(command),
@@ -154,11 +155,8 @@ def _lines(examples: str | Sequence[str]) -> list[str]:
 
 
 def _unknown(name: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, COMMANDS, 1)
-    hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(COMMANDS)}"
-    return f"gpfn: no command {name!r}; {hint}"
+    hint = did_you_mean(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
+    return f"gpfn: no command {name!r}{hint}"
 
 
 def report(
