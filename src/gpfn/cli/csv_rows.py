@@ -1,18 +1,18 @@
-"""Rows of numbers in a CSV file as a model's inputs: a line is a row.
+"""Rows in a CSV file, as they stand: a line is a row.
 
-A first line of names says which column is which. When they are the names of the model's inputs,
-each column is an input of its own; else the columns, in their order, are the values of the one
-input there is, whatever its shape for a row. Commas, semicolons and tabs separate.
+A first line of names says which column is which: one that has a name of the model's inputs in
+it, or no number at all. Commas, semicolons, tabs and bars separate; a byte order mark, quotes
+and empty lines are as spreadsheets write them.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gpfn.cli.columns import TextRows, inputs_of_rows
 from gpfn.errors import InvalidTensor, TooLarge
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from gpfn.limits import Limits
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["read_csv"]
+__all__ = ["read_csv", "read_rows"]
 
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 
 
 def read_csv(
@@ -33,55 +33,53 @@ def read_csv(
 
     Raises InvalidTensor, which names line and column, and TooLarge over a limit.
     """
-    names, rows = _table(data, limits, path)
-    by_name = {spec.name: spec for spec in specs}
-    if names and set(names) == set(by_name):
-        return {
-            name: _array([[row[at]] for row in rows], by_name[name], limits, f"{path}.{name}")
-            for at, name in enumerate(names)
-        }
-    if len(specs) > 1:
-        told = f"expected a first line with the inputs' names: {', '.join(by_name)}"
-        raise InvalidTensor(told, field=path)
-    if not specs:
-        from gpfn.tensors.nested import decode_nested
-        from gpfn.tensors.spec import TensorSpec
-
-        return {"": decode_nested(rows, TensorSpec("float64"), limits, path=path)}
-    return {specs[0].name: _array(rows, specs[0], limits, path)}
+    names = [spec.name for spec in specs]
+    return inputs_of_rows(read_rows(data, limits, path=path, known=names), specs, limits)
 
 
-def _table(data: bytes, limits: Limits, path: str) -> tuple[list[str], list[list[Any]]]:
-    """Return the names of the columns, if there are any, and the rows of numbers."""
+def read_rows(data: bytes, limits: Limits, *, path: str, known: Sequence[str] = ()) -> TextRows:
+    """Return the names of the columns, if there are any, and the rows of a CSV file.
+
+    ``known`` are names that make a first line one of names, whatever else stands in it. Raises
+    as :func:`read_csv` does.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidTensor("not UTF-8", field=path) from None
+        raise InvalidTensor("not UTF-8; save it as UTF-8 (CSV UTF-8)", field=path) from None
     first = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=first.count)
     names: list[str] = []
-    rows: list[list[Any]] = []
+    rows: list[list[str]] = []
+    places: list[str] = []
     count = 0
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        for number, cells in enumerate(csv.reader(io.StringIO(text), delimiter=separator), 1):
+        for cells in lines:
             if not "".join(cells).strip():
                 continue
-            if not rows and not names and not any(map(_is_number, cells)):
+            if not rows and not names and _are_names(cells, known):
                 names = [cell.strip() for cell in cells]
                 continue
+            place = f"{path}:{lines.line_num}"
             width = len(names or (rows or [cells])[0])
             if len(cells) != width:
                 told = f"expected {width} columns, got {len(cells)}"
-                raise InvalidTensor(told, field=f"{path}:{number}")
+                raise InvalidTensor(told, field=place)
             count += width
             if count > limits.elements:
-                raise TooLarge(f"more than {limits.elements} numbers", field=f"{path}:{number}")
-            rows.append([_value(cell, f"{path}:{number}[{at}]") for at, cell in enumerate(cells)])
+                raise TooLarge(f"more than {limits.elements} numbers", field=place)
+            rows.append(cells)
+            places.append(place)
     except csv.Error as error:
         raise InvalidTensor(str(error), field=path) from None
     if not rows:
-        raise InvalidTensor("no row of numbers in it", field=path)
-    return names, rows
+        raise InvalidTensor("no row of values in it", field=path)
+    return TextRows(names, rows, places, path)
+
+
+def _are_names(cells: Sequence[str], known: Sequence[str]) -> bool:
+    return any(cell.strip() in known for cell in cells) or not any(map(_is_number, cells))
 
 
 def _is_number(text: str) -> bool:
@@ -90,32 +88,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _value(text: str, path: str) -> int | float | str:
-    """Return a cell as JSON would have it; what is no number stays text, for inputs of text."""
-    text = text.strip()
-    if "_" in text:  # which Python reads, and nobody else
-        return text
-    try:
-        number = int(text) if text.lstrip("+-").isdigit() else float(text)
-    except ValueError:
-        return text
-    if isinstance(number, float) and not math.isfinite(number):
-        raise InvalidTensor(f"{text} is no finite number", field=path)
-    return number
-
-
-def _array(
-    rows: list[list[Any]], spec: TensorSpec, limits: Limits, path: str
-) -> np.ndarray[Any, Any]:
-    """Return rows as an input: each row's values in the shape that the input has for a row."""
-    from gpfn.tensors.nested import decode_nested
-    from gpfn.tensors.shapes import complete_shape
-    from gpfn.tensors.spec import TensorSpec
-
-    flat = decode_nested(rows, TensorSpec(spec.dtype, (len(rows), len(rows[0]))), limits, path=path)
-    if spec.shape is None or len(spec.shape) == 2:
-        return flat
-    whole = (len(rows), *spec.shape[1:]) if spec.shape else ()
-    return flat.reshape(complete_shape(TensorSpec(spec.dtype, whole), flat.size, path=path))

@@ -2,10 +2,7 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from gpfn.errors import ModelUnreadable
 
 if TYPE_CHECKING:
     from gpfn.models.description import Description
@@ -19,6 +16,7 @@ _DEFAULT = "serving_default"  # the signature that is taken when none is named
 
 def show_model(args: argparse.Namespace) -> dict[str, Any]:
     """Open a model and tell what it is."""
+    from gpfn.cli.described import description_of
     from gpfn.cli.resolve import model_uri
     from gpfn.models.open import open_model, signatures_of, split_uri
 
@@ -37,7 +35,7 @@ def show_model(args: argparse.Namespace) -> dict[str, Any]:
     found["signatures"] = _signature_rows(place, signatures) if len(signatures) > 1 else {}
     if undecided:
         found |= {"inputs": None, "outputs": None}
-    described = _described(split_uri(args.model)[0])
+    described = description_of(split_uri(args.model)[0])
     found["description"] = _description_row(described) if described else None
     if not args.json:
         from gpfn.cli.model_facts import print_facts
@@ -86,29 +84,6 @@ def _facts(model: "Model", uri: str) -> dict[str, Any]:
         "labels": {name: list(labels) for name, labels in getattr(model, "labels", {}).items()},
         "left_out": dict(getattr(model, "left_out", {})),
     }
-
-
-def _described(name: str) -> "Description | None":
-    """Return what the catalogue says of a name, or the model.toml beside a file.
-
-    Raises ModelUnreadable when a file is not the one that the model.toml has a hash of.
-    """
-    from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.description import description_beside
-    from gpfn.models.files import check_file
-
-    path = name.partition("#")[0]
-    if not os.path.exists(path) and ".py:" not in path:
-        return default_catalogue().get(name) if name in default_catalogue() else None
-    found = description_beside(path)
-    for file in found.files if found else ():
-        beside = Path(path).parent / file.name
-        if not beside.is_file():
-            continue
-        wrong = check_file(beside, sha256=file.sha256, size=file.size or None)
-        if wrong:
-            raise ModelUnreadable(f"{beside} {wrong} by the model.toml beside it")
-    return found
 
 
 def _description_row(found: "Description") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``gpfn predict``: a model's outputs for arrays in files, without a function around it."""
+"""``gpfn predict``: a model's outputs for arrays, rows, pictures or texts, without a function."""
 
 import argparse
 import os
@@ -7,20 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gpfn.cli.options import parse_threads
+from gpfn.cli.given import (
+    Given,
+    add_rows,
+    add_texts,
+    file_limits,
+    given_inputs,
+    read_file,
+)
+from gpfn.cli.options import parse_threads, whole
 from gpfn.errors import InvalidTensor, SetupError
-from gpfn.limits import Limits
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpfn.models.description import Description
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "read_inputs", "run"]
 
-SUMMARY = "compute a model's outputs for arrays in .npy, .json or .csv files"
+SUMMARY = "compute a model's outputs for arrays, rows, pictures or texts"
 EXAMPLES = """
+gpfn predict digits --image ce_samples/digit-7.png
+gpfn predict iris.onnx --row length=5.1 width=3.5 --row length=6.2 width=2.9
+gpfn predict iris.onnx --csv rows.csv --json
 gpfn predict models/forecast.tflite --input windows.npy --output forecast.npy
 gpfn predict forecast --input windows.json
 gpfn predict http://127.0.0.1:9000 --input a=a.npy --input b=b.npy --json
@@ -29,28 +40,25 @@ gpfn predict http://127.0.0.1:9000/digits@stable --input rows.csv
 
 _CSV = ".csv"
 _MEDIA = {".npy": "application/x-npy", ".json": "application/json"}
-_LIMITS = {"body_bytes": 2 << 30, "elements": 1 << 29, "string_bytes": 1 << 28}
-"""For the user's own files, which may be larger than a caller's requests."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the model, its inputs and where the outputs go."""
     parser.add_argument("model", metavar="MODEL", help="a file, a folder, a name, a URL, or "
                         "URL/NAME[@TAG] of a model server")  # fmt: skip
-    parser.add_argument(
-        "--input",
-        action="append",
-        required=True,
-        metavar="[NAME=]FILE",
-        help="a .npy, .json or .csv file, or - for JSON on stdin; once for each of the "
-        "model's inputs, or once for all of them",
-    )
-    parser.add_argument(
-        "--output",
-        default="-",
-        metavar="FILE",
-        help="a .npy or .json file, or - for JSON on stdout (the default)",
-    )
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--input", action="append", metavar="[NAME=]FILE", help="a .npy, .json or "
+                       ".csv file, or - for JSON on stdin; once for each of the model's inputs, "
+                       "or once for all of them")  # fmt: skip
+    add_rows(given)
+    given.add_argument("--image", action="append", metavar="FILE", help="a picture, prepared as "
+                       "the catalogue or model.toml says; once a picture")  # fmt: skip
+    add_texts(given)
+    parser.add_argument("--output", metavar="FILE", help="a .npy or .json file, or - for JSON on "
+                        "stdout (default: for people, or JSON where --input goes to no "
+                        "terminal)")  # fmt: skip
+    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes that are "
+                        "shown (default: 5)")  # fmt: skip
     parser.add_argument(
         "--outputs",
         default="",
@@ -72,23 +80,66 @@ def run(args: argparse.Namespace) -> int:
     """Read, compute, write."""
     from gpfn.cli.resolve import model_uri
 
-    suffix = "" if args.output == "-" else Path(args.output).suffix
-    if suffix not in ("", *_MEDIA) or (args.output != "-" and not suffix):
+    target = args.output or "-"
+    suffix = "" if target == "-" else Path(target).suffix
+    if suffix not in ("", *_MEDIA) or (target != "-" and not suffix):
         raise SetupError("expected a .npy or .json file, or -", field="--output")
     token = args.token or os.environ.get("GPFN_TOKEN", "")
-    uri, threads = model_uri(args.model, token), parse_threads(args.threads)
+    found, uri = _described(args.model), model_uri(args.model, token)
+    threads = parse_threads(args.threads)
     if args.vet:
         from gpfn.models.vet import vet_model
 
         vet_model(uri, threads=threads)
     model = _opened(uri, threads, token)
     try:
-        inputs = read_inputs(args.input, model.inputs)
-        outputs = model(inputs, outputs=[name for name in args.outputs.split(",") if name])
-        _write(_encoded(model, outputs, suffix, described=args.json), args.output)
+        given = _given(args, model, found)
+        for line in given.assumed:
+            print(f"gpfn: {line}", file=sys.stderr)
+        names = [name for name in args.outputs.split(",") if name]
+        outputs = model(given.arrays, outputs=names)
+        if args.output or args.json or (args.input and not sys.stdout.isatty()):
+            _write(_encoded(model, outputs, suffix, described=args.json), target)
+        else:
+            _show(args, model, found, outputs)
     finally:
         model.close()
     return 0
+
+
+def _described(name: str) -> "Description | None":
+    """Return what is known of a model by its name or beside its file."""
+    from gpfn.cli.described import description_of
+    from gpfn.models.open import split_uri
+
+    return None if "://" in name else description_of(split_uri(name)[0])
+
+
+def _given(args: argparse.Namespace, model: "Model", found: "Description | None") -> Given:
+    if args.input:
+        return Given(read_inputs(args.input, model.inputs))
+    return given_inputs(args, model.inputs, found)
+
+
+def _show(
+    args: argparse.Namespace,
+    model: "Model",
+    found: "Description | None",
+    outputs: Mapping[str, "np.ndarray[Any, Any]"],
+) -> None:
+    """Print the outputs for people: numbers that stand for others as those."""
+    from gpfn.cli.answer import print_answer
+    from gpfn.cli.described import class_names
+
+    classes = class_names(model, found)
+    quantised = getattr(model, "quantization", {})
+    shown = {
+        name: quantised[name].dequantize(array) if name in quantised else array
+        for name, array in outputs.items()
+    }
+    if args.image and not classes:  # what sees a picture mostly tells classes
+        classes = {name: range(array.shape[-1]) for name, array in shown.items() if array.ndim == 2}
+    print_answer(shown, classes, best=args.top)
 
 
 def _opened(uri: str, threads: int | Literal["auto"], token: str) -> "Model":
@@ -127,11 +178,8 @@ def _read(file: str, specs: Sequence["TensorSpec"]) -> dict[str, "np.ndarray[Any
     suffix = ".json" if file == "-" else Path(file).suffix
     if suffix not in (_CSV, *_MEDIA):
         raise SetupError(f"expected a .npy, .json or .csv file, got {file!r}", field="--input")
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise SetupError(f"cannot read {file}: {error.strerror}", field="--input") from error
-    limits = Limits.from_env(os.environ, **_LIMITS)
+    limits = file_limits()
+    data = read_file(file, "--input", limits)
     if suffix == _CSV:
         from gpfn.cli.csv_rows import read_csv
 

@@ -1,0 +1,111 @@
+"""What is known of a model besides its arrays: its description, its classes, its pictures.
+
+That is the catalogue's row of a name, or the model.toml beside a file, and what the model
+itself tells. Of a model behind a server nothing is known but that.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from gpfn.errors import InvalidImage, ModelUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gpfn.images.preparation import ImageInput
+    from gpfn.models.description import Description
+    from gpfn.models.model import Model
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["ImageTarget", "class_names", "description_of", "picture_input"]
+
+_COLOURS = {1: "L", 3: "RGB"}
+_MOST_SIDE = 1 << 14
+
+
+class ImageTarget(NamedTuple):
+    """The input that takes a picture, how, and what of that is assumed: empty when nothing."""
+
+    name: str
+    image: ImageInput
+    assumed: str = ""
+
+
+def description_of(name: str) -> Description | None:
+    """Return what the catalogue says of a name, or the model.toml beside a file.
+
+    Raises ModelUnreadable when a file is not the one that the model.toml has a hash of.
+    """
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.description import description_beside
+    from gpfn.models.files import check_file
+
+    path = name.partition("#")[0]
+    if not os.path.exists(path) and ".py:" not in path:
+        return default_catalogue().get(name) if name in default_catalogue() else None
+    found = description_beside(path)
+    for file in found.files if found else ():
+        beside = Path(path).parent / file.name
+        if not beside.is_file():
+            continue
+        wrong = check_file(beside, sha256=file.sha256, size=file.size or None)
+        if wrong:
+            raise ModelUnreadable(f"{beside} {wrong} by the model.toml beside it")
+    return found
+
+
+def class_names(model: Model, found: Description | None) -> dict[str, Sequence[object]]:
+    """Return the classes of outputs by their names; those of a description are the first's.
+
+    Raises ModelUnreadable for a file of labels that cannot be read.
+    """
+    told: dict[str, Sequence[object]] = dict(getattr(model, "labels", {}))
+    outputs = [spec.name for spec in model.outputs]
+    if found is None or found.labels is None or not outputs or outputs[0] in told:
+        return told
+    from gpfn.models.description import read_labels
+    from gpfn.models.files import local_path
+
+    return {outputs[0]: read_labels(local_path(found.name, found.labels)), **told}
+
+
+def picture_input(specs: Sequence[TensorSpec], found: Description | None) -> ImageTarget:
+    """Return which input takes a picture and how, as described or else as its shape allows.
+
+    Raises InvalidImage when no input, or more than one, can be a picture.
+    """
+    if found is not None and found.image is not None and specs:
+        return ImageTarget(specs[0].name, found.image)
+    able = [(spec, image) for spec in specs if (image := _by_shape(spec)) is not None]
+    if len(able) != 1:
+        from gpfn.tensors.shapes import spec_text
+
+        told = "; ".join(f"{spec.name} {spec_text(spec)}" for spec in specs) or "nothing it tells"
+        hint = "say how pictures become an input in a model.toml beside the model"
+        raise InvalidImage(f"which input is a picture? the model takes {told}; {hint}")
+    spec, image = able[0]
+    values = "bytes" if image.quantised else "values from 0 to 1"
+    size = f"{image.width} x {image.height} {image.channels}"
+    return ImageTarget(spec.name, image, f"{size}, {image.layout}, stretched, {values}")
+
+
+def _by_shape(spec: TensorSpec) -> ImageInput | None:
+    """Return how a picture becomes an input of four dimensions; None when it cannot."""
+    from gpfn.images.preparation import ImageInput
+
+    shape = spec.shape or ()
+    if len(shape) != 4 or shape[0] not in (None, 1) or spec.dtype not in ("float32", "uint8"):
+        return None
+    for layout, (height, width, channels) in (
+        ("NHWC", shape[1:]),
+        ("NCHW", (shape[2], shape[3], shape[1])),
+    ):
+        if channels not in _COLOURS or not (height and width) or max(height, width) > _MOST_SIDE:
+            continue
+        colours, quantised = _COLOURS[channels], spec.dtype == "uint8"
+        mean, std = ((), ()) if quantised else ((0.0,) * channels, (255.0,) * channels)
+        return ImageInput(height, width, colours, layout, quantised, "stretch", mean, std)
+    return None
