@@ -99,9 +99,15 @@ def given_rows(args: argparse.Namespace, known: Sequence[str]) -> TextRows:
 
 
 def given_inputs(
-    args: argparse.Namespace, specs: Sequence[TensorSpec], found: Description | None
+    args: argparse.Namespace,
+    specs: Sequence[TensorSpec],
+    found: Description | None,
+    *,
+    columns: bool = False,
 ) -> Given:
     """Return the arrays of ``--row``, ``--csv``, ``--image`` or ``--text`` for a model's inputs.
+
+    ``columns`` says that the model takes an array for each column of rows, whatever its name.
 
     Raises CallerError or SetupError, which say what to do.
     """
@@ -112,6 +118,10 @@ def given_inputs(
     from gpfn.cli.columns import fits_by_name, inputs_of_rows
 
     rows = given_rows(args, [spec.name for spec in specs])
+    if columns and rows.names:
+        from gpfn.tensors.spec import TensorSpec
+
+        specs = [TensorSpec("float32", (None, 1), name) for name in rows.names]
     arrays = inputs_of_rows(rows, specs, file_limits())
     if not rows.names or fits_by_name(rows.names, specs):
         return Given(arrays)

@@ -118,7 +118,8 @@ def _described(name: str) -> "Description | None":
 def _given(args: argparse.Namespace, model: "Model", found: "Description | None") -> Given:
     if args.input:
         return Given(read_inputs(args.input, model.inputs))
-    return given_inputs(args, model.inputs, found)
+    columns = bool(getattr(model, "takes_columns", False))
+    return given_inputs(args, model.inputs, found, columns=columns)
 
 
 def _show(
@@ -143,13 +144,22 @@ def _show(
 
 
 def _opened(uri: str, threads: int | Literal["auto"], token: str) -> "Model":
-    """Open a model; one behind a server of the Open Inference Protocol is asked with the token."""
+    """Open a model; a server that knows tokens is asked with the one that there is."""
     from gpfn.models.open import backend_of, open_model
 
-    if token and backend_of(uri).kind == "oip":
+    kind = backend_of(uri).kind if token else ""
+    if kind == "oip":
         from gpfn.models.oip import InferenceModel
 
         return InferenceModel(uri, headers={"Authorization": f"Bearer {token}"})
+    if kind == "v1":
+        from gpfn.models.v1 import PredictModel
+
+        return PredictModel(uri, token=token)
+    if kind == "tfaas":
+        from gpfn.models.tfaas import TfaasModel
+
+        return TfaasModel(uri, token=token)
     return open_model(uri, threads=threads)
 
 

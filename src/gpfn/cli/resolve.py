@@ -3,16 +3,18 @@
 import os
 
 from gpfn.cli.progress import DownloadProgress
-from gpfn.errors import BackendError, SetupError
+from gpfn.errors import BackendError, ModelUnreadable, SetupError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gpfn.hosts.target import Target
+    from gpfn.http.site import Site
 
 __all__ = ["fetched", "is_address", "model_uri", "pull_models"]
 
 _FETCH_SECONDS = 60.0  # as long as graphpipe-tf gives a model's address
 _ASK_SECONDS = 10.0
+_LISTED = 20
 
 
 def model_uri(name: str, token: str = "") -> str:
@@ -39,8 +41,20 @@ def model_uri(name: str, token: str = "") -> str:
     if place != name and place in default_catalogue():
         return model_uri(place) + name[len(place) :]
     if name not in default_catalogue():
+        _suggest(name)
         return name
     return str(obtain_model(default_catalogue().get(name), progress=DownloadProgress()))
+
+
+def _suggest(name: str) -> None:
+    """Raise ModelUnreadable for a word that is nearly a name of the catalogue."""
+    from gpfn.cli.usage import did_you_mean
+    from gpfn.models.catalogue import default_catalogue
+
+    known = [word for one in default_catalogue() for word in (one.name, *one.aliases)]
+    plain = not set(name).intersection("/\\:.?#")
+    if plain and (hint := did_you_mean(name, known)):
+        raise ModelUnreadable(f"no such file, and no model by its name: {name}{hint}")
 
 
 def is_address(name: str) -> bool:
@@ -102,7 +116,10 @@ def _served(url: str, token: str) -> str:
     place = f"/v2/models/{model}"
     if not tagged:
         try:
-            known = Site(server, token=token, timeout=_ASK_SECONDS).ask("GET", place)
+            site = Site(server, token=token, timeout=_ASK_SECONDS)
+            known = site.ask("GET", place)
+            if known.status == _ABSENT:
+                _refuse_absent(site, model)
         except BackendError:
             return url
         return f"{server}{place}" if known.status in _KNOWN else url
@@ -113,6 +130,29 @@ def _served(url: str, token: str) -> str:
 
 
 _KNOWN = (200, 401, 403)  # whoever wants a token first speaks the protocol
+_ABSENT = 404
+
+
+def _refuse_absent(site: "Site", model: str) -> None:
+    """Raise SetupError with the names that a server has, where it lists them and lacks this one.
+
+    A server without such a list speaks another protocol, which is asked in its own way.
+    """
+    import json
+
+    from gpfn.cli.usage import did_you_mean
+
+    reply = site.ask("POST", "/v2/repository/index", b"{}")
+    try:
+        rows = json.loads(bytes(reply.body)) if reply.status == 200 else None
+    except (ValueError, RecursionError):
+        return  # no such list; the protocol that is left will say more
+    if not isinstance(rows, list):
+        return
+    names = [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
+    listed = ", ".join(sorted(set(names))[:_LISTED]) or "none"
+    hint = did_you_mean(model, names) or f"; it has {listed}"
+    raise SetupError(f"{site.shown} serves no model {model!r}{hint}", field="model")
 
 
 def _tagged(server: str, model: str, tag: str, token: str) -> int:

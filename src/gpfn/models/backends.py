@@ -173,6 +173,23 @@ BACKENDS = (
         extra="grpc",
     ),
     Backend(
+        kind="v1",
+        runtime="v1",
+        title="a server of V1, such as TF Serving (http://…/v1/models/NAME)",
+        opens="gpfn.models.v1:PredictModel",
+        options=("inputs", "outputs", "limits"),
+        schemes=("http", "https"),
+        path="/v1/models/",
+    ),
+    Backend(
+        kind="tfaas",
+        runtime="tfaas",
+        title="a TFaaS server (tfaas://HOST:PORT/NAME or tfaas+https://)",
+        opens="gpfn.models.tfaas:TfaasModel",
+        options=(),
+        schemes=("tfaas", "tfaas+https"),
+    ),
+    Backend(
         kind="pipeline",
         runtime="pipeline",
         title="a pipeline (.pipeline.toml)",

@@ -24,7 +24,7 @@ from gpfn.tensors.shapes import at
 from gpfn.tensors.spec import TensorSpec
 from gpfn.v1.envelope import Form
 
-__all__ = ["encode_predictions"]
+__all__ = ["encode_predictions", "encode_request"]
 
 _Array = npt.NDArray[Any]
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -49,15 +49,28 @@ def encode_predictions(
     return text
 
 
-def _text(values: Mapping[str, object], form: Form) -> bytes:
+def encode_request(inputs: Mapping[str, _Array]) -> bytes:
+    """Return the body of a request for predictions: by rows where all inputs have equally many.
+
+    Raises InvalidTensor for what JSON cannot hold, BackendError for what is no tensor.
+    """
+    counts = {array.shape[0] if array.ndim else -1 for array in inputs.values()}
+    form: Form = "instances" if len(counts) == 1 and -1 not in counts else "inputs"
+    _check_finite(inputs, nan_words=False)
+    values = {name: _value(name, array) for name, array in inputs.items()}
+    return _text(values, form, form)
+
+
+def _text(values: Mapping[str, object], form: Form, key: str = "") -> bytes:
+    """Return the document; ``key`` is its member, the one of a reply in this form when empty."""
     if len(values) == 1:
         document: object = next(iter(values.values()))
     elif form == "inputs":
         document = values
     else:
         document = _row_objects(values)
-    key = b"predictions" if form == "instances" else b"outputs"
-    return b'{"%b":%b}' % (key, orjson.dumps(document, option=_NUMPY))
+    key = key or ("predictions" if form == "instances" else "outputs")
+    return b'{"%b":%b}' % (key.encode(), orjson.dumps(document, option=_NUMPY))
 
 
 def _row_objects(values: Mapping[str, Any]) -> list[dict[str, object]]:
