@@ -15,9 +15,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gpfn.errors import DownloadFailed, SetupError
+from gpfn.errors import DownloadFailed, GpfnError
+from gpfn.tensors.spec import TensorSpec
 
 if TYPE_CHECKING:
+    from gpfn.call.contract import Answering
     from gpfn.models.description import ModelFile
     from gpfn.models.download import Progress
 
@@ -33,6 +35,7 @@ __all__ = [
 
 _CATALOGUE = "catalogue:"
 _MARK = "\x1e"  # before the answer: the file may print on its own
+_OPEN = "--open"
 _SECONDS = 60
 
 
@@ -40,11 +43,13 @@ class Asked(NamedTuple):
     """What a function says of itself; all empty when it cannot be loaded here.
 
     ``models`` are URIs for open_model, and ``catalogue:NAME``; the default is the first.
-    ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``.
+    ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``. ``inputs`` are the arrays
+    that it takes: those that it declares, and its model's when it was opened.
     """
 
     models: tuple[str, ...] = ()
     takes: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
 
 
 def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -55,11 +60,17 @@ def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str
     return ask_function(file, environ).models
 
 
-def ask_function(file: Path, environ: Mapping[str, str] = os.environ) -> Asked:
-    """Return what the function in ``file`` says of itself, after loading it in a process."""
+def ask_function(
+    file: Path, environ: Mapping[str, str] = os.environ, *, opened: bool = False
+) -> Asked:
+    """Return what the function in ``file`` says of itself, after loading it in a process.
+
+    ``opened`` opens its model too where the arrays that it takes are the model's.
+    """
+    command = [sys.executable, "-m", "gpfn.build.models", str(file)]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "gpfn.build.models", str(file)],
+            [*command, _OPEN] if opened else command,
             capture_output=True,
             text=True,
             errors="replace",
@@ -72,8 +83,12 @@ def ask_function(file: Path, environ: Mapping[str, str] = os.environ) -> Asked:
         return Asked()
     if done.returncode:
         return Asked()
-    models, takes = json.loads(done.stdout.rpartition(_MARK)[2])
-    return Asked(tuple(models), takes)
+    models, takes, inputs = json.loads(done.stdout.rpartition(_MARK)[2])
+    specs = (
+        TensorSpec(dtype, None if shape is None else tuple(shape), name)
+        for dtype, shape, name in inputs
+    )
+    return Asked(tuple(models), takes, tuple(specs))
 
 
 def catalogue_names(uris: Iterable[str]) -> tuple[str, ...]:
@@ -120,11 +135,20 @@ def main() -> int:
 
     try:
         function = load_function(sys.argv[1])
-    except SetupError as error:
+        if _OPEN in sys.argv and function.takes == "arrays" and not _specs(function):
+            function.open()
+    except GpfnError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(_MARK + json.dumps([function.models, function.takes]))
+    inputs = [(spec.dtype, spec.shape, spec.name) for spec in _specs(function)]
+    sys.stdout.write(_MARK + json.dumps([function.models, function.takes, inputs]))
     return 0
+
+
+def _specs(function: Answering) -> tuple[TensorSpec, ...]:
+    """Return the arrays that it takes; what is no Function of arrays has none."""
+    specs: tuple[TensorSpec, ...] = getattr(function, "specs", ())
+    return specs
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _Array = np.ndarray[Any, Any]
 
-__all__ = ["print_answer"]
+__all__ = ["has_blocks", "print_answer"]
 
 _BEST = 5
 _MOST_ACROSS = 8
@@ -68,10 +68,12 @@ def print_answer(
 
 
 def _screen() -> _Screen:
-    stream = sys.stdout
-    encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
-    width = shutil.get_terminal_size().columns
-    return _Screen(stream.isatty(), width, encoding.startswith("utf"))
+    return _Screen(sys.stdout.isatty(), shutil.get_terminal_size().columns, has_blocks())
+
+
+def has_blocks() -> bool:
+    """Say whether stdout's encoding has the blocks that bars are made of."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
 
 
 def _has_classes(rows: _Array, names: Sequence[object]) -> bool:

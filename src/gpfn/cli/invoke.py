@@ -8,11 +8,14 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from gpfn.cli.event_data import is_given, make_body
+from gpfn.cli.given import add_rows, add_texts
 from gpfn.cli.options import add_platform, seconds, whole
 from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from gpfn.cli.event_data import MadeBody
     from gpfn.hosts.host import Host, Invocation, InvocationResult, StartedFunction
     from gpfn.hosts.target import Target
 
@@ -24,6 +27,8 @@ gpfn invoke functions/forecast < ce_samples/forecast.json
 gpfn invoke functions/forecast --platform http --timings --repeat 100 < ce_samples/forecast.json
 gpfn invoke functions/forecast --as-trigger --header "Ce-Id: 1" --data body.json
 gpfn invoke functions/forecast --engine docker < ce_samples/forecast.json
+gpfn invoke functions/digits --image ce_samples/digit-7.png
+gpfn invoke functions/add --row a=1 b=2 --row a=3 b=4
 gpfn invoke functions/digits --platform openwhisk --image ce_samples/digit-7.png -p topk 1 --logs
 """
 
@@ -43,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--container", metavar="IMAGE", help="with --engine: NAME-PLATFORM:VERSION otherwise"
     )
     parser.add_argument("--data", metavar="FILE", help="the body; standard input otherwise")
-    parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image")
+    parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image, or "
+                        "as the array that the function takes")  # fmt: skip
+    add_rows(parser)
+    add_texts(parser)
     parser.add_argument(
         "-P", "--param-file", metavar="FILE", action="append", default=[], help="parameters, JSON"
     )
@@ -109,6 +117,11 @@ def _contradiction(args: argparse.Namespace) -> str:
         return f"--as-trigger needs --platform {names}"
     if args.data is not None and _has_parameters(args):
         return "--data is the whole body; it has no parameters"
+    whole = [*is_given(args), *(["--data"] if args.data is not None else [])]
+    other = ["--image"] if args.image is not None else []
+    other += ["--param"] if args.param or args.param_file else []
+    if len(whole) > 1 or (is_given(args) and other):
+        return f"{' and '.join([*whole, *other][:2])} are each the whole body; give one of them"
     return ""
 
 
@@ -134,7 +147,10 @@ def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
     from gpfn.hosts.host import Invocation
     from gpfn.hosts.openwhisk import read_parameters
 
-    if _has_parameters(args):
+    made = _made(args, target)
+    if made is not None:
+        body, usual = made.data, made.content_type
+    elif _has_parameters(args):
         parameters = read_parameters(args.param_file, args.param, args.image)
         body, usual = json.dumps(parameters).encode(), "application/json"
     else:
@@ -146,6 +162,17 @@ def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
         timeout=target.timeout if args.timeout is None else args.timeout,
         as_trigger=args.as_trigger,
     )
+
+
+def _made(args: argparse.Namespace, target: "Target") -> "MadeBody | None":
+    """Return the body made of rows, texts or a picture, with a line on what was assumed."""
+    pictures = args.image is not None and not (args.param or args.param_file)
+    if not (is_given(args) or pictures):
+        return None
+    made = make_body(args, target)
+    for line in made.assumed if made else ():
+        print(f"gpfn: {line}", file=sys.stderr)
+    return made
 
 
 def _has_parameters(args: argparse.Namespace) -> bool:
@@ -169,6 +196,10 @@ def _show(answer: "InvocationResult", session: "StartedFunction", args: argparse
     if args.json:
         shown = {**answer.shown(), "timings": timings.shown()}
         print(json.dumps(shown, indent=2, ensure_ascii=False))
+    elif not answer.failed and sys.stdout.isatty() and (is_given(args) or args.image):
+        from gpfn.cli.reply import print_reply
+
+        print_reply(answer.body)
     else:
         body = answer.body or _status_document(answer)
         _print_body(body if body.endswith(b"\n") else body + b"\n", failed=answer.failed)
