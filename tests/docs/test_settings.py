@@ -2,6 +2,7 @@
 
 import re
 
+from gpfn.cli.config import DEFAULTS
 from gpfn.limits import Limits
 from gpfn.settings import SETTINGS
 from tests.conftest import ROOT
@@ -25,3 +26,9 @@ def test_the_table_has_every_variable_of_the_source_once() -> None:
 
 def test_what_is_checked_at_the_start_is_the_same_list() -> None:
     assert list(SETTINGS) == sorted(named_in_the_source())
+
+
+def test_the_defaults_of_the_table_are_those_of_gpfn_config() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = re.findall(r"^\| `(GPFN_[A-Z_]+)` \|(.*?)\|", text, re.MULTILINE)
+    assert {name: default.strip().replace("`", "") for name, default in rows} == DEFAULTS

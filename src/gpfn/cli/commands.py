@@ -18,6 +18,7 @@ __all__ = [
     "Command",
     "add_actions",
     "dispatch",
+    "load_command",
     "parser_of",
     "report",
     "run_action",
@@ -30,6 +31,8 @@ COMMANDS = {
     "certify": "gpfn.cli.certify",
     "classy": "gpfn.cli.classy",
     "coldstart": "gpfn.cli.coldstart",
+    "completion": "gpfn.cli.completion",
+    "config": "gpfn.cli.config",
     "demo": "gpfn.cli.demo",
     "doctor": "gpfn.cli.doctor",
     "image": "gpfn.cli.image",
@@ -80,7 +83,7 @@ def dispatch(words: Sequence[str]) -> int:
     if name not in COMMANDS:
         print(_unknown(name), file=sys.stderr)
         return USAGE
-    command = _load(name)
+    command = load_command(name)
     if name == "run" and len(words) > 1:
         _look_outside(words[1])
     try:
@@ -130,12 +133,13 @@ def _named(module: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def _load(name: str) -> Command:
+def load_command(name: str) -> Command:
+    """Return the module of a command."""
     return cast("Command", import_module(COMMANDS[name]))
 
 
 def _overview() -> str:
-    commands = {name: _load(name) for name in COMMANDS}
+    commands = {name: load_command(name) for name in COMMANDS}
     width = max(map(len, commands))
     lines = ["usage: gpfn COMMAND …", "", "commands:"]
     lines += [f"  {name:{width}}  {command.SUMMARY}" for name, command in commands.items()]
