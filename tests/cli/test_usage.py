@@ -32,6 +32,8 @@ def test_a_near_word_is_suggested(
 def test_nothing_near_is_no_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list", "--qqqqqqqq"]) == 2
     assert capsys.readouterr().err.endswith("error: unrecognized arguments: --qqqqqqqq\n")
+    assert main(["train", "forecast", "--csv"]) == 2
+    assert capsys.readouterr().err.endswith("error: unrecognized arguments: --csv\n")
     assert main(["invoke", "f", "--", "--platfrm"]) == 2
     assert "did you mean" not in capsys.readouterr().err
 

@@ -85,6 +85,11 @@ def run(args: argparse.Namespace) -> int:
     training = _load(script)
     if args.out is None and script.parent == _COPY:  # not beside the installed package
         args.out = Path.cwd() / "models"
+    if args.out is not None:
+        try:
+            args.out.mkdir(parents=True, exist_ok=True)  # before the minutes that training takes
+        except OSError as error:
+            raise SetupError(f"cannot make {args.out}: {error.strerror}", field="--out") from error
     chosen = {name: value for name, value in vars(args).items() if value is not None}
     fields = training.Settings.__dataclass_fields__
     outcome = training.train(

@@ -18,8 +18,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the question that ends a message, such as ``; did you mean show?``, or nothing."""
     import difflib
 
-    near = difflib.get_close_matches(word[:_LONGEST], list(known), 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    bare = {name.lstrip("-"): name for name in known}  # dashes are alike in all options
+    near = difflib.get_close_matches(word[:_LONGEST].lstrip("-"), list(bare), 1)
+    return f"; did you mean {bare[near[0]]}?" if near else ""
 
 
 class CommandParser(argparse.ArgumentParser):
