@@ -106,7 +106,7 @@ def test_tfaas_tells_the_classes(
         ("tfaas://127.0.0.1:9/m", "http://127.0.0.1:9: connection refused: nothing listens there"),
     ],
 )
-def test_a_target_that_does_not_answer(
+def test_a_target_that_is_wrong(
     target: str, told: str, served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
@@ -118,3 +118,31 @@ def test_a_target_that_does_not_answer(
     line = [line for line in err.splitlines() if " taken as " not in line]
     assert len(line) == 1
     assert line[0].startswith("gpfn: " + told.format(**places))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.1:9",
+        "http://127.0.0.1:9/digits",
+        "http://127.0.0.1:9/v2/models/m",
+        "http://127.0.0.1:9/v1/models/m",
+        "tfaas://127.0.0.1:9/m",
+        "grpc://127.0.0.1:9/m",
+    ],
+)
+def test_a_target_that_does_not_answer(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", target, "--row", "a=1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].endswith("; start the server, or correct the address")
+    assert len([line for line in err.splitlines() if " taken as " not in line]) == 1
+
+
+def test_pictures_for_tfaas_go_another_way(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    words = ["predict", f"tfaas://{host_of(served)}/digits", "--image", PICTURE]
+    assert main(words) == 1
+    assert "gpfn tfaas --url URL --image FILE --model NAME" in capsys.readouterr().err

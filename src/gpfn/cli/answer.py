@@ -25,6 +25,8 @@ _BEST = 5
 _MOST_ACROSS = 8
 """Values of a row that are columns of the table; more are a series."""
 _MOST_PLOTS = 4
+_MOST_ROWS = 200
+"""Of a table on a terminal."""
 _PLOT_HEIGHT = 8
 _BAR = 24
 
@@ -60,7 +62,7 @@ def print_answer(
             columns |= _columns_of(name, rows)
         else:
             below.append((name, array))
-    _print_columns(columns)
+    _print_columns(columns, figures=screen.figures)
     for name, row in scores:
         _print_classes(name, row, classes[name], best, screen)
     for name, array in below:
@@ -101,12 +103,15 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _print_columns(columns: Mapping[str, list[str]]) -> None:
+def _print_columns(columns: Mapping[str, list[str]], *, figures: bool) -> None:
     """Print values side by side; outputs of other numbers of rows have a table of their own."""
     for count in dict.fromkeys(map(len, columns.values())):
         shown = {title: cells for title, cells in columns.items() if len(cells) == count}
         rows = list(zip(*shown.values(), strict=True))
-        print_table(rows, list(shown))
+        most = _MOST_ROWS if figures else count  # a file or a pipe has all of them
+        print_table(rows[:most], list(shown))
+        if count > most:
+            print(f"and {count - most} rows more; --json or --output has them all")
 
 
 def _title(scores: _Array) -> str:
@@ -137,7 +142,7 @@ def _print_series(name: str, array: _Array, screen: _Screen) -> None:
     from gpfn.tensors.shapes import shape_text
 
     about = f"{name}  {dtype_name(array)} {shape_text(array.shape)}"
-    series = _series_of(array)
+    series = _series_of(array) if array.size else []
     if array.dtype.kind not in "fiub" or not array.size:
         print(f"{about}; --json has the values")
     elif not series or not screen.figures:

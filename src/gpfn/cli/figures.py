@@ -68,4 +68,5 @@ def _columns(values: Sequence[float], most: int) -> list[float]:
 def _level(value: float, low: float, high: float, most: int) -> int:
     if not math.isfinite(value):
         return 0
-    return 1 + round((value - low) / (high - low) * (most - 1)) if high > low else most // 2
+    span = high / 2 - low / 2  # the whole of it may be beyond a double
+    return 1 + round((value / 2 - low / 2) / span * (most - 1)) if span > 0 else most // 2

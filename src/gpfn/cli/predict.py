@@ -16,7 +16,7 @@ from gpfn.cli.given import (
     read_file,
 )
 from gpfn.cli.options import parse_threads, whole
-from gpfn.errors import InvalidTensor, SetupError
+from gpfn.errors import BackendTimeout, CannotConnect, InvalidTensor, SetupError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +102,9 @@ def run(args: argparse.Namespace) -> int:
             _write(_encoded(model, outputs, suffix, described=args.json), target)
         else:
             _show(args, model, found, outputs)
+    except (CannotConnect, BackendTimeout) as error:
+        told = f"{error.detail}; start the server, or correct the address"
+        raise type(error)(told, field=error.field) from error
     finally:
         model.close()
     return 0
@@ -119,6 +122,9 @@ def _given(args: argparse.Namespace, model: "Model", found: "Description | None"
     if args.input:
         return Given(read_inputs(args.input, model.inputs))
     columns = bool(getattr(model, "takes_columns", False))
+    if columns and args.image:
+        told = "it prepares pictures itself: gpfn tfaas --url URL --image FILE --model NAME"
+        raise SetupError(told, field="--image")
     return given_inputs(args, model.inputs, found, columns=columns)
 
 
