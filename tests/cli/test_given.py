@@ -119,6 +119,17 @@ def test_a_csv_file_as_a_spreadsheet_writes_it(
     assert np.allclose(scores["data"], [0.88009, 0.119107, 0.000803], atol=1e-5)
 
 
+def test_csv_from_standard_input(wide: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "gpfn", "predict", wide, "--csv", "-"],
+        input=b"1\t2\t3\n",
+        capture_output=True,
+        check=True,
+    )
+    assert run.stdout.split() == [b"y[0]", b"y[1]", b"y[2]", b"-1", b"-2", b"-3"]
+    assert run.stderr == b""
+
+
 def test_columns_of_one_input_are_told(wide: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", wide, "--row", "a=1", "b=2", "c=3", "--row", "c=6", "b=5", "a=4"]) == 0
     out, err = capsys.readouterr()

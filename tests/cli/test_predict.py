@@ -172,8 +172,12 @@ def test_a_model_of_a_server_by_its_name(
             found = json.loads(capsys.readouterr().out)
             assert found["backend"] == "oip"
             assert found["outputs"][0]["shape"] == [2, 20, 1]
-        assert main(["predict", f"{served.url}/forecast", "--input", npy]) == 1
-        assert "401" in capsys.readouterr().err
+        by_v1 = ["predict", f"{served.url}/v1/models/forecast", "--input", npy]
+        assert main([*by_v1, "--token", token, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["backend"] == "v1"
+        for words in (["predict", f"{served.url}/forecast", "--input", npy], by_v1):
+            assert main(words) == 1
+            assert "401" in capsys.readouterr().err
 
 
 def test_a_tag_is_resolved_once(

@@ -17,6 +17,7 @@ from gpfn.cli.usage import did_you_mean
         (["models", "show", "x", "--jsn"], "--jsn; did you mean --json?"),
         (["bridge", "dead", "list", "--cuont", "1"], "--cuont; did you mean --count?"),
         (["invoke", "f", "--engine", "dcoker"], "; did you mean docker?"),
+        (["invoke", "f", "--platform", "opnwhisk"], "got 'opnwhisk'; did you mean openwhisk?"),
     ],
 )
 def test_a_near_word_is_suggested(
@@ -36,6 +37,12 @@ def test_nothing_near_is_no_suggestion(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.endswith("error: unrecognized arguments: --csv\n")
     assert main(["invoke", "f", "--", "--platfrm"]) == 2
     assert "did you mean" not in capsys.readouterr().err
+
+
+def test_help_of_an_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "predcit"]) == 2
+    assert capsys.readouterr() == ("", "gpfn: no command 'predcit'; did you mean predict?\n")
+    assert main(["help", "--help"]) == 0
 
 
 def test_a_long_word_takes_no_time() -> None:

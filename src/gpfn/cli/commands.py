@@ -75,8 +75,9 @@ class Command(Protocol):
 def dispatch(words: Sequence[str]) -> int:
     """Run the command that the first word names."""
     if not words or words[0] in ("-h", "--help", "help"):
-        if len(words) == 2 and words[1] in COMMANDS:
-            return dispatch([words[1], "--help"])
+        if len(words) == 2 and words[0] == "help":
+            known = words[1] in COMMANDS
+            return dispatch([words[1], "--help"] if known else [words[1]])
         print(_overview())
         return 0 if words else USAGE
     name = words[0]

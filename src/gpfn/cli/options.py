@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from gpfn.cli.usage import did_you_mean
 from gpfn.errors import SetupError
 from gpfn.settings import parse_duration, parse_whole
 
@@ -58,12 +59,20 @@ def add_platform(
     """Declare an option that takes the name of a platform with that column."""
     from gpfn.platforms.table import find_platform, platforms_with
 
-    names = ",".join(row.name for row in platforms_with(column))
+    names = [row.name for row in platforms_with(column)]
+
+    def named(text: str) -> str:
+        try:
+            return find_platform(text, column).name
+        except SetupError as error:
+            told = f"{error.detail}{did_you_mean(text, names)}"
+            raise argparse.ArgumentTypeError(told) from None
+
     parser.add_argument(
         option,
-        type=lambda text: _told(lambda: find_platform(text, column).name),
+        type=named,
         default=default,
-        metavar=f"{{{names}}}",
+        metavar=f"{{{','.join(names)}}}",
         help=help_text,
     )
 
