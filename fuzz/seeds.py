@@ -66,6 +66,7 @@ __all__ = [
     "tfaas_rows",
     "tflite",
     "v1",
+    "v1_replies",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,6 +114,20 @@ def v1() -> list[bytes]:
         {"instances": rows},
         {"inputs": {"x": [[1, 2]], "y": [True]}},
         {"instances": [{"x": [1.5, float("inf")], "y": "NaN"}, {"x": [float("nan"), 1], "y": ""}]},
+    )
+
+
+def v1_replies() -> list[bytes]:
+    """Return replies to ``:predict`` in both forms, metadata, and an error."""
+    tensor = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}, {"size": "2"}]}}
+    signature = {"inputs": {"x": tensor}, "outputs": {"y": tensor}}
+    return documents(
+        {"predictions": [1, 2.5]},
+        {"predictions": [{"x": [1.5], "y": "a"}, {"x": [2], "y": {"b64": "AAA="}}]},
+        {"outputs": {"x": [[1, 2]], "y": [True]}},
+        {"outputs": [[float("nan"), 1]]},
+        {"metadata": {"signature_def": {"signature_def": {"serving_default": signature}}}},
+        {"error": "no such model"},
     )
 
 

@@ -29,7 +29,7 @@ from gpfn.cli.csv_rows import read_csv
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.deadline import NEVER
-from gpfn.errors import CallerError, GpfnError, InvalidTensor
+from gpfn.errors import BrokenReply, CallerError, GpfnError, InvalidTensor
 from gpfn.events.kafka import read_record, wrapped, write_record
 from gpfn.events.modes import Received, read, write
 from gpfn.events.protobuf_format import read_batch, read_event, write_batch, write_event
@@ -119,6 +119,7 @@ from gpfn.tfaas.parameters import read_parameters
 from gpfn.tfaas.row import FeatureRow, RowDecoder, decode_row, encode_row
 from gpfn.v1.predict import decode_predict
 from gpfn.v1.predictions import encode_predictions
+from gpfn.v1.replies import read_metadata, read_predictions, read_words
 
 __all__ = ["TARGETS", "Target", "remove_files"]
 
@@ -421,6 +422,16 @@ def _v1(data: bytes) -> None:
     assert again.form == form
     for name, array in arrays.items():
         _same(array, again.arrays[name])
+
+
+def _v1_reply(data: bytes) -> None:
+    """The first byte says which outputs are known; metadata and errors are read of all."""
+    known = {spec.name: spec for spec in _SPECS[(data[0] if data else 0) % len(_SPECS)]}
+    assert len(read_words(data[1:])) <= 500
+    with suppress(BrokenReply):
+        read_metadata(data[1:])
+    for name, array in read_predictions(data[1:], known, LIMITS).items():
+        assert name not in known or _dtype(array) == known[name].dtype
 
 
 # HTTP
@@ -986,6 +997,8 @@ def _rows() -> Mapping[str, Target]:
         Target("v1-predict", _v1,
                ("gpfn.v1.envelope", "gpfn.v1.predict", "gpfn.v1.predictions"),
                lambda: [bytes([at]) + seed for at in (*range(6), 130) for seed in seeds.v1()]),
+        Target("v1-reply", _v1_reply, ("gpfn.v1.replies",),
+               lambda: [bytes([at]) + seed for at in range(6) for seed in seeds.v1_replies()]),
         Target("tensors-npy", _npy, ("gpfn.tensors.npy",),
                lambda: [bytes([at]) + seed for at in (0, 1, 6) for seed in seeds.npy()]),
         Target("tensors-raw", _raw, ("gpfn.tensors.raw", "gpfn.tensors.shapes"),
@@ -1102,7 +1115,7 @@ def _rows() -> Mapping[str, Target]:
                lambda: [b"\nheight,age,city\r\n1.5,?,\"a\"\"b\"\r\n,2,c\r\n"[:-8],
                         b" separator=semicolon; header=absent\n1;2;x\n3;;y\n",
                         b"charset=iso-8859-1\ncity,height\n\xfc,-1e3\n\n"]),
-        Target("csv-rows", _csv_rows, ("gpfn.cli.csv_rows",),
+        Target("csv-rows", _csv_rows, ("gpfn.cli.csv_rows", "gpfn.cli.columns"),
                lambda: [b"a,b\r\n1,2.5\r\n-3e2,4\r\n", b'1;"2"\n\n3;4']),
         Target("log", _log, ("gpfn.log", "gpfn.log_json"), lambda: [b"id\nwhat happened \x1b[0m"]),
     ]  # fmt: skip
