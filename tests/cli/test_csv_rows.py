@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.cli.csv_rows import read_csv
@@ -107,12 +107,14 @@ def test_columns_that_are_not_the_models(text: bytes, told: str) -> None:
     assert str(refused.value) == told
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=1))  # fmt: skip  # noqa: E501
 def test_numbers_are_read_as_they_were_written(rows: list[list[float]]) -> None:
     text = "\n".join(",".join(map(repr, row)) for row in rows)
     assert read_csv(text.encode(), [X], LIMITS, path="f")["x"].tolist() == rows
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(st.binary(max_size=60))
 def test_anything_is_read_or_refused(data: bytes) -> None:
     try:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpfn.cli.answer import print_answer
@@ -33,6 +33,7 @@ def test_plots() -> None:
     assert number_text(0.1 + 0.2) == "0.3"
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(st.lists(st.floats(), max_size=200), st.integers(1, 100), st.integers(2, 9))
 def test_any_series_is_drawn_in_its_place(values: list[float], width: int, height: int) -> None:
     lines = plot_lines(values, width, height)
