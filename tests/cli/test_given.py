@@ -157,6 +157,22 @@ def test_pictures(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert np.asarray(json.loads(out)).shape == (2, 10)
 
 
+def test_a_picture_and_classes_as_a_model_toml_says(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.tflite").write_bytes((root / "models" / "digits.tflite").read_bytes())
+    (tmp_path / "names.txt").write_text("\n".join(f"digit {at}" for at in range(10)))
+    (tmp_path / "model.toml").write_text(
+        'model = "own.tflite"\nlabels = "names.txt"\n[image]\nheight = 8\nwidth = 8\n'
+        'channels = "L"\nlayout = "NHWC"\nquantised = true\nfit = "crop"\n'
+    )
+    words = ["predict", str(tmp_path / "own.tflite"), "--image"]
+    assert main([*words, str(root / "ce_samples" / "digit-7.png"), "--top", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split() == ["digit", "7", "0.993362"]
+    assert err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
