@@ -62,7 +62,7 @@ def with_change(path: str, value: object) -> dict[str, Any]:
 def test_a_good_catalogue_is_read() -> None:
     (entry,) = parse_catalogue(GOOD)
     assert entry.image == ImageInput(
-        8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
+        8, 9, fit="crop", mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 128.0)
     )
     assert [file.name for file in entry.files] == ["tiny.tflite", "tiny.txt"]
 

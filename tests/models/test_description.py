@@ -192,12 +192,15 @@ BAD = {
 IMAGE = {
     "image.height": [0, True, 1.5, "8"],
     "image.width": [-1, None],
-    "image.channels": ["RGBA", None],
+    "image.channels": ["RGBA", 5, ["RGB"]],
     "image.layout": ["HWC"],
-    "image.quantised": [1, None],
-    "image.fit": ["squeeze", None],
-    "image.mean": [[1.0], [1, 2, "3"], None],
-    "image.std": [[1, True, 3], [1, 0, 3], [1, 2, 3, 4], None],
+    "image.quantised": [1],
+    "image.fit": ["squeeze"],
+    "image.resize": [1.5, "big", -1],
+    "image.resample": ["area", 1],
+    "image.unit": [1, "yes"],
+    "image.mean": [[1.0], [1, 2, "3"], "1", True, None],
+    "image.std": [[1, True, 3], [1, 0, 3], [1, 2, 3, 4], [0.2, 0.2, 0.2], 0, None],
     "image.colour": ["red"],
 }
 """By the field that is told: values that make the image of a full description wrong."""
@@ -221,6 +224,56 @@ def bad() -> Iterator[Any]:
             else:
                 document["image"][key] = value
             yield pytest.param(document, field, id=f"{field}={value}")
+
+
+IMAGES = {
+    "size = 8": (8, 8),
+    "size = [8, 9]\ncrop = 'none'": (8, 9),
+    "height = 8\nwidth = 9": (8, 9),
+    "size = [8, 9]\nchannels = 'first'\ncrop = 'center'\nmean = 127.5\nstd = 127.5": (8, 9),
+    "size = 8\nmean = [0, 0, 0]\nstd = 1": (8, 8),
+    "size = 8\nchannels = 'L'\nmean = [0]\nstd = [1]": (8, 8),
+    "size = 8\nunit = true": (8, 8),
+    "size = 8\nunit = true\nquantised = false": (8, 8),
+    "size = 8\nunit = true\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]": (8, 8),
+    "size = 8\nunit = false\nmean = 0\nstd = 0.5": (8, 8),
+    "size = [224, 224]\nresize = 256\nresample = 'bicubic'": (224, 224),
+    "height = 8": "width",
+    "size = 8\nheight = 8": "height",
+    "size = [8, 8, 8]": "size",
+    "size = '8'": "size",
+    "size = 0": "size",
+    "size = 8\nchannels = 'first'\nlayout = 'NCHW'": "layout",
+    "size = 8\ncrop = 'left'": "crop",
+    "size = 8\ncrop = 'center'\nfit = 'crop'": "fit",
+    "size = 8\nresize = 9\nfit = 'stretch'": "resize",
+    "size = 8\nresize = 9\ncrop = 'none'": "resize",
+    "size = 8\nmean = 1": "std",
+    "size = 8\nstd = 2": "mean",
+    "size = 8\nquantised = false": "mean",
+    "size = 8\nquantised = true\nmean = 1\nstd = 2": "mean",
+    "size = 8\nquantised = true\nunit = true": "unit",
+    "size = 8\nmean = 0.5\nstd = 0.5": "std",
+    "size = 8\nmean = 0.5\nstd = [0.5, -0.5, 0.5]": "std",
+    "size = 8\nmean = 1\nstd = 0": "std",
+    "size = 8\nchannels = 'L'\nmean = [1, 2, 3]\nstd = 2": "mean",
+}
+"""Image tables: the size that they say, or the key that is wrong."""
+
+
+@pytest.mark.parametrize(("text", "told"), IMAGES.items())
+def test_images_in_short(text: str, told: tuple[int, int] | str) -> None:
+    document = tomllib.loads(f"{SHORT}[image]\n{text}\n")
+    if isinstance(told, tuple):
+        assert not list(MODEL.iter_errors(document))
+        found = read(document).image
+        assert found is not None
+        assert found[:2] == told
+        return
+    assert list(MODEL.iter_errors(document)), "the schema allows it"
+    with pytest.raises(SetupError) as caught:
+        read(document)
+    assert caught.value.field == f"image.{told}"
 
 
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD)
@@ -255,9 +308,7 @@ def test_a_full_description() -> None:
             (TensorSpec("float32", (None, 8, 9, 3), "image"),),
             (TensorSpec("string", None, "a/b:0"),),
         ),
-        image=ImageInput(
-            8, 9, "RGB", "NHWC", False, "crop", (127.5, 127.5, 127.5), (127.5, 127.5, 128.0)
-        ),
+        image=ImageInput(8, 9, quantised=False, fit="crop", mean=127.5, std=(127.5, 127.5, 128.0)),
         serving=Serving(
             64, 0.002, 2, True, 1, 0, 5.0, ("night.json", "day.npy"), 2, (("stable", "3"),)
         ),

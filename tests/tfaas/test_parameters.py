@@ -68,7 +68,7 @@ def test_recorded_parameters_are_read(shared: Path) -> None:
 
 def test_the_image_block_is_that_of_a_model_toml() -> None:
     assert read({"image": IMAGE}).image == ImageInput(
-        28, 28, "L", "NHWC", quantised=False, fit="stretch", mean=(0.0,), std=(255.0,)
+        28, 28, channels="L", mean=(0.0,), std=(255.0,)
     )
     plain = {key: value for key, value in IMAGE.items() if key not in ("mean", "std")}
     assert read({"image": {**plain, "quantised": True}}).image.mean == ()

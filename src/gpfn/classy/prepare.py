@@ -7,23 +7,15 @@ is a row of zeros with a text that says why.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from gpfn.call.contract import Call
-from gpfn.errors import (
-    CallerError,
-    DeadlineExceeded,
-    InvalidTensor,
-    SetupError,
-    TooLarge,
-    printable,
-)
-from gpfn.images.preparation import ImageInput, prepare, warm_up
+from gpfn.errors import CallerError, SetupError, TooLarge, printable
+from gpfn.images.preparation import ImageInput, warm_up
+from gpfn.images.rows import prepare_rows
 from gpfn.limits import Limits
-from gpfn.scope import SCOPE
 from gpfn.tensors.spec import TensorSpec
 
 if TYPE_CHECKING:
@@ -35,9 +27,6 @@ __all__ = ["Preprocessor", "image_input"]
 
 _FIELD = "images"
 _VARIABLE = "GPFN_IMAGE_INPUT"
-_THREADS = 2
-"""Pillow computes without Python's lock for half of its time: a third thread gains nothing, and
-each takes the memory of a picture."""
 _SHOWN = 300
 
 
@@ -69,9 +58,8 @@ class Preprocessor:
     @property
     def outputs(self) -> Mapping[str, TensorSpec]:
         """The arrays that it gives."""
-        dtype = "uint8" if self.image.quantised else "float32"
         return {
-            "image": TensorSpec(dtype, (None, *_shape(self.image))),
+            "image": TensorSpec(self.image.dtype, (None, *self.image.shape)),
             "image_problems": TensorSpec("string", (None,)),
         }
 
@@ -85,47 +73,36 @@ class Preprocessor:
         """Return the rows of one call, and what is wrong with those that are zeros."""
         import numpy as np
 
+        from gpfn.models.threads import available_cpus
+
         limits = self.limits = self.limits or Limits.from_env()
         files: list[bytes] = images.tolist()
-        if not files:
-            raise InvalidTensor("empty; expected at least one picture", field=_FIELD)
         self._check_size(len(files), limits)
-        made = np.zeros((len(files), *_shape(self.image)), self.outputs["image"].dtype)
-        problems = np.full(len(files), b"", object)
-        scope = SCOPE.get()  # a helping thread has none of its own
-
-        def fill(row: int) -> None:
-            if scope is not None and scope.cancelled:
-                raise DeadlineExceeded("nobody waits for the pictures any more")
-            problems[row] = self._prepared(files[row], made[row], limits, call).encode()
-
-        _each(fill, len(files))
-        return {"image": made, "image_problems": problems}
-
-    def _prepared(self, data: bytes, row: "np.ndarray", limits: Limits, call: Call) -> str:
-        """Fill one row, and return what is wrong with its picture."""
-        if not data:
-            return "no image"
-        try:
-            row[:] = prepare(data, self.image, limits.pixels, deadline=call.deadline, field=_FIELD)[
-                0
-            ]
-        except DeadlineExceeded:
-            raise  # nobody waits for the other rows either
-        except CallerError as error:
-            return printable(error.detail, _SHOWN) or error.title
-        return ""
+        made = prepare_rows(
+            files,
+            self.image,
+            limits,
+            deadline=call.deadline,
+            field=_FIELD,
+            threads=available_cpus(),
+        )
+        problems = np.empty(len(files), object)
+        problems[:] = [_told(problem) for problem in made.problems]
+        return {"image": made.rows, "image_problems": problems}
 
     def _check_size(self, rows: int, limits: Limits) -> None:
-        height, width, depth = _shape(self.image)
-        values = rows * height * width * depth
-        if values > limits.elements:
-            told = f"{rows} pictures become {values} values; at most {limits.elements}"
-            raise TooLarge(f"{told} (GPFN_MAX_ELEMENTS)", field=_FIELD)
-        size = values * (1 if self.image.quantised else 4)
+        height, width, depth = self.image.shape
+        size = rows * height * width * depth * (1 if self.image.quantised else 4)
         if size > limits.body_bytes:
             told = f"{rows} pictures become {size} bytes; at most {limits.body_bytes}"
             raise TooLarge(f"{told} (GPFN_MAX_BODY_BYTES)", field=_FIELD)
+
+
+def _told(problem: CallerError | None) -> bytes:
+    """Return what is wrong with a picture, as a text of one row."""
+    if problem is None:
+        return b""
+    return (printable(problem.detail, _SHOWN) or problem.title).encode()
 
 
 def image_input(named: str, *, field: str) -> ImageInput:
@@ -164,49 +141,3 @@ def _json(text: str, field: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SetupError(f"not JSON: {error}", field=field) from None
-
-
-def _shape(image: ImageInput) -> tuple[int, int, int]:
-    depth = 1 if image.channels == "L" else 3
-    if image.layout == "NCHW":
-        return depth, image.height, image.width
-    return image.height, image.width, depth
-
-
-def _each(work: Callable[[int], None], count: int) -> None:
-    """Do the work for each row, by two threads where there are several rows and processors.
-
-    What one thread raises ends the other as well, and is raised here.
-    """
-    from gpfn.models.threads import available_cpus
-
-    rows = iter(range(count))
-    failures: list[BaseException] = []
-    helpers = [
-        Thread(target=_rows, args=(work, rows, failures), daemon=True)
-        for _ in range(min(_THREADS, count, available_cpus()) - 1)
-    ]
-    started = [helper for helper in helpers if _started(helper)]
-    _rows(work, rows, failures)
-    for helper in started:
-        helper.join()
-    if failures:
-        raise failures[0]
-
-
-def _started(thread: Thread) -> bool:
-    try:
-        thread.start()
-    except RuntimeError:  # no more threads: the caller's own does all rows
-        return False
-    return True
-
-
-def _rows(work: Callable[[int], None], rows: Iterator[int], failures: list[BaseException]) -> None:
-    try:
-        for row in rows:
-            if failures:
-                return
-            work(row)
-    except BaseException as error:  # noqa: BLE001 - raised by who has started the thread
-        failures.append(error)

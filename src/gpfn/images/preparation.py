@@ -1,11 +1,12 @@
-"""From an image file to a model's input, in the way that the model catalogue states."""
+"""From an image file to a model's input, in the way that the model's description states."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.images.decoding import decode
+from gpfn.images.image_input import ImageInput
 from gpfn.images.pixels import REDUCING_GAP, middle
 
 if TYPE_CHECKING:
@@ -13,25 +14,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["ImageInput", "prepare", "resize", "to_tensor", "warm_up"]
-
-
-class ImageInput(NamedTuple):
-    """A tensor of one image: ``height`` by ``width`` pixels, ``channels`` RGB, BGR or L.
-
-    ``fit`` "stretch" resizes both sides on their own, "crop" keeps the proportions and
-    cuts what stands out from the middle. A quantised model takes the bytes of the
-    resized image as they are (uint8), a float model takes ``(byte - mean) / std`` for
-    each of the channels (float32). ``layout`` is NHWC or NCHW.
-    """
-
-    height: int
-    width: int
-    channels: str = "RGB"
-    layout: str = "NHWC"
-    quantised: bool = True
-    fit: str = "stretch"
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
 
 
 _GREY_DOT = bytes.fromhex(
@@ -55,14 +37,17 @@ def prepare(
     The shape is (1, height, width, channels), or (1, channels, height, width) for NCHW;
     uint8 when the model is quantised, else float32. Raises what :func:`decode` raises.
     """
-    size = (spec.width, spec.height)
+    size = (spec.resize, spec.resize) if spec.resize else (spec.width, spec.height)
     image = decode(data, size, max_pixels, fit=spec.fit, deadline=deadline, field=field)
     return to_tensor(resize(image, spec), spec)
 
 
-def warm_up(spec: ImageInput) -> None:
-    """Prepare a picture of our own: imports Pillow, which the first caller would wait for."""
-    prepare(_GREY_DOT, spec, 1)
+def warm_up(spec: ImageInput) -> np.ndarray:
+    """Prepare a grey picture of our own, and return it as :func:`prepare` does.
+
+    It imports Pillow, which the first caller would wait for.
+    """
+    return prepare(_GREY_DOT, spec, 1)
 
 
 def resize(image: Image.Image, spec: ImageInput) -> Image.Image:
@@ -70,10 +55,20 @@ def resize(image: Image.Image, spec: ImageInput) -> Image.Image:
     from PIL import Image
 
     size = (spec.width, spec.height)
-    if image.size == size:
+    if image.size == size and not spec.resize:
         return image
-    box = middle(image.size, size) if spec.fit == "crop" else None
-    return image.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=REDUCING_GAP)
+    box = _cut_out(image.size, spec) if spec.fit == "crop" else None
+    how = Image.Resampling[spec.resample.upper()]
+    return image.resize(size, how, box, reducing_gap=REDUCING_GAP)
+
+
+def _cut_out(have: tuple[int, int], spec: ImageInput) -> tuple[float, float, float, float]:
+    """Return the box of the image that becomes the input."""
+    if not spec.resize:
+        return middle(have, (spec.width, spec.height))
+    scale = min(have) / spec.resize
+    left, top = (have[0] - spec.width * scale) / 2, (have[1] - spec.height * scale) / 2
+    return left, top, have[0] - left, have[1] - top
 
 
 def to_tensor(image: Image.Image, spec: ImageInput) -> np.ndarray:

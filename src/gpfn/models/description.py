@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from gpfn.errors import ModelUnreadable
+from gpfn.errors import ModelUnreadable, SetupError
 from gpfn.images.preparation import ImageInput
 from gpfn.models.columns import Column, parse_classes, parse_columns
 from gpfn.models.toml_table import Table, read_toml
@@ -43,7 +43,10 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\.py:[A-Za-z_][A-Za-z0-9_]*)?")
 _SAMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.(json|npy)")
 _URL = re.compile(r"https://[^\s/]+/\S*")
 _BESIDE = "the name of a file beside it"
-_CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+_IMAGE = (
+    *("height", "width", "size", "channels", "layout", "quantised", "fit", "crop", "resize"),
+    *("resample", "mean", "std", "unit"),
+)
 
 
 class ModelFile(NamedTuple):
@@ -243,25 +246,12 @@ def _tensor(name: str, table: Table) -> TensorSpec:
 
 def parse_image(table: Table) -> ImageInput:
     """Return how an image becomes a model's input. Raises SetupError."""
-    channels = table.one_of("channels", tuple(_CHANNELS))
-    quantised = table.flag("quantised")
-    if quantised and ("mean" in table or "std" in table):
-        raise table.wrong("unused, as it is quantised", "mean" if "mean" in table else "std")
-    count = 0 if quantised else _CHANNELS[channels]
-    value = ImageInput(
-        height=table.whole("height"),
-        width=table.whole("width"),
-        channels=channels,
-        layout=table.one_of("layout", ("NHWC", "NCHW")),
-        quantised=quantised,
-        fit=table.one_of("fit", ("stretch", "crop")),
-        mean=table.numbers("mean", count),
-        std=table.numbers("std", count),
-    )
-    if 0 in value.std:
-        raise table.wrong("nothing can be divided by 0", "std")
+    given = table.given(_IMAGE)
     table.end()
-    return value
+    try:
+        return ImageInput(**given)
+    except SetupError as error:
+        raise table.wrong(error.detail, error.field or "") from None
 
 
 def _serving(table: Table) -> Serving:

@@ -8,7 +8,7 @@ path of the key, such as ``models.digits.image.height``, and whose text names th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,11 @@ class Table:
     def is_list(self, key: str) -> bool:
         """Say whether there is a list under ``key``."""
         return isinstance(self._values.get(key), list)
+
+    def given(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Take those of some keys that are there, as TOML has them; who asks checks them."""
+        self.asked.update(keys)
+        return {key: self._values.pop(key) for key in keys if key in self}
 
     def rest(self) -> dict[str, Any]:
         """Take all that is left, as TOML has it."""

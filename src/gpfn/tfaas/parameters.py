@@ -166,19 +166,20 @@ def _image(block: object) -> ImageInput:
     if type(quantised) is not bool:
         raise _wrong_image("quantised", f"expected true or false, got {what(quantised)}")
     count = 0 if quantised else _CHANNELS[channels]
-    image = ImageInput(
+    mean, std = _numbers(block, "mean", count), _numbers(block, "std", count)
+    if 0 in std:
+        raise _wrong_image("std", "nothing can be divided by 0")
+    return ImageInput(
         height=_side(block, "height"),
         width=_side(block, "width"),
         channels=channels,
         layout=_one_of(block, "layout", ("NHWC", "NCHW")),
         quantised=quantised,
         fit=_one_of(block, "fit", ("stretch", "crop")),
-        mean=_numbers(block, "mean", count),
-        std=_numbers(block, "std", count),
+        mean=mean,
+        std=std,
+        unit=False,
     )
-    if 0 in image.std:
-        raise _wrong_image("std", "nothing can be divided by 0")
-    return image
 
 
 def _wrong_image(key: str, told: str) -> InvalidRequest:

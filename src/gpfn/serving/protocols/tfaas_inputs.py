@@ -164,7 +164,7 @@ def picture_tensor(data: bytes, wanted: PictureInput, max_pixels: int) -> _Array
         ):
             told = f"{width} x {height} pixels; the model takes {shape[2]} x {shape[1]}"
             raise InvalidRequest(f"{told}, and params.json has no block image", field="image")
-        image = ImageInput(height, width, _CHANNELS[wanted.channels])
+        image = ImageInput(height, width, channels=_CHANNELS[wanted.channels])
     tensor = prepare(data, image, max_pixels)
     if wanted.described is None and wanted.spec.dtype != "uint8":
         tensor = tensor.astype(np.float32)
