@@ -41,6 +41,7 @@ SHORT = {
     "gpfn.serving.repository.opening": "which kind of place a repository is at, and nothing else",
     "gpfn.http.pending": "what loops wait for, which every floor above adds a step to",
     "gpfn.models.pipeline.feeding": "a rule that every placement and check of a pipeline asks",
+    "gpfn.models.labels": "a file format of its own, which functions, servers and commands share",
     "gpfn.message": "a word of the ground floor, on every start path",
     "gpfn.serving.browser": "a guard with reasons of its own, which every protocol asks at writes",
     "gpfn.serving.answers": "how a server of GraphPipe answers, with the reasons of its clients",

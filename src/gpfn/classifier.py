@@ -1,61 +1,60 @@
-"""An image in, class names and probabilities out, with models of the catalogue.
+"""An image in, class names and probabilities out: models of the catalogue, and one's own.
 
 :class:`Classifier` is a handler object (:mod:`gpfn.function.declaration`):
-``Function(Classifier("mobilenet_v2"))`` is a whole function.
+``Function(Classifier("mobilenet_v2"))`` is a whole function, and so is
+``Function(Classifier("model.tflite"))`` with a ``model.toml`` beside the model.
 """
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.call.contract import Call
+from gpfn.call.image_request import read_image_request, real_number, whole_number
 from gpfn.call.payload import Payload
 from gpfn.errors import (
-    CallerError,
-    InvalidImage,
+    GpfnError,
     InvalidRequest,
-    ModelUnreadable,
-    UnsupportedMedia,
+    ModelFailed,
+    SetupError,
+    error_document,
 )
-from gpfn.images.preparation import ImageInput, prepare, warm_up
-from gpfn.images.sources import from_bytes, from_text, multipart_fields
+from gpfn.images.preparation import ImageInput, prepare, trial, warm_up
+from gpfn.images.rows import prepare_rows
 from gpfn.limits import Limits
-from gpfn.settings import read_digits, read_switch
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpfn.models.image_model import ImageModel
     from gpfn.models.model import Model
 
-__all__ = ["Classifier", "Order", "Scores"]
+__all__ = ["Classifier", "ImageInput", "Order", "Scores"]
 
-_URLS_SWITCH = "GPFN_IMAGE_URLS"
-_RAW_TYPES = ("application/octet-stream", "text/plain", "", "application/x-www-form-urlencoded")
+_TOLD = 3
 
 
 class Order(NamedTuple):
-    """What one call asks for: the model's input, how many classes, by which model."""
+    """What one call asks for: pictures as the model's input, what is told, by which model.
 
-    tensor: "np.ndarray"
-    topk: int
+    ``rows`` are those pictures that are sound. ``problems`` has one entry for each picture,
+    None for those; ``topk`` and ``threshold`` are None where the model's own hold.
+    """
+
+    rows: "np.ndarray"
+    problems: Sequence[GpfnError | None]
+    several: bool
+    topk: int | None
+    threshold: float | None
     model: str
 
 
 class Scores(NamedTuple):
-    """Probabilities of all classes in the model's order, and how many to tell."""
+    """Probabilities (rows, classes) in the model's order, and what of them was asked for."""
 
     probabilities: "np.ndarray"
-    topk: int
-    model: str
-
-
-class _Known(NamedTuple):
-    """What a model of the catalogue needs besides its file."""
-
-    input: ImageInput
-    labels: tuple[str, ...]
+    order: Order
 
 
 class Classifier:
@@ -67,58 +66,129 @@ class Classifier:
 
     >>> Classifier("digits").models
     ('catalogue:digits',)
+    >>> Classifier("model.tflite", labels="labels.txt", input=ImageInput(size=180)).models
+    ('model.tflite',)
     """
 
-    def __init__(self, *names: str, topk: int = 3, limits: Limits | None = None) -> None:
-        """Take the names of models in the catalogue, and how many classes to tell."""
-        self.names = names
-        self.topk = topk
-        self._limits = limits
-        self._known: dict[str, _Known] = {}
+    def __init__(
+        self,
+        *names: str,
+        labels: str | os.PathLike[str] | Sequence[str] | None = None,
+        input: ImageInput | None = None,  # noqa: A002 - what it is
+        output: str = "",
+        softmax: bool = False,
+        sigmoid: bool = False,
+        multilabel: bool = False,
+        threshold: float | None = None,
+        topk: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Take names of the catalogue, or URIs of models of one's own.
+
+        What is said here of one's own model comes before the ``model.toml`` beside it, and
+        may be left out when that says it.
+
+        Args:
+            names: A model is one of the catalogue unless it has a path, an address or the
+                suffix of a model file.
+            labels: A text file beside the model or the function, one class a line in the
+                order of the scores; or the names themselves.
+            input: What the model takes of an image.
+            output: The output that has the scores, of a model that gives several.
+            softmax: The scores are logits of classes of which one is meant.
+            sigmoid: The scores are logits of classes that stand alone.
+            multilabel: Classes stand alone: all of at least the threshold are told.
+            threshold: The least probability that is told; 0.5 with multilabel, else 0.
+            topk: How many classes are told: 3, and any number with multilabel.
+            limits: Bounds on a request; from the environment when None.
+
+        Raises SetupError when it contradicts itself.
+        """
+        from gpfn.models.image_lookup import Stated
+        from gpfn.models.scoring import Scoring
+
+        if not names:
+            raise SetupError("give the name or the file of a model", field="names")
+        scoring = Scoring(output, softmax, sigmoid, multilabel, threshold)
+        scoring.check()
+        self._stated = Stated(labels, input, None if scoring == Scoring() else scoring)
+        if len(names) > 1 and self._stated != Stated():
+            told = "what is said here is of one model; give each of several its model.toml"
+            raise SetupError(told, field="names")
+        self.names, self.topk, self._limits = names, topk, limits
+        self._known: dict[str, ImageModel] = {}
         self._models: dict[str, Model] = {}
         self._lock = Lock()
 
     @property
     def models(self) -> tuple[str, ...]:
         """The URIs of its models; a function opens the first."""
-        return tuple(f"catalogue:{name}" for name in self.names)
+        from gpfn.models.image_lookup import image_model_uri
+
+        return tuple(map(image_model_uri, self.names))
 
     def open(self, model: "Model | None") -> None:
-        """Read the default model's labels and warm the preparation up, before the first call.
+        """Read what is known of the default model, and warm the preparation up.
 
-        Raises ModelUnreadable when the labels are not there or do not fit the model.
+        A model of one's own is tried with a picture of ours. Raises SetupError or ModelUnreadable
+        when something is missing or does not fit, BackendError when the model fails.
         """
-        if model is not None:
-            warm_up(self._about(self.names[0], model, model).input)
+        from gpfn.models.backends import is_remote
+        from gpfn.models.image_lookup import is_of_catalogue
+
+        if model is None or is_remote(model.backend):
+            return  # a function may start before its model server
+        known = self._about(self.names[0], model, model)
+        warm_up(known.input)
+        if not is_of_catalogue(self.models[0]):
+            known.rehearse(model, trial(known.input))
 
     def prepare(self, payload: Payload, model: "Model", call: Call) -> Order:
-        """Read the image and the options, and make the model's input of the image."""
+        """Read the images and the options, and make the model's input of them."""
         limits = self._limits = self._limits or Limits.from_env()
-        options = _options(payload)
+        files, several, options = read_image_request(payload, limits, call.deadline)
         name = self._chosen(options.get("model"))
         known = self._about(name, self._named(name, model), model)
-        topk = _whole_number(options.get("topk"), self.topk, len(known.labels))
-        data = _image_bytes(options, limits, call)
-        tensor = prepare(data, known.input, limits.pixels, deadline=call.deadline)
-        return Order(tensor, topk, name)
+        topk = whole_number(options.get("topk"), len(known.labels), "topk")
+        threshold = real_number(options.get("threshold"), "threshold")
+        if several:
+            made = prepare_rows(files, known.input, limits, deadline=call.deadline)
+            sound = [row for row, problem in enumerate(made.problems) if problem is None]
+            return Order(made.rows[sound], made.problems, True, topk, threshold, name)
+        (file,) = files
+        assert isinstance(file, bytes), "one alone is raised"  # noqa: S101
+        rows = prepare(file, known.input, limits.pixels, deadline=call.deadline)
+        return Order(rows, (None,), False, topk, threshold, name)
 
     def predict(self, order: Order, model: "Model", call: Call) -> Scores:
         """Run the model; ``model`` is the default one, opened before the first call."""
-        model = self._named(order.model, model)
-        source, target = model.inputs[0].name, model.outputs[0].name
-        scores = model({source: order.tensor}, deadline=call.deadline)[target]
-        quantization = getattr(model, "quantization", {}).get(target)
-        if quantization is not None:
-            scores = quantization.dequantize(scores)
-        return Scores(scores.reshape(-1), order.topk, order.model)
+        if not len(order.rows):
+            return Scores(order.rows, order)
+        model, known = self._named(order.model, model), self._known[order.model]
+        return Scores(known.run(model, order.rows, call.deadline), order)
 
-    def finish(self, scores: Scores) -> dict[str, list[dict[str, object]]]:
-        """Return the most probable classes, highest first."""
-        labels = self._known[scores.model].labels
-        best = (-scores.probabilities).argsort(kind="stable")[: scores.topk]
+    def finish(self, scores: Scores) -> dict[str, object]:
+        """Return the most probable classes, highest first; of several images for each of them."""
+        order, rows = scores.order, iter(scores.probabilities)
+        told = [self._told(order, problem or next(rows)) for problem in order.problems]
+        if order.several:
+            return {"images": [error_document(e) if isinstance(e, GpfnError) else e for e in told]}
+        if isinstance(told[0], GpfnError):
+            raise told[0]
+        return told[0]
+
+    def _told(self, order: Order, found: "np.ndarray | GpfnError") -> dict[str, object] | GpfnError:
+        """Return the classes of one image, or what is wrong with it."""
+        if isinstance(found, GpfnError):
+            return found
+        if found.max() != found.max():
+            return ModelFailed("gave no numbers for this image")
+        known = self._known[order.model]
+        most = order.topk or self.topk or (None if known.scoring.multilabel else _TOLD)
+        best = known.scoring.best(found, most, order.threshold)
         return {
             "results": [
-                {"className": labels[index], "probability": _rounded(scores.probabilities[index])}
+                {"className": known.labels[index], "probability": _rounded(found[index])}
                 for index in best
             ]
         }
@@ -129,12 +199,15 @@ class Classifier:
         if isinstance(name, str) and name in self.names:
             return name
         known = ", ".join(self.names)
-        raise InvalidRequest(f"unknown model {name!r}; known here: {known}", field="model")
+        raise InvalidRequest(f"unknown model {name!r:.80}; known here: {known}", field="model")
 
-    def _about(self, name: str, model: "Model", default: "Model") -> _Known:
+    def _about(self, name: str, model: "Model", default: "Model") -> "ImageModel":
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = _load_known(name, model, _folder(default))
+            from gpfn.models.image_lookup import find_image_model, image_model_uri, model_folder
+
+            uri, folder = image_model_uri(name), model_folder(default)
+            known = self._known[name] = find_image_model(uri, model, folder, self._stated)
         return known
 
     def _named(self, name: str, default: "Model") -> "Model":
@@ -144,103 +217,14 @@ class Classifier:
         with self._lock:
             if name not in self._models:
                 from gpfn.function.opening import open_and_warm
+                from gpfn.models.image_lookup import image_model_uri, model_folder
 
                 self._models[name], _ = open_and_warm(
-                    (f"catalogue:{name}",), _folder(default), 1, Limits.from_env()
+                    (image_model_uri(name),), model_folder(default), 1, Limits.from_env()
                 )
             return self._models[name]
-
-
-def _folder(model: "Model") -> str:
-    """Return where a model's file lies: its labels and its siblings may lie there too."""
-    return os.path.dirname(os.path.abspath(model.name))
-
-
-def _load_known(name: str, model: "Model", folder: str) -> _Known:
-    from gpfn.models.catalogue import default_catalogue
-    from gpfn.models.files import local_path
-
-    entry = default_catalogue().get(name)
-    if entry.image is None or entry.labels is None:
-        raise ModelUnreadable(f"{name} is no image classifier: no image or labels", field="model")
-    beside = Path(folder) / entry.labels.name
-    path = beside if beside.is_file() else local_path(name, entry.labels)
-    try:
-        labels = tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError) as error:
-        raise ModelUnreadable(f"{path} cannot be read: {error}", field="model") from error
-    classes = (model.outputs[0].shape or (None,))[-1]
-    if classes is not None and classes != len(labels):
-        raise ModelUnreadable(
-            f"{path} has {len(labels)} labels for {classes} classes", field="model"
-        )
-    return _Known(entry.image, labels)
 
 
 def _rounded(probability: "np.floating") -> float:
     """Six digits: what a quantised model knows, without float32's tail."""
     return round(float(probability), 6)
-
-
-def _options(payload: Payload) -> Mapping[str, object]:
-    """Return image, topk and model, whichever way they came."""
-    if payload.base_type == "multipart/form-data":
-        return multipart_fields(payload.data, payload.media_type)
-    if _is_file(payload):
-        return {"image": payload.data}
-    if not payload.is_json:
-        raise UnsupportedMedia(
-            f"{payload.base_type}: send image/…, application/json or multipart/form-data",
-            field="content-type",
-        )
-    options = payload.json()
-    if isinstance(options, Mapping):
-        return options
-    if isinstance(options, str):  # base64 in quotes is JSON
-        return {"image": options}
-    kind = type(options).__name__
-    raise InvalidRequest(f"expected an object with an image, got {kind}", field=payload.field)
-
-
-def _is_file(payload: Payload) -> bool:
-    """Tell a photo sent as it is from parameters, where the media type does not.
-
-    ``fn invoke`` says text/plain and curl a form whatever they are given.
-    """
-    if payload.base_type.startswith("image/"):
-        return True
-    if payload.event is not None:
-        return not payload.is_json
-    return payload.base_type in _RAW_TYPES and payload.data[:64].lstrip()[:1] not in (b"{", b"")
-
-
-def _image_bytes(options: Mapping[str, object], limits: Limits, call: Call) -> bytes:
-    image = options.get("image")
-    if isinstance(image, bytes):
-        return from_bytes(image, limits.body_bytes)
-    if isinstance(image, str) and image[:8].lower().startswith(("http://", "https://")):
-        return _fetched(image, limits, call)
-    return from_text(image, limits.body_bytes)
-
-
-def _fetched(url: str, limits: Limits, call: Call) -> bytes:
-    if not read_switch(_URLS_SWITCH):
-        raise InvalidImage(
-            f"image URLs are off; send the image itself, or set {_URLS_SWITCH}=on", field="image"
-        )
-    from gpfn.http.fetch import FetchPolicy, fetch
-
-    return fetch(url, FetchPolicy(limits.body_bytes), call.deadline, field="image")
-
-
-def _whole_number(value: object, default: int, most: int) -> int:
-    from gpfn.tensors.shapes import shown
-
-    if value is None:
-        return min(default, most)
-    number = read_digits(value) if isinstance(value, str) else value  # a form has no numbers
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise CallerError(f"expected a whole number, got {shown(value)}", field="topk")
-    if not 1 <= number <= most:
-        raise CallerError(f"expected 1 to {most}, got {shown(value)}", field="topk")
-    return number

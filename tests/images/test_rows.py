@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpfn.errors import CallerError, InvalidImage, InvalidTensor, TooLarge
+from gpfn.errors import GpfnError, InvalidImage, InvalidTensor, TooLarge
 from gpfn.images.preparation import ImageInput, prepare
 from gpfn.images.rows import prepare_rows
 from gpfn.limits import Limits
@@ -23,7 +23,7 @@ def png(shade: int) -> bytes:
 @pytest.mark.parametrize("threads", [1, 2, 9])
 def test_every_row_is_what_its_file_alone_gives(threads: int) -> None:
     refused = InvalidImage("not base64", field="images[1]")
-    files: list[bytes | CallerError] = [png(3), refused, b"text", png(7)]
+    files: list[bytes | GpfnError] = [png(3), refused, b"text", png(7)]
     made = prepare_rows(files, SPEC, Limits(), threads=threads)
     assert made.rows.shape == (4, 3, 4, 4)
     for row, shade in ((0, 3), (3, 7)):

@@ -28,6 +28,7 @@ from gpfn.models.description import (
     parse_description,
     read_description,
 )
+from gpfn.models.scoring import Scoring
 from gpfn.models.toml_table import Table
 from gpfn.tensors.spec import TensorSpec
 from tests.conftest import ROOT
@@ -78,6 +79,12 @@ missing = ["?", "n/a"]
 
 [[columns]]
 name = "age"
+[scores]
+output = "a/b:0"
+softmax = false
+sigmoid = true
+multilabel = true
+threshold = 0.25
 
 [files."tiny.tflite"]
 url = "https://example.com/tiny.tflite"
@@ -159,6 +166,15 @@ BAD = {
     "serving.keep": ["serving.keep = 0", "serving.keep = 1001"],
     "serving.tags.stable": ["serving.tags.stable = 0", "serving.tags.stable = 'new'"],
     "serving.max_body": ["serving.max_body = 1"],
+    "scores": ["scores = true"],
+    "scores.output": ["scores.output = ''", "scores.output = 1"],
+    "scores.softmax": [
+        "scores.softmax = 1",
+        "scores = { softmax = true, sigmoid = true }",
+        "scores = { softmax = true, multilabel = true }",
+    ],
+    "scores.threshold": [f"scores.threshold = {each}" for each in ("-0.1", "1.5", "'x'", "true")],
+    "scores.top": ["scores.top = 3"],
     "files": ["files = []"],
     "files.tiny": ["files.tiny = 5"],
     'files."a b"': ["files.'a b' = {}"],
@@ -314,6 +330,7 @@ def test_a_full_description() -> None:
         ),
         columns=(Column("post code", "string", "00000", ("?", "n/a")), Column("age")),
         classes=("no", "yes"),
+        scores=Scoring("a/b:0", sigmoid=True, multilabel=True, threshold=0.25),
     )
 
 
@@ -338,6 +355,7 @@ def test_the_schema_has_the_keys_that_the_reader_asks_for(monkeypatch: pytest.Mo
         "serving": known["serving"],
         "columns[0]": known["column"],
         "columns[1]": known["column"],
+        "scores": known["scores"],
     }
     assert not set(Description._fields) - known["description"] - {"name", "function"}
     assert set(Serving._fields) == known["serving"]

@@ -288,7 +288,7 @@ def test_hashes_and_sizes_that_are_stated_hold(tmp_path: Path) -> None:
     [
         ('labels = "names.txt"', "model.toml names names.txt, which is not beside it"),
         ('serving.warmup = ["a.npy"]', "model.toml names a.npy, which is not beside it"),
-        ('labels = "latin.txt"', "latin.txt: labels that are not UTF-8"),
+        ('labels = "latin.txt"', "latin.txt: labels that are not UTF-8; save it as UTF-8"),
     ],
 )
 def test_what_a_description_names_has_to_be_there(tmp_path: Path, line: str, told: str) -> None:

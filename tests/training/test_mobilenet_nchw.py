@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose
 
 from gpfn.images.preparation import prepare
 from gpfn.models import Model, open_model
-from gpfn.models.description import Description, read_description, read_labels
+from gpfn.models.description import Description, read_description
+from gpfn.models.labels import read_labels
 from gpfn.models.onnx_guard import check_onnx
 from tests.conftest import ROOT
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from gpfn.call.contract import Call
-from gpfn.errors import CallerError, SetupError, TooLarge, printable
+from gpfn.errors import GpfnError, SetupError, TooLarge, printable
 from gpfn.images.preparation import ImageInput, warm_up
 from gpfn.images.rows import prepare_rows
 from gpfn.limits import Limits
@@ -98,7 +98,7 @@ class Preprocessor:
             raise TooLarge(f"{told} (GPFN_MAX_BODY_BYTES)", field=_FIELD)
 
 
-def _told(problem: CallerError | None) -> bytes:
+def _told(problem: GpfnError | None) -> bytes:
     """Return what is wrong with a picture, as a text of one row."""
     if problem is None:
         return b""

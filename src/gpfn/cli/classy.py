@@ -113,7 +113,7 @@ def _fetch(file: str) -> None:
 
 
 def _labels(path: Path | None) -> Sequence[str]:
-    from gpfn.models.description import read_labels
+    from gpfn.models.labels import read_labels
 
     if path is not None:
         return read_labels(path)

@@ -98,6 +98,7 @@ def _description_row(found: "Description") -> dict[str, Any]:
         "classes": list(found.classes),
         "columns": [column._asdict() for column in found.columns],
         "image": found.image._asdict() if found.image else None,
+        "scores": found.scores._asdict() if found.scores else None,
         "serving": {k: v for k, v in found.serving._asdict().items() if v not in (None, ())},
         "inputs": [_spec_row(spec) for spec in signature.inputs] if signature else None,
         "outputs": [_spec_row(spec) for spec in signature.outputs] if signature else None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["ImageInput", "prepare", "resize", "to_tensor", "warm_up"]
+__all__ = ["ImageInput", "prepare", "resize", "to_tensor", "trial", "warm_up"]
 
 
 _GREY_DOT = bytes.fromhex(
@@ -42,12 +42,18 @@ def prepare(
     return to_tensor(resize(image, spec), spec)
 
 
-def warm_up(spec: ImageInput) -> np.ndarray:
-    """Prepare a grey picture of our own, and return it as :func:`prepare` does.
+def warm_up(spec: ImageInput) -> None:
+    """Prepare a picture of our own: imports Pillow, which the first caller would wait for."""
+    prepare(_GREY_DOT, spec, 1)
 
-    It imports Pillow, which the first caller would wait for.
-    """
-    return prepare(_GREY_DOT, spec, 1)
+
+def trial(spec: ImageInput) -> np.ndarray:
+    """Return a picture of all shades as :func:`prepare` does, to try a model with."""
+    from PIL import Image
+
+    count = 3 * spec.width * spec.height
+    shades = (bytes(range(256)) * (count // 256 + 1))[:count]
+    return to_tensor(Image.frombytes("RGB", (spec.width, spec.height), shades), spec)
 
 
 def resize(image: Image.Image, spec: ImageInput) -> Image.Image:

@@ -11,7 +11,14 @@ from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpfn.deadline import NEVER, Deadline
-from gpfn.errors import CallerError, DeadlineExceeded, InvalidImage, InvalidTensor, TooLarge
+from gpfn.errors import (
+    CallerError,
+    DeadlineExceeded,
+    GpfnError,
+    InvalidImage,
+    InvalidTensor,
+    TooLarge,
+)
 from gpfn.images.preparation import ImageInput, prepare
 from gpfn.scope import SCOPE
 
@@ -34,11 +41,11 @@ class PictureRows(NamedTuple):
     """
 
     rows: np.ndarray
-    problems: list[CallerError | None]
+    problems: list[GpfnError | None]
 
 
 def prepare_rows(
-    files: Sequence[bytes | CallerError],
+    files: Sequence[bytes | GpfnError],
     spec: ImageInput,
     limits: Limits,
     *,
@@ -58,16 +65,17 @@ def prepare_rows(
         raise InvalidTensor("empty; expected at least one picture", field=field)
     _check_size(len(files), spec, limits, field)
     rows = np.zeros((len(files), *spec.shape), spec.dtype)
-    problems: list[CallerError | None] = [None] * len(files)
+    problems: list[GpfnError | None] = [None] * len(files)
     scope = SCOPE.get()  # a helping thread has none of its own
 
     def fill(row: int) -> None:
         if scope is not None and scope.cancelled:
             raise DeadlineExceeded("nobody waits for the pictures any more")
         file, place = files[row], f"{field}[{row}]"
+        if isinstance(file, GpfnError):
+            problems[row] = file
+            return
         try:
-            if isinstance(file, CallerError):
-                raise file
             if not file:
                 raise InvalidImage("no image", field=place)
             rows[row] = prepare(file, spec, limits.pixels, deadline=deadline, field=place)[0]

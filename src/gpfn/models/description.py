@@ -14,9 +14,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from gpfn.errors import ModelUnreadable, SetupError
+from gpfn.errors import SetupError
 from gpfn.images.preparation import ImageInput
 from gpfn.models.columns import Column, parse_classes, parse_columns
+from gpfn.models.scoring import Scoring, parse_scoring
 from gpfn.models.toml_table import Table, read_toml
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
@@ -30,13 +31,11 @@ __all__ = [
     "parse_description",
     "parse_image",
     "read_description",
-    "read_labels",
 ]
 
 FILE_NAME = "model.toml"
 """What a description is called that lies beside a model file."""
 
-_MOST_LABELS = 8 << 20  # bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\.py:[A-Za-z_][A-Za-z0-9_]*)?")
@@ -102,9 +101,9 @@ class Description(NamedTuple):
 
     ``function`` is the name in a Python file that is the model, empty for any other file.
     ``labels`` is a text file with one class name a line, in the order of the output.
-    ``image`` is how an image becomes the input, ``columns`` are those of rows, and ``classes``
-    the names of classes, which come before those of the ``labels``. ``files`` has all files, the
-    model first, then the labels.
+    ``image`` is how an image becomes the input, ``scores`` how the output becomes
+    probabilities, ``columns`` are those of rows, and ``classes`` the names of classes, which come
+    before those of the ``labels``. ``files`` has all files, the model first, then the labels.
     """
 
     name: str
@@ -122,6 +121,7 @@ class Description(NamedTuple):
     serving: Serving = Serving()
     columns: tuple[Column, ...] = ()
     classes: tuple[str, ...] = ()
+    scores: Scoring | None = None
 
 
 def description_beside(model: str | os.PathLike[str]) -> Description | None:
@@ -138,25 +138,6 @@ def description_beside(model: str | os.PathLike[str]) -> Description | None:
     found = read_description(beside)
     named = f"{found.model.name}:{found.function}" if found.function else found.model.name
     return found if named == path.name else None
-
-
-def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return the names of classes in a text file, one a line.
-
-    Raises ModelUnreadable for one that cannot be read, is too large or is not UTF-8.
-    """
-    name = os.path.basename(path)
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_MOST_LABELS + 1)
-    except OSError as error:
-        raise ModelUnreadable(f"{name}: {error.strerror}") from None
-    if len(text) > _MOST_LABELS:
-        raise ModelUnreadable(f"{name}: labels of more than {_MOST_LABELS:,} bytes")
-    try:
-        return tuple(text.decode().splitlines())
-    except UnicodeDecodeError:
-        raise ModelUnreadable(f"{name}: labels that are not UTF-8") from None
 
 
 def read_description(path: Path) -> Description:
@@ -191,7 +172,7 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
     assert model is not None  # noqa: S101 - it is never empty
     optional = None if complete else ""
     signature, image = table.optional("signature"), table.optional("image")
-    serving = table.optional("serving")
+    serving, scores = table.optional("serving"), table.optional("scores")
     found = Description(
         name=name or os.path.splitext(model.name)[0],
         model=model,
@@ -208,6 +189,7 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
         serving=_serving(serving) if serving else Serving(),
         columns=parse_columns(table),
         classes=parse_classes(table),
+        scores=parse_scoring(scores) if scores else None,
     )
     table.end()
     return found

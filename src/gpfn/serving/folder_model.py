@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from gpfn.errors import ModelUnreadable
 from gpfn.models.backends import BACKENDS, installed_backends
-from gpfn.models.description import FILE_NAME, Description, read_description, read_labels
+from gpfn.models.description import FILE_NAME, Description, read_description
 from gpfn.models.files import check_file
+from gpfn.models.labels import read_labels
 from gpfn.models.open import backend_of, signatures_of, split_uri
 from gpfn.models.parts import model_digest, model_parts
 from gpfn.serving.folder_view import Entry

@@ -160,7 +160,8 @@ def _as_model(target: object) -> Model:
 
 def _description(uri: str) -> dict[str, Any] | None:
     """Return the labels and the way of serving that a model.toml beside a file tells."""
-    from gpfn.models.description import description_beside, read_labels
+    from gpfn.models.description import description_beside
+    from gpfn.models.labels import read_labels
     from gpfn.models.open import split_uri
 
     place = split_uri(uri)[0]

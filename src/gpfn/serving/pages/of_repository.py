@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gpfn.errors import InvalidRequest
-from gpfn.models.description import read_labels
+from gpfn.models.labels import read_labels
 from gpfn.repository.documents import Manifest
 from gpfn.serving.engine.inference import Inference
 from gpfn.serving.library import Asleep

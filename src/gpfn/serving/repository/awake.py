@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gpfn.models.description import Serving, read_labels
+from gpfn.models.description import Serving
+from gpfn.models.labels import read_labels
 from gpfn.repository.documents import WHOLE_FOLDER, Manifest
 from gpfn.repository.names import LATEST
 from gpfn.serving.repository.shelf import Shelf

@@ -22,8 +22,8 @@ from gpfn.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from gpfn.models.description import read_labels
 from gpfn.models.foreign_files import refuse_kind
+from gpfn.models.labels import read_labels
 from gpfn.repository.documents import WHOLE_FOLDER, Manifest, StoredFile, content_digest
 from gpfn.repository.names import check_model_name, check_path
 from gpfn.serving.repository.receiving import ReceivedFile, ReceivedUpload

@@ -1,0 +1,54 @@
+"""The names of a model's classes: a text file, one a line, in the order of the scores.
+
+The order is the file's. Nothing here sorts, and nothing makes names of folders: a model that
+was trained on the folders 1 to 12 may well have 10 before 2, and only its own file knows.
+"""
+
+import os
+from collections.abc import Sequence
+
+from gpfn.errors import ModelUnreadable
+
+__all__ = ["check_labels", "read_labels"]
+
+_MOST_BYTES = 8 << 20
+_ORDER = "one a line, in the order of the model's scores"
+
+
+def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of classes in a text file, one a line.
+
+    A byte order mark, CRLF and empty lines at the end are none of them. Raises
+    ModelUnreadable for a file that cannot be read, is too large, is not UTF-8, has no names,
+    or has an empty line between them, which would shift all that follow.
+    """
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ModelUnreadable(f"{name}: {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise ModelUnreadable(f"{name}: labels of more than {_MOST_BYTES:,} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        told = f"{name}: labels that are not UTF-8; save it as UTF-8"
+        raise ModelUnreadable(told) from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            told = f"line {number} is empty" if len(lines) > 1 else "no labels in it"
+            raise ModelUnreadable(f"{name}: {told}; write {_ORDER}")
+    return tuple(lines)
+
+
+def check_labels(labels: Sequence[str], classes: int, where: str) -> None:
+    """Raise ModelUnreadable unless there is a label for each class.
+
+    ``where`` is what the labels are called. Two labels for one score are those of a model
+    that gives the probability of the second alone.
+    """
+    if len(labels) != classes and not (classes == 1 and len(labels) == 2):
+        told = f"{where} has {len(labels)} labels for {classes} classes; write {_ORDER}"
+        raise ModelUnreadable(told, field="labels")
