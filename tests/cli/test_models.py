@@ -232,7 +232,8 @@ def test_a_catalogue_of_ones_own(
     monkeypatch.setenv("GPFN_CATALOGUE", str(tmp_path / "mine.toml"))
     assert main(["models", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in lines[1:]] == [["mine", "53.41", "kB", "yes", "MIT", "Mine"]]
+    assert lines[1].split() == ["mine", "53.41", "kB", "yes", "MIT", "Mine"]
+    assert [line.split()[0] for line in lines[2:4]] == ["forecast", "digits"]
     window = str(root / "ce_samples" / "window.json")
     assert main(["predict", "ours", "--input", window]) == 0
     assert capsys.readouterr().out.startswith("[[[")

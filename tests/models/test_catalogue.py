@@ -213,7 +213,7 @@ def test_a_name_is_one_models() -> None:
         assert caught.value.field == f"models.{name}"
 
 
-def test_another_catalogue_takes_the_place_of_ours(
+def test_a_catalogue_of_ones_own_comes_before_ours(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine.toml"
@@ -227,7 +227,8 @@ def test_another_catalogue_takes_the_place_of_ours(
     assert cached_path(entry.model) is None
     (tmp_path / "mine.tflite").write_bytes((root / "models" / "forecast.tflite").read_bytes())
     assert cached_path(entry.model) == tmp_path / "mine.tflite"
-    assert "forecast" not in default_catalogue()
+    assert default_catalogue().entries[0] is entry
+    assert default_catalogue().get("forecast").source == "training/forecast.py"
     path.write_text("")
     assert default_catalogue().get("mine"), "read once"
     monkeypatch.setenv("GPFN_CATALOGUE", str(tmp_path / "absent.toml"))
@@ -235,3 +236,18 @@ def test_another_catalogue_takes_the_place_of_ours(
         default_catalogue()
     monkeypatch.setenv("GPFN_CATALOGUE", "")
     assert "forecast" in default_catalogue()
+    assert "ours" not in default_catalogue()
+
+
+def test_a_name_of_ones_own_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also an alias does; what else the other catalogue has stays known."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[models.digits]\ntitle = "Mine"\nlicence = "MIT"\nsource = "me"\nmodel = "m.onnx"\n'
+        'aliases = ["forecast"]\nfolder = "far/away"\nfiles."m.onnx" = {}\n'
+    )
+    monkeypatch.setenv("GPFN_CATALOGUE", str(path))
+    found = default_catalogue()
+    assert [entry.name for entry in found] == ["digits", "mobilenet_v1", "mobilenet_v2"]
+    assert found.get("digits").title == found.get("forecast").title == "Mine"
+    assert found.get("digits").model.folder == str(tmp_path / "far/away")

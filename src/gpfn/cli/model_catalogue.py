@@ -1,15 +1,19 @@
 """The catalogue on the command line: what it has, fetching it, and what opens models."""
 
 import argparse
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.progress import DownloadProgress, size_text
 from gpfn.cli.table import print_table
+from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
     from gpfn.models.description import Description
 
-__all__ = ["list_backends", "list_catalogue", "pull_catalogue"]
+__all__ = ["ACTIONS", "add_to_catalogue", "list_backends", "list_catalogue", "pull_catalogue"]
 
 
 def list_catalogue(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -36,6 +40,7 @@ def list_catalogue(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _entry_row(entry: "Description") -> dict[str, Any]:
     from gpfn.models.files import cached_path
+    from gpfn.models.parts import model_size
 
     places = {file.name: cached_path(file) for file in entry.files}
     return {
@@ -44,7 +49,7 @@ def _entry_row(entry: "Description") -> dict[str, Any]:
         "licence": entry.licence,
         "source": entry.source,
         "size": sum(
-            file.size or (place.stat().st_size if (place := places[file.name]) else 0)
+            file.size or (model_size(place) if (place := places[file.name]) else 0)
             for file in entry.files
         ),
         "here": None not in places.values(),
@@ -69,6 +74,29 @@ def pull_catalogue(names: list[str], *, as_json: bool) -> list[dict[str, Any]]:
     return pulled
 
 
+def add_to_catalogue(args: argparse.Namespace) -> dict[str, str]:
+    """Put a model of one's own into a catalogue of one's own."""
+    from gpfn.models.catalogue import VARIABLE
+    from gpfn.models.catalogue_file import add_model
+
+    named = os.environ.get(VARIABLE, "")
+    if not (args.catalogue or named):
+        told = f"not set: name the file of your catalogue, as --catalogue FILE or in {VARIABLE}"
+        raise SetupError(told, field=VARIABLE)
+    catalogue = Path(args.catalogue or named).expanduser()
+    try:
+        name = add_model(args.description, catalogue, name=args.name, replace=args.replace)
+    except SetupError as error:
+        if error.field != "name":
+            raise
+        raise SetupError(error.detail, field="--name") from None
+    if not args.json:
+        print(f"{name} is in {catalogue}")
+    if not named or catalogue.resolve() != Path(named).resolve():
+        print(f"to use it by its name: export {VARIABLE}={catalogue.resolve()}", file=sys.stderr)
+    return {"name": name, "catalogue": str(catalogue)}
+
+
 def list_backends(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Say what can be opened, and by what."""
     from gpfn.models.backends import all_backends
@@ -89,3 +117,7 @@ def list_backends(args: argparse.Namespace) -> list[dict[str, Any]]:
             ("KIND", "EXTRA", "OPENS"),
         )
     return rows
+
+
+ACTIONS = {"add": add_to_catalogue, "backends": list_backends, "list": list_catalogue}
+"""What `gpfn models` does here, by the word for it."""

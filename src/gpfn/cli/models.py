@@ -12,6 +12,7 @@ SUMMARY = "list, fetch, inspect and publish models"
 EXAMPLES = """
 gpfn models list
 gpfn models pull mobilenet_v1
+gpfn models add flowers/model.toml --catalogue models.toml
 gpfn models show models/forecast.tflite
 gpfn models show models/forecast.tflite --timing
 gpfn models show http://127.0.0.1:9000
@@ -57,6 +58,14 @@ def _add_local(actions: _Actions, json_flag: argparse.ArgumentParser) -> None:
     show.add_argument("--vet", action="store_true", help="try it in a process of its own first")
     show.add_argument("--timing", action="store_true", help="time batches of it, and say how "
                       "gpfn serve would compute them")  # fmt: skip
+    about = "put a model that a model.toml describes into a catalogue of your own"
+    add = actions.add_parser("add", help=about, description=about, parents=[json_flag])
+    add.add_argument("description", type=Path, metavar="MODEL.TOML", help="or the folder with one")
+    add.add_argument("--catalogue", default="", metavar="FILE", help="which is made when it is "
+                     "absent (default: $GPFN_CATALOGUE)")  # fmt: skip
+    add.add_argument("--name", default="", help="what it is called there (default: as the file)")
+    add.add_argument("--replace", action="store_true", help="put it in the place of one that is "
+                     "called so")  # fmt: skip
     actions.add_parser("backends", help="what can be opened, and by what", parents=[json_flag])
 
 
@@ -127,11 +136,10 @@ def run(args: argparse.Namespace) -> int:
 def _done(args: argparse.Namespace) -> Any:
     if args.action == "pull":
         return _pull(args)
-    if args.action == "backends" or (args.action == "list" and not args.url):
+    if args.action in ("add", "backends") or (args.action == "list" and not args.url):
         from gpfn.cli import model_catalogue
 
-        listed = {"list": model_catalogue.list_catalogue, "backends": model_catalogue.list_backends}
-        return listed[args.action](args)
+        return model_catalogue.ACTIONS[args.action](args)
     if args.action == "show" and not args.url:
         from gpfn.cli.model_inspection import show_model
 

@@ -1,7 +1,7 @@
 """Models known by name: a file of several descriptions, each under ``models.NAME``.
 
 Ours is data, ``models/catalogue.toml`` in the repository and a copy of it in an installed
-package; ``GPFN_CATALOGUE`` is the path of another one that takes its place. It is checked
+package; ``GPFN_CATALOGUE`` is the path of another one, whose models come first. It is checked
 when it is read; errors name the key and the file. The format is that of ``model.toml``,
 see `gpfn.models.description`.
 """
@@ -17,18 +17,21 @@ from gpfn.models.description import Description, parse_description
 from gpfn.models.toml_table import Table, read_toml
 
 __all__ = [
+    "MODEL_NAME",
     "VARIABLE",
     "Catalogue",
     "bundled_folder",
     "default_catalogue",
+    "forget_catalogues",
     "parse_catalogue",
     "read_catalogue",
 ]
 
 VARIABLE = "GPFN_CATALOGUE"
-"""The environment variable that names a catalogue to use instead of ours."""
+"""The environment variable that names a catalogue of one's own."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a model may be called."""
 
 
 class Catalogue:
@@ -83,12 +86,32 @@ def bundled_folder() -> Path:
 
 
 def default_catalogue() -> Catalogue:
-    """Return the catalogue that ``GPFN_CATALOGUE`` names, or the one that comes with gpfn.
+    """Return the models of the catalogue that ``GPFN_CATALOGUE`` names, then those of ours.
 
-    Each file is read once. Raises SetupError when it is unreadable or wrong.
+    A name or an alias there is its own model's, whatever ours has by it. Each file is read
+    once. Raises SetupError when it is unreadable or wrong.
     """
-    named = os.environ.get(VARIABLE, "")
-    return _read_once(Path(named) if named else bundled_folder() / "catalogue.toml")
+    return _joined(os.environ.get(VARIABLE, ""))
+
+
+def forget_catalogues() -> None:
+    """Let the catalogues be read again: one of them was changed by this process."""
+    _joined.cache_clear()
+
+
+@cache
+def _joined(named: str) -> Catalogue:
+    ours = read_catalogue(bundled_folder() / "catalogue.toml")
+    if not named:
+        return ours
+    own = read_catalogue(Path(named)).entries
+    taken = {name for entry in own for name in (entry.name, *entry.aliases)}
+    rest = [
+        entry._replace(aliases=tuple(name for name in entry.aliases if name not in taken))
+        for entry in ours
+        if entry.name not in taken
+    ]
+    return Catalogue((*own, *rest))
 
 
 def read_catalogue(path: Path) -> Catalogue:
@@ -97,9 +120,6 @@ def read_catalogue(path: Path) -> Catalogue:
     Raises SetupError, naming the key and the file, when it is unreadable or wrong.
     """
     return _parse(read_toml(path), str(path.parent))
-
-
-_read_once = cache(read_catalogue)
 
 
 def parse_catalogue(document: Mapping[str, object], *, folder: str = "") -> Catalogue:
@@ -115,7 +135,7 @@ def _parse(top: Table, folder: str) -> Catalogue:
         raise top.wrong("expected a table", "models")
     entries = []
     for name, table in top.tables("models"):
-        if not _NAME.fullmatch(name):
+        if not MODEL_NAME.fullmatch(name):
             raise table.wrong("expected a name of letters, digits, '.', '_' and '-'")
         entries.append(parse_description(name, table, folder=folder, complete=True))
     top.end()

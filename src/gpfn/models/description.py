@@ -153,9 +153,12 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
     """Return the description in a table; files without a URL lie in ``folder``.
 
     ``complete`` is what a catalogue has to be: a title, a licence and a source are there,
-    files are listed, and those with a URL have their hash and size. ``name`` may be empty
+    files are listed, and those with a URL have their hash and size; ``folder`` says where the
+    others lie, as seen from the catalogue. ``name`` may be empty
     outside of a catalogue. Raises SetupError.
     """
+    if complete and (inner := table.text("folder", "")):
+        folder = os.path.join(folder, inner)
     files = {
         key: _file(key, each, folder, complete=complete) for key, each in table.tables("files")
     }

@@ -47,8 +47,11 @@ def download_path(file: ModelFile) -> Path:
 def cached_path(file: ModelFile) -> Path | None:
     """Return where a file lies on this machine, or None when it has to be fetched."""
     folder = Path(file.folder) if file.folder else bundled_folder()
-    path = download_path(file) if file.url else folder / file.name
-    return path if path.is_file() else None
+    if file.url:
+        path = download_path(file)
+        return path if path.is_file() else None
+    path = folder / file.name
+    return path if path.exists() else None  # a SavedModel is a folder
 
 
 def local_path(name: str, file: ModelFile) -> Path:
@@ -59,6 +62,9 @@ def local_path(name: str, file: ModelFile) -> Path:
     path = cached_path(file)
     if path is not None:
         return path
+    if file.folder and not file.url:
+        told = f"{file.name} is not in {file.folder}, where the catalogue has it"
+        raise ModelUnreadable(told, field="model")
     raise ModelUnreadable(
         f"{file.name} is not on this machine; run: gpfn models pull {name}", field="model"
     )

@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from gpfn.errors import DownloadFailed
 from gpfn.http.address import shown_url
+from gpfn.models.catalogue import bundled_folder
 from gpfn.models.description import Description, ModelFile
 from gpfn.models.download import Progress, Terms, download
 from gpfn.models.files import (
@@ -50,6 +51,9 @@ def obtain(
     path = cached_path(file)
     if path is not None:
         return path
+    if not file.url and file.folder not in ("", str(bundled_folder())):
+        told = f"{file.name} is not in {file.folder}, where the catalogue has it"
+        raise DownloadFailed(told)
     if not file.url:
         raise DownloadFailed(f"{file.name} should have come with gpfn; install it again")
     order = _Order(file.name, file.url, file.sha256, file.size)
