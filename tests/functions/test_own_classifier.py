@@ -486,3 +486,44 @@ def test_a_score_that_is_no_number_is_that_pictures_alone(folder: Path) -> None:
     assert answer["images"][0]["results"]
     assert answer["images"][1]["error"]["type"] == "model-failed"
     assert ask(function, {"image": text(colour((0,) * 3))})[0] == 502
+
+
+def test_names_that_the_model_has_itself(folder: Path) -> None:
+    """As skl2onnx puts them into a ZipMap."""
+    names = ["red", "green", "blue"]
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["scores"], axes=(2, 3), keepdims=0),
+        helper.make_node("Softmax", ["scores"], ["soft"]),
+        helper.make_node(
+            "ZipMap", ["soft"], ["maps"], domain="ai.onnx.ml", classlabels_strings=names
+        ),
+    ]
+    pairs = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    )
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ("n", 3, 8, 8))
+    maps = helper.make_value_info("maps", helper.make_sequence_type_proto(pairs))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = helper.make_graph(nodes, "g", [image], [maps])
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    (folder / "model.onnx").write_bytes(made.SerializeToString())
+    function = Function(Classifier("model.onnx", input=CHW))
+    assert best(function, colour(BLUE)) == "blue"
+
+
+def test_a_model_behind_a_server(folder: Path) -> None:
+    """Labels and input are said in the call; what does not fit is told with the first one."""
+    from gpfn.serving import Server
+
+    colour_model(folder / "model.onnx")
+    with Server({"colours": str(folder / "model.onnx")}) as server:
+        for uri in (server.url, f"{server.url}/v2/models/colours"):
+            handler = Classifier(uri, labels="labels.txt", input=CHW, softmax=True)
+            function = Function(handler)
+            _, answer = ask(function, {"images": [text(colour(RED)), text(colour(GREEN))]})
+            told = [each["results"][0]["className"] for each in answer["images"]]
+            assert told == ["red", "green"]
+        wrong = Function(Classifier(uri, labels=["a", "b"], input=CHW, softmax=True))
+        wrong.open()
+        status, answer = ask(wrong, {"image": text(colour(RED))})
+        assert (status, answer["error"]["field"]) == (500, "labels")

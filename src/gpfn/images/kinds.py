@@ -69,15 +69,17 @@ _OTHERS = (
 )
 
 _BRANDS = (
-    ((b"avif", b"avis"), "an AVIF image"),
+    ((b"avif", b"avis"), "an AVIF image", ": avifdec image.avif image.png"),
     (
         (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
         "a HEIC photo (an iPhone takes JPEG under Settings, Camera, Formats, Most Compatible)",
+        ": heif-convert photo.heic photo.jpg",
     ),
-    ((b"mif1", b"msf1"), "a HEIF image"),
-    ((b"crx ",), "a raw photo"),
+    ((b"mif1", b"msf1"), "a HEIF image", ": heif-convert image.heif image.jpg"),
+    ((b"crx ",), "a raw photo", ""),
 )
-"""What an ISO media file (ISO/IEC 14496-12) is by the brands at its start; else a video."""
+"""What an ISO media file (ISO/IEC 14496-12) is by the brands at its start, and a command that
+converts it; else it is a video."""
 
 
 def kind_of(data: bytes, field: str) -> Kind:
@@ -90,7 +92,8 @@ def kind_of(data: bytes, field: str) -> Kind:
 
 def _what_it_is(start: bytes) -> str:
     if start[4:8] == b"ftyp":
-        return f"this is {_by_brand(start)}; convert it to {_READ}"
+        name, command = _by_brand(start)
+        return f"this is {name}; convert it to {_READ}{command}"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for signature, name in _OTHERS:
         if text.startswith(signature.lower()):
@@ -98,8 +101,9 @@ def _what_it_is(start: bytes) -> str:
     return f"not an image that can be read; send {_READ}"
 
 
-def _by_brand(start: bytes) -> str:
+def _by_brand(start: bytes) -> tuple[str, str]:
     length = int.from_bytes(start[:4], "big")
     compatible = start[16:length]
     brands = {start[8:12], *(compatible[at : at + 4] for at in range(0, len(compatible), 4))}
-    return next((name for known, name in _BRANDS if brands.intersection(known)), "a video")
+    found = ((name, command) for known, name, command in _BRANDS if brands.intersection(known))
+    return next(found, ("a video", ""))

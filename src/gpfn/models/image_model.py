@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     _Array = np.ndarray[Any, Any]
 
-__all__ = ["ImageModel", "image_model", "told_input"]
+__all__ = ["ImageModel", "as_input", "image_model"]
 
 _TOGETHER = 8
 """Pictures in one call of a model whose rows do not influence each other."""
@@ -84,7 +84,7 @@ class ImageModel(NamedTuple):
     def _asked(self, model: Model, rows: _Array, deadline: Deadline) -> _Array:
         name = self.source.name
         integers = getattr(model, "input_quantization", {}).get(name)
-        fed = {name: _as_input(rows, self.source.dtype, integers)}
+        fed = {name: as_input(rows, self.source.dtype, integers)}
         scores = model(fed, outputs=(self.target,), deadline=deadline)[self.target]
         quantization = getattr(model, "quantization", {}).get(self.target)
         if quantization is not None:
@@ -94,7 +94,7 @@ class ImageModel(NamedTuple):
         return scores.reshape(len(rows), -1)
 
 
-def _as_input(rows: _Array, dtype: str, integers: Any) -> _Array:
+def as_input(rows: _Array, dtype: str, integers: Any) -> _Array:
     """Return prepared rows as the model takes them.
 
     Bytes stay what they are: an int8 model, which has 0 in the middle, gets them less 128.
@@ -127,7 +127,7 @@ def image_model(
         told = "nothing says how a picture becomes that: give input=ImageInput(…), or write a "
         raise SetupError(
             f"the model takes {spec_text(source)}, and {told}model.toml beside it with "
-            f"[image] {told_input(source)}",
+            f"[image] {_told_input(source)}",
             field="input",
         )
     _check_input(model, source, described)
@@ -188,10 +188,10 @@ def _check_input(model: Model, source: TensorSpec, described: ImageInput) -> Non
     told = f"the model takes {spec_text(source)}, and a picture becomes {spec_text(made)}"
     if fits:
         raise SetupError(f"{told}; leave out mean and std for its bytes", field="input")
-    raise SetupError(f"{told}; for that model: {told_input(source)}", field="input")
+    raise SetupError(f"{told}; for that model: {_told_input(source)}", field="input")
 
 
-def told_input(spec: TensorSpec) -> str:
+def _told_input(spec: TensorSpec) -> str:
     """Return what to write for an input, as far as its shape tells it."""
     sizes = spec.shape or ()
     if len(sizes) != _RANK:
