@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gpfn.call.image_request import read_image_request, real_number, whole_number
 from gpfn.call.payload import Payload
-from gpfn.deadline import NEVER
-from gpfn.errors import CallerError, InvalidImage, TooLarge
+from gpfn.deadline import NEVER, Deadline
+from gpfn.errors import CallerError, DeadlineExceeded, InvalidImage, TooLarge
 from gpfn.limits import Limits
 from gpfn.message import Message
 from gpfn.platforms.load import load_function
@@ -87,3 +87,17 @@ def test_options_may_be_text_as_a_form_has_them() -> None:
     assert real_number(1, "threshold") == 1
     assert whole_number("3", 5, "topk") == 3
     assert real_number(None, "threshold") is whole_number(None, 5, "topk") is None
+
+
+def test_nothing_is_fetched_when_no_bytes_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPFN_IMAGE_URLS", "on")
+    size = len(base64.b64decode(PICTURE))
+    _, late = read({"images": [PICTURE, "http://127.0.0.1/a"]}, body_bytes=size).files
+    assert isinstance(late, TooLarge)
+    assert "no bytes are left" in late.detail
+
+
+def test_after_the_deadline_no_image_is_read() -> None:
+    payload = Payload.from_json({"images": [PICTURE]})
+    with pytest.raises(DeadlineExceeded):
+        read_image_request(payload, Limits(), Deadline.after(-1))

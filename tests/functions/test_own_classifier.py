@@ -527,3 +527,32 @@ def test_a_model_behind_a_server(folder: Path) -> None:
         wrong.open()
         status, answer = ask(wrong, {"image": text(colour(RED))})
         assert (status, answer["error"]["field"]) == (500, "labels")
+
+
+def test_what_is_no_image_classifier_is_told(folder: Path) -> None:
+    with pytest.raises(ModelUnreadable, match="forecast is no image classifier"):
+        Function(Classifier("forecast")).open()
+    nodes = [helper.make_node("ReduceMean", ["image"], ["scores"], axes=(1,), keepdims=0)]
+    save(folder / "model.onnx", nodes, {"scores": (TensorProto.FLOAT, ("n",))}, shape=("n", 9))
+    error = refused(labels=NAMES, input=CHW)
+    assert "for that model: an input of a batch, height, width and channels" in error.detail
+    (folder / "two.py").write_text(
+        "import numpy as np\n"
+        "def two(a: np.ndarray, b: np.ndarray) -> np.ndarray:\n    return a + b\n"
+    )
+    with pytest.raises(SetupError, match="an image classifier has one input; the model takes"):
+        Function(Classifier("two.py:two", labels=NAMES, input=CHW)).open()
+
+
+def test_a_model_that_gives_other_rows_than_it_was_given(folder: Path) -> None:
+    nodes = [helper.make_node("Slice", ["image", "start", "end"], ["scores"])]
+    cut = {"start": np.array([0, 0], np.int64), "end": np.array([2, 3], np.int64)}
+    outputs = {"scores": (TensorProto.FLOAT, ("m", 3, 1, 1))}
+    shape = ("n", 3, 1, 1)
+    save(folder / "model.onnx", nodes, outputs, shape=shape, **cut)
+    spec = ImageInput(size=1, channels="first", unit=True)
+    function = Function(Classifier("model.onnx", labels=NAMES, input=spec))
+    assert ask(function, {"images": [text(colour(RED))] * 2})[0] == 200
+    status, answer = ask(function, {"images": [text(colour(RED))] * 3})
+    assert (status, answer["error"]["type"]) == (502, "model-failed")
+    assert "for 3 pictures" in answer["error"]["detail"]

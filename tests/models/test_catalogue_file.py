@@ -179,3 +179,16 @@ def test_a_folder_may_be_a_model(tmp_path: Path, root: Path) -> None:
     folder.unlink()
     with pytest.raises(ModelUnreadable, match="where the catalogue has it"):
         local_path("forecast", entry.model)
+
+
+def test_a_model_to_be_fetched_is_listed_with_its_hash(tmp_path: Path) -> None:
+    described = tmp_path / "model.toml"
+    url = 'files."far.onnx" = { url = "https://example.com/far.onnx"'
+    described.write_text(f'model = "far.onnx"\n{url}, sha256 = "{"a" * 64}", size = 9 }}\n')
+    catalogue = tmp_path / "mine.toml"
+    add_model(described, catalogue)
+    assert read_catalogue(catalogue).get("far").model.size == 9
+    described.write_text(f'model = "far.onnx"\n{url} }}\n')
+    with pytest.raises(SetupError, match="sha256"):
+        add_model(described, catalogue, name="unpinned")
+    assert len(read_catalogue(catalogue).entries) == 1

@@ -11,7 +11,6 @@ from gpfn.call.payload import Payload
 from gpfn.deadline import Deadline
 from gpfn.errors import (
     CallerError,
-    DeadlineExceeded,
     GpfnError,
     InvalidImage,
     InvalidRequest,
@@ -44,7 +43,7 @@ def read_image_request(payload: Payload, limits: Limits, deadline: Deadline) -> 
     """Return what a call asks about.
 
     Raises CallerError when one image alone cannot be had, and for a list that is empty or has
-    more than ``limits.batch`` images.
+    more than ``limits.batch`` images. DeadlineExceeded is one of them.
     """
     options = _options(payload)
     if "images" not in options:
@@ -68,10 +67,9 @@ def _files(images: Sequence[object], most: int, deadline: Deadline) -> list[byte
     """Return each image's file, or what is wrong with it; together they have ``most`` bytes."""
     files: list[bytes | GpfnError] = []
     for number, image in enumerate(images):
+        deadline.check("the images were read")
         try:
             file = _file(image, most, deadline, f"images[{number}]")
-        except DeadlineExceeded:
-            raise  # nobody waits for the others either
         except GpfnError as error:
             files.append(error)
         else:
