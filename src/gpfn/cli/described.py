@@ -66,7 +66,7 @@ def class_names(model: Model, found: Description | None) -> dict[str, Sequence[o
     outputs = [spec.name for spec in model.outputs]
     if found is None or found.labels is None or not outputs or outputs[0] in told:
         return told
-    from gpfn.models.description import read_labels
+    from gpfn.models.labels import read_labels
     from gpfn.models.files import local_path
 
     return {outputs[0]: read_labels(local_path(found.name, found.labels)), **told}
@@ -107,5 +107,14 @@ def _by_shape(spec: TensorSpec) -> ImageInput | None:
             continue
         colours, quantised = _COLOURS[channels], spec.dtype == "uint8"
         mean, std = ((), ()) if quantised else ((0.0,) * channels, (255.0,) * channels)
-        return ImageInput(height, width, colours, layout, quantised, "stretch", mean, std)
+        return ImageInput(
+            height,
+            width,
+            channels=colours,
+            layout=layout,
+            quantised=quantised,
+            fit="stretch",
+            mean=mean,
+            std=std,
+        )
     return None

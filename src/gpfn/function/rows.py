@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
-from gpfn.models.description import Description, description_beside, read_labels
+from gpfn.models.description import Description, description_beside
+from gpfn.models.labels import read_labels
 from gpfn.models.files import local_path
 from gpfn.rows.schema import RowSchema, listed, row_schema
 

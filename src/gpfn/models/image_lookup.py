@@ -109,6 +109,8 @@ def _labels(
     if stated is not None:
         path = _label_file(os.fspath(stated), uri, model)
         return read_labels(path), path
+    if described is not None and described.classes:
+        return described.classes, "classes"
     if described is None or described.labels is None:
         return (), "the label file"
     beside = os.path.join(folder, described.labels.name)
