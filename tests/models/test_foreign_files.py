@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpfn.errors import ModelRefused, UnsupportedMedia
+from gpfn.cli.main import main
+from gpfn.errors import ModelRefused, ModelUnreadable, UnsupportedMedia
+from gpfn.models.foreign_files import told_foreign
+from gpfn.models.open import open_model
 from gpfn.models.operators import refuse_kind
 from tests.conftest import ROOT
+
+XGBOOST = b"{L\0\0\0\0\0\0\0\x07learner{L\0\0\0\0\0\0\0\nattributes{}"  # of xgboost 3.2
 
 
 def zipped(*names: str) -> bytes:
@@ -49,6 +54,9 @@ def test_what_keras_saves(made_guarded: Path, tmp_path: Path, name: str) -> None
         (b"\x7fELF\x02", "a program"),
         (b"\x93NUMPY\x01\x00", "weights"),
         (b"GGUF\x03", "weights"),
+        (XGBOOST, "onnxmltools.convert_xgboost"),
+        (b'{"learner":{"attributes":{', "xgboost.Booster(model_file="),
+        (b"tree\nversion=v4\nnum_class=3\n", "onnxmltools.convert_lightgbm"),
     ],
 )
 def test_by_content(tmp_path: Path, content: bytes, told: str) -> None:
@@ -65,6 +73,8 @@ def test_by_content(tmp_path: Path, content: bytes, told: str) -> None:
         ("model.pt", "a PyTorch file"),
         ("model.pth", "a PyTorch file"),
         ("model.joblib", "a Python pickle"),
+        ("model.ubj", "a model of XGBoost"),
+        ("model.xgb", "a model of XGBoost"),
         ("model.pkl", "a Python pickle"),
         ("model.py", "gpfn serve --models"),
         ("both.pipeline.toml", "gpfn serve --models"),
@@ -74,6 +84,74 @@ def test_by_content(tmp_path: Path, content: bytes, told: str) -> None:
 def test_by_suffix(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "part-1").write_bytes(b"x")
     assert told in refusal(tmp_path / "part-1", name)
+
+
+OPENED = [
+    ("model.keras", zipped("config.json", "model.weights.h5"), "load_model('model.keras').export("),
+    ("model.h5", b"\x89HDF\r\n\x1a\n", "keras.models.load_model('model.h5').export('mymodel')"),
+    ("model.pt", zipped("model/data.pkl"), "torch.onnx.export(model, (example,), 'model.onnx')"),
+    ("model.pth", b"x", "torch.onnx.export"),
+    ("model.pkl", pickle.dumps({}), "skl2onnx.to_onnx(model, X[:1].astype('float32'))"),
+    ("model.joblib", b"\x78\x9c", "skl2onnx.to_onnx(model, X[:1].astype('float32'))"),
+    ("model.ubj", XGBOOST, "xgboost.Booster(model_file='model.ubj')"),
+    ("model.xgb", XGBOOST, "xgboost.Booster(model_file='model.xgb')"),
+    ("model.json", b'{"learner":{"attributes":{}', "xgboost.Booster(model_file='model.json')"),
+    ("model.txt", b"tree\nversion=v4\n", "lightgbm.Booster(model_file='model.txt')"),
+    ("model.onnx", pickle.dumps({}), "skl2onnx.to_onnx"),
+]
+"""What frameworks write: a name, how it begins, and the command that helps."""
+
+
+@pytest.mark.parametrize(("name", "content", "command"), OPENED)
+def test_opening_one_says_which_command_helps(
+    tmp_path: Path, name: str, content: bytes, command: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ModelUnreadable) as caught:
+        open_model(path)
+    told = caught.value.detail
+    assert told.startswith(f"{path} is a")
+    assert command in told
+    assert told.endswith((", then use model.onnx", ", then use the folder mymodel"))
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models", "show", "model.pkl"],
+        ["predict", "model.pkl", "--input", "x.npy"],
+        ["serve", "--model", "model.pkl", "--listen", "127.0.0.1:0"],
+        ["doctor", "."],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_says_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model.pkl").write_bytes(pickle.dumps({}))
+    Path("func.py").write_text(
+        "from gpfn import Function\nhandler = Function(model='model.pkl').fn\n"
+    )
+    assert main(words) == 1
+    told = capfd.readouterr()
+    assert "skl2onnx.to_onnx(model, X[:1].astype('float32'))" in told.out + told.err
+
+
+def test_what_is_no_model_of_another_framework_is_named_as_before(tmp_path: Path) -> None:
+    for name, content in (
+        ("model.sh", b"#!/bin/sh"),
+        ("a.json", b'{"learn": 1}'),
+        ("b.toml", b"="),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert told_foreign(str(tmp_path / name)) == ""
+    assert told_foreign(str(tmp_path / "absent.pkl")) == ""
 
 
 def test_nothing_of_a_pickle_runs(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 
 from gpfn.errors import ModelUnreadable
 from gpfn.models.backends import BACKENDS, Backend, backend_by_suffix
+from gpfn.models.foreign_files import told_foreign
 from gpfn.models.protobuf import ProtobufError, fields
 
 __all__ = ["describe", "recognise", "recognise_frozen_graph", "recognise_onnx"]
@@ -22,6 +23,7 @@ _OTHER_FILES: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x93NUMPY", "a NumPy array"),
     (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x03", "a Python pickle"),
     (b"\x80\x04", "a Python pickle"),
     (b"\x80\x05", "a Python pickle"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -60,9 +62,14 @@ def recognise(path: str, rows: Sequence[Backend]) -> Backend | None:
 
 
 def describe(path: str) -> str:
-    """Return what was expected of a file that no backend opens, and what it is instead."""
+    """Return what was expected of a file that no backend opens, and what it is instead.
+
+    Of a file of another framework: which command makes a servable model of it.
+    """
     expected = backend_by_suffix(path)
     with _mapped(path) as data:
+        if foreign := told_foreign(path):
+            return foreign
         row, _ = _found(data, expected, BACKENDS)
         found = row.title if row else _named(data)
     wanted = [expected] if expected else [row for row in BACKENDS if row.suffixes]

@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 from gpfn.errors import ModelRefused, UnsupportedMedia
 
-__all__ = ["refuse_kind"]
+__all__ = ["refuse_kind", "told_foreign"]
 
 _HEAD = 512
 _TAIL = 1 << 16
@@ -18,47 +18,84 @@ _FIRST_PICKLE, _LAST_PICKLE = 2, 5
 
 
 class _Foreign(NamedTuple):
-    """A format, and how to get from it to one of ours."""
+    """A format, and how to get from it to one of ours.
+
+    ``command`` makes a servable model of it, where one line does: FILE in it stands for the
+    file's name, ``gives`` is what it writes and ``sent`` what of that a server is sent.
+    Where none does, ``instead`` says what a server takes.
+    """
 
     title: str
-    help: str
     suffixes: tuple[str, ...]
+    command: str = ""
+    gives: str = "model.onnx"
+    sent: str = "model.onnx"
+    instead: str = ""
+
+    def way(self, name: str, then: str) -> str:
+        """Return what helps: the command for a file of that name, and what ``then`` to do."""
+        return f"{self.command.replace('FILE', repr(name[:99]))}, then {then}"
 
 
 _KERAS = _Foreign(
     "a Keras file",
-    "in Python: keras.models.load_model(FILE).export('mymodel'), then send the folder mymodel "
-    "as a bundle (tar czf mymodel.tar.gz mymodel)",
     (".keras", ".h5", ".hdf5", ".weights"),
+    "in Python: keras.models.load_model(FILE).export('mymodel')",
+    "the folder mymodel",
+    "the folder mymodel as a bundle (tar czf mymodel.tar.gz mymodel)",
 )
 _TORCH = _Foreign(
     "a PyTorch file",
-    "in Python: torch.onnx.export(model, (example,), 'model.onnx'), then send that",
     (".pt", ".pth", ".pt2", ".torchscript", ".ckpt"),
+    "in Python, with the model in eval mode: torch.onnx.export(model, (example,), 'model.onnx')",
 )
 _PICKLE = _Foreign(
     "a Python pickle, which runs code when it is loaded",
-    "convert it to ONNX, for scikit-learn with skl2onnx: to_onnx(model, X[:1]), and send that",
     (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"),
+    "for scikit-learn in Python, with its model and some rows X: "
+    "open('model.onnx', 'wb').write("
+    "skl2onnx.to_onnx(model, X[:1].astype('float32')).SerializeToString())",
+)
+_XGBOOST = _Foreign(
+    "a model of XGBoost",
+    (".ubj", ".xgb"),
+    "in Python: trees = xgboost.Booster(model_file=FILE); "
+    "x = onnxmltools.convert.common.data_types.FloatTensorType([None, trees.num_features()]); "
+    "onnxmltools.save_model(onnxmltools.convert_xgboost(trees, initial_types=[('x', x)]), "
+    "'model.onnx')",
+)
+_LIGHTGBM = _Foreign(
+    "a model of LightGBM",
+    (),
+    "in Python: trees = lightgbm.Booster(model_file=FILE); "
+    "x = onnxmltools.convert.common.data_types.FloatTensorType([None, trees.num_feature()]); "
+    "onnxmltools.save_model(onnxmltools.convert_lightgbm(trees, initial_types=[('x', x)]), "
+    "'model.onnx')",
 )
 _PROGRAM = _Foreign(
     "a program",
-    "programs and pipelines are served from a folder of the server's own: gpfn serve --models",
     (".py", ".pyc", ".ipynb", ".sh", ".so", ".toml"),
+    instead="programs and pipelines are served from a folder of the server's own: "
+    "gpfn serve --models",
 )
 _WEIGHTS = _Foreign(
     "weights without a graph",
-    "export the model with its graph: to ONNX, or with Keras' model.export('mymodel')",
     (".safetensors", ".npz", ".npy", ".msgpack", ".caffemodel", ".gguf"),
+    "export the model with its graph: to ONNX, or with Keras' model.export('mymodel')",
+    "that",
+    "that",
 )
-_KINDS = (_KERAS, _TORCH, _PICKLE, _PROGRAM, _WEIGHTS)
+_KINDS = (_KERAS, _TORCH, _PICKLE, _XGBOOST, _PROGRAM, _WEIGHTS)
 
 _MARKS: tuple[tuple[bytes, _Foreign], ...] = (
-    (b"\x89HDF\r\n", _KERAS),
+    (b"\x89HDF\r\n", _KERAS._replace(title="a Keras file (HDF5)")),
+    (b"{L\0\0\0\0\0\0\0\x07learner", _XGBOOST),
+    (b'{"learner":', _XGBOOST),
+    (b"tree\nversion=", _LIGHTGBM),
     (b"#!", _PROGRAM),
     (b"\x7fELF", _PROGRAM),
     (b"MZ", _PROGRAM),
-    (b"\x93NUMPY", _WEIGHTS),
+    (b"\x93NUMPY", _WEIGHTS._replace(title="weights without a graph (a NumPy array)")),
     (b"GGUF", _WEIGHTS),
 )
 _IN_ZIP = ((b"model.weights.h5", _KERAS), (b"data.pkl", _TORCH), (b".npy", _WEIGHTS))
@@ -85,7 +122,24 @@ def refuse_kind(path: "str | os.PathLike[str]", name: str | None = None) -> None
         raise ModelRefused(f"{error.strerror}: {name}", field="model") from None
     found = found or _by_suffix(name)
     if found:
-        raise UnsupportedMedia(f"{name!r:.99} is {found.title}: {found.help}", field="model")
+        help_ = found.instead or found.way(name, f"send {found.sent}")
+        raise UnsupportedMedia(f"{name!r:.99} is {found.title}: {help_}", field="model")
+
+
+def told_foreign(path: str) -> str:
+    """Return what a file is that another framework has written, and what makes it servable.
+
+    Nothing for a file of any other kind, and for one that cannot be read.
+    """
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as file:
+            found = _by_content(file) or _by_suffix(name)
+    except OSError:
+        return ""
+    if found is None or not found.command:
+        return ""
+    return f"{path} is {found.title}: {found.way(name, f'use {found.gives}')}"
 
 
 def _by_content(file: IO[bytes]) -> _Foreign | None:
