@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from gpfn.cli.main import main
 from gpfn.errors import InvalidTensor, ModelFailed, ModelUnreadable, SetupError
 from gpfn.models import open_model
 from gpfn.models.onnx_values import class_labels, output_of
@@ -213,3 +214,44 @@ def kept_after_a_large_batch(path: Path) -> int:
 def test_the_memory_of_a_large_batch_is_not_kept(root: Path) -> None:
     kept = alone(kept_after_a_large_batch, root / "models" / "forecast.onnx")
     assert kept < 100 << 20, "of the 700 MB that it took"
+
+
+@pytest.mark.parametrize(
+    ("domain", "operator", "opsets", "version", "told"),
+    [
+        ("", "Mine", {"": 17}, 8, "it has no operator Mine; export the model with the operators"),
+        (
+            "com.mine",
+            "Mine",
+            {"": 17, "com.mine": 1},
+            8,
+            "it has no operator com.mine:Mine; export",
+        ),
+        ("", "Abs", {"": 99}, 8, "the model has opset 99 of ai.onnx, and it knows up to "),
+        ("", "Abs", {"": 17, "ai.onnx.ml": 99}, 8, "the model has opset 99 of ai.onnx.ml, and it"),
+        ("", "Abs", {"": 17}, 99, "the model has IR version 99, and it knows up to "),
+    ],
+)
+def test_what_is_too_new_or_its_own_is_told_with_what_to_do(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    domain: str,
+    operator: str,
+    opsets: dict[str, int],
+    version: int,
+    told: str,
+) -> None:
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    model = helper.make_model(
+        helper.make_graph([node], "g", [X], [Y]),
+        opset_imports=[helper.make_opsetid(*each) for each in opsets.items()],
+        ir_version=version,
+    )
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelUnreadable) as caught:
+        open_model(path)
+    assert caught.value.detail.startswith(f"ONNX Runtime cannot open it ({told}")
+    assert caught.value.detail.endswith(f"): {path}")
+    assert main(["models", "show", str(path)]) == 1
+    assert len(capfd.readouterr().err.splitlines()) == 1  # no trace: nobody's code but theirs

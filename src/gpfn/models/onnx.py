@@ -32,7 +32,31 @@ __all__ = ["OnnxModel"]
 
 _FATAL = 4
 _MAPS = "map("
-_LOCALE = re.compile(r"Failed to construct locale with name:([\w.@-]+)")
+_NO_OPERATOR = (
+    "it has no operator {0}; export the model with the operators of ONNX alone, or put what that "
+    "computes into a Python function"
+)
+_UPDATE = "or update ONNX Runtime: pip install --upgrade onnxruntime"
+_REFUSALS = (
+    (r"No Op registered for (\S{1,99})", _NO_OPERATOR),
+    (r"Fatal error: (\S{1,99}?)(?:\(-?\d+\))? is not a registered function/op", _NO_OPERATOR),
+    (
+        r"Opset (\d+) is under development.* for domain (\S+) is till opset (\d+)",
+        "the model has opset {0} of {1}, and it knows up to {2}; export it again with that one, "
+        + _UPDATE,
+    ),
+    (
+        r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
+        "the model has IR version {0}, and it knows up to {1}; set its ir_version to that one, "
+        + _UPDATE,
+    ),
+    (  # of StringNormalizer, as in the vectorizers of scikit-learn
+        r"Failed to construct locale with name:([\w.@-]+)",
+        "its texts need the locale {0}, which is not installed here: install it, or export with "
+        "another one (sklearn-onnx: the option locale, 'C.UTF-8')",
+    ),
+)
+"""What ONNX Runtime says of models that it is too old for or that need more than it has."""
 
 
 class OnnxModel:
@@ -128,12 +152,17 @@ def _session(path: str, threads: int) -> "onnxruntime.InferenceSession":
     options.log_severity_level = _FATAL  # what it logs, its exceptions say too
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        told = f"ONNX Runtime cannot open it ({error})"
-        if locale := _LOCALE.search(told):  # of StringNormalizer, as in sklearn's vectorizers
-            told = f"its texts need the locale {locale[1]}, which is not installed here: install"
-            told += " it, or export with another one (sklearn-onnx: the option locale, 'C.UTF-8')"
-        raise ModelUnreadable(f"{told}: {path}") from error
+    except Exception as error:  # noqa: BLE001 - its trace says nothing that its text does not
+        told = _explained(str(error)) or str(error)
+        raise ModelUnreadable(f"ONNX Runtime cannot open it ({told}): {path}") from None
+
+
+def _explained(text: str) -> str:
+    """Return what to do about an error that is known; nothing for another one."""
+    for pattern, told in _REFUSALS:
+        if found := re.search(pattern, text, re.DOTALL):
+            return told.format(*found.groups())
+    return ""
 
 
 def _given_names(ends: Iterable[Any]) -> dict[str, str]:
