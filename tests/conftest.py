@@ -50,6 +50,7 @@ SLOW = (
     "tests/docs/test_examples.py",
     "tests/build/test_doctor.py",
     "tests/test_packaging.py",
+    "tests/scaffold/test_written.py",
     "tests/e2e/test_leaks.py",
     "tests/e2e/test_memory_table.py",
     "tests/benchmarks/test_soak.py",

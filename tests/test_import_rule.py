@@ -42,6 +42,7 @@ FLOORS = (
     ("serving",),
     ("hosts",),
     ("bench", "bridge", "build", "certify", "coldstart", "pipelines"),
+    ("scaffold",),
     ("cli",),
     ("__main__",),
 )

@@ -38,6 +38,7 @@ SHORT = {
     "gpfn.http.target": "a grammar of its own, which the head's rules and their tests ask",
     "gpfn.json_words": "a grammar of its own, which model servers share and strict JSON has not",
     "gpfn.limits": "a word of the ground floor, on every start path",
+    "gpfn.scaffold.names": "one rule of its own, with all the reasons that it may give",
     "gpfn.serving.repository.opening": "which kind of place a repository is at, and nothing else",
     "gpfn.http.pending": "what loops wait for, which every floor above adds a step to",
     "gpfn.models.pipeline.feeding": "a rule that every placement and check of a pipeline asks",

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["imported_names"]
+__all__ = ["imported_names", "reachable_files"]
 
 _CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
@@ -26,6 +26,11 @@ def imported_names(file: Path, models: list[str]) -> Iterator[tuple[str, str]]:
             top = name.partition(".")[0]
             if top not in sys.stdlib_module_names and not _beside(file.parent, top):
                 yield name, f"{path.relative_to(file.parent)}:{line}"
+
+
+def reachable_files(file: Path) -> tuple[Path, ...]:
+    """Return a file and every module of its folder that importing it executes, each once."""
+    return tuple(_reachable(file, []))
 
 
 def _reachable(file: Path, starts: list[str]) -> Iterator[Path]:

@@ -51,21 +51,15 @@ Content = bytes | Path
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
 _PROGRAM = 0o100755 << 16
-_NOT_OWN = frozenset(
-    (
-        "Dockerfile",
-        "README.md",
-        "__main__.py",
-        "func.json",
-        "func.yaml",
-        "func.yml",
-        "requirements.txt",
-        "sample.json",
-    )
-)
+_NOT_OWN = frozenset((
+    "Dockerfile", "README.md", "__main__.py", "func.json", "func.yaml", "func.yml",
+    "requirements.txt", "sample.json", "test_func.py",
+))  # fmt: skip
 """Files beside a function that are about it, and not for it."""
 
-_NOT_IN_ACTIONS = frozenset(("bench", "build", "certify", "cli", "coldstart", "hosts", "serving"))
+_NOT_IN_ACTIONS = frozenset(
+    ("bench", "build", "certify", "cli", "coldstart", "hosts", "scaffold", "serving")
+)
 """Parts of gpfn that no function imports, as the import rule has it."""
 
 _ENTRY = '''"""Made by gpfn from {file}: OpenWhisk's Python runtime calls {name} of this file."""

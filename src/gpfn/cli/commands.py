@@ -36,6 +36,7 @@ COMMANDS = {
     "demo": "gpfn.cli.demo",
     "doctor": "gpfn.cli.doctor",
     "image": "gpfn.cli.image",
+    "init": "gpfn.cli.init",
     "invoke": "gpfn.cli.invoke",
     "models": "gpfn.cli.models",
     "package": "gpfn.cli.package",

@@ -1,0 +1,93 @@
+"""The table of kinds: what a function takes and how it is written, whatever its model.
+
+A kind is a row here and a text in ``templates``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gpfn.scaffold.spelling import literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.scaffold.source import FoundModel
+
+__all__ = ["KINDS", "FunctionKind", "SampleEvent", "usual_kind"]
+
+_STRING = "string"
+
+
+class SampleEvent(NamedTuple):
+    """The data of a sample event: a value for JSON, and ``wrong`` ones that are refused.
+
+    ``wrong`` is the member of the event that makes it so, as Python spells it.
+    """
+
+    data: Any
+    wrong: str = '"data": {"nothing": "that it knows"}'
+
+
+class FunctionKind(NamedTuple):
+    """A row: the words for it, when it fits, and what is put into its text."""
+
+    summary: str
+    misfit: Callable[[FoundModel], str]
+    """Why the kind does not fit a model, and what to do; nothing when it does."""
+    sample: Callable[[FoundModel], SampleEvent]
+    parts: Callable[[FoundModel], Mapping[str, str]] = lambda _source: {}
+    """What its own text has besides what all have."""
+    extras: tuple[str, ...] = ()
+    """Which extras of gpfn it needs."""
+    memory: int = 0
+    """MB that it needs besides those of the model's library."""
+
+
+def usual_kind(source: FoundModel) -> str:
+    """Return the kind for a model when nobody asks for one."""
+    return "text" if not _no_text(source) else "arrays"
+
+
+def _fits(_source: FoundModel) -> str:
+    return ""
+
+
+def _no_text(source: FoundModel) -> str:
+    if all(spec.dtype == _STRING for spec in source.inputs):
+        return ""
+    taken = ", ".join(sorted({spec.dtype for spec in source.inputs} - {_STRING}))
+    return f"text is for models that take strings, and this one takes {taken}; take arrays"
+
+
+def _array_sample(source: FoundModel) -> SampleEvent:
+    from gpfn.scaffold.samples import sample_arrays
+
+    return SampleEvent(_json_data(sample_arrays(source.model)))
+
+
+def _json_data(arrays: Mapping[str, np.ndarray]) -> Any:
+    values = {name: array.tolist() for name, array in arrays.items()}
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def _event_parts(source: FoundModel) -> Mapping[str, str]:
+    """Return how the event's data become arrays, a line for each of the model's inputs."""
+    single = len(source.inputs) == 1
+    lines = []
+    for spec in source.inputs:
+        name = literal(spec.name)
+        dtype = "object" if spec.dtype == _STRING else f'"{spec.dtype}"'
+        value = "data" if single else f"data[{name}]"
+        lines.append(f"            {name}: np.asarray({value}, {dtype}),")
+    expected = "an array" if single else "an object with an array for each input"
+    return {"feeds": "\n".join(lines), "expected": expected}
+
+
+KINDS = {
+    "arrays": FunctionKind("Arrays in, arrays out", _fits, _array_sample),
+    "text": FunctionKind("Texts in", _no_text, _array_sample),
+    "event": FunctionKind("An event in, an event out", _fits, _array_sample, _event_parts),
+}
+"""Every kind by its name, in the order in which they are offered."""
