@@ -31,6 +31,7 @@ def test_the_wheel_holds_the_package_and_the_catalogue(wheel: Path) -> None:
     assert "gpfn/models/bundled/catalogue.toml" in names
     assert "gpfn/models/bundled/forecast.tflite" in names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
+    assert "gpfn/scaffold/templates/func.yaml.txt" in names
     for asset in ("style.css", "page.js", "gpfn-frame.js"):
         assert f"gpfn/serving/pages/assets/{asset}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"gpfn"}
