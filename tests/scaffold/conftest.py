@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.scaffold.making import affine, two_inputs, words
+from tests.scaffold.making import affine, classifier, columns, two_inputs, words
 
 PYTHON = """\
 import measure
@@ -48,5 +48,27 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "measure.py").write_text(MEASURE)
     shutil.copy(ROOT / "models" / "forecast.tflite", tmp_path)
     shutil.copytree(ROOT / "models" / "forecast_savedmodel", tmp_path / "saved")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def special(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Models of images and of rows, with what lies beside them."""
+    affine(tmp_path / "matrix.onnx")
+    columns(tmp_path / "columns.onnx")
+    classifier(tmp_path / "first.onnx", ["n", 3, 6, 8])
+    classifier(tmp_path / "last.onnx", ["n", 6, 8, 3], softmax=True)
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    shutil.copy(ROOT / "models" / "digits.tflite", tmp_path)
+    shutil.copy(ROOT / "models" / "digits_labels.txt", tmp_path)
+    (tmp_path / "described").mkdir()
+    classifier(tmp_path / "described" / "shades.onnx", ["n", 6, 8, 3], softmax=True)
+    shutil.copy(tmp_path / "labels.txt", tmp_path / "described")
+    (tmp_path / "described" / "model.toml").write_text(
+        'model = "shades.onnx"\nlabels = "labels.txt"\n[image]\nheight = 6\nwidth = 8\n'
+        'channels = "RGB"\nlayout = "NHWC"\nfit = "crop"\nquantised = false\n'
+        "mean = [0, 0, 0]\nstd = [255, 255, 255]\n"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path

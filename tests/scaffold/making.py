@@ -7,7 +7,19 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-__all__ = ["FLOATS", "TEXTS", "WHOLE", "Ends", "affine", "graph", "two_inputs", "words"]
+__all__ = [
+    "FLOATS",
+    "SPECIAL",
+    "TEXTS",
+    "WHOLE",
+    "Ends",
+    "affine",
+    "classifier",
+    "columns",
+    "graph",
+    "two_inputs",
+    "words",
+]
 
 FLOATS, WHOLE, TEXTS = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
 Ends = dict[str, tuple[int, Sequence[int | str]]]
@@ -62,3 +74,30 @@ def words(path: Path) -> Path:
     """Texts in, the same texts out."""
     node = helper.make_node("Identity", ["words"], ["same"])
     return graph(path, [node], {"words": (TEXTS, ["n"])}, {"same": (TEXTS, ["n"])})
+
+
+def classifier(path: Path, shape: list[int | str], *, softmax: bool = False) -> Path:
+    """The mean of each channel, or its share, as the scores of classes."""
+    axes = [2, 3] if shape[1] == 3 else [1, 2]
+    mean = helper.make_node("ReduceMean", ["image"], ["mean"], axes=axes, keepdims=0)
+    last = helper.make_node("Softmax" if softmax else "Identity", ["mean"], ["scores"])
+    ends = {"image": (FLOATS, shape)}, {"scores": (FLOATS, ["n", 3])}
+    return graph(path, [mean, last], *ends)
+
+
+def columns(path: Path) -> Path:
+    """An input for each column, as sklearn-onnx has them."""
+    node = helper.make_node("Mul", ["width", "height"], ["area"])
+    inputs = {name: (FLOATS, ["n", 1]) for name in ("width", "height")}
+    return graph(path, [node], inputs, {"area": (FLOATS, ["n", 1])})
+
+
+SPECIAL = {
+    "first": ["--from", "first.onnx", "--kind", "image"],
+    "last": ["--from", "last.onnx", "--kind", "image"],
+    "digits": ["--from", "digits.tflite", "--kind", "image"],
+    "described": ["--from", "described/shades.onnx"],
+    "matrix": ["--from", "matrix.onnx", "--kind", "rows"],
+    "columns": ["--from", "columns.onnx", "--kind", "rows"],
+}
+"""What is asked of the models of the fixture ``special``, by a name for the test."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from gpfn.scaffold.kinds import KINDS, FunctionKind, SampleEvent
+from gpfn.scaffold.kinds import KINDS, FunctionKind
+from gpfn.scaffold.samples import SampleEvent
 from gpfn.scaffold.source import source_size
 from gpfn.scaffold.spelling import listed, literal, plain, signature_lines, table_rows, yaml_name
 
@@ -51,7 +52,7 @@ def contents(
     }
     if "fn" in platforms and not source.packages:
         files["Dockerfile"] = _dockerfile(name, source)
-    return {**files, **source.files}
+    return {**files, **row.files(source), **source.files}
 
 
 @cache
@@ -105,7 +106,7 @@ def _readme(
     source: FoundModel, row: FunctionKind, shared: Mapping[str, str], platforms: Sequence[str]
 ) -> str:
     rows = [*table_rows(source.inputs, "taken"), *table_rows(source.outputs, "given")]
-    tops = sorted({path.partition("/")[0] for path in source.files})
+    tops = sorted({path.partition("/")[0] for path in (*row.files(source), *source.files)})
     copied = listed(f"| `{plain(top)}` | {_role(top, source)} |" for top in tops)
     text = template("README").substitute(
         shared,

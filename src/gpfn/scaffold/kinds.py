@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpfn.scaffold.image_kind import image_parts, image_sample, no_image
+from gpfn.scaffold.row_kind import column_file, no_rows, row_sample
+from gpfn.scaffold.samples import SampleEvent, sample_arrays
 from gpfn.scaffold.spelling import literal
 
 if TYPE_CHECKING:
@@ -15,19 +18,9 @@ if TYPE_CHECKING:
 
     from gpfn.scaffold.source import FoundModel
 
-__all__ = ["KINDS", "FunctionKind", "SampleEvent", "usual_kind"]
+__all__ = ["KINDS", "FunctionKind", "usual_kind"]
 
 _STRING = "string"
-
-
-class SampleEvent(NamedTuple):
-    """The data of a sample event: a value for JSON, and ``wrong`` ones that are refused.
-
-    ``wrong`` is the member of the event that makes it so, as Python spells it.
-    """
-
-    data: Any
-    wrong: str = '"data": {"nothing": "that it knows"}'
 
 
 class FunctionKind(NamedTuple):
@@ -39,6 +32,8 @@ class FunctionKind(NamedTuple):
     sample: Callable[[FoundModel], SampleEvent]
     parts: Callable[[FoundModel], Mapping[str, str]] = lambda _source: {}
     """What its own text has besides what all have."""
+    files: Callable[[FoundModel], Mapping[str, str]] = lambda _source: {}
+    """Texts that the folder gets besides, by their paths."""
     extras: tuple[str, ...] = ()
     """Which extras of gpfn it needs."""
     memory: int = 0
@@ -47,6 +42,8 @@ class FunctionKind(NamedTuple):
 
 def usual_kind(source: FoundModel) -> str:
     """Return the kind for a model when nobody asks for one."""
+    if source.description is not None and source.description.image and not no_image(source):
+        return "image"
     return "text" if not _no_text(source) else "arrays"
 
 
@@ -62,8 +59,6 @@ def _no_text(source: FoundModel) -> str:
 
 
 def _array_sample(source: FoundModel) -> SampleEvent:
-    from gpfn.scaffold.samples import sample_arrays
-
     return SampleEvent(_json_data(sample_arrays(source.model)))
 
 
@@ -88,6 +83,15 @@ def _event_parts(source: FoundModel) -> Mapping[str, str]:
 KINDS = {
     "arrays": FunctionKind("Arrays in, arrays out", _fits, _array_sample),
     "text": FunctionKind("Texts in", _no_text, _array_sample),
+    "rows": FunctionKind("Table rows in, rows out", no_rows, row_sample, files=column_file),
+    "image": FunctionKind(
+        "An image in, class names and probabilities out",
+        no_image,
+        image_sample,
+        image_parts,
+        extras=("images",),
+        memory=128,
+    ),
     "event": FunctionKind("An event in, an event out", _fits, _array_sample, _event_parts),
 }
 """Every kind by its name, in the order in which they are offered."""

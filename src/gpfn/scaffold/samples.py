@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.errors import SetupError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["sample_arrays"]
+__all__ = ["SampleEvent", "sample_arrays"]
 
 _OPEN_SIZES = (4, 1, 2, 8, 32, 224)
 """What an open size is tried with, but for the first axis."""
@@ -29,6 +29,16 @@ _MOST = 1 << 20
 """Elements of one sample: one larger is tried by nobody."""
 _QUARTERS = 8
 """A sample counts up in quarters to two, which every float holds, and begins again."""
+
+
+class SampleEvent(NamedTuple):
+    """The data of a sample event: a value for JSON, and ``wrong`` ones that are refused.
+
+    ``wrong`` is the member of the event that makes it so, as Python spells it.
+    """
+
+    data: Any
+    wrong: str = '"data": {"nothing": "that it knows"}'
 
 
 def sample_arrays(model: Model) -> dict[str, np.ndarray]:

@@ -35,7 +35,7 @@ OWN_FILES = (
 
 _FIELD = "--from"
 _PYTHON = "python"
-_LABELS = ("labels.txt", "{stem}_labels.txt", "{stem}.labels.txt", "{stem}-labels.txt")
+_LABELS = ("{stem}_labels.txt", "{stem}.labels.txt", "{stem}-labels.txt", "labels.txt")
 """Where class names lie beside a model that no model.toml describes."""
 
 _ELSEWHERE = {

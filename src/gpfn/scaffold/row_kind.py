@@ -1,0 +1,71 @@
+"""Functions of rows: what of a model is a column, a sample row, and names for a matrix.
+
+A model with an input for each column names them itself. One matrix (n, k) has no names: its
+model.toml lists them in the order of training, and where there is none, one is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gpfn.scaffold.samples import SampleEvent, sample_arrays
+from gpfn.scaffold.spelling import literal
+
+if TYPE_CHECKING:
+    from gpfn.scaffold.source import FoundModel
+    from gpfn.tensors.spec import TensorSpec
+
+__all__ = ["column_file", "no_rows", "row_sample"]
+
+_DESCRIPTION = "model.toml"
+_KEY = "columns"
+
+
+def no_rows(source: FoundModel) -> str:
+    """Return why a model's inputs are no columns, and what to do; nothing when they are."""
+    if all(map(_is_column, source.inputs)):
+        return ""
+    if not _is_matrix(source):
+        return "rows is for inputs of one value a row, or for one matrix (n, k); take arrays"
+    if source.description is not None and not _lists_columns(source):
+        return f"model.toml lists no columns; it needs [[{_KEY}]] with a name for each, in order"
+    return ""
+
+
+def _is_column(spec: TensorSpec) -> bool:
+    return spec.shape is not None and (len(spec.shape) == 1 or spec.shape[1:] == (1,))
+
+
+def _is_matrix(source: FoundModel) -> bool:
+    shapes = [spec.shape for spec in source.inputs]
+    return len(shapes) == 1 and shapes[0] is not None and len(shapes[0]) == 2 and bool(shapes[0][1])
+
+
+def _lists_columns(source: FoundModel) -> bool:
+    from gpfn.models.toml_table import read_toml
+
+    return _KEY in read_toml(source.files[_DESCRIPTION])
+
+
+def row_sample(source: FoundModel) -> SampleEvent:
+    """Return one row: an object of the columns, or for a matrix its values in their order."""
+    arrays = sample_arrays(source.model)
+    if _is_matrix(source) and not _is_column(source.inputs[0]):
+        return SampleEvent(next(iter(arrays.values())).tolist())
+    return SampleEvent({name: array.reshape(-1).tolist()[0] for name, array in arrays.items()})
+
+
+def column_file(source: FoundModel) -> Mapping[str, str]:
+    """Return the model.toml that names a matrix's columns, where there is none."""
+    if source.description is not None or all(map(_is_column, source.inputs)):
+        return {}
+    count = (source.inputs[0].shape or (0, 0))[1] or 0
+    lines = [
+        "# What the columns are called, in the order of training: yours go here.",
+        "# dtype, default and missing may be said of each.",
+        f"model = {literal(source.uri.partition('?')[0])}",
+    ]
+    for number in range(1, count + 1):
+        lines += ["", f"[[{_KEY}]]", f'name = "column_{number}"']
+    return {_DESCRIPTION: "\n".join(lines) + "\n"}
