@@ -7,10 +7,10 @@ not count.
 import ast
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["imported_names", "reachable_files"]
+__all__ = ["imported_names", "parsed_files", "written_texts"]
 
 _CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
@@ -28,12 +28,24 @@ def imported_names(file: Path, models: list[str]) -> Iterator[tuple[str, str]]:
                 yield name, f"{path.relative_to(file.parent)}:{line}"
 
 
-def reachable_files(file: Path) -> tuple[Path, ...]:
-    """Return a file and every module of its folder that importing it executes, each once."""
-    return tuple(_reachable(file, []))
+def written_texts(file: Path, models: list[str]) -> Iterator[str]:
+    """Yield every text that stands in the code of a file and of what it leads to beside it.
+
+    ``models`` are as in :func:`imported_names`.
+    """
+    for _, tree in parsed_files(file, models):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
 
 
-def _reachable(file: Path, starts: list[str]) -> Iterator[Path]:
+def parsed_files(file: Path, models: Sequence[str] = ()) -> Iterator[tuple[Path, ast.Module]]:
+    """Yield a file and every module beside it that it leads to, parsed."""
+    for path in _reachable(file, models):
+        yield path, _parsed(path)
+
+
+def _reachable(file: Path, starts: Sequence[str]) -> Iterator[Path]:
     """Yield the file and every module beside it that it leads to, each once."""
     folder = file.parent
     waiting = [file, *(path for name in starts for path in _files_of(folder, name))]
@@ -64,10 +76,7 @@ def _beside(folder: Path, top: str) -> bool:
 
 def _imports(path: Path, folder: Path) -> Iterator[tuple[str, int]]:
     """Yield the dotted names that a file imports, with their lines."""
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return  # that it cannot be imported is told where it is started
+    tree = _parsed(path)
     package = ".".join(path.relative_to(folder).parent.parts)
     waiting: deque[ast.AST] = deque([tree])
     while waiting:
@@ -80,6 +89,13 @@ def _imports(path: Path, folder: Path) -> Iterator[tuple[str, int]]:
             waiting += ast.iter_child_nodes(node)
         elif isinstance(node, ast.If):
             waiting += node.orelse
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])  # that it cannot be imported is told where it is started
 
 
 def _from(node: ast.ImportFrom, package: str) -> list[str]:

@@ -134,9 +134,9 @@ def _check_told(model: Model, uri: str) -> None:
 def _files(path: Path, function: str) -> Iterator[tuple[str, Path]]:
     """Yield what is copied of the model itself, by its path in the folder."""
     if function:
-        from gpfn.build.imports import reachable_files
+        from gpfn.build.imports import parsed_files
 
-        for found in reachable_files(path):
+        for found, _ in parsed_files(path):
             yield str(found.relative_to(path.parent)), found
         return
     from gpfn.models.parts import model_parts
