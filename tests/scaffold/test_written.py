@@ -11,6 +11,7 @@ from gpfn.cli.main import main
 from gpfn.hosts.host import Invocation, StartedFunction, make_host
 from gpfn.hosts.target import find_target
 from gpfn.scaffold.source import OWN_FILES
+from tests.scaffold.making import FLOATS, graph, helper
 
 PLATFORMS = ("fn", "fdk", "openwhisk", "http", "call")
 """``fdk`` is Fn's own, as it is installed by requirements.txt."""
@@ -80,6 +81,20 @@ def test_what_is_wrong_with_a_call_is_the_callers_fault(models: Path, kind: str)
             answer = running.call(Invocation(sent, "application/cloudevents+json"))
         assert answer.failed
         assert json.loads(answer.body)["error"]["status"] == 400, data
+
+
+@pytest.mark.parametrize("kind", ["arrays", "event"])
+def test_a_tensor_may_be_called_anything(models: Path, kind: str) -> None:
+    odd = 'x"""\n`|\\"; import os  # ä'
+    node = helper.make_node("Identity", [odd], ["y'"])
+    graph(models / "odd.onnx", [node], {odd: (FLOATS, ["n"])}, {"y'": (FLOATS, ["n"])})
+    assert main(["init", "f", "--from", "odd.onnx", "--kind", kind]) == 0
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "f"]
+    subprocess.run(ruff, check=True)
+    sample = Path("f/sample.json").read_bytes()
+    with StartedFunction(make_host("fn", find_target("f"))) as running:
+        answer = running.call(Invocation(sample, "text/plain"))
+    assert json.loads(answer.body)["data"] == ([0.0] if kind == "arrays" else {"y'": [0.0]})
 
 
 def test_every_file_has_its_place(models: Path) -> None:
