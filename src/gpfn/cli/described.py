@@ -66,8 +66,8 @@ def class_names(model: Model, found: Description | None) -> dict[str, Sequence[o
     outputs = [spec.name for spec in model.outputs]
     if found is None or found.labels is None or not outputs or outputs[0] in told:
         return told
-    from gpfn.models.labels import read_labels
     from gpfn.models.files import local_path
+    from gpfn.models.labels import read_labels
 
     return {outputs[0]: read_labels(local_path(found.name, found.labels)), **told}
 

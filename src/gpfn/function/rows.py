@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
 from gpfn.models.description import Description, description_beside
-from gpfn.models.labels import read_labels
 from gpfn.models.files import local_path
+from gpfn.models.labels import read_labels
 from gpfn.rows.schema import RowSchema, listed, row_schema
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ def no_image(source: FoundModel) -> str:
 
 
 def _misfit_of_labels(source: FoundModel) -> str:
-    from gpfn.models.description import read_labels
+    from gpfn.models.labels import read_labels
 
     count = len(read_labels(source.files[source.labels]))
     classes = (source.outputs[0].shape or (None,))[-1]
