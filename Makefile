@@ -24,7 +24,7 @@ UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --pyt
 CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka
 SERVERS := triton mlserver fastapi
 
-.PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs lock clean
+.PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs site lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
@@ -69,6 +69,10 @@ images: install-all ## Build the images on a running engine and test them in the
 docs: install-all light $(PEERS)/.s3-server ## Run every example in README.md and docs/
 	@$(COMPILE)
 	$(BIN)/python -m pytest tests/docs
+
+site: install-all ## Build the documentation as a site into build/site, and follow every link
+	@$(COMPILE)
+	$(BIN)/python website/build.py
 
 bench: install-all peers bench-peers ## Measure against peers and floors; rewrites docs/performance.md
 	@$(COMPILE)

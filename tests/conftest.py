@@ -48,6 +48,7 @@ SLOW = (
     "tests/e2e/test_bad_models_uploaded.py",
     "tests/serving/repository/test_store_model.py",
     "tests/docs/test_examples.py",
+    "tests/website/test_site.py",
     "tests/build/test_doctor.py",
     "tests/test_packaging.py",
     "tests/scaffold/test_written.py",

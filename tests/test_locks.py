@@ -95,7 +95,7 @@ def test_the_light_default_is_light() -> None:
 
 def test_all_has_every_extra_but_the_tools() -> None:
     (everything,) = [Requirement(text) for text in EXTRAS["all"]]
-    assert everything.extras == set(EXTRAS) - {"all", "dev"}
+    assert everything.extras == set(EXTRAS) - {"all", "dev", "site"}
 
 
 def test_extras_have_lower_bounds_only() -> None:
