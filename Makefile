@@ -24,7 +24,7 @@ UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --pyt
 CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka
 SERVERS := triton mlserver fastapi
 
-.PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs site lock clean
+.PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs site wheel lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | sort | while IFS=$$'\t' read -r name text; do \
@@ -73,6 +73,9 @@ docs: install-all light $(PEERS)/.s3-server ## Run every example in README.md an
 site: install-all ## Build the documentation as a site into build/site, and follow every link
 	@$(COMPILE)
 	$(BIN)/python website/build.py
+
+wheel: install-all ## Build wheel and source into dist/, and try the wheel on every Python that is here
+	.ci/wheel $(abspath $(BIN))/python
 
 bench: install-all peers bench-peers ## Measure against peers and floors; rewrites docs/performance.md
 	@$(COMPILE)

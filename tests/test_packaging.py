@@ -1,6 +1,7 @@
 """What a user gets who installs the package instead of cloning the repository."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,7 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.metadata import Metadata
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+from trove_classifiers import classifiers as known_classifiers
 
+import gpfn
 from tests.conftest import ROOT
 
 
@@ -157,9 +164,38 @@ def test_a_wheel_can_be_made_from_the_source_distribution(tmp_path: Path, wheel:
 
 
 def test_the_version_is_told_once(wheel: Path) -> None:
-    import gpfn
-
     assert wheel.name.startswith(f"gpfn-{gpfn.__version__}-")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == gpfn.__version__
+    assert citation["license"] == "Apache-2.0"
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+def test_the_metadata_are_whole(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        text = archive.read(f"gpfn-{gpfn.__version__}.dist-info/METADATA")
+    told = Metadata.from_email(text, validate=True)
+    assert all((told.summary, told.description, told.keywords, told.author))
+    assert told.description_content_type == "text/markdown"
+    assert (told.license_expression, told.license_files) == ("Apache-2.0", ["LICENSE"])
+    assert set(told.classifiers or ()) <= known_classifiers
+    pythons = {name.rpartition(" ")[2] for name in told.classifiers or () if " 3." in name}
+    allowed = told.requires_python or SpecifierSet()
+    assert pythons == {f"3.{minor}" for minor in range(5, 30) if f"3.{minor}" in allowed}
+
+
+def test_the_changelog_goes_by_version() -> None:
+    """*Unreleased* first, then each version with its day, newest first."""
+    heads = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[0] == "Unreleased"
+    form = re.compile(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)")
+    released = [form.fullmatch(head) for head in heads[1:]]
+    assert all(released), heads
+    versions = [Version(found[1]) for found in released if found]
+    assert versions == sorted(set(versions), reverse=True)
+    days = [found[2] for found in released if found]
+    assert days == sorted(days, reverse=True)
+    assert not versions or Version(gpfn.__version__) >= versions[0]
 
 
 @pytest.mark.slow
