@@ -27,6 +27,10 @@ def test_it_runs(
     text = "".join(output.get("text", "") for output in made)
     assert "epoch     3  MSE" in text
     assert text.count("actual ") == 20
+    assert text.count("next month: ") == 4
+    assert "PORT answers (1, 20, 1) float32" in text
+    assert "com.example.forecast -> com.example.forecast.response" in text
+    assert "cause: True   subject: the last window" in text
     assert sum("image/png" in output.get("data", {}) for output in made) == 3
     assert (tmp_path / "forecast.tflite").is_file()
 
