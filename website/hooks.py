@@ -78,7 +78,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             add(place, text=shown(path, file.read_text(encoding="utf-8")))
     for module in imported_modules():
         add(f"reference/{module}.md", text=reference(module))
-    for page in PAGES.glob("*.md"):
+    for page in PAGES.iterdir():
         add(page.name, text=page.read_text(encoding="utf-8"))
     for shot in SHOTS.iterdir():
         add(f"shots/{shot.name}", path=shot)

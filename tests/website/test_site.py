@@ -116,6 +116,15 @@ def test_it_is_light_and_dark_as_the_reader_has_it(tab: Tab, address: str) -> No
     assert seen["light"] > 3 * 200 > 3 * 60 > seen["dark"]
 
 
+def test_code_of_a_hundred_characters_is_seen_without_scrolling(tab: Tab, address: str) -> None:
+    tab.look(1920, "light")
+    tab.open(f"{address}/coming-from/")
+    hidden = (
+        "[...document.querySelectorAll('pre > code')].filter(c => c.scrollWidth > c.clientWidth)"
+    )
+    assert tab.run(f"{hidden}.length") == 0
+
+
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
     page = (site / "reference" / "gpfn" / "index.html").read_text(encoding="utf-8")
     assert [name for name in gpfn.__all__ if f'id="gpfn.{name}"' not in page] == []
