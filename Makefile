@@ -49,7 +49,7 @@ run: install ## See an event go in and a forecast come out, remote and in the pr
 check: lint ## The quick part of test, in half a minute: style, types and what is pure computation
 	$(BIN)/python -m pytest -q $(PARALLEL) -m "not slow and not timing" $(QUICK)
 
-test: lint pytest ## Everything that CI runs but the images
+test: lint pytest ## Everything that CI runs but the images and the wheel
 	$(BIN)/python benchmarks/run.py --quick
 
 lint: install-all ## Style, formatting and types
