@@ -36,6 +36,10 @@ _NO_OPERATOR = (
     "it has no operator {0}; export the model with the operators of ONNX alone, or put what that "
     "computes into a Python function"
 )
+_NO_LOCALE = (
+    "its texts need the locale {0}, which is not installed here: install it, or export with "
+    "another one (sklearn-onnx: the option locale, 'C.UTF-8')"
+)
 _UPDATE = "or update ONNX Runtime: pip install --upgrade onnxruntime"
 _REFUSALS = (
     (r"No Op registered for (\S{1,99})", _NO_OPERATOR),
@@ -52,8 +56,7 @@ _REFUSALS = (
     ),
     (  # of StringNormalizer, as in the vectorizers of scikit-learn
         r"Failed to construct locale with name:([\w.@-]+)",
-        "its texts need the locale {0}, which is not installed here: install it, or export with "
-        "another one (sklearn-onnx: the option locale, 'C.UTF-8')",
+        _NO_LOCALE,
     ),
 )
 """What ONNX Runtime says of models that it is too old for or that need more than it has."""
