@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.build.package import check_main, gpfn_files, model_files, own_files
+from gpfn.build.entry import check_main
+from gpfn.build.package import gpfn_files, model_files, own_files
 from gpfn.errors import SetupError
 
 

@@ -278,7 +278,9 @@ def test_the_command_fails_with_the_field(
 PACKAGES = [
     ("fails", "all", {"code": "import lightgbm\n" + CODE}, "needs the line lightgbm"),
     ("fails", "fn", {"wants": "fdk\n", "yaml": "runtime: python\n"}, "add gpfn[onnx]"),
-    ("warns", "all", {"code": CODE}, "add gpfn[onnx], or let gpfn build"),
+    ("warns", "all", {"code": CODE}, "m.onnx needs onnxruntime; add gpfn[onnx], or let gpfn build"),
+    ("warns", "all", {"wants": "gpfn[fdk]\n"}, "onnxruntime; write gpfn[fdk,onnx] for gpfn, or"),
+    ("warns", "all", {"code": CODE + "import gpfn.images\n"}, "pillow; add gpfn[images]"),
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def function(folder: Path, code: str, files: dict[str, str] | None = None) -> Pa
 @pytest.fixture
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask no function for its models: that starts a process."""
-    monkeypatch.setattr("gpfn.build.needs.ask_models", lambda file: ())
+    monkeypatch.setattr("gpfn.build.needs.ask_models", lambda *asked: ())
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
         (("env:GP_SERVER_URL", "m.onnx"), {"onnx": "m.onnx"}, {"onnx"}),
         ("https://models.example/m.onnx", {}, set()),
         ("scoring:predict", {}, set()),
+        ("saved?signature=serving_default", {"tensorflow": "saved"}, {"tensorflow"}),
+        ("m.onnx?signature=a#sha256=00", {"onnx": "m.onnx"}, {"onnx"}),
     ],
 )
 def test_a_model_tells_its_runtime(
@@ -52,6 +54,54 @@ def test_without_a_declaration_the_files_beside_it_tell(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"")
     for code in ("def handler(ctx, data): pass\n", "import only_there\n"):
         assert needs_of(function(tmp_path, code)).runtimes == {"onnx": "m.onnx"}
+
+
+OPENS = """\
+import os
+from gpfn import open_model
+
+HERE = os.path.dirname(__file__)
+
+
+def handler(ctx, data):
+    return open_model({place})
+"""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        'os.path.join(HERE, "weights", "scorer.onnx")',
+        'f"{HERE}/weights/scorer.onnx"',
+        '"weights/scorer.onnx"',
+        '"./weights/scorer.onnx"',
+    ],
+)
+def test_a_model_that_the_code_opens_is_seen(tmp_path: Path, place: str) -> None:
+    """Nothing declares it, and it does not lie beside the file."""
+    files = {"weights/scorer.onnx": "", "notes/old.tflite": "", ".cache/x.pb": ""}
+    needs = needs_of(function(tmp_path, OPENS.format(place=place), files))
+    assert (needs.runtimes, needs.extras) == ({"onnx": "weights/scorer.onnx"}, {"onnx"})
+
+
+def test_a_model_that_a_neighbour_opens_is_seen_beside_the_declared_one(tmp_path: Path) -> None:
+    files = {"near.py": 'NAME = "second.onnx"\n', "second.onnx": "", "m.tflite": ""}
+    code = "import near\n" + FUNCTION.format(model="m.tflite")
+    needs = needs_of(function(tmp_path, code, files))
+    assert needs.runtimes == {"litert": "m.tflite", "onnx": "second.onnx"}
+
+
+def test_a_model_that_the_configuration_names_is_seen(tmp_path: Path) -> None:
+    files = {"func.yaml": "name: f\nconfig:\n  MODEL: in/m.onnx\n"}
+    needs = needs_of(function(tmp_path, FUNCTION.format(model="env:MODEL"), files))
+    assert needs.runtimes == {"onnx": "in/m.onnx"}
+
+
+def test_the_stages_of_a_pipeline_are_seen(tmp_path: Path) -> None:
+    stages = '[stages.one]\ntarget = "m.tflite"\n[stages.two]\ntarget = "m.onnx"\ninputs = "one"\n'
+    files = {"models/two.pipeline.toml": stages, "models/m.onnx": "", "models/m.tflite": ""}
+    code = FUNCTION.format(model="models/two.pipeline.toml")
+    assert set(needs_of(function(tmp_path, code, files)).runtimes) == {"litert", "onnx"}
 
 
 IMPORTS = [

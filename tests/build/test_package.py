@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.build.package import MAX_ZIP, pack
+from gpfn.cli.main import main
 from gpfn.errors import SetupError, TooLarge
 from tests.build.stock import Stock, clean_python
 from tests.platforms.openwhisk.served import served
@@ -168,7 +169,9 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
     run = gpfn("openwhisk", str(root / "functions" / "digits"), "-o", target)
     assert run.returncode == 0
     assert run.stdout.startswith(f"{target}: ")
-    assert run.stderr == f"wsk action create digits --kind python:3.11 {target}\n"
+    needs, following = run.stderr.splitlines()
+    assert needs == "computes with litert, which digits.tflite needs"
+    assert following == f"wsk action create digits --kind python:3.11 {target}"
     run = gpfn("openwhisk", str(tmp_path), "-o", target)
     assert run.returncode == 1
     assert "no such function" in run.stderr
@@ -230,6 +233,25 @@ def test_the_backend_of_the_model_is_asked_for(tmp_path: Path, file: str, packag
         line for line in wanted if line.startswith(package)
     ]
     assert any(line.startswith(package) for line in wanted)
+
+
+def test_a_model_that_only_the_code_opens_is_seen_by_package_and_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "from gpfn import open_model\ndef main(args):\n    return open_model('in/m.onnx')\n"
+    (tmp_path / "func.py").write_text(code)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "m.onnx").write_bytes(b"")
+    zipped = tmp_path / "f.zip"
+    assert main(["package", "openwhisk", str(tmp_path), "-o", str(zipped)]) == 0
+    assert "computes with onnx, which in/m.onnx needs\n" in capsys.readouterr().err
+    wanted = zipfile.ZipFile(zipped).read("requirements.txt").decode().split()
+    assert [line for line in wanted if line.startswith(("ai-", "onnx"))] == ["onnxruntime>=1.20"]
+    assert main(["build", str(tmp_path), "--print"]) == 0
+    assert "ARG RUNTIME=onnx\n" in capsys.readouterr().out
+    assert main(["build", str(tmp_path), "--print", "--runtime", "litert"]) == 1
+    says = "--runtime: in/m.onnx needs onnx, this image has litert: add --extra onnx"
+    assert says in capsys.readouterr().err
 
 
 def test_what_the_function_imports_has_to_be_asked_for(tmp_path: Path) -> None:

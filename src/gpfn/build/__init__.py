@@ -4,9 +4,10 @@ recipe        what an image is, and its Dockerfile
 context       the folder that an engine builds from
 stage         the steps inside the build; they need Python's standard library only
 models, bake  which models a function may use; putting them beside it
-needs         which runtimes and packages a function needs; imports: what files import
+needs         which runtimes and packages a function needs; imports: what files import;
+              model_files: which models they name
 image         what the engine says of a built image
-package       an action's zip; dependencies: the packages in it
+package       an action's zip; dependencies: the packages in it; entry: what is called
 facts, doctor what fails on which platform; trial: whether a function can answer
 health        an image's HEALTHCHECK
 """

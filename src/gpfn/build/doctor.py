@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpfn.build.facts import Facts
-from gpfn.build.needs import image_packages, image_parts, missing_imports
+from gpfn.build.needs import Needs, image_packages, image_parts, missing_imports
+from gpfn.build.stage.lock import EXTRAS
+from gpfn.build.stage.requirements import Requirements
 from gpfn.platforms.row import PlatformLimits
 from gpfn.platforms.table import platforms_with
 
@@ -204,15 +206,27 @@ def _packages(facts: Facts) -> _Found:
         text = f"{place}: imports {module}, which nothing installs; requirements.txt needs the line"
         yield "fails", "all", f"{text} {package}"
     stock = facts.values.text("runtime").startswith("python") and not facts.dockerfile
-    for row, model in needs.backends.items():
-        if row.extra and row.extra not in read.extras and not read.names & set(row.packages):
-            text = (
-                f"requirements.txt: {model} needs {', '.join(row.packages)}; add gpfn[{row.extra}]"
-            )
-            if stock:
-                yield "fails", "fn", text
-            else:
-                yield "warns", "all", f"{text}, or let gpfn build or package do it"
+    for extra, wanted in _lacking(needs, read):
+        text = f"requirements.txt: {wanted}; {_line_of(extra, read)}"
+        if stock:
+            yield "fails", "fn", text
+        else:
+            yield "warns", "all", f"{text}, or let gpfn build or package do it"
+
+
+def _lacking(needs: Needs, read: Requirements) -> Iterator[tuple[str, str]]:
+    """Yield gpfn's extras that requirements.txt does not ask for, with what needs them."""
+    backends = {row.extra: (row.packages, model) for row, model in needs.backends.items()}
+    for extra in sorted(needs.extras - read.extras):
+        packages, model = backends.get(extra, (EXTRAS.get(extra, ()), "the code"))
+        if not read.names.intersection(packages):
+            yield extra, f"{model} needs {', '.join(packages) or extra}"
+
+
+def _line_of(extra: str, read: Requirements) -> str:
+    """Return what to write into requirements.txt, to the letter."""
+    wanted = f"gpfn[{','.join(sorted({extra, *read.extras}))}]"
+    return f"write {wanted} for gpfn" if "gpfn" in read.names else f"add {wanted}"
 
 
 def _writes(facts: Facts) -> _Found:

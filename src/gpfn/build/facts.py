@@ -119,18 +119,18 @@ def gather(
     The name and the version are asked for, as an image would: what does not fit is told.
     """
     name_and_version(target)
-    file = find_func_file(target.folder)
+    file, needs = find_func_file(target.folder), needs_of(target.file)
     return Facts(
         target=target,
         values=read_func_file(file) if file else FuncFile(),
         dockerfile=_read(target.folder / DOCKERFILE),
         requirements=requirements_of(target.folder),
-        models=_models(target.folder),
+        models=_models(target.folder, needs),
         zip_bytes=_zip_bytes(target.folder),
         measured=measured,
         image=image,
         troubles=troubles,
-        needs=needs_of(target.file),
+        needs=needs,
     )
 
 
@@ -141,13 +141,13 @@ def _read(path: Path) -> str:
         raise SetupError(f"cannot be read: {error}", field=str(path)) from error
 
 
-def _models(folder: Path) -> dict[str, int]:
+def _models(folder: Path, needs: Needs) -> dict[str, int]:
     """Return the catalogue's files that the function wants, and their bytes; 0: not here."""
-    from gpfn.build.models import ask_models, catalogue_files
+    from gpfn.build.models import catalogue_files
     from gpfn.models.files import cached_path
 
     found = {}
-    for file in catalogue_files(ask_models(folder / "func.py")):
+    for file in catalogue_files(needs.models):
         beside = folder / file.name
         path = beside if beside.is_file() else cached_path(file)
         found[file.name] = path.stat().st_size if path else 0

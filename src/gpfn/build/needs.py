@@ -4,6 +4,7 @@ Its file and the modules beside it are read, not executed; its models are what i
 or the model files beside it.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
@@ -12,11 +13,12 @@ from typing import NamedTuple
 
 from gpfn.build.dependencies import closure
 from gpfn.build.imports import imported_names
-from gpfn.build.models import ask_models, catalogue_files
+from gpfn.build.model_files import backends_named, config_of
+from gpfn.build.models import ask_models
 from gpfn.build.stage.lock import CORE, EXTRAS, RUNTIMES
 from gpfn.build.stage.requirements import Requirements, canonical
-from gpfn.errors import GpfnError, SetupError
-from gpfn.models.backends import Backend, backend_by_folder, backend_by_suffix, runtimes
+from gpfn.errors import SetupError
+from gpfn.models.backends import Backend, backend_by_suffix, runtimes
 
 __all__ = [
     "Needs",
@@ -64,12 +66,14 @@ class Needs(NamedTuple):
     """What a function's file and its neighbours import, and what its models need.
 
     ``modules`` has top-level names with the place that imports them, ``backends`` the rows
-    of the table with the model that needs them, ``extras`` are of gpfn.
+    of the table with the model that needs them, ``extras`` are of gpfn, and ``models`` the URIs
+    that the function declares.
     """
 
     modules: dict[str, str]
     backends: dict[Backend, str]
     extras: frozenset[str]
+    models: tuple[str, ...] = ()
 
     @property
     def runtimes(self) -> dict[str, str]:
@@ -84,41 +88,25 @@ class Needs(NamedTuple):
 
 def needs_of(file: Path) -> Needs:
     """Return what the function in ``file`` needs."""
-    models = ask_models(file)
-    backends = _backends(file, models)
+    config = config_of(file.parent)
+    models = ask_models(file, {**config, **os.environ})
+    modules = [path for path in map(_module_path, models) if path]
+    backends = backends_named(file, models, modules, config)
     extras = {row.extra for row in backends if row.extra}
     found: dict[str, str] = {}
-    for name, place in imported_names(file, [path for path in map(_module_path, models) if path]):
+    for name, place in imported_names(file, modules):
         extras |= {
             extra for module, extra in _NEEDING.items() if f"{name}.".startswith(f"{module}.")
         }
         found.setdefault(name.partition(".")[0], place)
     found.pop("gpfn", None)
-    return Needs(found, backends, frozenset(extras))
+    return Needs(found, backends, frozenset(extras), models)
 
 
 def needs_of_model(name: str) -> Needs:
     """Return what a server of one model file needs."""
     row = backend_by_suffix(name)
     return Needs({}, {} if row is None else {row: name}, frozenset())
-
-
-def _backends(file: Path, models: tuple[str, ...]) -> dict[Backend, str]:
-    """Return the backends of the models that are declared, or of the files that lie there."""
-    try:
-        named = [wanted.name for wanted in catalogue_files(models)]
-    except GpfnError:
-        named = []  # no such name: opening it says so
-    named += [uri.partition("#")[0] for uri in models if not uri.startswith(("env:", "catalogue:"))]
-    if not named:
-        named = sorted(path.name for path in file.parent.iterdir() if not path.name.startswith("."))
-    found: dict[Backend, str] = {}
-    for name in named:
-        path = file.parent / name
-        row = backend_by_folder(str(path)) if path.is_dir() else backend_by_suffix(name)
-        if row is not None and "://" not in name:
-            found.setdefault(row, name)
-    return found
 
 
 def image_parts(

@@ -7,8 +7,6 @@ within the action's time limit. The zip depends on its contents only: its files 
 and have one date.
 """
 
-import ast
-import keyword
 import os
 import shlex
 import tempfile
@@ -20,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import gpfn
 from gpfn.build.dependencies import gpfn_needs, install, requirement_files, requirements_of
-from gpfn.build.needs import check_imports, needs_of
+from gpfn.build.entry import check_main, entry_of
+from gpfn.build.needs import Needs, check_imports, needs_of
 from gpfn.errors import SetupError, TooLarge
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ __all__ = [
     "PYTHONS",
     "Content",
     "Packed",
-    "check_main",
     "gpfn_files",
     "model_files",
     "own_files",
@@ -62,29 +60,19 @@ _NOT_IN_ACTIONS = frozenset(
 )
 """Parts of gpfn that no function imports, as the import rule has it."""
 
-_ENTRY = '''"""Made by gpfn from {file}: OpenWhisk's Python runtime calls {name} of this file."""
-
-import os
-import sys
-
-_here = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [_here, os.path.join(_here, "packages")]
-
-from {module} import {name}  # noqa: E402
-
-if hasattr({name}, "open"):  # a Function's: its model is loaded before the first call
-    {name}.open()
-'''
-
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A zip that was written; sizes are bytes, ``parts`` what takes them up before packing."""
+    """A zip that was written; sizes are bytes, ``parts`` what takes them up before packing.
+
+    ``runtimes`` are what computes in it, with the model that needs it.
+    """
 
     path: Path
     size: int
     files: int
     parts: Mapping[str, int]
+    runtimes: Mapping[str, str]
 
 
 def pack(
@@ -105,8 +93,9 @@ def pack(
     """
     check_main(file, name)
     files = {**gpfn_files(), **own_files(file.parent), **model_files(file, progress)}
-    files["__main__.py"] = _entry(file, name)
-    wanted = _requirements(file, files)
+    files["__main__.py"] = entry_of(file, name)
+    needs = needs_of(file)
+    wanted = _requirements(file, needs, files)
     _check_names(files)
     with tempfile.TemporaryDirectory(prefix="gpfn-package-") as folder:
         if python:
@@ -115,13 +104,14 @@ def pack(
             files |= _packages(Path(folder))
         else:
             files |= wanted
-        return _written(files, target, file, max_bytes)
+        size, parts = _written(files, target, file, max_bytes)
+    return Packed(target, size, len(files), parts, needs.runtimes)
 
 
-def _requirements(file: Path, files: dict[str, Content]) -> dict[str, bytes]:
+def _requirements(file: Path, needs: Needs, files: dict[str, Content]) -> dict[str, bytes]:
     """Return the requirements files of the zip, and add to ``files`` what their lines lead to."""
     folder = file.parent
-    read, needs = requirements_of(folder), needs_of(file)
+    read = requirements_of(folder)
     litert = "litert" in needs.runtimes
     ours = gpfn_needs(read, extras=needs.extras, litert=litert, imports=needs.packages)
     check_imports(needs, read, frozenset(ours))
@@ -143,13 +133,6 @@ def _check_names(files: Iterable[str]) -> None:
             )
 
 
-def _entry(file: Path, name: str) -> bytes:
-    module = file.stem
-    if file.suffix != ".py" or not module.isidentifier() or keyword.iskeyword(module):
-        raise SetupError("a function's file needs a name that can be imported", field=str(file))
-    return _ENTRY.format(file=file.name, module=module, name=name).encode()
-
-
 def _packages(folder: Path) -> dict[str, Content]:
     return {
         f"packages/{path.relative_to(folder).as_posix()}": path
@@ -158,7 +141,10 @@ def _packages(folder: Path) -> dict[str, Content]:
     }
 
 
-def _written(files: Mapping[str, Content], target: Path, file: Path, max_bytes: int) -> Packed:
+def _written(
+    files: Mapping[str, Content], target: Path, file: Path, max_bytes: int
+) -> tuple[int, dict[str, int]]:
+    """Write the zip; return its bytes and those of its parts before packing."""
     parts = _parts(files)
     with tempfile.TemporaryDirectory(prefix="gpfn-package-", dir=_existing(target)) as folder:
         draft = Path(folder) / target.name
@@ -171,7 +157,7 @@ def _written(files: Mapping[str, Content], target: Path, file: Path, max_bytes: 
                 f"gpfn build {shlex.quote(file.parent.name)} --platform openwhisk"
             )
         draft.replace(target)
-    return Packed(target, size, len(files), parts)
+    return size, parts
 
 
 def _existing(target: Path) -> Path:
@@ -226,36 +212,6 @@ def model_files(file: Path, progress: "Progress | None") -> dict[str, Content]:
     from gpfn.build.models import fetch_models
 
     return {path.name: path for path in fetch_models(file, progress)}
-
-
-def check_main(file: Path, name: str) -> None:
-    """Raise SetupError unless the file defines ``name`` at its top.
-
-    It is read, not imported: it may need what only the platform has.
-    """
-    try:
-        tree = ast.parse(file.read_bytes(), str(file))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SetupError(f"cannot be read: {error}", field=str(file)) from None
-    defined = sorted(set(_defined(tree)))
-    if name not in defined:
-        raise SetupError(
-            f"defines no {name}, which OpenWhisk calls; add {name} = f.openwhisk "
-            f"(it defines {', '.join(defined) or 'nothing'})",
-            field=str(file),
-        )
-
-
-def _defined(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in node.names)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = (inner for target in targets for inner in ast.walk(target))
-            yield from (inner.id for inner in names if isinstance(inner, ast.Name))
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

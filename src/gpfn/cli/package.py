@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         progress=DownloadProgress(),
     )
     print(f"{packed.path}: {packed.size} bytes, {packed.files} files")
+    for runtime, model in packed.runtimes.items():
+        print(f"computes with {runtime}, which {model} needs", file=sys.stderr)
     entry = [] if args.main == "main" else ["--main", args.main]
     words = ["wsk", "action", "create", target.folder.name, "--kind", f"python:{args.python}"]
     print(shlex.join([*words, *entry, str(packed.path)]), file=sys.stderr)
