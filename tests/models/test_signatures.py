@@ -10,9 +10,10 @@ import pytest
 
 from gpfn import Function, TensorSpec
 from gpfn.cli.main import main
-from gpfn.errors import ModelUnreadable, SetupError
+from gpfn.errors import CannotConnect, ModelUnreadable, SetupError
 from gpfn.models import default_cache, open_model
-from gpfn.models.open import signatures_of, split_uri
+from gpfn.models.open import signatures_of, split_uri, with_signature
+from tests.cli.serving import serve
 from tests.models.fileserver import file_server
 
 X = np.array([1, 2, 3], np.float32)
@@ -111,6 +112,68 @@ def test_commands_take_a_signature(
     assert json.loads(capsysbinary.readouterr().out) == [3, 6, 9]
     assert main(["predict", place, *arguments[2:]]) == 1
     assert b"thrice, twice; name one" in capsysbinary.readouterr().err
+
+
+@BOTH
+def test_a_function_declares_a_signature(made: Path, name: str) -> None:
+    x = {"x": TensorSpec("float32", (None,))}
+    for key, answer in (("twice", [2, 4, 6]), ("thrice", [3, 6, 9])):
+        model = ("env:NO_SUCH_SERVER", str(made / name))
+        function = Function(model=model, signature=key, inputs=x, output="y")
+        assert np.asarray(function(X)).tolist() == answer
+    wrong = Function(model=f"{made / name}?signature=twice", signature="thrice", output="y")
+    with pytest.raises(SetupError, match="'thrice', but the model's URI names 'twice'"):
+        wrong.open()
+    with pytest.raises(SetupError, match="the model has thrice, twice"):
+        Function(model=str(made / name), signature="four", output="y").open()
+    with pytest.raises(SetupError, match="signature: is of a model, and none is given"):
+        Function(lambda x: x, inputs=x, signature="twice")
+
+
+def test_a_server_is_told_no_signature() -> None:
+    """It stands behind the same variable in a deployment, and has chosen for itself."""
+    function = Function(model="http://127.0.0.1:9", signature="twice", output="y")
+    with pytest.raises(CannotConnect):  # and nothing is wrong with the signature
+        function.open()
+    uri = "http://u:secret@127.0.0.1:9"
+    with pytest.raises(SetupError, match="a server's model has no signatures") as caught:
+        with_signature(uri, "twice")
+    assert "secret" not in str(caught.value)
+    assert with_signature(uri, "") == uri
+    assert with_signature("m.tflite#sha256=0f", "a") == "m.tflite?signature=a#sha256=0f"
+
+
+@BOTH
+def test_commands_have_an_option_for_it(
+    made: Path, tmp_path: Path, name: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    np.save(tmp_path / "x.npy", X)
+    arguments = [str(made / name), "--signature", "thrice"]
+    assert main(["predict", *arguments, "--input", str(tmp_path / "x.npy")]) == 0
+    assert json.loads(capsysbinary.readouterr().out) == [3, 6, 9]
+    assert main(["models", "show", *arguments, "--json"]) == 0
+    assert json.loads(capsysbinary.readouterr().out)["signature"] == "thrice"
+    assert main(["models", "show", f"{made / name}?signature=twice", *arguments[1:]]) == 1
+    assert b"the model's URI names 'twice'" in capsysbinary.readouterr().err
+    assert main(["models", "show", str(made / name), "--signature", "four"]) == 1
+    assert b"the model has thrice, twice" in capsysbinary.readouterr().err
+
+
+@BOTH
+def test_a_server_of_a_signature(
+    made: Path, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = str(made / name)
+    options = ["--signature", "thrice", "--model"]
+    with serve(tmp_path, *options, f"m={place}") as served:
+        np.save(tmp_path / "x.npy", X)
+        model = f"{served.url}/v2/models/m"
+        assert main(["predict", model, "--input", str(tmp_path / "x.npy")]) == 0
+        assert json.loads(capfd.readouterr().out) == [3, 6, 9]
+    assert main(["serve", *options, f"m={place}?signature=twice"]) == 1
+    assert "the model's URI names 'twice'" in capfd.readouterr().err
+    assert main(["serve", "--models-dir", str(tmp_path), "--signature", "thrice"]) == 1
+    assert "--signature: is for --model alone" in capfd.readouterr().err
 
 
 @BOTH

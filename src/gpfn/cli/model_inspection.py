@@ -18,9 +18,9 @@ def show_model(args: argparse.Namespace) -> dict[str, Any]:
     """Open a model and tell what it is."""
     from gpfn.cli.described import description_of
     from gpfn.cli.resolve import model_uri
-    from gpfn.models.open import open_model, signatures_of, split_uri
+    from gpfn.models.open import open_model, signatures_of, split_uri, with_signature
 
-    uri = model_uri(args.model)
+    uri = with_signature(model_uri(args.model), args.signature)
     (place, named, _), signatures = split_uri(uri), signatures_of(uri)
     if args.vet:
         _vet(uri, place, signatures)

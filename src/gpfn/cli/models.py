@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gpfn.cli.options import add_signature
 from gpfn.errors import SetupError
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -55,6 +56,7 @@ def _add_local(actions: _Actions, json_flag: argparse.ArgumentParser) -> None:
     about = "inputs, outputs, backend and size; with --url, versions and tags"
     show = actions.add_parser("show", help=about, description=about, parents=[json_flag, url])
     show.add_argument("model", metavar="MODEL", help="a file, a folder, a URL or a name")
+    add_signature(show)
     show.add_argument("--vet", action="store_true", help="try it in a process of its own first")
     show.add_argument("--timing", action="store_true", help="time batches of it, and say how "
                       "gpfn serve would compute them")  # fmt: skip

@@ -15,7 +15,7 @@ from gpfn.settings import parse_duration, parse_whole
 if TYPE_CHECKING:
     from gpfn.platforms.row import Column
 
-__all__ = ["add_platform", "between", "parse_threads", "port", "seconds", "whole"]
+__all__ = ["add_platform", "add_signature", "between", "parse_threads", "port", "seconds", "whole"]
 
 _T = TypeVar("_T")
 _MOST_SECONDS = 999_999.0
@@ -75,6 +75,12 @@ def add_platform(
         metavar=f"{{{','.join(names)}}}",
         help=help_text,
     )
+
+
+def add_signature(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Declare ``--signature``, which is the same as ``?signature=`` behind the model."""
+    text = "which of the model's signatures, as MODEL?signature=NAME"
+    parser.add_argument("--signature", default="", metavar="NAME", help=text)
 
 
 def parse_threads(text: str) -> int | Literal["auto"]:

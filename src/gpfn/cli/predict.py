@@ -15,7 +15,7 @@ from gpfn.cli.given import (
     given_inputs,
     read_file,
 )
-from gpfn.cli.options import parse_threads, whole
+from gpfn.cli.options import add_signature, parse_threads, whole
 from gpfn.errors import BackendTimeout, CannotConnect, InvalidTensor, SetupError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="names of outputs, with commas (default: all)",
     )
+    add_signature(parser)
     token = "a token of the model server (default: $GPFN_TOKEN)"  # noqa: S105 - help, no token
     parser.add_argument("--token", default="", help=token)
     parser.add_argument("--threads", default="auto", help="a number, or auto (the default)")
@@ -79,13 +80,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, compute, write."""
     from gpfn.cli.resolve import model_uri
+    from gpfn.models.open import with_signature
 
     target = args.output or "-"
     suffix = "" if target == "-" else Path(target).suffix
     if suffix not in ("", *_MEDIA) or (target != "-" and not suffix):
         raise SetupError("expected a .npy or .json file, or -", field="--output")
     token = args.token or os.environ.get("GPFN_TOKEN", "")
-    found, uri = _described(args.model), model_uri(args.model, token)
+    found = _described(args.model)
+    uri = with_signature(model_uri(args.model, token), args.signature)
     threads = parse_threads(args.threads)
     if args.vet:
         from gpfn.models.vet import vet_model

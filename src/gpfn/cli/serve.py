@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpfn.cli.options import parse_threads
+from gpfn.cli.options import add_signature, parse_threads
 from gpfn.cli.serve_repository import add_repository_arguments, repository_settings
 from gpfn.errors import SetupError
 from gpfn.settings import check_settings, parse_duration, parse_size, parse_whole, read_switch
@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours = parser.add_argument_group("not in graphpipe-tf")
     ours.add_argument("--models-dir", default="", metavar="FOLDER", help="serve what is in a "
                       "folder: NAME/VERSION/MODEL, NAME/MODEL or MODEL")  # fmt: skip
+    add_signature(ours)
     ours.add_argument("--poll", default="2", metavar="SECONDS", help="between looks at the "
                       "folder (%(default)s)")  # fmt: skip
     ours.add_argument("--grpc", default="", metavar="HOST:PORT", help="answer OIP v2 over gRPC "
@@ -147,7 +148,7 @@ def _serve(args: argparse.Namespace, names: list[str]) -> int:
     check_settings()
     threads = parse_threads(args.threads)
     settings = _settings(args, ListenAddress.parse(args.listen))
-    targets, cache = _targets(names), _cache(args)
+    targets, cache = _targets(names, args.signature), _cache(args)
     inputs, outputs = _names(args.inputs, "GP_INPUTS"), _names(args.outputs, "GP_OUTPUTS")
     if args.vet:
         from gpfn.models.vet import vet_model
@@ -171,14 +172,17 @@ def _collect_again() -> None:
     gc.enable()
 
 
-def _targets(models: list[str]) -> dict[str, str]:
+def _targets(models: list[str], signature: str) -> dict[str, str]:
     """Return URIs by name, from ``NAME=MODEL`` or ``MODEL``; raises SetupError for a name twice."""
+    from gpfn.models.open import with_signature
     from gpfn.serving.process import model_name
 
+    if signature and not models:
+        raise SetupError("is for --model alone", field="--signature")
     found: dict[str, str] = {}
     for text in models:
         name, model = _split(text)
-        uri = _model_file(model)
+        uri = with_signature(_model_file(model), signature)
         name = name or model_name(model)
         if name in found:
             told = f"{name} is the name of two models; call one NAME=MODEL"

@@ -150,6 +150,8 @@ def check(
     before: Callback | None,
     candidates: Sequence[str],
     declared: "Sequence[TensorSpec]",
+    *,
+    signature: str = "",
 ) -> None:
     """Refuse declarations that cannot work, where they are written: raises SetupError."""
     arrays = [spec.name for spec in declared]
@@ -157,6 +159,8 @@ def check(
         raise SetupError(f"expected one of {', '.join(_TAKES)}", field="takes")
     if handler is None and not candidates:
         raise SetupError("give a handler, a model, or both", field="handler")
+    if signature and not candidates:
+        raise SetupError("is of a model, and none is given", field="signature")
     if takes in _OF_ARRAYS:
         if not arrays and not candidates:
             raise SetupError("declare the arrays that the handler takes", field="inputs")

@@ -57,6 +57,7 @@ class Function(Answering):
         handler: object = None,
         *,
         model: str | tuple[str, ...] | None = None,
+        signature: str = "",
         inputs: Mapping[str, TensorSpec] | None = None,
         outputs: Mapping[str, TensorSpec] | None = None,
         output: str | None = None,
@@ -75,23 +76,21 @@ class Function(Answering):
         """Declare a function.
 
         Args:
-            handler: Computes the result of what ``takes`` says, sync or async; or a handler
-                object (:mod:`gpfn.function.declaration`). None: the model does.
-            model: A URI for open_model, or several of which the first that is there is
-                used; ``env:NAME`` stands for an environment variable.
+            handler: Computes the result, or a handler object does; None: the model does.
+            model: A URI for open_model (or ``env:NAME``), or several: the first that is there.
+            signature: Which of the model's signatures; it does not go to a server.
             inputs: The arrays by name, in order; the model's own inputs when None.
             outputs: The arrays that it answers with, as a pipeline asks before it calls.
             output: The model's output to answer with; all of them when None.
             takes: What the first step is given; else ``arrays``, or what a handler object says.
             before: Called before the prediction; returns what is predicted from.
             after: Called with what was predicted; returns what is answered.
-            on_open: Called once with the opened model, to load what calls would wait for; what
-                it raises keeps the function from opening.
+            on_open: Called once with the opened model; what it raises keeps it from opening.
             reply_type: The replying event's type; the request's + ``.response`` when None.
             reply_source: The replying event's source.
             nonfinite: What becomes of NaN and infinities in a JSON reply.
             threads: Threads of the model's backend.
-            together: Whether the model may be asked for several events of a batch at once.
+            together: Whether the model may be asked for several events at once.
             limits: Bounds on a request; from the environment (GPFN_MAX_…) when None.
             name: What logs call it; the handler's name or the file's folder when None.
 
@@ -100,7 +99,7 @@ class Function(Answering):
         steps = steps_of(handler, before=before, after=after, on_open=on_open)
         given = (model,) if isinstance(model, str) else tuple(model or ())
         self.models = (*given, *steps.models)
-        self.candidates = given or steps.models[:1]
+        self.candidates, self.signature = given or steps.models[:1], signature
         sides = (inputs or steps.inputs, outputs or steps.outputs)
         self.declared, self.promised = map(named_specs, sides)
         self.output = output
@@ -111,7 +110,8 @@ class Function(Answering):
         self.folder, stem = home_of_caller()
         self.name = name or name_of(handler, self.folder, stem)
         self._lock = RLock()
-        check(self.takes, self.handler, self.before, self.candidates, self.declared)
+        parts = (self.handler, self.before, self.candidates, self.declared)
+        check(self.takes, *parts, signature=signature)
 
     @cached_property
     def fn(self) -> FnHandler:
@@ -180,7 +180,7 @@ class Function(Answering):
         predict: Callable[[object, Deadline], object] = no_model
         if self.candidates:
             self.model, opened = open_and_warm(
-                self.candidates, self.folder, self.threads, self.limits
+                self.candidates, self.folder, self.threads, self.limits, self.signature
             )
             if self.handler is None:
                 fed_by = match_inputs(self.declared, self.model, checked=self.before is None)

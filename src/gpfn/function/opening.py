@@ -100,7 +100,7 @@ def _is_callable(uri: str) -> bool:
 
 
 def open_and_warm(
-    candidates: Sequence[str], folder: str, threads: Threads, limits: Limits
+    candidates: Sequence[str], folder: str, threads: Threads, limits: Limits, signature: str = ""
 ) -> tuple[Model, Opened]:
     """Find a model as find_model does; return it from the process-wide cache, open and warm.
 
@@ -109,9 +109,11 @@ def open_and_warm(
     """
     began = time.perf_counter()
     from gpfn.models.cache import WarmUp, default_cache
-    from gpfn.models.open import open_model
+    from gpfn.models.open import open_model, with_signature
 
     uri = find_model(candidates, folder)
+    if "://" not in uri:
+        uri = with_signature(uri, signature)
     loaded_at, loaded_bytes, warmth = 0.0, 0, WarmUp()
 
     def opener() -> Model:

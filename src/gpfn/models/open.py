@@ -21,7 +21,7 @@ from gpfn.models.backends import (
 from gpfn.models.model import Model
 from gpfn.models.threads import thread_count
 
-__all__ = ["backend_of", "open_model", "signatures_of", "split_uri"]
+__all__ = ["backend_of", "open_model", "signatures_of", "split_uri", "with_signature"]
 
 _HASH, _SIGNATURE = "#sha256=", "?signature="
 
@@ -64,7 +64,7 @@ def open_model(
     if digest:
         _check_hash(target, digest)
     if named and signature not in ("", named):
-        raise SetupError(f"{signature!r}, but the model's URI names {named!r}", field="signature")
+        raise _other(signature, named)
     signature = signature or named
     if signature and "signature" not in backend.options:
         raise SetupError(f"{backend.title} has no signatures: {target}", field="signature")
@@ -143,6 +143,22 @@ def split_uri(uri: str) -> tuple[str, str, str]:
     return (place, signature, digest) if mark else (rest, "", digest)
 
 
+def with_signature(uri: str, signature: str) -> str:
+    """Return a URI that names a signature too; the same URI when ``signature`` is empty.
+
+    Raises SetupError for the address of a server, which computes with one of its own choice,
+    and when the URI names another signature.
+    """
+    if not signature:
+        return uri
+    if backend_by_address(uri) is not None:
+        raise SetupError(f"a server's model has no signatures: {_shown(uri)}", field="signature")
+    place, named, digest = split_uri(uri)
+    if named not in ("", signature):
+        raise _other(signature, named)
+    return f"{place}{_SIGNATURE}{signature}{_HASH if digest else ''}{digest}"
+
+
 def signatures_of(uri: "str | os.PathLike[str]") -> tuple[str, ...]:
     """Return the names of a model's signatures, as its files have them; often there are none.
 
@@ -155,6 +171,16 @@ def signatures_of(uri: "str | os.PathLike[str]") -> tuple[str, ...]:
     module, _, function = backend.signatures.partition(":")
     found: tuple[str, ...] = getattr(import_module(module), function)(split_uri(name)[0])
     return found
+
+
+def _shown(uri: str) -> str:
+    from gpfn.http.address import shown_url
+
+    return shown_url(uri)
+
+
+def _other(signature: str, named: str) -> SetupError:
+    return SetupError(f"{signature!r}, but the model's URI names {named!r}", field="signature")
 
 
 def _check_hash(path: str, wanted: str) -> None:
