@@ -28,6 +28,7 @@ SHORT = {
     "gpfn.bridge.unreadable": "how sources tell that a record is not whole, whichever they are",
     "gpfn.build.stage.lock": "runs in a base image, where there is no gpfn yet",
     "gpfn.build.health": "an image's check, run every ten seconds: imports nothing of ours",
+    "gpfn.build.sample": "what trial, measurement and rules share, each in another process",
     "gpfn.cli.bridge": "a command: each is a module, and its actions too",
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",

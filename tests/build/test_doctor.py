@@ -3,13 +3,16 @@
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpfn.build.doctor import RULES, Finding, examine
-from gpfn.build.facts import Facts, ImageFacts, Measured, gather
+from gpfn.build.facts import Facts, ImageFacts, gather
+from gpfn.build.measure import Measured, measure
+from gpfn.build.sample import read_sample
 from gpfn.build.trial import try_out
 from gpfn.cli.main import main
 from gpfn.hosts.target import find_target
@@ -148,9 +151,139 @@ def test_a_missing_model_and_a_folder_too_large_for_a_zip(tmp_path: Path) -> Non
     assert "a zip may have 36 MB" in found[1].text
 
 
+WRITES = """\
+import os
+from gpfn import Function, TensorSpec
+
+PLACE = {place}
+
+
+def handler(x):
+    with open(PLACE, "wb") as file:
+        file.write(x.tobytes())
+    return x
+
+
+f = Function(handler, inputs={{"x": TensorSpec("float32", (None,))}}, name="f")
+handler, main, app = f.fn, f.openwhisk, f.asgi
+"""
+
+
+def tried_everywhere(folder: Path, code: str, sample: bytes = b"[1, 2]", yaml: str = "") -> Facts:
+    """Return the facts of a function after it has been asked on Fn and OpenWhisk."""
+    (folder / "func.py").write_text(code)
+    (folder / "sample.json").write_bytes(sample)
+    (folder / "func.yaml").write_text(f"name: f\n{yaml}")
+    target = find_target(str(folder))
+    asked = read_sample(folder)
+    runs = {name: measure(target, name, asked) for name in ("fn", "openwhisk")}
+    return gather(
+        target,
+        measured=runs.pop("fn"),
+        image=None,
+        elsewhere=runs,
+        troubles=try_out(target),
+    )
+
+
+def test_a_function_that_writes_beside_itself(tmp_path: Path) -> None:
+    """No rule sees it in the code; Fn's files are read-only, OpenWhisk's are not."""
+    code = WRITES.format(place='os.path.join(os.path.dirname(__file__), "cache.bin")')
+    found = only(examine(tried_everywhere(tmp_path, code)))
+    assert (found.level, found.platform, found.rule) == ("fails", "fn", "sample")
+    assert "Read-only file system" in found.text
+    assert found.text.endswith(": only /tmp can be written")
+    assert (tmp_path / "cache.bin").read_bytes(), "written on OpenWhisk"
+
+
+def test_a_function_that_writes_to_tmp_is_well(tmp_path: Path) -> None:
+    folder, scratch = tmp_path / "f", tmp_path / "scratch.bin"
+    folder.mkdir()
+    facts = tried_everywhere(folder, WRITES.format(place=repr(str(scratch))))
+    assert examine(facts) == []
+    assert scratch.stat().st_size == 8
+    assert facts.measured is not None
+    assert facts.measured.seconds > 0
+    assert facts.measured.memory > 10 << 20
+
+
+def test_a_file_that_is_written_while_it_starts(tmp_path: Path) -> None:
+    code = "from pathlib import Path\nPath(__file__).with_name('x').mkdir()\n" + WRITES
+    found = examine(tried_everywhere(tmp_path, code.format(place="''")))
+    starts = [one for one in found if one.rule == "start"]
+    assert [one.platform for one in starts] == ["fn"]
+    assert "only /tmp can be written" in starts[0].text
+
+
+def test_more_memory_than_allowed_is_told_with_the_line(tmp_path: Path) -> None:
+    code = DECLARED.format(rest="lambda payload: len(bytearray(200 << 20)), takes='payload'")
+    found = only(examine(tried_everywhere(tmp_path, code + "main = f.openwhisk\n")))
+    assert (found.level, found.rule) == ("fails", "memory")
+    used, cure = found.text.removeprefix("memory: 128 in func.yaml, and it uses ").split(" MiB; ")
+    assert int(used) > 200
+    assert int(cure.removeprefix("write memory: ")) >= 1.25 * int(used)
+
+
+def test_a_call_that_takes_too_long(tmp_path: Path) -> None:
+    code = "import time\n" + DECLARED.format(rest="lambda payload: time.sleep(9), takes='payload'")
+    code += "main = f.openwhisk\n"
+    found = examine(tried_everywhere(tmp_path, code, yaml="timeout: 2\n"))
+    assert {one.platform for one in found if one.rule == "sample"} == {"fn", "openwhisk"}
+    assert all("sample.json: " in one.text for one in found)
+
+
+SAMPLES = [
+    (b"[1, 2", "all", "sample.json: is not JSON: "),
+    (b"\xff[1]", "all", "sample.json: is not JSON: "),
+    (b"[" * 100_000, "all", "sample.json: is not JSON: "),
+    (b'"' + b"x" * (2 << 20) + b'"', "openwhisk", "2097154 bytes; OpenWhisk takes 1048576"),
+]
+
+
+@pytest.mark.parametrize(("body", "platform", "text"), SAMPLES)
+def test_a_sample_that_cannot_be_sent(
+    tmp_path: Path, body: bytes, platform: str, text: str
+) -> None:
+    (tmp_path / "sample.json").write_bytes(body)
+    found = only(examine(function(tmp_path)))
+    assert (found.rule, found.level, found.platform) == ("sample", "fails", platform)
+    assert text in found.text
+    assert "\n" not in found.text
+    assert len(found.text) < 200
+
+
+def test_an_onnx_function_is_examined_fast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three seconds on a machine of its own (benchmarks/doctor.py); here others work as well."""
+    (tmp_path / "func.py").write_text(
+        DECLARED.format(rest='model="m.onnx"') + "main, app = f.openwhisk, f.asgi\n"
+    )
+    (tmp_path / "m.onnx").write_bytes((ROOT / "models" / "forecast.onnx").read_bytes())
+    (tmp_path / "sample.json").write_text(json.dumps([[[0.5]] * 20]))
+    began = time.perf_counter()
+    assert main(["doctor", str(tmp_path), "--json"]) == 0
+    assert time.perf_counter() - began < 30
+    shown = json.loads(capsys.readouterr().out)
+    (found,) = shown["findings"]
+    assert (found["level"], found["rule"]) == ("warns", "packages")
+    assert "m.onnx needs onnxruntime; add gpfn[onnx]" in found["text"]
+    assert set(shown["elsewhere"]) == {"openwhisk", "http"}
+    for one in (shown["measured"], *shown["elsewhere"].values()):
+        assert (one["problem"], one["failure"]) == ("", "")
+        assert one["memory"] > 30 << 20
+
+
+def test_a_sample_over_every_bound(tmp_path: Path) -> None:
+    with (tmp_path / "sample.json").open("wb") as file:
+        file.truncate(65 << 20)
+    found = [one.text for one in examine(function(tmp_path)) if one.rule == "sample"]
+    assert found == ["sample.json: has over 64 MiB"]
+
+
 def test_every_rule_is_seen_to_find_something() -> None:
     seen = {row[0] for row in FILES} | {row[0] for row in MEASURED} | {row[0] for row in IMAGES}
-    assert set(RULES) == seen | {"timeout", "models", "zip", "model", "packages"}
+    assert set(RULES) == seen | {"timeout", "models", "zip", "model", "packages", "sample"}
 
 
 @pytest.mark.parametrize("name", ["forecast", "digits"])

@@ -8,7 +8,9 @@ needs         which runtimes and packages a function needs; imports: what files 
               model_files: which models they name
 image         what the engine says of a built image
 package       an action's zip; dependencies: the packages in it; entry: what is called
-facts, doctor what fails on which platform; trial: whether a function can answer
+facts, doctor what fails on which platform; image_rules, package_rules: more of its rules
+trial         whether a function can answer; measure: how it starts and answers on each
+              platform, which confined makes as strict as it is; sample: what they ask
 health        an image's HEALTHCHECK
 """
 

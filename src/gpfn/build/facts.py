@@ -1,83 +1,36 @@
-"""What ``gpfn doctor`` judges by: a function's files, its image, and a measured start.
-
-For the measurement the function is started once under Fn's contract and called, and its
-process is looked at.
-"""
+"""What ``gpfn doctor`` judges by: a function's files, its image, and what was measured."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
 from gpfn.build.dependencies import requirements_of
+from gpfn.build.measure import Measured
 from gpfn.build.needs import Needs, needs_of
 from gpfn.build.recipe import name_and_version
+from gpfn.build.sample import SampleCall, read_sample
 from gpfn.build.stage.requirements import Requirements
 from gpfn.build.trial import Trouble
-from gpfn.errors import GpfnError, SetupError
-from gpfn.hosts.fn import FnHost
+from gpfn.errors import SetupError
 from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
-from gpfn.hosts.host import Invocation
-from gpfn.hosts.log import records
 from gpfn.hosts.target import Target
 
 __all__ = [
     "DOCKERFILE",
     "Facts",
+    "Found",
     "ImageFacts",
-    "Measured",
+    "Level",
+    "Rule",
     "gather",
-    "measure",
 ]
 
 DOCKERFILE = "Dockerfile"
 _LEFT_OUT = {"__pycache__", ".git", ".venv", ".pip_cache"}
-_SETTLE_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Seconds from the process's start until it listens, its bytes, its threads.
-
-    ``problem`` says why it could not be started; the numbers are 0 then.
-    """
-
-    start: float = 0.0
-    memory: int = 0
-    threads: int = 0
-    problem: str = ""
-
-
-def measure(target: Target, request: Invocation | None = None) -> Measured:
-    """Start the function, call it once, and look at its process.
-
-    Without a request an empty one is sent: it is answered with an error document, and
-    the model is warmed up already.
-    """
-    platform = FnHost(target)
-    try:
-        seconds = platform.start()
-        platform.call(request or Invocation())
-        time.sleep(_SETTLE_SECONDS)
-        return Measured(seconds, platform.memory(), _threads(platform))
-    except GpfnError as error:
-        return Measured(problem=_last_words(platform.log()) or str(error))
-    finally:
-        platform.stop()
-
-
-def _last_words(log: str) -> str:
-    """Return what a process said before it ended: its last record, or its last line."""
-    if found := [str(record["message"]) for record in records(log) if "message" in record]:
-        return found[-1]
-    lines = [line for line in log.splitlines() if line.strip()]
-    return lines[-1].removeprefix("gpfn: ") if lines else ""
-
-
-def _threads(platform: FnHost) -> int:
-    return len(list(Path(f"/proc/{platform.pid()}/task").iterdir()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +46,10 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A function as it lies on disk, as it was measured, and its image if there is one."""
+    """A function as it lies on disk, as it was measured, and its image if there is one.
+
+    ``measured`` is the start on Fn, ``elsewhere`` those on other platforms.
+    """
 
     target: Target
     values: FuncFile
@@ -105,6 +61,17 @@ class Facts:
     image: ImageFacts | None = None
     troubles: tuple[Trouble, ...] = ()
     needs: Needs | None = None
+    elsewhere: Mapping[str, Measured] = field(default_factory=dict)
+    sample: SampleCall | None = None
+
+
+Level = Literal["fails", "warns"]
+"""How bad a finding is."""
+
+Found = Iterator[tuple[Level, str, str]]
+"""What a rule finds: how bad, on which platform, and what."""
+
+Rule = Callable[[Facts], Found]
 
 
 def gather(
@@ -113,13 +80,15 @@ def gather(
     measured: Measured | None,
     image: ImageFacts | None,
     troubles: tuple[Trouble, ...] = (),
+    elsewhere: Mapping[str, Measured] = MappingProxyType({}),
+    needs: Needs | None = None,
 ) -> Facts:
     """Read the function's folder. Raises SetupError when a file cannot be read.
 
     The name and the version are asked for, as an image would: what does not fit is told.
     """
     name_and_version(target)
-    file, needs = find_func_file(target.folder), needs_of(target.file)
+    file, needs = find_func_file(target.folder), needs or needs_of(target.file)
     return Facts(
         target=target,
         values=read_func_file(file) if file else FuncFile(),
@@ -131,6 +100,8 @@ def gather(
         image=image,
         troubles=troubles,
         needs=needs,
+        elsewhere=elsewhere,
+        sample=read_sample(target.folder),
     )
 
 

@@ -13,8 +13,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpfn.build.sample import SAMPLE, read_sample
 from gpfn.errors import GpfnError, SetupError
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ __all__ = ["Trouble", "main", "try_out"]
 
 _MARK = "\x1e"  # before the answer: the file may print on its own
 _SECONDS = 120
-_SAMPLE = "sample.json"
 _MOST_ZEROS = 1 << 20
 _SHOWN = 500
 
@@ -133,10 +134,11 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
     from gpfn.message import Message
     from gpfn.models.backends import is_remote
 
-    sample = os.path.join(folder, _SAMPLE)
-    if os.path.isfile(sample):
-        with open(sample, "rb") as file:
-            body, field = file.read(), _SAMPLE
+    sample = read_sample(Path(folder))
+    if sample is not None:
+        if sample.problem:
+            return  # which doctor tells by itself
+        body, field = sample.body, SAMPLE
     elif not (function.handler or function.before) and (zeros := _data(function)) is not None:
         body, field = json.dumps(zeros).encode(), "a call with zeros"
     else:
@@ -146,7 +148,7 @@ def _call(function: Function, folder: str) -> Iterator[Trouble]:
     if reply.error is not None:
         told = _told(reply.error, field)
         text = told.text if told.field == field else f"{field}: {told.text}"
-        sure = field == _SAMPLE or function.after is None
+        sure = field == SAMPLE or function.after is None
         yield Trouble(told.field, text, certain=sure and not remote)
 
 

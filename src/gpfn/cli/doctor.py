@@ -4,10 +4,11 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpfn.build.facts import Facts, ImageFacts
+    from gpfn.build.measure import Measured
     from gpfn.hosts.target import Target
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
@@ -36,21 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Examine the function; 0 when nothing fails, 1 when something does."""
     from gpfn.build.doctor import examine
-    from gpfn.build.facts import gather, measure
-    from gpfn.build.trial import try_out
+    from gpfn.build.facts import gather
+    from gpfn.build.measure import measure
+    from gpfn.build.sample import read_sample
     from gpfn.cli.table import print_table
     from gpfn.hosts.target import find_target
 
     target = find_target(args.function)
     image = _image(args.engine, args.image) if args.image else None
-    measured = None if args.no_start else measure(target)
-    troubles = try_out(target) if measured and not measured.problem else ()
-    facts = gather(target, measured=measured, image=image, troubles=troubles)
+    measured = None if args.no_start else measure(target, "fn", read_sample(target.folder))
+    facts = gather(target, image=image, measured=measured, **_tried(target, measured))
     findings = examine(facts)
     if args.json:
         shown = {
             "findings": [asdict(finding) for finding in findings],
             "measured": asdict(measured) if measured else None,
+            "elsewhere": {name: asdict(one) for name, one in facts.elsewhere.items()},
         }
         print(json.dumps(shown, indent=2))
     else:
@@ -61,8 +63,36 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(finding.level == "fails" for finding in findings) else 0
 
 
+def _tried(target: "Target", measured: "Measured | None") -> dict[str, Any]:
+    """Return what gather() takes besides: found at the same time, for each costs a process.
+
+    The start on Fn is measured before, on a machine that does nothing else.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from gpfn.build.measure import measure, triable
+    from gpfn.build.needs import needs_of
+    from gpfn.build.sample import read_sample
+    from gpfn.build.trial import try_out
+
+    if measured is None:
+        return {}
+    sample = read_sample(target.folder)
+    others = [row.name for row in triable(target) if row.name != "fn"]
+    with ThreadPoolExecutor(2 + len(others)) as pool:
+        needs = pool.submit(needs_of, target.file)
+        trial = pool.submit(try_out, target)
+        runs = {name: pool.submit(measure, target, name, sample) for name in others}
+        elsewhere = {name: run.result() for name, run in runs.items()}
+        troubles = () if measured.problem else trial.result()
+        return {"needs": needs.result(), "troubles": troubles, "elsewhere": elsewhere}
+
+
 def _tell(target: "Target", facts: "Facts") -> None:
     measured = facts.measured
+    tried = [name for name, one in facts.elsewhere.items() if not one.problem]
+    if tried:
+        print(f"tried on fn, {', '.join(tried)}", file=sys.stderr)
     if measured is not None and not measured.problem:
         print(
             f"measured: listens after {measured.start * 1000:.0f} ms, "

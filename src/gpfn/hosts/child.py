@@ -13,7 +13,7 @@ from typing import Protocol
 
 from gpfn.errors import BackendTimeout, MissingExtra, SetupError
 
-__all__ = ["Child", "HostedProcess", "command_line"]
+__all__ = ["Child", "HostedProcess", "ProcessHost", "command_line"]
 
 _POLL_SECONDS = 0.0005
 _GRACE_SECONDS = 1.0  # a platform gives less: Fn and OpenWhisk kill at once
@@ -134,3 +134,25 @@ def command_line(name: str, *, extra: str = "") -> list[str]:
     if found is None and extra:
         raise MissingExtra(name, extra)
     return [found] if found else [sys.executable, "-m", name]
+
+
+class ProcessHost:
+    """What hosts have in common that start one process.
+
+    ``program`` is started in the place of ``gpfn``, when it is given.
+    """
+
+    program: Sequence[str] = ()
+    _child: HostedProcess | None = None
+
+    def words(self) -> list[str]:
+        """Return the words that start ``gpfn``."""
+        return list(self.program) or command_line("gpfn")
+
+    def memory(self) -> int:
+        """Return the process's resident bytes."""
+        return 0 if self._child is None else self._child.memory()
+
+    def pid(self) -> int:
+        """Return the id of the process; 0 before it is started."""
+        return 0 if self._child is None else self._child.pid

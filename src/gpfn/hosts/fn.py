@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable
 
 from gpfn.errors import BackendTimeout, BrokenReply, CannotConnect
-from gpfn.hosts.child import Child, HostedProcess, command_line
+from gpfn.hosts.child import Child, HostedProcess, ProcessHost, command_line
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.target import Target
 
@@ -110,18 +110,17 @@ def _chunked(body: bytes) -> bytes:
     return b"".join([*pieces, b"0\r\n\r\n"])
 
 
-class FnHost:
+class FnHost(ProcessHost):
     """The function as ``gpfn run fn`` serves it, called as a real Fn server calls."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self._folder: str | None = None
-        self._child: HostedProcess | None = None
         self._connection: socket.socket | None = None
 
     def command(self) -> list[str]:
         """Return what a container's ENTRYPOINT would be."""
-        return [*command_line("gpfn"), "run", "fn", str(self.target.file), self.target.handler]
+        return [*self.words(), "run", "fn", str(self.target.file), self.target.handler]
 
     def environ(self, listener: str) -> dict[str, str]:
         """Return the variables that Fn sets, over the function's config."""
@@ -194,14 +193,6 @@ class FnHost:
     def log(self) -> str:
         """Return what the function has written."""
         return "" if self._child is None else self._child.log()
-
-    def memory(self) -> int:
-        """Return the process's resident bytes."""
-        return 0 if self._child is None else self._child.memory()
-
-    def pid(self) -> int:
-        """Return the id of its process; 0 before it is started."""
-        return 0 if self._child is None else self._child.pid
 
 
 class FdkHost(FnHost):

@@ -12,7 +12,7 @@ import time
 from gpfn.call.contract import Call
 from gpfn.deadline import Deadline
 from gpfn.errors import BackendTimeout, BrokenReply
-from gpfn.hosts.child import Child, HostedProcess, command_line
+from gpfn.hosts.child import Child, HostedProcess, ProcessHost
 from gpfn.hosts.fn import call_id
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.log import listening_url
@@ -29,12 +29,11 @@ __all__ = ["HttpHost", "InProcessHost"]
 _START_SECONDS = 60.0
 
 
-class HttpHost:
+class HttpHost(ProcessHost):
     """The function as ``gpfn run http`` serves it, called over one kept connection."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._child: HostedProcess | None = None
         self._host, self._port = "127.0.0.1", 0
         self._connection: http.client.HTTPConnection | None = None
 
@@ -46,7 +45,7 @@ class HttpHost:
         return seconds
 
     def _launch(self) -> HostedProcess:
-        command = [*command_line("gpfn"), "run", "http", str(self.target.file), "--port", "0"]
+        command = [*self.words(), "run", "http", str(self.target.file), "--port", "0"]
         return Child(command, self.target.folder, self.target.environ())
 
     def _listens(self) -> bool:
@@ -95,10 +94,6 @@ class HttpHost:
     def log(self) -> str:
         """Return what the process has written."""
         return "" if self._child is None else self._child.log()
-
-    def memory(self) -> int:
-        """Return the process's resident bytes."""
-        return 0 if self._child is None else self._child.memory()
 
 
 class InProcessHost:

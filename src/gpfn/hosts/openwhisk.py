@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
-from gpfn.hosts.child import Child, HostedProcess, command_line
+from gpfn.hosts.child import Child, HostedProcess, ProcessHost
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
@@ -177,12 +177,11 @@ def _base64(body: bytes) -> str:
     return base64.b64encode(body).decode()
 
 
-class OpenWhiskHost:
+class OpenWhiskHost(ProcessHost):
     """The function as ``gpfn run openwhisk`` serves it, called as the platform's invoker calls."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._child: HostedProcess | None = None
         self._port = 0
 
     def start(self) -> float:
@@ -195,7 +194,7 @@ class OpenWhiskHost:
         return time.perf_counter() - self._child.started
 
     def _launch(self) -> HostedProcess:
-        command = [*command_line("gpfn"), "run", "openwhisk", str(self.target.file)]
+        command = [*self.words(), "run", "openwhisk", str(self.target.file)]
         command += ["--host", "127.0.0.1", "--port", "0"]
         return Child(command, self.target.folder, self.target.environ())
 
@@ -245,10 +244,6 @@ class OpenWhiskHost:
 
     def _output(self) -> str:
         return "" if self._child is None else self._child.log()
-
-    def memory(self) -> int:
-        """Return the process's resident bytes."""
-        return 0 if self._child is None else self._child.memory()
 
 
 def read_parameters(
