@@ -283,7 +283,15 @@ def test_a_sample_over_every_bound(tmp_path: Path) -> None:
 
 def test_every_rule_is_seen_to_find_something() -> None:
     seen = {row[0] for row in FILES} | {row[0] for row in MEASURED} | {row[0] for row in IMAGES}
-    assert set(RULES) == seen | {"timeout", "models", "zip", "model", "packages", "sample"}
+    assert set(RULES) == seen | {
+        "timeout",
+        "models",
+        "zip",
+        "model",
+        "packages",
+        "sample",
+        "conflicts",
+    }
 
 
 @pytest.mark.parametrize("name", ["forecast", "digits"])

@@ -7,6 +7,7 @@ models, bake  which models a function may use; putting them beside it
 needs         which runtimes and packages a function needs; imports: what files import;
               model_files: which models they name
 image         what the engine says of a built image
+conflicts     requirements that cannot be met together
 package       an action's zip; dependencies: the packages in it; entry: what is called
 facts, doctor what fails on which platform; image_rules, package_rules: more of its rules
 trial         whether a function can answer; measure: how it starts and answers on each

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from gpfn.build.conflicts import Judged, held_by_images, judge, wanted_by_gpfn
 from gpfn.build.dependencies import requirements_of
 from gpfn.build.measure import Measured
 from gpfn.build.needs import Needs, needs_of
@@ -63,6 +64,7 @@ class Facts:
     needs: Needs | None = None
     elsewhere: Mapping[str, Measured] = field(default_factory=dict)
     sample: SampleCall | None = None
+    judged: Judged | None = None
 
 
 Level = Literal["fails", "warns"]
@@ -89,11 +91,12 @@ def gather(
     """
     name_and_version(target)
     file, needs = find_func_file(target.folder), needs or needs_of(target.file)
+    read = requirements_of(target.folder)
     return Facts(
         target=target,
         values=read_func_file(file) if file else FuncFile(),
         dockerfile=_read(target.folder / DOCKERFILE),
-        requirements=requirements_of(target.folder),
+        requirements=read,
         models=_models(target.folder, needs),
         zip_bytes=_zip_bytes(target.folder),
         measured=measured,
@@ -102,6 +105,7 @@ def gather(
         needs=needs,
         elsewhere=elsewhere,
         sample=read_sample(target.folder),
+        judged=judge(read, wanted_by_gpfn(read, needs), held_by_images(read)),
     )
 
 

@@ -33,6 +33,17 @@ def _packages(facts: Facts) -> Found:
             yield "warns", "all", f"{text}, or let gpfn build or package do it"
 
 
+def _conflicts(facts: Facts) -> Found:
+    """Compare what is asked for with what gpfn asks for, and with what its images hold."""
+    judged = facts.judged
+    if judged is None:
+        return
+    for conflict in judged.conflicts:
+        yield "fails", "all", f"requirements.txt: {conflict}"
+    for doubt in judged.doubts:
+        yield "warns", "all", f"requirements.txt: {doubt}, as far as the versions here say"
+
+
 def _lacking(needs: Needs, read: Requirements) -> Iterator[tuple[str, str]]:
     """Yield gpfn's extras that requirements.txt does not ask for, with what needs them."""
     backends = {row.extra: (row.packages, model) for row, model in needs.backends.items()}
@@ -57,5 +68,9 @@ def _requirements(facts: Facts) -> Found:
         yield "warns", "all", text
 
 
-PACKAGE_RULES: Mapping[str, Rule] = {"packages": _packages, "requirements": _requirements}
+PACKAGE_RULES: Mapping[str, Rule] = {
+    "packages": _packages,
+    "conflicts": _conflicts,
+    "requirements": _requirements,
+}
 """These rules by their names."""

@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         shown = {
             "findings": [asdict(finding) for finding in findings],
             "measured": asdict(measured) if measured else None,
+            "unchecked": list(facts.judged.unchecked) if facts.judged else [],
             "elsewhere": {name: asdict(one) for name, one in facts.elsewhere.items()},
         }
         print(json.dumps(shown, indent=2))
@@ -91,6 +92,8 @@ def _tried(target: "Target", measured: "Measured | None") -> dict[str, Any]:
 def _tell(target: "Target", facts: "Facts") -> None:
     measured = facts.measured
     tried = [name for name, one in facts.elsewhere.items() if not one.problem]
+    for unchecked in facts.judged.unchecked if facts.judged else ():
+        print(f"not checked: {unchecked}", file=sys.stderr)
     if tried:
         print(f"tried on fn, {', '.join(tried)}", file=sys.stderr)
     if measured is not None and not measured.problem:

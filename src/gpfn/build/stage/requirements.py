@@ -158,7 +158,7 @@ def read_requirements(folder: Path) -> Requirements:
     lies outside of the folder: neither an image nor a zip would have it.
     """
     files: dict[str, _File] = {}
-    waiting = deque([(NAME, NAME, False)] if (folder / NAME).is_file() else [])
+    waiting = deque([(NAME, NAME, False)] if (folder / NAME).exists() else [])
     while waiting:
         path, asked_by, constrains = waiting.popleft()
         if path in files and (constrains or not files[path].constrains):
