@@ -46,6 +46,7 @@ def test_a_name_loads_only_its_home() -> None:
         "gpfn",
         "gpfn.deadline",
         "gpfn.errors",
+        "gpfn.hidden",
         "gpfn.limits",
         "gpfn.settings",
     }

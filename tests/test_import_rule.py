@@ -14,9 +14,11 @@ from tests.sources import Module, modules
 
 FLOORS = (
     (
+        "hidden",
         "errors",
         "limits",
         "deadline",
+        "secrets",
         "settings",
         "message",
         "media",

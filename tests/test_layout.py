@@ -34,6 +34,7 @@ SHORT = {
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.cli.pipeline": "a command: each is a module, and its actions too",
     "gpfn.deadline": "a word of the ground floor, on every start path",
+    "gpfn.hidden": "a word of the ground floor, on every start path",
     "gpfn.http.loop.large_body": "another protocol than the connection, for one reason alone",
     "gpfn.http.loop.timing": "all time-outs of a connection in one place",
     "gpfn.http.target": "a grammar of its own, which the head's rules and their tests ask",

@@ -28,8 +28,10 @@ docs/errors.md says which platform shows which status.
 
 What an error tells may hold text from outside: a name out of a request, the reason phrase of
 a server, a library's message. So every ``detail`` and ``field`` is printable and short,
-whoever raised it: :func:`printable`.
+whoever raised it (:func:`printable`), and has no secret in it.
 """
+
+from gpfn.hidden import hidden
 
 __all__ = [
     "BackendError",
@@ -77,10 +79,9 @@ class GpfnError(Exception):
     title = "Internal error"
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
-        detail = printable(str(detail), _LONGEST_DETAIL)
-        super().__init__(detail)
-        self.detail = detail
-        self.field = None if field is None else printable(field, _LONGEST_FIELD)
+        self.detail = printable(hidden(str(detail)), _LONGEST_DETAIL)
+        super().__init__(self.detail)
+        self.field = None if field is None else printable(hidden(field), _LONGEST_FIELD)
 
     def __str__(self) -> str:
         if not self.field:
@@ -262,9 +263,8 @@ class DownloadFailed(SetupError):
 def error_document(error: BaseException, *, whole: bool = False) -> dict[str, dict[str, object]]:
     """Return the error document (RFC 9457) that every platform answers with, JSON's types only.
 
-    An exception from outside the tree becomes status 500 with its class name only: its
-    text may hold what the caller must not see. The log has all of it. Paths of this machine
-    lose their folders, unless the ``whole`` is for who runs it.
+    An exception from outside the tree becomes status 500 with its class name only; the log has
+    all of it. Paths of this machine lose their folders, unless the ``whole`` is for who runs it.
     """
     if not isinstance(error, GpfnError):
         error = GpfnError(f"unexpected {type(error).__name__}; the log has the trace")

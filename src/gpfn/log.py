@@ -4,9 +4,9 @@
 only). Every record has the time (UTC), the level, where it comes from (fn, openwhisk, http,
 serve), the function's name, the call's id, and the W3C trace id when the caller sent one.
 
-The functions that format are pure; :class:`Log` adds the clock and writes. A record is written
-with one system call, and one that cannot be written costs no call. Nothing of a request is
-logged but what an error's text names. Python's ``logging`` is left to the user's code.
+The functions that format are pure; :class:`Log` adds the clock, hides secrets and writes, with one
+system call; a record that cannot be written costs no call. Nothing of a request is logged but what
+an error's text names. Python's ``logging`` is left to the user's code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import gmtime, time_ns
 
 from gpfn.errors import CallerError, GpfnError, Overloaded, escaped, printable
+from gpfn.hidden import HIDDEN, hidden_bytes
 from gpfn.settings import LOG_FORMS, read_choice
 
 TYPE_CHECKING = False
@@ -104,8 +105,7 @@ def resident() -> int:
     """Return this process's resident memory in bytes; 0 when the system does not tell."""
     global _statm  # noqa: PLW0603 - opened once: opening it costs twice what reading does
     try:
-        if _statm < 0:
-            _statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        _statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if _statm < 0 else _statm
         return int(os.pread(_statm, 64, 0).split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):  # user code may close what is not its own
         _statm = -1
@@ -172,7 +172,7 @@ class Log:
         self.where = where
         self.function = function
         self.form = form or read_choice("GPFN_LOG", LOG_FORMS[0], LOG_FORMS)
-        self._sink = sink
+        self._sink: Sink = lambda data, bad: sink(hidden_bytes(data) if HIDDEN else data, bad)
         self._baseline = resident()
 
     @property

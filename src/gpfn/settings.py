@@ -67,6 +67,7 @@ SETTINGS: Mapping[str, str] = {
     "GPFN_NAME": "text",
     "GPFN_QUEUE": "places",
     "GPFN_REQUEST_TIMEOUT": "duration",
+    "GPFN_SECRETS_DIR": "text",
     "GPFN_START_WINDOW": "duration",
     "GPFN_THREADS": "places",
     "GPFN_TOKEN": "text",

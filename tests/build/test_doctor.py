@@ -281,6 +281,61 @@ def test_a_sample_over_every_bound(tmp_path: Path) -> None:
     assert found == ["sample.json: has over 64 MiB"]
 
 
+AMAZON = "AKIA" + "ABCDEFGHIJKLMNOP"  # in two, so that no scanner of this repository finds it
+KEYS = [
+    ({"yaml": f"config:\n  REGION: {AMAZON}\n"}, "config.REGION in func.yaml looks like a key"),
+    ({"yaml": "config:\n  API_KEY: abcdef123\n"}, "write secret:api-key there, and mount"),
+    ({"yaml": "config:\n  DB: postgres://me:abcdef123@db/x\n"}, "config.DB in func.yaml"),
+    ({"code": CODE + 'password = "abcdef123"\n'}, "func.py:4: looks like a key"),
+    ({"code": CODE + 'dict(token="abcdef123")\n'}, "func.py:4: looks like a key"),
+    ({"code": CODE + '{"api_key": "abcdef123"}\n'}, "func.py:4: looks like a key"),
+    ({"code": CODE + f'open_it("{AMAZON}")\n'}, "func.py:4: looks like a key"),
+    ({"wants": "--index-url https://me:abcdef123@x.example/\n"}, "requirements.txt:1: looks"),
+    ({"dockerfile": "FROM a:1\nENV DB_PASSWORD=abcdef123\n"}, "Dockerfile:2: looks like a key"),
+]
+NO_KEYS = [
+    {"yaml": "config:\n  API_KEY: secret:api-key\n  TOKEN: env:TOKEN\n  GPFN_MAX_RANK: 123456"},
+    {"code": CODE + 'token = ""\nkeys = ["abcdef123"]\ntokens = "abcdef123"\n'},
+    {"code": CODE + 'password = "the password is asked for"\n'},
+    {"wants": "--index-url https://${USER}:${WORD}@x.example/\n"},
+]
+
+
+@pytest.mark.parametrize(("files", "text"), KEYS)
+def test_what_looks_like_a_key(tmp_path: Path, files: dict[str, str], text: str) -> None:
+    (found,) = [one for one in examine(function(tmp_path, **files)) if one.rule == "secrets"]
+    assert (found.level, found.platform) == ("warns", "all")
+    assert text in found.text
+    assert "docs/secrets.md" in found.text
+    assert "abcdef123" not in found.text
+    assert AMAZON not in found.text
+
+
+@pytest.mark.parametrize("files", NO_KEYS)
+def test_what_does_not(tmp_path: Path, files: dict[str, str]) -> None:
+    assert examine(function(tmp_path, **files)) == []
+
+
+def test_secrets_never_go_into_an_image_or_a_zip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "f"
+    (folder / "mounted").mkdir(parents=True)
+    (folder / "mounted" / "api-key").write_text("abcdef123")
+    facts = function(folder, code=CODE + "main = f.openwhisk\n")
+    monkeypatch.setenv("GPFN_SECRETS_DIR", str(folder / "mounted"))
+    found = only(examine(facts))
+    assert (found.level, found.rule) == ("fails", "secrets")
+    for command in (
+        ["package", "openwhisk", str(folder), "-o", str(tmp_path / "f.zip")],
+        ["build", str(folder), "--context", str(tmp_path / "context")],
+    ):
+        assert main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("gpfn: GPFN_SECRETS_DIR: mounted is in the function's folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f"]
+
+
 def test_every_rule_is_seen_to_find_something() -> None:
     seen = {row[0] for row in FILES} | {row[0] for row in MEASURED} | {row[0] for row in IMAGES}
     assert set(RULES) == seen | {
@@ -291,6 +346,7 @@ def test_every_rule_is_seen_to_find_something() -> None:
         "packages",
         "sample",
         "conflicts",
+        "secrets",
     }
 
 

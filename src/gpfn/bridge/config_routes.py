@@ -1,7 +1,7 @@
 """The routes of a bridge's file, and the secrets that it names.
 
 Where a value is a secret, it is not written into the file: ``env:NAME`` is an environment
-variable's and ``file:PATH`` a file's.
+variable's, ``secret:NAME`` a mounted secret's and ``file:PATH`` a file's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gpfn.bridge.spec import FOREVER, Batch, CircuitSpec, Mode, RouteSpec
 from gpfn.errors import SetupError
 from gpfn.http.address import parse_url
 from gpfn.models.toml_table import Table
+from gpfn.secrets import read_secret, read_setting
 
 __all__ = [
     "MOST",
@@ -55,7 +56,7 @@ class Secrets:
     @staticmethod
     def is_one(text: str) -> bool:
         """Say whether a value of the file stands for another one."""
-        return text.startswith(("env:", "file:"))
+        return text.startswith(("env:", "file:", "secret:"))
 
     def value(self, text: str, field: str) -> str:
         """Return what a value of the file stands for; SetupError when it is not there."""
@@ -65,7 +66,9 @@ class Secrets:
         if kind == "env":
             if not self._environ.get(rest):
                 raise SetupError(f"the variable {rest} is not set", field=field)
-            return self._environ[rest]
+            return read_setting(rest, environ=self._environ)
+        if kind == "secret":
+            return read_secret(rest, field=field, environ=self._environ)
         try:
             return (self._folder / rest).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ image         what the engine says of a built image
 conflicts     requirements that cannot be met together
 package       an action's zip; dependencies: the packages in it; entry: what is called
 facts, doctor what fails on which platform; image_rules, package_rules: more of its rules
+keys          what in its files looks like a key
 trial         whether a function can answer; measure: how it starts and answers on each
               platform, which confined makes as strict as it is; sample: what they ask
 health        an image's HEALTHCHECK

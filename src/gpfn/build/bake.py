@@ -46,7 +46,7 @@ def bake(folder: Path) -> list[Path]:
 def _check_one_is_there(models: Sequence[str], folder: Path) -> None:
     from gpfn.function.opening import find_model
 
-    fixed = [uri for uri in models if not uri.startswith("env:")]
+    fixed = [uri for uri in models if not uri.startswith(("env:", "secret:"))]
     if fixed:
         try:
             find_model(fixed, str(folder))

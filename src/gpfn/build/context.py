@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpfn.build.keys import refuse_secrets
 from gpfn.errors import DownloadFailed, SetupError
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def staged(folder: Path | None, progress: Progress | None = None) -> Iterator[Pa
     ``folder`` is the function's, None for a bare runtime. Raises SetupError or
     DownloadFailed when the function or a model cannot be had.
     """
+    if folder is not None:
+        refuse_secrets(folder)
     with tempfile.TemporaryDirectory(prefix="gpfn-build-") as name:
         context = Path(name)
         _add_gpfn(context)

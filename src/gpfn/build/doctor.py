@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpfn.build.facts import Facts, Found, Level, Rule
+from gpfn.build.facts import DOCKERFILE, Facts, Found, Level, Rule
 from gpfn.build.image_rules import IMAGE_RULES
+from gpfn.build.keys import keys_in_code, keys_in_config, keys_in_lines, secrets_inside
 from gpfn.build.measure import Measured
 from gpfn.build.package_rules import PACKAGE_RULES
 from gpfn.build.sample import SAMPLE
@@ -163,6 +164,23 @@ def _trouble(facts: Facts) -> Found:
         yield "fails" if trouble.certain else "warns", "all", f"{trouble.field}: {trouble.text}"
 
 
+def _secrets(facts: Facts) -> Found:
+    """Look for keys that everyone sees who has the files or the image; their text is not told."""
+    folder = facts.target.folder
+    for name in keys_in_config(facts.target.config):
+        secret = name.lower().replace("_", "-")
+        text = f"config.{name} in func.yaml looks like a key; write secret:{secret} there"
+        yield "warns", "all", f"{text}, and mount the file (docs/secrets.md)"
+    places = [*keys_in_code(facts.target.file)]
+    for file in (DOCKERFILE, "requirements.txt", "sample.json"):
+        places += keys_in_lines(folder / file)
+    for place in places:
+        text = f"{place}: looks like a key; read it with gpfn.secrets.read_secret(NAME)"
+        yield "warns", "all", f"{text} (docs/secrets.md)"
+    if inside := secrets_inside(folder):
+        yield "fails", "all", inside
+
+
 def _writes(facts: Facts) -> Found:
     for line, place in _written(facts):
         yield "fails", "fn", f"func.py:{line}: writes {place}; only /tmp can be written"
@@ -192,6 +210,7 @@ RULES: dict[str, Rule] = {
     "model": _trouble,
     "sample": _sample,
     **PACKAGE_RULES,
+    "secrets": _secrets,
     "writes": _writes,
     "payload": _payload,
     "zip": _zip,

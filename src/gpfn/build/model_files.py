@@ -65,7 +65,7 @@ def _declared(uris: Iterable[str], config: Mapping[str, str]) -> Iterator[str]:
     except GpfnError:
         yield from ()  # no such name: opening it says so
     for uri in values:
-        if uri and not uri.startswith(("catalogue:", _ENV)):
+        if uri and not uri.startswith(("catalogue:", "secret:", _ENV)):
             yield split_uri(uri)[0]
 
 

@@ -20,6 +20,7 @@ import gpfn
 from gpfn.build.conflicts import check_conflicts, wanted_by_gpfn
 from gpfn.build.dependencies import gpfn_needs, install, requirement_files, requirements_of
 from gpfn.build.entry import check_main, entry_of
+from gpfn.build.keys import refuse_secrets
 from gpfn.build.needs import Needs, check_imports, needs_of
 from gpfn.errors import SetupError, TooLarge
 
@@ -93,6 +94,7 @@ def pack(
     that cannot be had, TooLarge with what to do instead; nothing is left behind then.
     """
     check_main(file, name)
+    refuse_secrets(file.parent)
     files = {**gpfn_files(), **own_files(file.parent), **model_files(file, progress)}
     files["__main__.py"] = entry_of(file, name)
     needs = needs_of(file)

@@ -68,7 +68,9 @@ def try_out(target: Target) -> tuple[Trouble, ...]:
 
 
 def _troubles(function: Function, folder: str) -> Iterator[Trouble]:
-    later = bool(function.candidates) and all(uri.startswith("env:") for uri in function.candidates)
+    later = bool(function.candidates) and all(
+        uri.startswith(("env:", "secret:")) for uri in function.candidates
+    )
     try:
         function.open()
     except Exception as error:  # noqa: BLE001 - a model may be anybody's code
@@ -92,7 +94,7 @@ def _other_models(function: Function) -> Iterator[Trouble]:
     from gpfn.models.open import open_model
 
     for uri in function.models:
-        if uri not in function.candidates and not uri.startswith(("env:", "catalogue:")):
+        if uri not in function.candidates and not uri.startswith(("env:", "secret:", "catalogue:")):
             try:
                 open_model(find_model([uri], function.folder)).close()
             except Exception as error:  # noqa: BLE001 - as above

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from gpfn.cli.usage import CommandParser, did_you_mean
 from gpfn.errors import GpfnError, SetupError, error_document
+from gpfn.hidden import hidden
 
 __all__ = [
     "COMMANDS",
@@ -185,7 +186,7 @@ def report(
     if cause is not None:
         import traceback
 
-        traceback.print_exception(cause)
+        print(hidden("".join(traceback.format_exception(cause))), end="", file=sys.stderr)
     if as_json:
         import json
 

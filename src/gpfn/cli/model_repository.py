@@ -1,7 +1,6 @@
 """The models of a repository on the command line: versions, tags, the trash, and the way back."""
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,9 @@ _LATEST = "latest"
 
 def _client(url: str, token: str) -> "RepositoryClient":
     from gpfn.repository.client import RepositoryClient
+    from gpfn.secrets import read_setting
 
-    return RepositoryClient(url, token=token or os.environ.get("GPFN_TOKEN", ""))
+    return RepositoryClient(url, token=token or read_setting("GPFN_TOKEN"))
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -81,12 +81,13 @@ def run(args: argparse.Namespace) -> int:
     """Read, compute, write."""
     from gpfn.cli.resolve import model_uri
     from gpfn.models.open import with_signature
+    from gpfn.secrets import read_setting
 
     target = args.output or "-"
     suffix = "" if target == "-" else Path(target).suffix
     if suffix not in ("", *_MEDIA) or (target != "-" and not suffix):
         raise SetupError("expected a .npy or .json file, or -", field="--output")
-    token = args.token or os.environ.get("GPFN_TOKEN", "")
+    token = args.token or read_setting("GPFN_TOKEN")
     found = _described(args.model)
     uri = with_signature(model_uri(args.model, token), args.signature)
     threads = parse_threads(args.threads)

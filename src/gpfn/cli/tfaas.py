@@ -89,11 +89,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _client(args: argparse.Namespace) -> "TfaasClient":
     from gpfn.http.site import tls_context
+    from gpfn.secrets import read_setting
     from gpfn.tfaas.client import TfaasClient
 
     proxy = os.environ.get(_PROXY, "")
     key, certificate = args.key or proxy, args.cert or proxy
-    token = args.token or os.environ.get("GPFN_TOKEN", "")
+    token = args.token or read_setting("GPFN_TOKEN")
     encrypted = args.url.lower().startswith("https:")
     context = None
     if encrypted:

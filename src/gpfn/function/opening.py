@@ -13,6 +13,7 @@ from typing import Literal
 from gpfn.call.contract import Opened
 from gpfn.call.costs import Stages
 from gpfn.errors import GpfnError, ModelUnreadable, SetupError
+from gpfn.hidden import hidden
 from gpfn.limits import Limits
 
 TYPE_CHECKING = False
@@ -31,9 +32,9 @@ __all__ = ["feed", "find_model", "match_inputs", "open_and_warm", "predictor", "
 def find_model(candidates: Sequence[str], folder: str) -> str:
     """Return the first candidate that is set, as a URI that open_model takes.
 
-    ``env:NAME`` counts when the variable is set and not empty; its value is used like a
-    candidate. A relative file is looked for in ``folder``, then in the working
-    directory. ``catalogue:NAME`` is the catalogue's file, looked for there as well, then
+    ``env:NAME`` counts when the variable is set and not empty, ``secret:NAME`` when there is
+    such a secret; its value is used like a candidate. A relative file is looked for in
+    ``folder``, then in the working directory; that of ``catalogue:NAME`` there as well, then
     where ``gpfn models pull`` puts it. URLs and ``module:callable`` are taken as they are.
 
     Raises ModelUnreadable when there is none; the detail lists what was tried.
@@ -50,10 +51,16 @@ def find_model(candidates: Sequence[str], folder: str) -> str:
 def _resolve(candidate: str, folder: str) -> tuple[str | None, str]:
     if candidate.startswith("env:"):
         name = candidate[4:]
-        value = os.environ.get(name, "").strip()
-        if not value:
+        candidate = os.environ.get(name, "").strip()
+        if not candidate:
             return None, f"{name} is not set"
-        return _located(value, folder) or value, ""
+        if not candidate.startswith("secret:"):
+            return _located(candidate, folder) or candidate, ""
+    if candidate.startswith("secret:"):
+        from gpfn.secrets import try_secret
+
+        value, problem = try_secret(candidate)
+        return (_located(value, folder) or value if value else None), problem
     if candidate.startswith("catalogue:"):
         end = _end_of_path(candidate)
         uri, problem = _from_catalogue(candidate[10:end], folder)
@@ -138,10 +145,10 @@ def open_and_warm(
 
 def _shown(uri: str) -> str:
     if "://" not in uri:
-        return uri
+        return hidden(uri)
     from gpfn.http.address import shown_url
 
-    return shown_url(uri)
+    return hidden(shown_url(uri))
 
 
 def preload(

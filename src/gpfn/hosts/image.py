@@ -3,7 +3,7 @@
 import os
 import shlex
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ from gpfn.hosts.http import HttpHost
 from gpfn.hosts.openwhisk import OpenWhiskHost
 from gpfn.hosts.target import Target
 from gpfn.platforms.table import find_platform, load_attribute
+from gpfn.secrets import PREFIX, secrets_folder
 
 __all__ = ["FnImage", "HttpImage", "OpenWhiskImage", "answers_http", "make_image_host"]
 
@@ -38,7 +39,8 @@ class _InContainer:
     def _run(self, flags: list[str]) -> Container:
         values = {**self.target.config, "GPFN_LOG": "json"}
         config = [f"--env={name}={value}" for name, value in values.items() if value]
-        self._container = Container(self.engine, self.image, [*flags, *config])
+        flags = [*flags, *config, *_secrets_of(values)]
+        self._container = Container(self.engine, self.image, flags)
         return self._container
 
     @contextmanager
@@ -54,6 +56,15 @@ class _InContainer:
                 raise
             limit = f"; its limit is {self.target.memory} MB" if state.killed else ""
             raise BrokenReply(f"the container ended: {state}{limit}") from error
+
+
+def _secrets_of(values: Mapping[str, str]) -> list[str]:
+    """Return the flags that mount this machine's secrets where the container looks for them."""
+    folder = os.path.realpath(secrets_folder())
+    if not os.path.isdir(folder) or not any(text.startswith(PREFIX) for text in values.values()):
+        return []
+    place = values.get("GPFN_SECRETS_DIR") or secrets_folder({})
+    return [f"--volume={folder}:{place}:ro"]
 
 
 class FnImage(_InContainer, FnHost):

@@ -35,6 +35,7 @@ from gpfn.models.files import (
     publish,
 )
 from gpfn.models.parts import Part, digest_of, other_names
+from gpfn.secrets import read_setting
 
 __all__ = ["fetch_url", "obtain", "obtain_model"]
 
@@ -147,7 +148,7 @@ _Source = Callable[[_Order, Path, Terms, Progress | None], None]
 
 
 def _sources(order: _Order) -> list[_Source]:
-    mirror = os.environ.get(_MIRROR, "")
+    mirror = read_setting(_MIRROR)
     if not mirror or not order.sha256:
         return [_from_origin]
     return [_from_mirror_url if "://" in mirror else _from_mirror_folder, _from_origin]
@@ -158,7 +159,7 @@ def _from_origin(order: _Order, place: Path, terms: Terms, progress: Progress | 
 
 
 def _from_mirror_url(order: _Order, place: Path, terms: Terms, progress: Progress | None) -> None:
-    url = f"{os.environ[_MIRROR].rstrip('/')}/{quote(order.name)}"
+    url = f"{read_setting(_MIRROR).rstrip('/')}/{quote(order.name)}"
     _from_url(url, order, place, terms, progress)
 
 
@@ -188,7 +189,7 @@ def _beside(url: str, name: str) -> str:
 def _from_mirror_folder(
     order: _Order, place: Path, terms: Terms, progress: Progress | None
 ) -> None:
-    folder = Path(os.environ[_MIRROR])
+    folder = Path(read_setting(_MIRROR))
 
     def beside(name: str, target: Path) -> None:
         source = folder / name
