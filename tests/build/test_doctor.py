@@ -448,6 +448,28 @@ def test_a_function_that_answers(tmp_path: Path, rest: str) -> None:
     assert tried(tmp_path, rest, m_tflite=MODEL.read_bytes(), rows_onnx=rows) == []
 
 
+@pytest.mark.parametrize(
+    ("domain", "operator", "opset", "names"),
+    [("com.acme", "Magic", 17, "com.acme:magic"), ("", "Relu", 99, "opset")],
+)
+def test_an_onnx_model_that_this_runtime_cannot_open(
+    tmp_path: Path, domain: str, operator: str, opset: int, names: str
+) -> None:
+    """A custom operator, and an opset that is newer than the runtime."""
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3]) for name in "xy"]
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.acme", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    (found,) = tried(tmp_path, 'model="m.onnx"', m_onnx=model.SerializeToString())
+    assert found[0] == "fails"
+    assert found[1].startswith("model: ")
+    assert names in found[1].lower()
+    assert "\n" not in found[1]
+
+
 def test_a_missing_backend_is_told_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -221,12 +222,18 @@ def test_requirements_go_in_as_they_stand_with_what_they_lead_to(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("file", "package"),
-    [("m.tflite", "ai-edge-litert"), ("m.onnx", "onnxruntime"), ("m.pb", "tensorflow-cpu")],
+    [
+        ("forecast.tflite", "ai-edge-litert"),
+        ("forecast.onnx", "onnxruntime"),
+        ("rnn_ts_model.pb", "tensorflow-cpu"),
+    ],
 )
-def test_the_backend_of_the_model_is_asked_for(tmp_path: Path, file: str, package: str) -> None:
+def test_the_backend_of_the_model_is_asked_for(
+    root: Path, tmp_path: Path, file: str, package: str
+) -> None:
     code = f'from gpfn import Function\nmain = Function(model="{file}", name="f").openwhisk\n'
     (tmp_path / "func.py").write_text(code)
-    (tmp_path / file).write_bytes(b"")
+    shutil.copy(root / "models" / file, tmp_path)
     wanted = packed_names(tmp_path, tmp_path / "f.zip")["requirements.txt"].decode().split()
     backends = ("ai-edge-litert", "onnxruntime", "tensorflow-cpu")
     assert [line for line in wanted if line.startswith(backends)] == [
@@ -252,6 +259,54 @@ def test_a_model_that_only_the_code_opens_is_seen_by_package_and_build(
     assert main(["build", str(tmp_path), "--print", "--runtime", "litert"]) == 1
     says = "--runtime: in/m.onnx needs onnx, this image has litert: add --extra onnx"
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "says"),
+    [
+        ("gone.onnx", None, "model: no model found: gone.onnx is neither in"),
+        ("m.onnx", b"", "model: the file is empty"),
+        ("m.tflite", b"junk", "model: expected a LiteRT model"),
+        ("../m.tflite", b"", "model: the file is empty"),
+        ("../m.onnx", b"real", "model: m.onnx lies outside of the function's folder"),
+    ],
+)
+def test_a_model_that_cannot_work_is_refused(
+    root: Path,
+    tmp_path: Path,
+    model: str,
+    content: bytes | None,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, zipped = tmp_path / "f", tmp_path / "f.zip"
+    folder.mkdir()
+    code = f'from gpfn import Function\nmain = Function(model="{model}", name="f").openwhisk\n'
+    (folder / "func.py").write_text(code)
+    if content is not None:
+        real = (root / "models" / "forecast.onnx").read_bytes()
+        (folder / model).write_bytes(real if content == b"real" else content)
+    for command in (
+        ["package", "openwhisk", str(folder), "-o", str(zipped)],
+        ["build", str(folder), "--print"],
+    ):
+        assert main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"gpfn: {says}")
+    assert not zipped.exists()
+
+
+def test_no_space_is_one_line(root: Path, tmp_path: Path) -> None:
+    """A bound on the size of files stands for a full disk."""
+    function, gpfn_command = shlex.quote(str(root / "functions" / "forecast")), shlex.quote(GPFN)
+    for words in (f"package openwhisk {function} -o f.zip", f"build {function} --context made"):
+        command = ["bash", "-c", f"ulimit -f 60; exec {gpfn_command} {words}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("gpfn: ")
+        assert "File too large" in line
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_function_imports_has_to_be_asked_for(tmp_path: Path) -> None:

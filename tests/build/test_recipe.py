@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -265,7 +266,7 @@ def test_options_are_refused_before_an_engine_is_asked(
 def test_a_function_brings_its_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = 'from gpfn import Function\nf = Function(model="m.onnx", name="f")\nhandler = f.fn\n'
     (tmp_path / "func.py").write_text(code)
-    (tmp_path / "m.onnx").write_bytes(b"")
+    shutil.copy(ROOT / "models" / "forecast.onnx", tmp_path / "m.onnx")
     for platform in PLATFORMS:
         assert main(["build", str(tmp_path), "--platform", platform, "--print"]) == 0
         assert "\nARG RUNTIME=onnx\n" in capsys.readouterr().out

@@ -6,6 +6,7 @@ function also shows at once when a package that it imports is not in the image.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from gpfn.errors import DownloadFailed, GpfnError, ModelUnreadable, SetupError
 
-__all__ = ["bake", "main"]
+__all__ = ["bake", "check_models", "main"]
 
 
 def bake(folder: Path) -> list[Path]:
@@ -39,19 +40,36 @@ def bake(folder: Path) -> list[Path]:
             target.unlink()
             raise DownloadFailed(f"{wanted.name} {wrong}")
         found.append(target)
-    _check_one_is_there(models, folder)
+    check_models(models, folder, deployed=True)
     return found
 
 
-def _check_one_is_there(models: Sequence[str], folder: Path) -> None:
+def check_models(models: Sequence[str], folder: Path, *, deployed: bool = False) -> None:
+    """Look for the model that a function would use where it is deployed, and at its kind.
+
+    What the environment or a secret names is not looked for; of a catalogue's model only that it
+    is known, and an absolute path only where the function is ``deployed``: an image may have it.
+    Raises SetupError when there is none, when it lies outside of the folder, and for a file that
+    is damaged or that no backend opens.
+    """
     from gpfn.function.opening import find_model
+    from gpfn.models.open import backend_of, split_uri
 
     fixed = [uri for uri in models if not uri.startswith(("env:", "secret:"))]
-    if fixed:
-        try:
-            find_model(fixed, str(folder))
-        except ModelUnreadable as error:
-            raise SetupError(error.detail, field="model") from error
+    if not fixed or fixed[0].startswith("catalogue:"):
+        return
+    if not deployed and any(map(os.path.isabs, fixed)):
+        return
+    try:
+        uri = find_model(fixed, str(folder))
+        backend_of(uri)
+    except ModelUnreadable as error:
+        raise SetupError(error.detail, field="model") from error
+    place = Path(split_uri(uri)[0])
+    inside = deployed or not place.exists() or place.resolve().is_relative_to(folder.resolve())
+    if not inside and not any(uri.startswith("catalogue:") for uri in fixed):
+        text = "lies outside of the function's folder, where nothing takes it along: copy it in"
+        raise SetupError(f"{place.name} {text}", field="model")
 
 
 def _make_readable(folder: Path) -> None:

@@ -68,7 +68,10 @@ def staged(folder: Path | None, progress: Progress | None = None) -> Iterator[Pa
         refuse_secrets(folder)
     with tempfile.TemporaryDirectory(prefix="gpfn-build-") as name:
         context = Path(name)
-        _add_gpfn(context)
+        try:
+            _add_gpfn(context)
+        except (OSError, shutil.Error) as error:
+            raise SetupError(f"cannot be made: {_reason(error)}", field="build context") from None
         if folder is not None:
             target = context / folder_in_context(folder)
             try:
@@ -77,6 +80,12 @@ def staged(folder: Path | None, progress: Progress | None = None) -> Iterator[Pa
                 raise SetupError(f"cannot be copied: {error}", field=str(folder)) from error
             _add_models(target, progress)
         yield context
+
+
+def _reason(error: OSError) -> str:
+    """Return why files could not be copied; shutil tells of each, and the first says it."""
+    first = error.args[0] if isinstance(error, shutil.Error) else ""
+    return str(first[0][-1]) if isinstance(first, list) and first else error.strerror or str(error)
 
 
 def _add_gpfn(context: Path) -> None:

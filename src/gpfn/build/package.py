@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gpfn
+from gpfn.build.bake import check_models
 from gpfn.build.conflicts import check_conflicts, wanted_by_gpfn
 from gpfn.build.dependencies import gpfn_needs, install, requirement_files, requirements_of
 from gpfn.build.entry import check_main, entry_of
@@ -98,6 +99,7 @@ def pack(
     files = {**gpfn_files(), **own_files(file.parent), **model_files(file, progress)}
     files["__main__.py"] = entry_of(file, name)
     needs = needs_of(file)
+    check_models(needs.models, file.parent)
     wanted = _requirements(file, needs, files)
     _check_names(files)
     with tempfile.TemporaryDirectory(prefix="gpfn-package-") as folder:
@@ -152,7 +154,12 @@ def _written(
     parts = _parts(files)
     with tempfile.TemporaryDirectory(prefix="gpfn-package-", dir=_existing(target)) as folder:
         draft = Path(folder) / target.name
-        size = write_zip(draft, files)
+        try:
+            size = write_zip(draft, files)
+        except OSError as error:
+            raise SetupError(
+                f"cannot be written: {error.strerror or error}", field=str(target)
+            ) from None
         if size > max_bytes:
             largest = ", ".join(f"{part} {_mb(parts[part])}" for part in list(parts)[:3])
             raise TooLarge(

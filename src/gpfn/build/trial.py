@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.build.sample import SAMPLE, read_sample
-from gpfn.errors import GpfnError, SetupError
+from gpfn.errors import GpfnError, SetupError, printable
 
 if TYPE_CHECKING:
     from gpfn.function import Function
@@ -84,8 +84,13 @@ def _troubles(function: Function, folder: str) -> Iterator[Trouble]:
 
 def _told(error: BaseException, field: str, *, certain: bool = True) -> Trouble:
     if isinstance(error, GpfnError):
-        return Trouble(error.field or field, error.detail[:_SHOWN], certain)
-    return Trouble(field, f"{type(error).__name__}: {error}"[:_SHOWN], certain)
+        return Trouble(error.field or field, _line(error.detail), certain)
+    return Trouble(field, _line(f"{type(error).__name__}: {error}"), certain)
+
+
+def _line(text: str) -> str:
+    """Return a text in one line; a long one says at its end what helps."""
+    return printable(" ".join(text.split()), _SHOWN)
 
 
 def _other_models(function: Function) -> Iterator[Trouble]:

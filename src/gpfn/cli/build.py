@@ -121,6 +121,7 @@ def _parts(
     args: argparse.Namespace, target: "Target | None", model: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the image's runtime and extras; refuse a function that would lack something."""
+    from gpfn.build.bake import check_models
     from gpfn.build.conflicts import check_conflicts, held_by_images, wanted_by_gpfn
     from gpfn.build.dependencies import requirements_of
     from gpfn.build.needs import (
@@ -141,6 +142,7 @@ def _parts(
     runtime, extras = image_parts(needs, read, args.runtime, given)
     image = find_platform(args.platform, "image").image
     own = image.extras if image is not None else ()
+    check_models(needs.models, target.folder)
     check_imports(needs, read, image_packages(runtime, {*extras, *own, *read.extras}))
     check_conflicts(read, [*wanted_by_gpfn(read, needs), *held_by_images(read)])
     return runtime, extras
