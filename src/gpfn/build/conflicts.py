@@ -102,7 +102,7 @@ def _rules() -> ModuleType | None:
         try:
             return import_module(name)
         except ImportError:
-            continue
+            continue  # the next place may have it
     return None
 
 

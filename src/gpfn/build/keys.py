@@ -57,7 +57,7 @@ def keys_in_lines(file: Path) -> Iterator[str]:
         with file.open("rb") as opened:
             text = opened.read(_MOST_BYTES).decode(errors="replace")
     except OSError:
-        return
+        return  # a file that cannot be read shows no key
     for number, line in enumerate(text.splitlines(), 1):
         name, _, value = line.removeprefix("ENV ").removeprefix("ARG ").partition("=")
         if _FORMS.search(line) or (line != name + value and _is_key(name.strip(), value.strip())):
