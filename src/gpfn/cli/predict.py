@@ -1,7 +1,6 @@
 """``gpfn predict``: a model's outputs for arrays, rows, pictures or texts, without a function."""
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
