@@ -64,6 +64,7 @@ def test_a_known_name_asks_no_entry_points() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(run.stdout.split()) == {
         "gpfn.errors",
+        "gpfn.hidden",
         "gpfn.platforms",
         "gpfn.platforms.row",
         "gpfn.platforms.table",
