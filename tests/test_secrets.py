@@ -12,7 +12,7 @@ from gpfn import Function, TensorSpec
 from gpfn.bridge.config_routes import Secrets
 from gpfn.cli.main import main
 from gpfn.errors import GpfnError, SetupError, error_document
-from gpfn.function.opening import find_model
+from gpfn.function.finding import find_model
 from gpfn.hidden import hidden, hide
 from gpfn.hosts.fn import FnHost
 from gpfn.hosts.host import Invocation

@@ -27,6 +27,7 @@ FAILING = {
     "demo": ["--function", "absent"],
     "doctor": ["absent"],
     "image": ["params", "absent.png"],
+    "init": ["own", "--from", "absent.onnx"],
     "invoke": ["absent"],
     "models": ["show", "absent"],
     "package": ["openwhisk", "absent", "-o", "out.zip"],

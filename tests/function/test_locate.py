@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import ModelUnreadable
-from gpfn.function.opening import find_model
+from gpfn.function.finding import find_model
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def check_models(models: Sequence[str], folder: Path, *, deployed: bool = False)
     Raises SetupError when there is none, when it lies outside of the folder, and for a file that
     is damaged or that no backend opens.
     """
-    from gpfn.function.opening import find_model
+    from gpfn.function.finding import find_model
     from gpfn.models.open import backend_of, split_uri
 
     fixed = [uri for uri in models if not uri.startswith(("env:", "secret:"))]

@@ -95,7 +95,7 @@ def _line(text: str) -> str:
 
 def _other_models(function: Function) -> Iterator[Trouble]:
     """Open the models of a handler object that are not open yet; the catalogue's are checked."""
-    from gpfn.function.opening import find_model
+    from gpfn.function.finding import find_model
     from gpfn.models.open import open_model
 
     for uri in function.models:

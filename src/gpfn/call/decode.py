@@ -72,8 +72,7 @@ class Parsed:
     ) -> None:
         """Take a JSON value, which is not changed, and the transport's headers.
 
-        ``mixed`` says that its object may hold members that the caller did not send:
-        those that are no input are then set aside, not refused.
+        ``mixed``: its object may hold members that nobody sent; they are set aside, not refused.
         """
         self.value = value
         self.headers = headers

@@ -105,7 +105,7 @@ def _write(catalogue: Path, name: str, entry: Mapping[str, Any], *, replace: boo
         part.write_text(text, encoding="utf-8")
         publish(part, catalogue)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # it has been published
             part.unlink()
 
 
