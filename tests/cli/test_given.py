@@ -141,6 +141,23 @@ def test_columns_of_one_input_are_told(wide: str, capsys: pytest.CaptureFixture[
     assert err == "gpfn: a, b, c are taken as the values of x, in this order\n"
 
 
+def test_columns_that_the_description_names(
+    wide: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.toml").write_text(
+        'model = "wide.onnx"\n[[columns]]\nname = "a"\n[[columns]]\nname = "b"\ndefault = 7\n'
+        '[[columns]]\nname = "c"\n'
+    )
+    assert main(["predict", wide, "--row", "c=3", "a=1"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split() for line in out.splitlines()] == [
+        ["y[0]", "y[1]", "y[2]"],
+        ["-1", "-7", "-3"],
+    ]
+    assert err == ""
+    assert "missing column c" in told(capsys, wide, "--row", "b=3", "a=1")
+
+
 def test_texts_stay_texts(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = printed(capsys, words, "--text", "02139", "--text", "na ïve")
     assert out.splitlines() == ["same", "02139", "na ïve"]
@@ -176,14 +193,23 @@ def test_a_picture_and_classes_as_a_model_toml_says(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--row", "lenght=1", "width=2"], "--row: unknown column 'lenght'; did you mean length?"),
-        (["--row", "length=1"], "--row: the column 'width' is missing; the model takes length, w"),
-        (["--row", "length=x", "width=2"], "--row 1: length: expected a number, got 'x'"),
-        (["--row", "length=", "width=2"], "--row 1: length: expected a number, got none"),
-        (["--row", "length=nan", "width=2"], "--row 1: length: nan is no finite number"),
-        (["--row", "length=1", "length=2"], "--row 1: length: given twice"),
+        (
+            ["--row", "lenght=1", "width=2"],
+            "--row: missing column length; unknown column lenght; the columns are length, width; ",
+        ),
+        (["--row", "length=1"], "--row: missing column width; the columns are length, w"),
+        (["--row", "length=x", "width=2"], "--row 1.length: expected a number (float32), got text"),
+        (["--row", "length=", "width=2"], "--row 1.length: missing, and the column has no default"),
+        (
+            ["--row", "length=nan", "width=2"],
+            "--row 1.length: expected a number (float32), got text",
+        ),
+        (["--row", "length=1", "length=2"], "--row 1.length: given twice"),
         (["--row", "length=1", "2"], "--row 1: expected NAME=VALUE, got '2'"),
-        (["--row", "length=1", "width=1", "--row", "width=2"], "--row 2: the column 'length' is m"),
+        (
+            ["--row", "length=1", "width=1", "--row", "width=2"],
+            "--row 2: other columns than in the first row, which has length, width",
+        ),
         (["--csv", "absent.csv"], "--csv: cannot read absent.csv: No such file"),
         (["--csv", "none.csv"], "none.csv: no row of values in it"),
         (["--image", "none.csv"], "which input is a picture? the model takes length float32 (any"),

@@ -1,14 +1,15 @@
-"""Rows of texts as a model's inputs: which column goes where, and what its texts mean.
+"""Rows of texts as a model's inputs: which column goes where.
 
 When columns have names of the model's inputs, each is an input of its own, whatever its place;
-else all columns, in their order, are the values of the one input there is. No text is guessed
-at: an input of strings takes it as it stands, one of numbers takes numbers and nothing else.
+else all columns, in their order, are the values of the one input there is, whatever its shape
+for a row. What a text means is its column's to say, as in a function of rows
+(:mod:`gpfn.rows.values`): nothing is guessed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.cli.usage import did_you_mean
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpfn.limits import Limits
+    from gpfn.models.columns import Column
+    from gpfn.rows.schema import RowSchema
     from gpfn.tensors.spec import TensorSpec
+
+    _Arrays = dict[str, np.ndarray[Any, Any]]
 
 __all__ = ["TextRows", "fits_by_name", "inputs_of_rows", "rows_of_pairs"]
 
 _SHOWN = 40
-_DIGITS = 24  # more than 64 bits have, and far fewer than Python refuses
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-_Cell = int | float | bool | str
 
 
 class TextRows(NamedTuple):
@@ -49,7 +51,9 @@ def rows_of_pairs(rows: Sequence[Sequence[str]], *, path: str) -> TextRows:
     named = [_pairs(row, f"{path} {at}") for at, row in enumerate(rows, 1)]
     names = list(named[0])
     for at, row in enumerate(named[1:], 2):
-        _check_names(list(row), names, f"{path} {at}", "the first row has")
+        if {*row} != {*names}:
+            told = f"other columns than in the first row, which has {', '.join(names)}"
+            raise InvalidTensor(told, field=f"{path} {at}")
     places = [f"{path} {at}" for at in range(1, len(named) + 1)]
     return TextRows(names, [[row[name] for name in names] for row in named], places, path)
 
@@ -62,7 +66,7 @@ def _pairs(texts: Sequence[str], place: str) -> dict[str, str]:
             told = f"expected NAME=VALUE, got {text[:_SHOWN]!r}"
             raise InvalidTensor(f"{told}; what is no pair stands before {place[:5]}", field=place)
         if name.strip() in pairs:
-            raise InvalidTensor("given twice", field=f"{place}: {name.strip()}")
+            raise InvalidTensor("given twice", field=f"{place}.{name.strip()}")
         pairs[name.strip()] = value
     return pairs
 
@@ -73,71 +77,78 @@ def fits_by_name(names: Sequence[str], specs: Sequence[TensorSpec]) -> bool:
 
 
 def inputs_of_rows(
-    table: TextRows, specs: Sequence[TensorSpec], limits: Limits
-) -> dict[str, np.ndarray[Any, Any]]:
+    table: TextRows,
+    specs: Sequence[TensorSpec],
+    limits: Limits,
+    declared: Sequence[Column] = (),
+) -> _Arrays:
     """Return the arrays that rows hold, by the names of the inputs.
 
-    Without ``specs`` all of them are float64 under an empty name. Raises InvalidTensor, which
-    names the row and the column, and TooLarge over a limit.
+    ``declared`` are the columns of the model's ``model.toml``. Without ``specs`` all values are
+    float64 under an empty name. Raises InvalidTensor, which names the row and the column,
+    SetupError where the declared columns do not fit, and TooLarge over a limit.
     """
-    names = table.names
-    if names and fits_by_name(names, specs):
-        by_name = {spec.name: spec for spec in specs}
-        _check_names(names, list(by_name), table.path, "the model takes")
-        return {
-            name: _array(_part(table, [at]), by_name[name], limits, f"{table.path}.{name}")
-            for at, name in enumerate(names)
-        }
-    if len(specs) > 1:
-        told = f"expected a first line with the inputs' names: {_listed(specs)}"
-        raise InvalidTensor(told, field=table.path)
+    from gpfn.rows.arrays import check_count, rows_to_arrays
     from gpfn.tensors.spec import TensorSpec
 
-    spec = specs[0] if specs else TensorSpec("float64", None, "")
-    return {spec.name: _array(table, spec, limits, table.path)}
+    specs = specs or [TensorSpec("float64", None, "")]
+    schema = _schema(table, specs, declared)
+    check_count(len(table.rows), schema, limits, table.path)
+    rows = _in_order(table, schema)
+    arrays = rows_to_arrays(rows, schema, limits, table.path, table.places.__getitem__)
+    return {spec.name: _shaped(arrays[spec.name], spec, table.path) for spec in specs}
 
 
-def _check_names(names: Sequence[str], known: Sequence[str], place: str, who: str) -> None:
-    """Raise InvalidTensor for a column that is not known, is there twice, or is missing."""
-    for at, name in enumerate(names):
-        if name not in known:
-            hint = did_you_mean(name, known) or f"; {who} {', '.join(known)}"
-            raise InvalidTensor(f"unknown column {name[:_SHOWN]!r}{hint}", field=place)
-        if name in names[:at]:
-            raise InvalidTensor(f"the column {name!r} is there twice", field=place)
-    for name in known:
-        if name not in names:
-            told = f"the column {name!r} is missing; {who} {', '.join(known)}"
-            raise InvalidTensor(told, field=place)
+def _schema(table: TextRows, specs: Sequence[TensorSpec], declared: Sequence[Column]) -> RowSchema:
+    """Return the columns: an input for each, or all of them in the one input there is."""
+    from gpfn.models.columns import Column
+    from gpfn.rows.schema import row_schema
+    from gpfn.tensors.spec import TensorSpec
+
+    if declared or (table.names and fits_by_name(table.names, specs)):
+        flat = [TensorSpec(spec.dtype, (None,), spec.name) for spec in specs]
+        return row_schema(specs if len(specs) == 1 and declared else flat, declared)
+    if len(specs) > 1:
+        told = f"expected a first line with the inputs' names: {', '.join(s.name for s in specs)}"
+        raise InvalidTensor(told, field=table.path)
+    width = len(table.rows[0])
+    _check_width(width, specs[0], table)
+    names = table.names or [f"column{at}" for at in range(1, width + 1)]
+    twice = [name for at, name in enumerate(names) if name in names[:at]]
+    if twice:
+        raise InvalidTensor(f"the column {twice[0]!r} is there twice", field=table.path)
+    matrix = TensorSpec(specs[0].dtype, (None, width), specs[0].name)
+    return row_schema([matrix], [Column(name) for name in names])
 
 
-def _listed(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(spec.name for spec in specs)
+def _in_order(table: TextRows, schema: RowSchema) -> list[tuple[str | None, ...]]:
+    """Return the rows in the order of the columns, None for one that may be missing."""
+    from gpfn.rows.json_rows import missing_columns
+    from gpfn.rows.schema import picker
+
+    names = list(table.names or schema.names)
+    if len({*names}) < len(names):
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise InvalidTensor(f"the column {twice!r} is there twice", field=table.path)
+    problem = missing_columns(names, schema)
+    if problem is not None:
+        unknown = next((name for name in names if name not in schema.names), "")
+        hint = did_you_mean(unknown, schema.names) if unknown else ""
+        raise InvalidTensor(problem[1] + hint, field=table.path)
+    where = {name: at for at, name in enumerate(names)}
+    pick = picker([where.get(name, -1) for name in schema.names])
+    return [pick([*row, None]) for row in table.rows]
 
 
-def _part(table: TextRows, columns: Sequence[int]) -> TextRows:
-    rows = [[row[at] for at in columns] for row in table.rows]
-    return table._replace(names=[table.names[at] for at in columns], rows=rows)
-
-
-def _array(table: TextRows, spec: TensorSpec, limits: Limits, path: str) -> np.ndarray[Any, Any]:
-    """Return rows as an input: each row's values in the shape that the input has for a row."""
-    from gpfn.tensors.nested import decode_nested
+def _shaped(array: np.ndarray[Any, Any], spec: TensorSpec, path: str) -> np.ndarray[Any, Any]:
+    """Return rows in the shape that the input has for a row."""
     from gpfn.tensors.shapes import complete_shape
     from gpfn.tensors.spec import TensorSpec
 
-    read = _READERS.get(spec.dtype, _number)
-    width = len(table.rows[0])
-    values = [
-        [read(text, _Place(table, row, at)) for at, text in enumerate(cells)]
-        for row, cells in enumerate(table.rows)
-    ]
-    _check_width(width, spec, table)
-    flat = decode_nested(values, TensorSpec(spec.dtype, (len(values), width)), limits, path=path)
-    if spec.shape is None or len(spec.shape) == 2:
-        return flat
-    whole = (len(values), *spec.shape[1:]) if spec.shape else ()
-    return flat.reshape(complete_shape(TensorSpec(spec.dtype, whole), flat.size, path=path))
+    if spec.shape is None:
+        return array
+    whole = (len(array), *spec.shape[1:]) if spec.shape else ()
+    return array.reshape(complete_shape(TensorSpec(spec.dtype, whole), array.size, path=path))
 
 
 def _check_width(width: int, spec: TensorSpec, table: TextRows) -> None:
@@ -149,48 +160,3 @@ def _check_width(width: int, spec: TensorSpec, table: TextRows) -> None:
 
         told = f"expected {counted(math.prod(fixed), 'column')}, as {spec.name or 'the input'} is"
         raise InvalidTensor(f"{told} {spec_text(spec)}, got {width}", field=table.path)
-
-
-class _Place(NamedTuple):
-    """Where a cell stands; its text is made only when it is told."""
-
-    table: TextRows
-    row: int
-    column: int
-
-    def wrong(self, told: str) -> InvalidTensor:
-        """Return the error for what stands there."""
-        names = self.table.names
-        column = names[self.column] if names else f"column {self.column + 1}"
-        return InvalidTensor(told, field=f"{self.table.places[self.row]}: {column}")
-
-
-def _number(text: str, place: _Place) -> _Cell:
-    """Return a number as JSON would have it; whether it fits is told where the array is made."""
-    text = text.strip()
-    plain = text.isascii() and "_" not in text  # Python reads more, and nobody else
-    try:
-        whole = plain and text.lstrip("+-").isdigit() and len(text) <= _DIGITS
-        number = int(text) if whole else float(text if plain else "none")
-    except ValueError:
-        told = (
-            f"expected a number, got {text[:_SHOWN]!r}" if text else "expected a number, got none"
-        )
-        raise place.wrong(told) from None
-    if isinstance(number, float) and not math.isfinite(number):
-        raise place.wrong(f"{text[:_SHOWN]} is no finite number")
-    return number
-
-
-def _boolean(text: str, place: _Place) -> _Cell:
-    value = _BOOLEANS.get(text.strip().lower())
-    if value is None:
-        raise place.wrong(f"expected true or false, got {text[:_SHOWN]!r}")
-    return value
-
-
-def _text(text: str, _place: _Place) -> _Cell:
-    return text
-
-
-_READERS: dict[str, Callable[[str, _Place], _Cell]] = {"bool": _boolean, "string": _text}

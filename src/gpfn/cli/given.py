@@ -122,8 +122,9 @@ def given_inputs(
         from gpfn.tensors.spec import TensorSpec
 
         specs = [TensorSpec("float32", (None, 1), name) for name in rows.names]
-    arrays = inputs_of_rows(rows, specs, file_limits())
-    if not rows.names or fits_by_name(rows.names, specs):
+    declared = () if found is None or columns else found.columns
+    arrays = inputs_of_rows(rows, specs, file_limits(), declared)
+    if not rows.names or declared or fits_by_name(rows.names, specs):
         return Given(arrays)
     names, place = ", ".join(rows.names), specs[0].name if specs else "the only input"
     return Given(arrays, (f"{names} are taken as the values of {place}, in this order",))
