@@ -74,6 +74,21 @@ def test_a_model_of_ones_own_by_what_is_said_in_the_call(folder: Path) -> None:
         assert (status, answer["error"]["field"]) == (400, "threshold")
 
 
+def test_a_threshold_in_the_call_leaves_softmax_to_the_model_toml(folder: Path) -> None:
+    colour_model(folder / "model.onnx")
+    (folder / "model.toml").write_text(
+        'model = "model.onnx"\nlabels = "labels.txt"\n'
+        "scores = { softmax = true, threshold = 0.9 }\n"
+        'image = { size = 8, channels = "first", unit = true }\n'
+    )
+    function = Function(Classifier("model.onnx", threshold=0.1))
+    _, answer = ask(function, {"image": text(colour(GREEN))})
+    assert answer["results"][0] == {"className": "green", "probability": 0.576117}
+    function = Function(Classifier("model.onnx", sigmoid=True))  # not of both kinds
+    _, answer = ask(function, {"image": text(colour(GREEN)), "threshold": 0})
+    assert answer["results"][0] == {"className": "green", "probability": 0.731059}
+
+
 def test_a_model_toml_says_the_same(folder: Path) -> None:
     colour_model(folder / "model.onnx")
     (folder / "model.toml").write_text(

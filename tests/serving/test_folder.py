@@ -18,6 +18,7 @@ from gpfn.models import open_model
 from gpfn.serving import folder_view
 from gpfn.serving.folder import Scan, Survey, is_model_name, scan
 from gpfn.serving.folder_watch import Changes, FolderWatch
+from gpfn.serving.opener import Opener
 from tests.conftest import ROOT
 
 TFLITE = ROOT / "models" / "forecast.tflite"
@@ -79,7 +80,13 @@ def test_every_layout(tmp_path: Path) -> None:
 def test_our_own_models() -> None:
     """The folder of this repository: one name, two files."""
     result = scan(ROOT / "models")
-    assert set(result.models) == {"digits", "forecast", "forecast_savedmodel", "rnn_ts_model"}
+    assert set(result.models) == {
+        "digits",
+        "flowers",
+        "forecast",
+        "forecast_savedmodel",
+        "rnn_ts_model",
+    }
     assert reasons(result) == {
         "forecast.onnx": "forecast is served from forecast.tflite",
         "plots": "no model: expected a SavedModel or a file *.tflite *.pb *.onnx",
@@ -204,6 +211,17 @@ def test_a_description_in_the_version(tmp_path: Path) -> None:
     assert first.labels == ("cat", "dog")
     assert first.warmup == (str(tmp_path / "m/1/a.npy"),)
     assert (second.description, second.labels, second.warmup) == (None, (), ())
+
+
+def test_classes_come_before_labels(tmp_path: Path) -> None:
+    put(tmp_path, "m/1/model.tflite")
+    (tmp_path / "m/1/model.toml").write_text(
+        'model = "model.tflite"\nlabels = "names.txt"\nclasses = ["one", "two"]\n'
+    )
+    (tmp_path / "m/1/names.txt").write_text("cat\ndog\n", encoding="utf-8")
+    assert scan(tmp_path).models["m"][0].labels == ("one", "two")
+    opener = Opener({"m": str(tmp_path / "m/1/model.tflite")})
+    assert opener.sources()[0].labels == ("one", "two")
 
 
 def test_a_description_of_all_versions(tmp_path: Path) -> None:

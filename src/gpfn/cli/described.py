@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from gpfn.images.preparation import ImageInput
     from gpfn.models.description import Description
+    from gpfn.models.image_model import ImageModel
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["ImageTarget", "class_names", "description_of", "picture_input"]
+__all__ = ["ImageTarget", "class_names", "description_of", "image_classifier", "picture_input"]
 
 _COLOURS = {1: "L", 3: "RGB"}
 _MOST_SIDE = 1 << 14
@@ -64,12 +65,29 @@ def class_names(model: Model, found: Description | None) -> dict[str, Sequence[o
     """
     told: dict[str, Sequence[object]] = dict(getattr(model, "labels", {}))
     outputs = [spec.name for spec in model.outputs]
-    if found is None or found.labels is None or not outputs or outputs[0] in told:
+    if found is None or not outputs or outputs[0] in told:
         return told
-    from gpfn.models.files import local_path
-    from gpfn.models.labels import read_labels
+    from gpfn.models.labels import described_classes
 
-    return {outputs[0]: read_labels(local_path(found.name, found.labels)), **told}
+    named = described_classes(found)
+    return {outputs[0]: named, **told} if named else told
+
+
+def image_classifier(name: str, model: Model, found: Description | None) -> ImageModel | None:
+    """Return an open model as the classifier of images that it is described as, else None.
+
+    ``name`` is what the user calls it. Raises SetupError or ModelUnreadable for a description
+    that does not fit the model, as a function with it would.
+    """
+    if found is None or found.image is None:
+        return None
+    named = found.classes or found.labels or found.scores or any(getattr(model, "labels", {}))
+    if not named:  # it may as well be something else that sees pictures
+        return None
+    from gpfn.models.image_lookup import Stated, find_image_model, image_model_uri, model_folder
+
+    uri = name if os.path.exists(name) else image_model_uri(name)
+    return find_image_model(uri, model, model_folder(model), Stated())
 
 
 def picture_input(specs: Sequence[TensorSpec], found: Description | None) -> ImageTarget:

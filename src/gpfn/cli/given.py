@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpfn.cli.columns import TextRows
+    from gpfn.images.preparation import ImageInput
     from gpfn.models.description import Description
     from gpfn.tensors.spec import TensorSpec
 
@@ -31,6 +32,7 @@ __all__ = [
     "file_limits",
     "given_inputs",
     "given_rows",
+    "prepared_pictures",
     "read_file",
 ]
 
@@ -133,21 +135,31 @@ def given_inputs(
 def _pictures(
     paths: Sequence[str], specs: Sequence[TensorSpec], found: Description | None
 ) -> Given:
-    """Return the pictures as one batch."""
-    import numpy as np
-
+    """Return the pictures as one batch of the input that takes them."""
     from gpfn.cli.described import picture_input
-    from gpfn.images.preparation import prepare
+    from gpfn.models.image_model import as_input
 
     name, image, assumed = picture_input(specs, found)
+    rows = prepared_pictures(paths, image)
+    if image.quantised:
+        rows = as_input(rows, next(spec.dtype for spec in specs if spec.name == name), None)
+    told = f"nothing says how a picture becomes {name}; taken as {assumed}"
+    hint = "a model.toml beside the model can say it"
+    return Given({name: rows}, (f"{told}; {hint}",) if assumed else ())
+
+
+def prepared_pictures(paths: Sequence[str], image: ImageInput) -> np.ndarray[Any, Any]:
+    """Return picture files as one batch. Raises InvalidImage, TooLarge or SetupError."""
+    import numpy as np
+
+    from gpfn.images.preparation import prepare
+
     limits = file_limits()
     tensors = [
         prepare(read_file(path, "--image", limits), image, limits.pixels, field=path)
         for path in paths
     ]
-    told = f"nothing says how a picture becomes {name}; taken as {assumed}"
-    hint = "a model.toml beside the model can say it"
-    return Given({name: np.concatenate(tensors)}, (f"{told}; {hint}",) if assumed else ())
+    return np.concatenate(tensors)
 
 
 def _texts(texts: Sequence[str], specs: Sequence[TensorSpec]) -> _Arrays:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gpfn.cli.given import (
     Given,
@@ -12,6 +12,7 @@ from gpfn.cli.given import (
     add_texts,
     file_limits,
     given_inputs,
+    prepared_pictures,
     read_file,
 )
 from gpfn.cli.options import add_signature, parse_threads, whole
@@ -96,15 +97,11 @@ def run(args: argparse.Namespace) -> int:
         vet_model(uri, threads=threads)
     model = _opened(uri, threads, token)
     try:
-        given = _given(args, model, found)
-        for line in given.assumed:
-            print(f"gpfn: {line}", file=sys.stderr)
-        names = [name for name in args.outputs.split(",") if name]
-        outputs = model(given.arrays, outputs=names)
+        answer = _classified(args, model, found) or _computed(args, model, found)
         if args.output or args.json or (args.input and not sys.stdout.isatty()):
-            _write(_encoded(model, outputs, suffix, described=args.json), target)
+            _write(_encoded(model, answer.outputs, suffix, described=args.json), target)
         else:
-            _show(args, model, found, outputs)
+            _show(args, model, found, answer)
     except (CannotConnect, BackendTimeout) as error:
         told = f"{error.detail}; start the server, or correct the address"
         raise type(error)(told, field=error.field) from error
@@ -121,6 +118,46 @@ def _described(name: str) -> "Description | None":
     return None if "://" in name else description_of(split_uri(name)[0])
 
 
+class _Answer(NamedTuple):
+    """Outputs by name; ``classes`` are those of pictures that were classified."""
+
+    outputs: "Mapping[str, np.ndarray[Any, Any]]"
+    classes: Mapping[str, Sequence[object]] | None = None
+
+
+def _classified(
+    args: argparse.Namespace, model: "Model", found: "Description | None"
+) -> _Answer | None:
+    """Return the probabilities of pictures as a `Classifier` tells them, where it would.
+
+    Of other outputs, which somebody asks for by ``--outputs``, the model's numbers are told.
+    """
+    if not args.image:
+        return None
+    from gpfn.cli.described import image_classifier
+    from gpfn.models.open import split_uri
+
+    known = image_classifier(split_uri(args.model)[0], model, found)
+    if known is None:
+        return None
+    rows = prepared_pictures(args.image, known.input)
+    names = _names(args)
+    if {*names} <= {known.target}:
+        return _Answer({known.target: known.run(model, rows)}, {known.target: known.labels})
+    return _Answer(model(known.feed(model, rows), outputs=names))
+
+
+def _computed(args: argparse.Namespace, model: "Model", found: "Description | None") -> _Answer:
+    given = _given(args, model, found)
+    for line in given.assumed:
+        print(f"gpfn: {line}", file=sys.stderr)
+    return _Answer(model(given.arrays, outputs=_names(args)))
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    return [name for name in args.outputs.split(",") if name]
+
+
 def _given(args: argparse.Namespace, model: "Model", found: "Description | None") -> Given:
     if args.input:
         return Given(read_inputs(args.input, model.inputs))
@@ -135,12 +172,16 @@ def _show(
     args: argparse.Namespace,
     model: "Model",
     found: "Description | None",
-    outputs: Mapping[str, "np.ndarray[Any, Any]"],
+    answer: _Answer,
 ) -> None:
     """Print the outputs for people: numbers that stand for others as those."""
     from gpfn.cli.answer import print_answer
     from gpfn.cli.described import class_names
 
+    outputs = answer.outputs
+    if answer.classes is not None:
+        print_answer(outputs, answer.classes, best=args.top)
+        return
     classes = class_names(model, found)
     quantised = getattr(model, "quantization", {})
     shown = {

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
 from gpfn.models.description import Description, description_beside
-from gpfn.models.files import local_path
-from gpfn.models.labels import read_labels
+from gpfn.models.labels import described_classes
 from gpfn.rows.schema import RowSchema, listed, row_schema
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def schema_of(
     SetupError, which says what to declare or which key of the ``model.toml`` is wrong.
     """
     told = describe_model(uri, candidates) if model is not None else None
-    classes, named = _own_classes(model), () if told is None else _classes(told)
+    classes, named = _own_classes(model), () if told is None else described_classes(told)
     if named and model is not None:
         # a classifier that was trained on numbers has nothing better to call its classes
         numbers = [name for name, each in classes.items() if not isinstance(each[0], str)]
@@ -75,12 +74,6 @@ def _own_classes(model: Model | None) -> dict[str, tuple[int | str, ...]]:
     """Return what a model itself calls the classes of its outputs."""
     found: Mapping[str, tuple[int | str, ...]] = getattr(model, "labels", {})
     return {name: labels for name, labels in found.items() if labels}
-
-
-def _classes(told: Description) -> tuple[str, ...]:
-    if told.classes or told.labels is None:
-        return told.classes
-    return read_labels(local_path(told.name, told.labels))
 
 
 def _check_classes(

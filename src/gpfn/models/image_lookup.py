@@ -78,7 +78,7 @@ def find_image_model(uri: str, model: Model, folder: str, stated: Stated) -> Ima
     if is_of_catalogue(uri) and image is None:
         told = f"{uri.removeprefix(_CATALOGUE)} is no image classifier: no image or labels"
         raise ModelUnreadable(told, field="model")
-    scoring = stated.scoring or (described.scores if described else None) or Scoring()
+    scoring = (stated.scoring or Scoring()).over((described and described.scores) or Scoring())
     labels, where = _labels(uri, model, folder, stated.labels, described)
     return image_model(model, image, labels, scoring, where)
 
@@ -101,22 +101,17 @@ def _labels(
     described: Description | None,
 ) -> tuple[tuple[str, ...], str]:
     """Return the labels, and what they are called; none where nobody names any."""
-    from gpfn.models.files import local_path
-    from gpfn.models.labels import read_labels
+    from gpfn.models.labels import described_classes, read_labels
 
     if stated is not None and not isinstance(stated, str | os.PathLike):
         return tuple(stated), "labels"
     if stated is not None:
         path = _label_file(os.fspath(stated), uri, model)
         return read_labels(path), path
-    if described is not None and described.classes:
-        return described.classes, "classes"
-    if described is None or described.labels is None:
+    if described is None:
         return (), "the label file"
-    beside = os.path.join(folder, described.labels.name)
-    if not os.path.isfile(beside):
-        beside = str(local_path(described.name, described.labels))
-    return read_labels(beside), beside
+    where = described.labels.name if described.labels and not described.classes else "classes"
+    return described_classes(described, folder), where
 
 
 def _label_file(name: str, uri: str, model: Model) -> str:

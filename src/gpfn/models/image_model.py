@@ -81,10 +81,14 @@ class ImageModel(NamedTuple):
             found.append(self._asked(model, part, deadline)[:count])
         return np.concatenate(found)
 
-    def _asked(self, model: Model, rows: _Array, deadline: Deadline) -> _Array:
+    def feed(self, model: Model, rows: _Array) -> dict[str, _Array]:
+        """Return prepared pictures as the model's input."""
         name = self.source.name
         integers = getattr(model, "input_quantization", {}).get(name)
-        fed = {name: as_input(rows, self.source.dtype, integers)}
+        return {name: as_input(rows, self.source.dtype, integers)}
+
+    def _asked(self, model: Model, rows: _Array, deadline: Deadline) -> _Array:
+        fed = self.feed(model, rows)
         scores = model(fed, outputs=(self.target,), deadline=deadline)[self.target]
         quantization = getattr(model, "quantization", {}).get(self.target)
         if quantization is not None:

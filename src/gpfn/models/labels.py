@@ -4,12 +4,18 @@ The order is the file's. Nothing here sorts, and nothing makes names of folders:
 was trained on the folders 1 to 12 may well have 10 before 2, and only its own file knows.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gpfn.errors import ModelUnreadable
 
-__all__ = ["check_labels", "read_labels"]
+if TYPE_CHECKING:
+    from gpfn.models.description import Description
+
+__all__ = ["check_labels", "described_classes", "read_labels"]
 
 _MOST_BYTES = 8 << 20
 _ORDER = "one a line, in the order of the model's scores"
@@ -41,6 +47,21 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
             told = f"line {number} is empty" if len(lines) > 1 else "no labels in it"
             raise ModelUnreadable(f"{name}: {told}; write {_ORDER}")
     return tuple(lines)
+
+
+def described_classes(described: Description, folder: str = "") -> tuple[str, ...]:
+    """Return the names of classes in a description: its ``classes``, else its file of labels.
+
+    The file may lie in ``folder`` too. Empty where neither is said. Raises ModelUnreadable.
+    """
+    if described.classes or described.labels is None:
+        return described.classes
+    beside = os.path.join(folder, described.labels.name)
+    if folder and os.path.isfile(beside):
+        return read_labels(beside)
+    from gpfn.models.files import local_path
+
+    return read_labels(local_path(described.name, described.labels))
 
 
 def check_labels(labels: Sequence[str], classes: int, where: str) -> None:

@@ -51,6 +51,20 @@ class Scoring(NamedTuple):
             return self.threshold
         return _HALF if self.multilabel else 0.0
 
+    def over(self, described: Scoring) -> Scoring:
+        """Return what is said here, and what a description says of the rest.
+
+        What scores are (softmax, sigmoid, multilabel) is said in one place, all of it.
+
+        >>> Scoring(threshold=0.2).over(Scoring(softmax=True)).softmax
+        True
+        """
+        kind = self if self.softmax or self.sigmoid or self.multilabel else described
+        return kind._replace(
+            output=self.output or described.output,
+            threshold=described.threshold if self.threshold is None else self.threshold,
+        )
+
     def check(self) -> None:
         """Raise SetupError, whose field is the key, when it contradicts itself."""
         for name in ("sigmoid", "multilabel"):

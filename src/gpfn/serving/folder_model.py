@@ -126,7 +126,7 @@ def examine(candidate: Candidate) -> FoundVersion:
         labels = described.labels and _beside(described.labels.name, folder, names)
         return found._replace(
             description=described,
-            labels=read_labels(labels) if labels else (),
+            labels=described.classes or (read_labels(labels) if labels else ()),
             warmup=tuple(_beside(each, folder, names) for each in described.serving.warmup),
         )
     except OSError as error:  # it has vanished meanwhile, or cannot be read

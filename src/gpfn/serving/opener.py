@@ -161,7 +161,7 @@ def _as_model(target: object) -> Model:
 def _description(uri: str) -> dict[str, Any] | None:
     """Return the labels and the way of serving that a model.toml beside a file tells."""
     from gpfn.models.description import description_beside
-    from gpfn.models.labels import read_labels
+    from gpfn.models.labels import described_classes
     from gpfn.models.open import split_uri
 
     place = split_uri(uri)[0]
@@ -169,9 +169,11 @@ def _description(uri: str) -> dict[str, Any] | None:
     if found is None:
         return None
     folder = Path(place).parent
-    labels = () if found.labels is None else read_labels(folder / found.labels.name)
     warmup = tuple(str(folder / name) for name in found.serving.warmup)
-    return {"labels": labels, "serving": found.serving._replace(warmup=warmup)}
+    return {
+        "labels": described_classes(found, str(folder)),
+        "serving": found.serving._replace(warmup=warmup),
+    }
 
 
 def _row_store(uri: str, cache: CacheSettings, log: Log) -> RowStore:
