@@ -40,6 +40,7 @@ _SAVED = {(1, True), (2, False)}
 _ONNX = {(number, number in (1, 5)) for number in (*range(1, 9), 14, 20, 25, 26)}
 """Fields of the root message: their numbers, and whether they are integers or bytes."""
 
+_AGAIN = "copy or export it again"
 _HEAD = 64
 _SHOWN = 12
 
@@ -57,7 +58,7 @@ def recognise(path: str, rows: Sequence[Backend]) -> Backend | None:
     if row is None or expected not in (None, row):
         return None
     if damage:
-        raise ModelUnreadable(f"{row.title} that is {damage}: {path}")
+        raise ModelUnreadable(f"{row.title} that is {damage}: {path}; {_AGAIN}")
     return row
 
 
@@ -72,8 +73,13 @@ def describe(path: str) -> str:
             return foreign
         row, _ = _found(data, expected, BACKENDS)
         found = row.title if row else _named(data)
+    way = f"; call it {_renamed(path, row.suffixes[0])}" if row and row.suffixes else ""
     wanted = [expected] if expected else [row for row in BACKENDS if row.suffixes]
-    return f"expected {' or '.join(row.title for row in wanted)}, found {found}: {path}"
+    return f"expected {' or '.join(row.title for row in wanted)}, found {found}: {path}{way}"
+
+
+def _renamed(path: str, suffix: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0] + suffix
 
 
 def _mapped(path: str) -> mmap.mmap:
@@ -84,7 +90,7 @@ def _mapped(path: str) -> mmap.mmap:
         if not stat.S_ISREG(status.st_mode):
             raise ModelUnreadable(f"not a regular file: {path}")
         if status.st_size == 0:
-            raise ModelUnreadable(f"the file is empty: {path}")
+            raise ModelUnreadable(f"the file is empty: {path}; {_AGAIN}")
         with open(path, "rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 from gpfn.errors import ModelRefused, UnsupportedMedia
 
-__all__ = ["refuse_kind", "told_foreign"]
+__all__ = ["is_foreign_name", "refuse_kind", "told_foreign"]
 
 _HEAD = 512
 _TAIL = 1 << 16
@@ -140,6 +140,11 @@ def told_foreign(path: str) -> str:
     if found is None or not found.command:
         return ""
     return f"{path} is {found.title}: {found.way(name, f'use {found.gives}')}"
+
+
+def is_foreign_name(name: str) -> bool:
+    """Say whether a name has the suffix of a file of another framework."""
+    return _by_suffix(name) is not None
 
 
 def _by_content(file: IO[bytes]) -> _Foreign | None:

@@ -137,7 +137,9 @@ def read_graph(
     except SetupError:
         raise
     except Exception as error:  # LiteRT raises errors of many types for damage
-        told = f"a LiteRT model that is cut off or damaged ({error}): {path}"
+        told = (
+            f"a LiteRT model that is cut off or damaged ({error}): {path}; copy or export it again"
+        )
         raise ModelUnreadable(told) from error
     single = _made_for_one(takes, gives)
     others = {name: _dtype(each) for name, each in gives.items() if _dtype(each) not in DTYPES}

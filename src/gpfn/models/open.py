@@ -120,12 +120,16 @@ def _find(name: str, path: str, rows: Sequence[Backend]) -> Backend | None:
 
 
 def _refusal(path: str) -> ModelUnreadable:
+    from gpfn.models.foreign_files import is_foreign_name
+
     if os.path.isdir(path):
         told = f"a directory without saved_model.pb, so not a SavedModel: {path}"
     elif os.path.exists(path):
         from gpfn.models.filekind import describe
 
         told = describe(path)
+    elif is_foreign_name(path) and "://" not in path:
+        told = f"no such file: {path}"
     else:
         told = f"no such file, and no model by its name: {path}; accepted: {accepted()}"
     return ModelUnreadable(told)

@@ -34,7 +34,7 @@ def signature_subgraphs(data: bytes, path: str) -> dict[str, int]:
         return _read(data)
     except (struct.error, ValueError) as error:
         raise ModelUnreadable(
-            f"a LiteRT model that is cut off or damaged ({error}): {path}"
+            f"a LiteRT model that is cut off or damaged ({error}): {path}; copy or export it again"
         ) from None
 
 
