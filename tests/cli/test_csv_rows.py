@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpfn.cli.csv_rows import read_csv
+from gpfn.cli.columns import inputs_of_rows
+from gpfn.cli.csv_rows import read_csv, read_rows
 from gpfn.errors import InvalidTensor, TooLarge
 from gpfn.limits import Limits
+from gpfn.models.columns import Column
 from gpfn.tensors.spec import TensorSpec
 
 LIMITS = Limits()
@@ -66,7 +68,9 @@ def test_a_column_may_be_an_input() -> None:
         (b"1,2,1e39\n", "f:1.column3"),
         (b"1,2\n", "f"),
         (b"\xff", "f"),
-        (b'"' + b"1" * 200_000 + b'"', "f"),
+        (b'"' + b"1" * 200_000 + b'"', "f:1"),
+        (b'1,2,3\n1,2,"3\n4,5,6\n', "f:3"),  # a quote that nobody closes
+        (b'1,2,"3"4\n', "f:1"),
     ],
 )
 def test_what_is_wrong_is_named(text: bytes, field: str) -> None:
@@ -85,6 +89,20 @@ def test_no_text_is_guessed_at() -> None:
     assert arrays["new"].tolist() == [True, False, False]
     with pytest.raises(InvalidTensor, match=r"f:3.new: expected true or false, got text"):
         read_csv(b"zip;new\na;1\nb;yes\n", specs, LIMITS, path="f")
+
+
+def test_an_empty_cell_is_missing_as_it_is_to_a_function_of_rows() -> None:
+    specs = [TensorSpec("string", (None,), "zip"), TensorSpec("float32", (None,), "new")]
+    with pytest.raises(InvalidTensor, match=r"f:3.zip: "):
+        read_csv(b"zip,new\nNA,1\n,2\n", specs, LIMITS, path="f")
+    declared = [Column("zip", default="none")]
+    rows = read_rows(b"zip,new\nNA,1\n,2\n", LIMITS, path="f", known=["zip"])
+    assert inputs_of_rows(rows, specs, LIMITS, declared)["zip"].tolist() == ["NA", "none"]
+
+
+def test_rows_are_counted_while_they_are_read() -> None:
+    with pytest.raises(TooLarge, match="2 rows"):
+        read_rows(b"1,2\n" * 3 + b'"', Limits(rows=2), path="f")
 
 
 def test_a_first_line_with_a_known_name_is_one_of_names() -> None:

@@ -90,7 +90,7 @@ def test_a_picture_stays_a_parameter_of_what_reads_it(
         (["--row", "a=1", "--image", "f"], 2, "--row and --image are each the whole body"),
         (["--text", "a", "-p", "b", "c"], 2, "--text and --param are each the whole body"),
         (["--text", "a", "--data", "b"], 2, "--text and --data are each the whole body"),
-        (["--row", "a=x"], 1, "--row 1: a: expected a number, got 'x'"),
+        (["--row", "a=x"], 1, "--row 1.a: expected a number (float32), got text"),
         (["--csv", "absent"], 1, "--csv: cannot read absent: No such file"),
         (["--text", "a"], 1, "--text: which input is a text? the model takes x float32 (any, any)"),
         (["--image", PICTURE], 1, "which input is a picture? the model takes x float32"),

@@ -34,12 +34,14 @@ class TextRows(NamedTuple):
     """Rows of cells as they were written, and where each row stands, for errors.
 
     ``names`` are those of the columns, empty when nothing says them. ``path`` names them all.
+    ``gaps`` says that a text without a letter is a missing value.
     """
 
     names: Sequence[str]
     rows: Sequence[Sequence[str]]
     places: Sequence[str]
     path: str
+    gaps: bool = True
 
 
 def rows_of_pairs(rows: Sequence[Sequence[str]], *, path: str) -> TextRows:
@@ -123,6 +125,7 @@ def _schema(table: TextRows, specs: Sequence[TensorSpec], declared: Sequence[Col
 
 def _in_order(table: TextRows, schema: RowSchema) -> list[tuple[str | None, ...]]:
     """Return the rows in the order of the columns, None for one that may be missing."""
+    from gpfn.rows.csv_rows import without_gaps
     from gpfn.rows.json_rows import missing_columns
     from gpfn.rows.schema import picker
 
@@ -137,7 +140,8 @@ def _in_order(table: TextRows, schema: RowSchema) -> list[tuple[str | None, ...]
         raise InvalidTensor(problem[1] + hint, field=table.path)
     where = {name: at for at, name in enumerate(names)}
     pick = picker([where.get(name, -1) for name in schema.names])
-    return [pick([*row, None]) for row in table.rows]
+    rows = [pick([*row, None]) for row in table.rows]
+    return [without_gaps(row, schema) for row in rows] if table.gaps else rows
 
 
 def _shaped(array: np.ndarray[Any, Any], spec: TensorSpec, path: str) -> np.ndarray[Any, Any]:

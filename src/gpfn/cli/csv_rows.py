@@ -53,7 +53,7 @@ def read_rows(data: bytes, limits: Limits, *, path: str, known: Sequence[str] = 
     rows: list[list[str]] = []
     places: list[str] = []
     count = 0
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in lines:
             if not "".join(cells).strip():
@@ -69,13 +69,21 @@ def read_rows(data: bytes, limits: Limits, *, path: str, known: Sequence[str] = 
             count += width
             if count > limits.elements:
                 raise TooLarge(f"more than {limits.elements} numbers", field=place)
+            if len(rows) == limits.rows:
+                raise _many(limits, path)
             rows.append(cells)
             places.append(place)
     except csv.Error as error:
-        raise InvalidTensor(str(error), field=path) from None
+        raise InvalidTensor(f"not CSV: {error}", field=f"{path}:{lines.line_num}") from None
     if not rows:
         raise InvalidTensor("no row of values in it", field=path)
     return TextRows(names, rows, places, path)
+
+
+def _many(limits: Limits, path: str) -> TooLarge:
+    from gpfn.tensors.shapes import over_limit
+
+    return over_limit("rows", limits, path)
 
 
 def _are_names(cells: Sequence[str], known: Sequence[str]) -> bool:

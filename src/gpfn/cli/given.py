@@ -172,5 +172,5 @@ def _texts(texts: Sequence[str], specs: Sequence[TensorSpec]) -> _Arrays:
         told = f"which input is a text? the model takes {takes}; name the inputs with --row"
         raise InvalidTensor(told, field="--text")
     places = [f"--text {at}" for at in range(1, len(texts) + 1)]
-    rows = TextRows((), [[text] for text in texts], places, "--text")
+    rows = TextRows((), [[text] for text in texts], places, "--text", gaps=False)
     return inputs_of_rows(rows, able, file_limits())

@@ -23,7 +23,7 @@ from gpfn.rows.arrays import check_count, rows_to_arrays
 from gpfn.rows.json_rows import missing_columns
 from gpfn.rows.schema import RowSchema, listed, picker
 
-__all__ = ["CSV_TYPES", "SEPARATORS", "CsvRows", "decode_csv_rows", "text_of"]
+__all__ = ["CSV_TYPES", "SEPARATORS", "CsvRows", "decode_csv_rows", "text_of", "without_gaps"]
 
 CSV_TYPES = {"text/csv": ",", "application/csv": ",", "text/tab-separated-values": "\t"}
 """The media types of such text, with their separators."""
@@ -157,7 +157,7 @@ class _Sheet:
         columns = self.schema.columns
         width = sum(place >= 0 for place in order)
         pick = None if order == [*range(width)] else picker(order)
-        texts = {n for n, column in enumerate(columns) if column.dtype.name == "string"}
+        texts = any(column.dtype.name == "string" for column in columns)
         rows: list[tuple[str | None, ...]] = []
         numbers: list[int] = []
         for number, cells in lines:
@@ -168,9 +168,7 @@ class _Sheet:
             if len(rows) % _STEP == 0:
                 check_count(len(rows) + 1, self.schema, limits, self.path)
             row: Sequence[str | None] = cells if pick is None else pick([*cells, None])
-            if texts and "" in row:
-                row = [None if n in texts and cell == "" else cell for n, cell in enumerate(row)]
-            rows.append(tuple(row))
+            rows.append(without_gaps(row, self.schema) if texts and "" in row else tuple(row))
             numbers.append(number)
         if rows:
             check_count(len(rows), self.schema, limits, self.path)
@@ -185,6 +183,12 @@ class _Sheet:
             if other != self.separator and (fits or (len(parts) > 1 and {*parts} <= {*names})):
                 return f"; if {word}s separate the cells, send it as text/csv; separator={word}"
         return ""
+
+
+def without_gaps(row: Sequence[str | None], schema: RowSchema) -> tuple[str | None, ...]:
+    """Return a row's cells, None for an empty one of text: it is missing as one of numbers is."""
+    both = zip(row, schema.columns, strict=True)
+    return tuple(None if cell == "" and c.dtype.name == "string" else cell for cell, c in both)
 
 
 _STEP = 1024
