@@ -2,12 +2,18 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpfn.cli.main import main
-from tests.scaffold.making import SPECIAL, WHOLE, graph, helper
+from gpfn.function import load_function
+from gpfn.message import Message
+from tests.models.making_images import NAMES, colour_model, save
+from tests.scaffold.making import FLOATS, SPECIAL, WHOLE, graph, helper
 
 
 def test_what_training_did_is_said_where_it_is_not_known(special: Path) -> None:
@@ -49,9 +55,83 @@ REFUSED = {
     "wide.onnx rows": "rows is for inputs of one value a row, or for one matrix (n, k)",
     "matrix.onnx image": "image is for one input (n, height, width, 3)",
     "apart/first.onnx image": "put labels.txt beside the model, one a line",
-    "few/first.onnx image": "labels.txt has 2 names, and the model has 3 classes",
+    "few/first.onnx image": "labels.txt has 2 labels for 3 classes; write one a line, in the order",
     "bare/matrix.onnx rows": "model.toml lists no columns; it needs [[columns]]",
 }
+
+
+def _column(path: Path, end: str) -> Path:
+    """One score for a picture: its mean, through ``end``."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=(1, 2, 3), keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
+        helper.make_node(end, ["column"], ["score"]),
+    ]
+    ends = {"score": (FLOATS, ("n", 1))}
+    return save(path, nodes, ends, last=np.array([1], np.int64))
+
+
+def _pair(path: Path) -> Path:
+    """Scores of classes, behind another output."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=(2, 3), keepdims=0),
+        helper.make_node("Softmax", ["mean"], ["scores"]),
+        helper.make_node("Flatten", ["image"], ["features"]),
+    ]
+    outputs = {"features": (FLOATS, ("n", 192)), "scores": (FLOATS, ("n", 3))}
+    return save(path, nodes, outputs)
+
+
+SEEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "probabilities": (partial(colour_model, end="Softmax"), ""),
+    "logits": (colour_model, "softmax=True,  # it gives logits"),
+    "several": (partial(colour_model, end="Sigmoid"), "multilabel=True,  # its probabilities"),
+    "int8": (partial(colour_model, end="Softmax", dtype=helper.TensorProto.INT8), ""),
+    "chance": (partial(_column, end="Sigmoid"), ""),
+    "logit": (partial(_column, end="Identity"), "sigmoid=True,  # it gives a logit"),
+    "outputs": (_pair, 'output="scores",'),
+}
+"""Models by what they give, and what is said of it."""
+
+
+@pytest.mark.parametrize("given", SEEN)
+def test_what_a_model_gives_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, line = SEEN[given]
+    make(tmp_path / "m.onnx")
+    names = ("no", "yes") if given in ("chance", "logit") else NAMES
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    assert main(["init", "f", "--from", "m.onnx", "--kind", "image"]) == 0
+    code = Path("f/func.py").read_text()
+    said = [word for word in ("softmax", "sigmoid", "multilabel", "output=") if f" {word}" in code]
+    assert line in code
+    assert len(said) == bool(line)
+    sample = Path("f/sample.json").read_bytes()
+    answer = load_function("f").answer(Message(sample, "application/cloudevents+json"))
+    assert answer.status == 200
+    names_told = {each["className"] for each in json.loads(answer.message.body)["data"]["results"]}
+    assert names_told <= {*names}
+
+
+def test_classes_of_a_model_toml_are_names_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    colour_model(tmp_path / "m.onnx")
+    (tmp_path / "model.toml").write_text('model = "m.onnx"\n')
+    words = ["init", "f", "--from", "m.onnx", "--kind", "image"]
+    assert main(words) == 1
+    assert "name a file of them as labels in model.toml" in capsys.readouterr().err
+    (tmp_path / "model.toml").write_text('model = "m.onnx"\nclasses = ["a", "b"]\n')
+    assert main(words) == 1
+    assert "classes has 2 labels for 3 classes" in capsys.readouterr().err
+    (tmp_path / "model.toml").write_text('model = "m.onnx"\nclasses = ["a", "b", "c"]\n')
+    assert main(words) == 0
+    code = Path("f/func.py").read_text()
+    assert ("labels=" in code, "ImageInput(" in code, "softmax=True" in code) == (False, True, True)
+    load_function("f").open()
 
 
 @pytest.mark.parametrize("asked", REFUSED)

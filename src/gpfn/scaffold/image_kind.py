@@ -10,12 +10,18 @@ import base64
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpfn.scaffold.samples import SampleEvent, sample_arrays
+from gpfn.errors import GpfnError, SetupError
+from gpfn.scaffold.samples import SampleEvent
 from gpfn.scaffold.spelling import literal
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.images.image_input import ImageInput
+    from gpfn.models.image_model import ImageModel
+    from gpfn.models.scoring import Scoring
     from gpfn.scaffold.source import FoundModel
 
 __all__ = ["image_parts", "image_sample", "no_image"]
@@ -23,8 +29,10 @@ __all__ = ["image_parts", "image_sample", "no_image"]
 _DEPTHS = (1, 3)
 _LARGEST = 4096
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_EXACT = 1e-3
-"""How far from 1 the sum of probabilities may be."""
+_NEAR = 0.05
+"""How far from 1 the sum of quantised probabilities may be."""
+_RANK = 4
+_BYTE = 255.0
 
 
 class _Shape(NamedTuple):
@@ -36,31 +44,96 @@ class _Shape(NamedTuple):
 
 
 def no_image(source: FoundModel) -> str:
-    """Return why a model is no classifier of images, and what to do; nothing when it is."""
-    if len(source.inputs) != 1 or _shape(source) is None:
-        return "image is for one input (n, height, width, 3), or (n, 3, height, width); take arrays"
-    dtype = source.inputs[0].dtype
-    if dtype not in ("uint8", "float32"):
-        return f"image is for models of uint8 or float32, and this one takes {dtype}; take arrays"
-    if not source.labels:
+    """Return why a model is no classifier of images, and what to do; nothing when it is.
+
+    What a `Classifier` of it would refuse is refused here in its words.
+    """
+    if _described(source) is None:
+        if len(source.inputs) != 1 or _shape(source) is None:
+            return (
+                "image is for one input (n, height, width, 3), or (n, 3, height, width); "
+                "take arrays"
+            )
+        if not source.inputs[0].dtype.startswith(("float", "int", "uint")):
+            dtype = source.inputs[0].dtype
+            return f"image is for models of numbers, and this one takes {dtype}; take arrays"
+    try:
+        if not _names(source) and not any(getattr(source.model, "labels", {}).values()):
+            return _without_names(source)
+        _checked(source, _scoring(source) or _plain(source))
+    except GpfnError as error:
+        return error.detail
+    return ""
+
+
+def _without_names(source: FoundModel) -> str:
+    if source.description is None:
         return "image needs the names of the classes: put labels.txt beside the model, one a line"
-    return _misfit_of_labels(source)
+    return "image needs the names of the classes: name a file of them as labels in model.toml"
 
 
-def _misfit_of_labels(source: FoundModel) -> str:
-    from gpfn.models.labels import read_labels
+def _described(source: FoundModel) -> ImageInput | None:
+    return None if source.description is None else source.description.image
 
-    count = len(read_labels(source.files[source.labels]))
-    classes = (source.outputs[0].shape or (None,))[-1]
-    if classes is None or classes == count:
-        return ""
-    return f"{source.labels} has {count} names, and the model has {classes} classes"
+
+def _scoring(source: FoundModel) -> Scoring | None:
+    return None if source.description is None else source.description.scores
+
+
+def _names(source: FoundModel) -> tuple[str, ...]:
+    """Return the names of the classes that lie beside the model."""
+    from gpfn.models.labels import described_classes, read_labels
+
+    if source.description is not None:
+        return described_classes(source.description)
+    return read_labels(source.files[source.labels]) if source.labels else ()
+
+
+def _plain(source: FoundModel) -> Scoring:
+    """Return where the scores are: of several outputs the first with a value for each class."""
+    from gpfn.models.scoring import Scoring
+
+    if len(source.outputs) == 1:
+        return Scoring()
+    count = len(_names(source))
+    fits = [spec for spec in source.outputs if (spec.shape or ())[-1:] == (count,)]
+    return Scoring(output=(fits or source.outputs)[0].name)
+
+
+def _checked(source: FoundModel, scoring: Scoring) -> ImageModel:
+    from gpfn.models.image_model import image_model
+
+    described, where = source.description, source.labels
+    if described is not None and described.classes:
+        where = "classes"
+    return image_model(source.model, _input(source), _names(source), scoring, where)
+
+
+def _input(source: FoundModel) -> ImageInput:
+    """Return how an image becomes the input: as described, else by its shape and dtype."""
+    from gpfn.images.image_input import ImageInput
+
+    described = _described(source)
+    if described is not None:
+        return described
+    shape = _shape(source)
+    assert shape is not None, "no_image has looked"  # noqa: S101
+    real = source.inputs[0].dtype.startswith("float")
+    return ImageInput(
+        shape.height,
+        shape.width,
+        channels="L" if shape.depth == 1 else "RGB",
+        layout="NCHW" if shape.first else "NHWC",
+        crop="center",
+        mean=0 if real else (),
+        std=_BYTE if real else (),
+    )
 
 
 def _shape(source: FoundModel) -> _Shape | None:
     """Return how an image lies in the model's input; None when it is none."""
     shape = source.inputs[0].shape or ()
-    if len(shape) != 4:
+    if len(shape) != _RANK:
         return None
     _, one, two, three = shape
     first = one in _DEPTHS and three not in _DEPTHS
@@ -71,42 +144,75 @@ def _shape(source: FoundModel) -> _Shape | None:
 
 
 def image_parts(source: FoundModel) -> Mapping[str, str]:
-    """Return the arguments of the Classifier: none where model.toml says it all."""
-    if source.description is not None and source.description.image is not None:
-        return {"imported": "Classifier", "said": ""}
-    shape = _shape(source)
-    assert shape is not None, "it fits"  # noqa: S101 - no_image has looked
-    lines = [f"labels={literal(source.labels)},", "input=ImageInput(",
-             f"    size=({shape.height}, {shape.width}),"]  # fmt: skip
-    if source.inputs[0].dtype != "uint8":
+    """Return the arguments of the Classifier: those that no model.toml says."""
+    lines = [f"labels={literal(source.labels)},"] if _names_are_said(source) else []
+    if _described(source) is None:
+        lines += _input_lines(source)
+    if _scoring(source) is None:
+        lines += _score_lines(source)
+    said = "".join(f"\n        {line}" for line in lines)
+    imported = "Classifier" if _described(source) else "Classifier, ImageInput"
+    return {"imported": imported, "said": said}
+
+
+def _names_are_said(source: FoundModel) -> bool:
+    return source.description is None and bool(source.labels)
+
+
+def _input_lines(source: FoundModel) -> list[str]:
+    image = _input(source)
+    lines = ["input=ImageInput(", f"    size=({image.height}, {image.width}),"]
+    if not image.quantised:
         lines += ["    # what training did to a byte: (byte - mean) / std, here 0 to 1",
                   "    mean=0,", "    std=255,"]  # fmt: skip
-    where = "first" if shape.first else "last"
-    if shape.depth == 1:
-        lines += ['    channels="L",', f'    layout="{"NCHW" if shape.first else "NHWC"}",']
+    if image.channels == "L":
+        lines += ['    channels="L",', f"    layout={literal(image.layout)},"]
     else:
-        lines.append(f'    channels="{where}",')
-    lines += ['    crop="center",', "),"]
-    if not _gives_probabilities(source):
-        lines.append("softmax=True,  # it gives logits")
-    said = "".join(f"\n        {line}" for line in lines)
-    return {"imported": "Classifier, ImageInput", "said": said}
+        lines.append(f'    channels="{"first" if image.layout == "NCHW" else "last"}",')
+    return [*lines, '    crop="center",', "),"]
 
 
-def _gives_probabilities(source: FoundModel) -> bool:
-    """Ask the model: what it gives for a sample adds up to 1, or is quantised."""
-    name = source.outputs[0].name
-    scores = source.model(sample_arrays(source.model))[name]
-    if scores.dtype.kind != "f":
-        return True
-    return bool(scores.min() >= 0 and abs(float(scores.reshape(-1).sum()) - 1) < _EXACT)
+def _score_lines(source: FoundModel) -> list[str]:
+    """Return what the model gives, as far as it shows when it is asked."""
+    plain = _plain(source)
+    lines = [f"output={literal(plain.output)},"] if plain.output else []
+    known = _checked(source, plain)
+    try:
+        found = known.run(source.model, _trials(known.input))
+    except SetupError as error:
+        if error.field != "scores":
+            raise
+        alone = len(known.labels) == 2 and _width(source, known.target) == 1
+        said = "sigmoid=True,  # it gives a logit" if alone else "softmax=True,  # it gives logits"
+        return [*lines, said]
+    if abs(found.sum(axis=1) - 1).max() > _NEAR:
+        lines.append("multilabel=True,  # its probabilities do not add up to 1")
+    return lines
+
+
+def _width(source: FoundModel, output: str) -> int | None:
+    sizes = next(spec.shape for spec in source.outputs if spec.name == output)
+    return sizes[-1] if sizes else None
+
+
+def _trials(image: ImageInput) -> np.ndarray[Any, Any]:
+    """Return two pictures as the model takes them; of numbers the second is out of all bounds.
+
+    Probabilities stay such for any numbers, and logits grow with them.
+    """
+    import numpy as np
+
+    size = image.height * image.width * (1 if image.channels == "L" else 3)
+    ramp = np.linspace(0, _BYTE, size).reshape(image.shape)
+    if image.quantised:
+        return np.stack([ramp, _BYTE - ramp]).astype("uint8")
+    return np.stack([ramp / _BYTE, ramp]).astype("float32")
 
 
 def image_sample(source: FoundModel) -> SampleEvent:
     """Return a picture of the model's size in base64, as a caller would send one."""
-    shape = _shape(source)
-    assert shape is not None, "it fits"  # noqa: S101 - no_image has looked
-    picture = base64.b64encode(_png(shape.height, shape.width)).decode()
+    image = _input(source)
+    picture = base64.b64encode(_png(image.height, image.width)).decode()
     return SampleEvent({"image": picture})
 
 

@@ -28,7 +28,7 @@ def no_rows(source: FoundModel) -> str:
         return ""
     if not _is_matrix(source):
         return "rows is for inputs of one value a row, or for one matrix (n, k); take arrays"
-    if source.description is not None and not _lists_columns(source):
+    if source.description is not None and not source.description.columns:
         return f"model.toml lists no columns; it needs [[{_KEY}]] with a name for each, in order"
     return ""
 
@@ -40,12 +40,6 @@ def _is_column(spec: TensorSpec) -> bool:
 def _is_matrix(source: FoundModel) -> bool:
     shapes = [spec.shape for spec in source.inputs]
     return len(shapes) == 1 and shapes[0] is not None and len(shapes[0]) == 2 and bool(shapes[0][1])
-
-
-def _lists_columns(source: FoundModel) -> bool:
-    from gpfn.models.toml_table import read_toml
-
-    return _KEY in read_toml(source.files[_DESCRIPTION])
 
 
 def row_sample(source: FoundModel) -> SampleEvent:
