@@ -93,6 +93,15 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert "it has no operator Unheard; export" in refusal(capsys, "f", "--from", "custom.onnx")
     assert "has opset 99 of ai.onnx, and it" in refusal(capsys, "f", "--from", "newer.onnx")
     assert "no such file" in refusal(capsys, "f", "--from", "absent.onnx")
+    near = refusal(capsys, "f", "--from", "afine.onnx")
+    assert near.endswith("--from: no such file: afine.onnx; did you mean affine.onnx?")
+
+
+@pytest.mark.parametrize("name", ["digits", "catalogue:digits"])
+def test_a_name_of_the_catalogue(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    line = refusal(capsys, "f", "--from", name)
+    assert "names a model of the catalogue as it is, model='catalogue:digits'" in line
+    assert "--from takes a file, such as gpfn models pull digits prints" in line
 
 
 def test_a_folder_that_is_not_empty(capsys: pytest.CaptureFixture[str]) -> None:

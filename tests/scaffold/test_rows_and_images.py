@@ -51,6 +51,47 @@ def wide(path: Path) -> Path:
     return graph(path, [node], {"x": (WHOLE, ["n", 2, 2])}, {"y": (WHOLE, ["n", 2, 2])})
 
 
+MATRIX = """model = "matrix.onnx"
+[[columns]]
+name = "age"
+dtype = "int32"
+[[columns]]
+name = "new"
+dtype = "bool"
+[[columns]]
+name = "income"
+default = nan
+"""
+
+
+def test_the_sample_is_a_row_of_the_columns_that_a_model_toml_lists(special: Path) -> None:
+    (special / "model.toml").write_text(MATRIX)
+    assert main(["init", "f", *SPECIAL["matrix"]]) == 0
+    sample = Path("f/sample.json").read_bytes()
+    assert json.loads(sample)["data"] == {"age": 0, "new": True, "income": 0.5}
+    answer = load_function("f").answer(Message(sample, "application/cloudevents+json"))
+    assert answer.status == 200
+
+
+WRONG_TOML = {
+    'model = "matrix.onnx"\n[[columns]]\nname = "a"\n': "model.toml has 1, but x takes 3",
+    MATRIX.replace("bool", "string"): "a column of string cannot feed x, which is float32",
+    MATRIX.replace('"new"', '"age"'): "model.toml: columns[1].name: age is there twice",
+    f'classes = ["a", "b"]\n{MATRIX}': "2 names, but the model gives 3 values a row",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_TOML)
+def test_a_model_toml_that_contradicts_the_model(
+    special: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (special / "model.toml").write_text(text)
+    assert main(["init", "f", *SPECIAL["matrix"]]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert WRONG_TOML[text] in line
+    assert not Path("f").exists()
+
+
 REFUSED = {
     "wide.onnx rows": "rows is for inputs of one value a row, or for one matrix (n, k)",
     "matrix.onnx image": "image is for one input (n, height, width, 3)",

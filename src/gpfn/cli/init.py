@@ -108,13 +108,14 @@ def _asked(name: str, args: argparse.Namespace) -> tuple[str, str, str, str] | N
 
 
 def _platforms(text: str) -> tuple[str, ...]:
+    from gpfn.cli.usage import did_you_mean
     from gpfn.scaffold.contents import PLATFORMS
 
     names = [name.strip() for name in (text or _ALL).split(",")]
     for name in names:
         if name not in PLATFORMS:
             told = f"expected some of {', '.join(PLATFORMS)}, with commas; got {name[:40]!r}"
-            raise SetupError(told, field="--platform")
+            raise SetupError(told + did_you_mean(name, PLATFORMS), field="--platform")
     return tuple(name for name in PLATFORMS if name in names)
 
 
@@ -122,7 +123,29 @@ def _opened(uri: str) -> "FoundModel":
     """Open the model; a folder may be written with its last slash."""
     from gpfn.scaffold.source import open_source
 
-    return open_source(uri.rstrip("/") or uri)
+    place = uri.rstrip("/") or uri
+    if "://" not in place:
+        _check_there(place)
+    return open_source(place)
+
+
+def _check_there(place: str) -> None:
+    """Refuse a name of the catalogue, with what takes it, and a name that is nearly a file's."""
+    from gpfn.cli.usage import did_you_mean
+    from gpfn.models.catalogue import default_catalogue
+    from gpfn.models.open import split_uri
+
+    path = split_uri(place)[0]
+    if os.path.exists(path) or os.path.exists(path.rpartition(":")[0]):
+        return
+    name = path.removeprefix("catalogue:")
+    if name in default_catalogue():
+        told = f"a function names a model of the catalogue as it is, model={'catalogue:' + name!r}"
+        hint = f"--from takes a file, such as gpfn models pull {name} prints"
+        raise SetupError(f"{told}; {hint}", field="--from")
+    folder, word = os.path.split(path)
+    if os.path.isdir(folder or ".") and (hint := did_you_mean(word, os.listdir(folder or "."))):
+        raise SetupError(f"no such file: {path}{hint}", field="--from")
 
 
 def _check_fit(kind: str, source: "FoundModel") -> None:

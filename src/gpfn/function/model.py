@@ -47,7 +47,8 @@ class FunctionModel:
         """Open the function. Raises SetupError when it takes no arrays, and as its open() does."""
         if function.takes != "arrays":
             told = f"{function.name} takes {function.takes}; what is served takes arrays"
-            raise SetupError(told, field="takes")
+            hint = "ask it with gpfn invoke or over gpfn run http, or name its model instead"
+            raise SetupError(f"{told}; {hint}", field="takes")
         self.function = function
         self.name = name or function.name
         self._contract = function.contract

@@ -7,12 +7,15 @@ model.toml lists them in the order of training, and where there is none, one is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gpfn.errors import SetupError
 from gpfn.scaffold.samples import SampleEvent, sample_arrays
 from gpfn.scaffold.spelling import literal
 
 if TYPE_CHECKING:
+    from gpfn.rows.schema import RowSchema
+    from gpfn.rows.values import RowColumn
     from gpfn.scaffold.source import FoundModel
     from gpfn.tensors.spec import TensorSpec
 
@@ -25,12 +28,29 @@ _KEY = "columns"
 def no_rows(source: FoundModel) -> str:
     """Return why a model's inputs are no columns, and what to do; nothing when they are."""
     if all(map(_is_column, source.inputs)):
-        return ""
+        return _disagreement(source)
     if not _is_matrix(source):
         return "rows is for inputs of one value a row, or for one matrix (n, k); take arrays"
     if source.description is not None and not source.description.columns:
         return f"model.toml lists no columns; it needs [[{_KEY}]] with a name for each, in order"
+    return _disagreement(source)
+
+
+def _disagreement(source: FoundModel) -> str:
+    """Return what a function of rows would refuse of the model.toml; nothing when all is well."""
+    if source.description is None:
+        return ""
+    try:
+        _schema(source)
+    except SetupError as error:
+        return f"model.toml: {error}"
     return ""
+
+
+def _schema(source: FoundModel) -> RowSchema:
+    from gpfn.function.rows import schema_of
+
+    return schema_of(source.inputs, source.model, source.place, ())
 
 
 def _is_column(spec: TensorSpec) -> bool:
@@ -43,11 +63,21 @@ def _is_matrix(source: FoundModel) -> bool:
 
 
 def row_sample(source: FoundModel) -> SampleEvent:
-    """Return one row: an object of the columns, or for a matrix its values in their order."""
+    """Return one row: an object of the columns, or its values where they get their names here."""
     arrays = sample_arrays(source.model)
-    if _is_matrix(source) and not _is_column(source.inputs[0]):
+    if source.description is None and not all(map(_is_column, source.inputs)):
         return SampleEvent(next(iter(arrays.values())).tolist())
-    return SampleEvent({name: array.reshape(-1).tolist()[0] for name, array in arrays.items()})
+    columns = _schema(source).columns
+    rows = [array[:1].ravel().tolist() for array in arrays.values()]
+    values = zip(columns, [value for row in rows for value in row], strict=True)
+    return SampleEvent({column.name: _as_column(value, column) for column, value in values})
+
+
+def _as_column(value: Any, column: RowColumn) -> Any:
+    """Return a value of the model's input as one of the column, which may be of another dtype."""
+    if column.dtype.name == "bool":
+        return bool(value)
+    return int(value) if column.dtype.whole else value
 
 
 def column_file(source: FoundModel) -> Mapping[str, str]:

@@ -48,9 +48,9 @@ _NO_FILE = "expected a model's file or folder on this machine, not an address"
 class FoundModel(NamedTuple):
     """A model as its function names it, and what is copied for it.
 
-    ``uri`` is what the function opens. ``files`` are what is copied, by their paths in the
-    folder; ``packages`` what a Python model imports and nothing else installs. ``labels``
-    is the name of the file of class names, empty without one.
+    ``uri`` is what the function opens, and ``place`` where it was found. ``files`` are what is
+    copied, by their paths in the folder; ``packages`` what a Python model imports and nothing
+    else installs. ``labels`` is the name of the file of class names, empty without one.
     """
 
     uri: str
@@ -62,6 +62,7 @@ class FoundModel(NamedTuple):
     labels: str = ""
     description: Description | None = None
     packages: tuple[str, ...] = ()
+    place: str = ""
 
 
 def open_source(uri: str) -> FoundModel:
@@ -102,6 +103,7 @@ def open_source(uri: str) -> FoundModel:
         labels=labels,
         description=description,
         packages=_packages(path) if function else (),
+        place=f"{path}:{function}" if function else str(path),
     )
 
 
