@@ -296,6 +296,44 @@ def test_a_model_that_cannot_work_is_refused(
     assert not zipped.exists()
 
 
+@pytest.mark.parametrize("name", ["mine", "digits"])
+def test_a_model_of_ones_own_catalogue_is_not_deployed(
+    root: Path,
+    tmp_path: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither a name that ours lacks, nor one that is another model there."""
+    own = tmp_path / "own"
+    own.mkdir()
+    shutil.copy(root / "models" / "forecast.tflite", own / "m.tflite")
+    (own / "model.toml").write_text('model = "m.tflite"\n')
+    monkeypatch.setenv("GPFN_CATALOGUE", str(tmp_path / "ours.toml"))
+    assert main(["models", "add", str(own), "--name", name]) == 0
+    folder, zipped = tmp_path / "f", tmp_path / "f.zip"
+    folder.mkdir()
+    code = f'from gpfn import Function\nf = Function(model="catalogue:{name}", name="f")\n'
+    (folder / "func.py").write_text(f"{code}handler, main, app = f.fn, f.openwhisk, f.asgi\n")
+    capsys.readouterr()
+    says = f"{name} is a model of GPFN_CATALOGUE, which is not deployed: name the file in the"
+    for command in (
+        ["package", "openwhisk", str(folder), "-o", str(zipped)],
+        ["build", str(folder), "--print"],
+    ):
+        assert main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"gpfn: model: {says}")
+    assert not zipped.exists()
+    assert main(["doctor", str(folder), "--no-start"]) == 1
+    assert says in capsys.readouterr().out
+    monkeypatch.delenv("GPFN_CATALOGUE")
+    if name == "mine":
+        assert main(["doctor", str(folder)]) == 1
+        assert "it does not start: " in (out := capsys.readouterr().out)
+        assert "no model named 'mine'" in out
+
+
 def test_no_space_is_one_line(root: Path, tmp_path: Path) -> None:
     """A bound on the size of files stands for a full disk."""
     function, gpfn_command = shlex.quote(str(root / "functions" / "forecast")), shlex.quote(GPFN)

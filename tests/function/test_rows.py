@@ -361,7 +361,9 @@ def test_a_python_function_that_declares_nothing_takes_the_classes_as_they_are(
 
 
 def test_a_function_of_rows_is_not_served_as_arrays() -> None:
-    with pytest.raises(SetupError, match="takes rows; what is served takes arrays; ask it with gpfn invoke"):
+    with pytest.raises(
+        SetupError, match="takes rows; what is served takes arrays; ask it with gpfn invoke"
+    ):
         Function(model=FLOWERS, takes="rows").as_model()
     with pytest.raises(SetupError, match="declare the arrays") as caught:
         Function(np.negative, takes="rows")

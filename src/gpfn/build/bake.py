@@ -47,14 +47,17 @@ def bake(folder: Path) -> list[Path]:
 def check_models(models: Sequence[str], folder: Path, *, deployed: bool = False) -> None:
     """Look for the model that a function would use where it is deployed, and at its kind.
 
-    What the environment or a secret names is not looked for; of a catalogue's model only that it
-    is known, and an absolute path only where the function is ``deployed``: an image may have it.
+    What the environment or a secret names is not looked for; of a catalogue's model only that ours
+    has it, and an absolute path only where the function is ``deployed``: an image may have it.
     Raises SetupError when there is none, when it lies outside of the folder, and for a file that
     is damaged or that no backend opens.
     """
+    from gpfn.build.models import left_behind
     from gpfn.function.finding import find_model
     from gpfn.models.open import backend_of, split_uri
 
+    if not deployed and (told := left_behind(models)):
+        raise SetupError(told, field="model")
     fixed = [uri for uri in models if not uri.startswith(("env:", "secret:"))]
     if not fixed or fixed[0].startswith("catalogue:"):
         return

@@ -14,6 +14,7 @@ from gpfn.build.facts import DOCKERFILE, Facts, Found, Level, Rule
 from gpfn.build.image_rules import IMAGE_RULES
 from gpfn.build.keys import keys_in_code, keys_in_config, keys_in_lines, secrets_inside
 from gpfn.build.measure import Measured
+from gpfn.build.models import left_behind
 from gpfn.build.package_rules import PACKAGE_RULES
 from gpfn.build.sample import SAMPLE
 from gpfn.platforms.row import PlatformLimits
@@ -133,6 +134,8 @@ def _timeout(facts: Facts) -> Found:
 
 
 def _models(facts: Facts) -> Found:
+    if facts.needs and (told := left_behind(facts.needs.models)):
+        yield "fails", "all", told
     for name, size in facts.models.items():
         if not size:
             yield "fails", "all", f"{name} is not on this machine: gpfn models pull fetches it"

@@ -16,7 +16,7 @@ from gpfn.build.recipe import name_and_version
 from gpfn.build.sample import SampleCall, read_sample
 from gpfn.build.stage.requirements import Requirements
 from gpfn.build.trial import Trouble
-from gpfn.errors import SetupError
+from gpfn.errors import GpfnError, SetupError
 from gpfn.hosts.funcfile import FuncFile, find_func_file, read_func_file
 from gpfn.hosts.target import Target
 
@@ -122,7 +122,11 @@ def _models(folder: Path, needs: Needs) -> dict[str, int]:
     from gpfn.models.files import cached_path
 
     found = {}
-    for file in catalogue_files(needs.models):
+    try:
+        files = catalogue_files(needs.models)
+    except GpfnError:
+        return {}  # no such name, or a catalogue that cannot be read: starting it says so
+    for file in files:
         beside = folder / file.name
         path = beside if beside.is_file() else cached_path(file)
         found[file.name] = path.stat().st_size if path else 0

@@ -30,6 +30,7 @@ __all__ = [
     "catalogue_files",
     "catalogue_names",
     "fetch_models",
+    "left_behind",
     "main",
 ]
 
@@ -108,6 +109,23 @@ def catalogue_files(uris: Iterable[str]) -> list[ModelFile]:
 
     entries = (default_catalogue().get(name) for name in catalogue_names(uris))
     return list(dict.fromkeys(file for entry in entries for file in entry.files))
+
+
+def left_behind(uris: Iterable[str]) -> str:
+    """Return what is wrong with the first model that a catalogue of one's own has by its name.
+
+    Neither an image nor a zip has that catalogue: there the name is nobody's, or another model's.
+    Nothing when there is none.
+    """
+    from gpfn.models.catalogue import VARIABLE, bundled_catalogue, default_catalogue
+
+    here, there = default_catalogue(), bundled_catalogue()
+    for name in catalogue_names(uris):
+        found = here.get(name) if name in here else None
+        if found is not None and (name not in there or there.get(name).model != found.model):
+            told = f"{name} is a model of {VARIABLE}, which is not deployed"
+            return f"{told}: name the file in the function, {found.model.name}, with its model.toml"
+    return ""
 
 
 def fetch_models(file: Path, progress: Progress | None = None) -> list[Path]:

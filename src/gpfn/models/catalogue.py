@@ -20,6 +20,7 @@ __all__ = [
     "MODEL_NAME",
     "VARIABLE",
     "Catalogue",
+    "bundled_catalogue",
     "bundled_folder",
     "default_catalogue",
     "forget_catalogues",
@@ -92,6 +93,11 @@ def default_catalogue() -> Catalogue:
     once. Raises SetupError when it is unreadable or wrong.
     """
     return _joined(os.environ.get(VARIABLE, ""))
+
+
+def bundled_catalogue() -> Catalogue:
+    """Return the models of our own catalogue alone, as images and packages have them."""
+    return _joined("")
 
 
 def forget_catalogues() -> None:
