@@ -19,6 +19,7 @@ from gpfn.hosts.host import Invocation
 from gpfn.hosts.target import find_target
 from gpfn.log import Log
 from gpfn.message import Message
+from gpfn.models.process_worker import failure_of
 from gpfn.secrets import read_secret, read_setting, revealed
 from tests.conftest import ROOT
 
@@ -196,3 +197,54 @@ def test_the_trace_of_users_code_has_none(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "RuntimeError: secret:api-key" in done.stderr
     assert "0123456789" not in done.stderr
+
+
+AT_THE_CALL = """
+from gpfn import Function
+from gpfn.secrets import read_secret
+
+KEY = read_secret("api-key")
+
+
+def work(payload):
+    raise ValueError(f"not with {KEY}")
+
+
+f = Function(work, takes="payload", name="f")
+handler, app = f.fn, f.asgi
+"""
+AT_THE_IMPORT = "from gpfn.secrets import read_secret\nraise RuntimeError(read_secret('api-key'))\n"
+OF_OPENWHISK = "main = f.openwhisk\n"
+PLAIN = "def main(parameters):\n    raise ValueError(f'not with {KEY}')\n"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("platform", ["fn", "http", "openwhisk", "call"])
+@pytest.mark.parametrize("code", [AT_THE_CALL + OF_OPENWHISK, AT_THE_IMPORT, AT_THE_CALL + PLAIN])
+def test_no_platform_tells_it_of_users_errors(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], platform: str, code: str
+) -> None:
+    (tmp_path / "func.py").write_text(code)
+    (tmp_path / "body.json").write_text("{}")
+    words = ["--platform", platform, "--data", str(tmp_path / "body.json")]
+    assert main(["invoke", str(tmp_path), *words]) == 1
+    told = "".join(capfd.readouterr())
+    assert "secret:api-key" in told
+    assert "0123456789" not in told
+
+
+@pytest.mark.usefixtures("folder")
+def test_doctor_does_not_tell_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "func.py").write_text(AT_THE_CALL + OF_OPENWHISK)
+    (tmp_path / "sample.json").write_text("{}")
+    assert main(["doctor", str(tmp_path), "--json"]) == 1
+    told = "".join(capfd.readouterr())
+    assert "ValueError: not with secret:api-key" in told
+    assert "0123456789" not in told
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_model_in_a_process_of_its_own_does_not_tell_it() -> None:
+    told = failure_of(ValueError(f"not with {read_secret('api-key')}"))
+    assert "not with secret:api-key" in told["trace"]
+    assert "0123456789" not in json.dumps(told)

@@ -330,8 +330,7 @@ def test_a_model_of_ones_own_catalogue_is_not_deployed(
     monkeypatch.delenv("GPFN_CATALOGUE")
     if name == "mine":
         assert main(["doctor", str(folder)]) == 1
-        assert "it does not start: " in (out := capsys.readouterr().out)
-        assert "no model named 'mine'" in out
+        assert "model  name: no model named 'mine'" in capsys.readouterr().out
 
 
 def test_no_space_is_one_line(root: Path, tmp_path: Path) -> None:

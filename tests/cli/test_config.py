@@ -47,6 +47,24 @@ def test_a_default_of_the_limits_is_what_is_told(
     assert (parse_size if field.endswith("_bytes") else parse_whole)(told, field=name) == value
 
 
+def test_what_doctor_calls_a_key_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "func.py").write_text("")
+    (tmp_path / "func.yaml").write_text(
+        "name: f\nconfig:\n  APIKEY: 9c2fexample\n  MY_PASS: hunter22\n"
+        "  OTHER: sk-0123456789abcdefghij\n  DB: postgres://me:hunter22@db/x\n  SIZE: '12'\n"
+    )
+    found = {name: row["value"] for name, row in rows(capsys, str(tmp_path), "--set").items()}
+    assert found == {
+        "APIKEY": "set",
+        "MY_PASS": "set",
+        "OTHER": "set",
+        "DB": "postgres://db/x",
+        "SIZE": "12",
+    }
+
+
 def test_the_environment_comes_before_func_yaml(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

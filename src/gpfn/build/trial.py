@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.build.sample import SAMPLE, read_sample
 from gpfn.errors import GpfnError, SetupError, printable
+from gpfn.hidden import hidden
 
 if TYPE_CHECKING:
     from gpfn.function import Function
@@ -85,7 +86,7 @@ def _troubles(function: Function, folder: str) -> Iterator[Trouble]:
 def _told(error: BaseException, field: str, *, certain: bool = True) -> Trouble:
     if isinstance(error, GpfnError):
         return Trouble(error.field or field, _line(error.detail), certain)
-    return Trouble(field, _line(f"{type(error).__name__}: {error}"), certain)
+    return Trouble(field, _line(hidden(f"{type(error).__name__}: {error}")), certain)
 
 
 def _line(text: str) -> str:

@@ -19,7 +19,7 @@ gpfn config --json
 DEFAULTS: Mapping[str, str] = {
     "GPFN_BODY_TIMEOUT": "60",
     "GPFN_CACHE_DIR": "~/.cache/gpfn",
-    "GPFN_CATALOGUE": "the packaged one",
+    "GPFN_CATALOGUE": "",
     "GPFN_DOWNLOAD_BYTES": "16 MiB",
     "GPFN_DOWNLOAD_CACHE": "",
     "GPFN_DOWNLOAD_CACHE_BYTES": "256 MiB",
@@ -49,6 +49,7 @@ DEFAULTS: Mapping[str, str] = {
     "GPFN_MAX_PIXELS": "24,000,000",
     "GPFN_MAX_RANK": "16",
     "GPFN_MAX_RESULT_BYTES": "1 MiB",
+    "GPFN_MAX_ROWS": "100,000",
     "GPFN_MAX_STRING_BYTES": "4 MiB; gpfn serve: 64 MiB",
     "GPFN_MAX_TENSORS": "64",
     "GPFN_MODEL_CACHE_BYTES": "2 GiB",
@@ -57,6 +58,7 @@ DEFAULTS: Mapping[str, str] = {
     "GPFN_NAME": "the file's folder",
     "GPFN_QUEUE": "512",
     "GPFN_REQUEST_TIMEOUT": "30",
+    "GPFN_SECRETS_DIR": "/run/secrets",
     "GPFN_START_WINDOW": "4",
     "GPFN_THREADS": "0: processors + 4",
     "GPFN_TOKEN": "",
@@ -65,6 +67,8 @@ DEFAULTS: Mapping[str, str] = {
 
 _OURS = "GPFN_"
 _SECRET = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY")
+_PLACES = ("GPFN_SECRETS_DIR",)
+"""Names that say of a secret where it is."""
 _HEAD = ("SETTING", "VALUE", "SOURCE", "DEFAULT")
 
 
@@ -80,9 +84,13 @@ class _Row(NamedTuple):
     @property
     def shown(self) -> str:
         """The value as it may be seen: of a secret that there is one, of an address no password."""
-        if self.value is None or self.value.startswith("secret:"):  # names where it is
+        where = self.name in _PLACES or (self.value or "").startswith("secret:")
+        if self.value is None or where:
             return self.value or ""
-        if any(word in self.name.upper() for word in _SECRET):
+        from gpfn.build.keys import keys_in_config
+
+        named = any(word in self.name.upper() for word in _SECRET)
+        if named or (any(keys_in_config({self.name: self.value})) and "://" not in self.value):
             return "set"
         if "://" in self.value:
             from gpfn.http.address import shown_url

@@ -143,6 +143,9 @@ def _lowered(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...
 
 
 def _trace(error: BaseException) -> None:
-    import traceback
+    import sys
+    from traceback import format_exception
 
-    traceback.print_exception(error)
+    from gpfn.hidden import hidden
+
+    sys.stderr.write(hidden("".join(format_exception(error))))

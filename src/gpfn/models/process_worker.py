@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import GpfnError, SetupError
+from gpfn.hidden import hidden
 from gpfn.limits import Limits
 from gpfn.models.cache import warm_up
 from gpfn.models.model import Model
@@ -141,7 +142,7 @@ def failure_of(error: BaseException) -> dict[str, Any]:
     """Return an error as the parent can make it again; of any other class than ours, its trace."""
     kind = type(error).__name__
     if not isinstance(error, GpfnError) or error.__cause__ is not None:
-        trace = "".join(format_exception(error))[-_LONGEST_TRACE:]
+        trace = hidden("".join(format_exception(error)))[-_LONGEST_TRACE:]
         trace = trace.encode("utf-8", "backslashreplace").decode()
     else:
         trace = ""

@@ -212,8 +212,10 @@ def _blaming_the_code(step: Callable[[], ModuleType]) -> ModuleType:
     except BaseException as error:
         from traceback import format_exception
 
+        from gpfn.hidden import hidden
+
         begin_in_file(error)
-        log = "".join(format_exception(error)) + _advice(error)
+        log = hidden("".join(format_exception(error))) + _advice(error)
         # what cannot be compiled fails earlier in the platform's runtime, with another message
         compiled = not isinstance(error, SyntaxError) or error.__traceback__ is not None
         raise Refusal(502, CANNOT_START if compiled else NO_BINARY, log=log) from error

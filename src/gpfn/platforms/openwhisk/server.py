@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gpfn.errors import GpfnError, TooLarge
+from gpfn.hidden import hidden
 from gpfn.http.head import Request
 from gpfn.http.writer import response_head
 from gpfn.log import resident
@@ -201,7 +202,7 @@ class ActionExchange:
         except BaseException as error:  # noqa: BLE001 - whatever main raises is its own
             begin_in_file(error)
             self._streams.say(_trace(error))
-            return failure(200, str(error) or type(error).__name__)
+            return failure(200, hidden(str(error)) or type(error).__name__)
         return result_answer(result, self._settings.result_bytes)
 
 
@@ -220,7 +221,7 @@ def _restore(before: Mapping[str, str | None]) -> None:
 def _trace(error: BaseException) -> str:
     from traceback import format_exception
 
-    return "".join(format_exception(error))
+    return hidden("".join(format_exception(error)))
 
 
 def _bytes(answer: Answer, *, close: bool) -> list[bytes | memoryview]:
