@@ -94,7 +94,7 @@ def test_a_model_toml_that_contradicts_the_model(
 
 REFUSED = {
     "wide.onnx rows": "rows is for inputs of one value a row, or for one matrix (n, k)",
-    "matrix.onnx image": "image is for one input (n, height, width, 3)",
+    "matrix.onnx image": "image is for one input of numbers, (n, height, width, 3)",
     "apart/first.onnx image": "put labels.txt beside the model, one a line",
     "few/first.onnx image": "labels.txt has 2 labels for 3 classes; write one a line, in the order",
     "bare/matrix.onnx rows": "model.toml lists no columns; it needs [[columns]]",

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageTarget", "class_names", "description_of", "image_classifier", "picture_input"]
 
-_COLOURS = {1: "L", 3: "RGB"}
-_MOST_SIDE = 1 << 14
-
 
 class ImageTarget(NamedTuple):
     """The input that takes a picture, how, and what of that is assumed: empty when nothing."""
@@ -97,7 +94,10 @@ def picture_input(specs: Sequence[TensorSpec], found: Description | None) -> Ima
     """
     if found is not None and found.image is not None and specs:
         return ImageTarget(specs[0].name, found.image)
-    able = [(spec, image) for spec in specs if (image := _by_shape(spec)) is not None]
+    from gpfn.models.image_lookup import input_by_shape
+
+    found_by = [(spec, input_by_shape(spec, fit="stretch")) for spec in specs]
+    able = [(s, image) for s, image in found_by if image and s.shape and s.shape[0] in (None, 1)]
     if len(able) != 1:
         from gpfn.tensors.shapes import spec_text
 
@@ -108,31 +108,3 @@ def picture_input(specs: Sequence[TensorSpec], found: Description | None) -> Ima
     values = "bytes" if image.quantised else "values from 0 to 1"
     size = f"{image.width} x {image.height} {image.channels}"
     return ImageTarget(spec.name, image, f"{size}, {image.layout}, stretched, {values}")
-
-
-def _by_shape(spec: TensorSpec) -> ImageInput | None:
-    """Return how a picture becomes an input of four dimensions; None when it cannot."""
-    from gpfn.images.preparation import ImageInput
-
-    shape = spec.shape or ()
-    if len(shape) != 4 or shape[0] not in (None, 1) or spec.dtype not in ("float32", "uint8"):
-        return None
-    for layout, (height, width, channels) in (
-        ("NHWC", shape[1:]),
-        ("NCHW", (shape[2], shape[3], shape[1])),
-    ):
-        if channels not in _COLOURS or not (height and width) or max(height, width) > _MOST_SIDE:
-            continue
-        colours, quantised = _COLOURS[channels], spec.dtype == "uint8"
-        mean, std = ((), ()) if quantised else ((0.0,) * channels, (255.0,) * channels)
-        return ImageInput(
-            height,
-            width,
-            channels=colours,
-            layout=layout,
-            quantised=quantised,
-            fit="stretch",
-            mean=mean,
-            std=std,
-        )
-    return None

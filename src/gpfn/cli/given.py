@@ -141,8 +141,9 @@ def _pictures(
 
     name, image, assumed = picture_input(specs, found)
     rows = prepared_pictures(paths, image)
-    if image.quantised:
-        rows = as_input(rows, next(spec.dtype for spec in specs if spec.name == name), None)
+    dtype = next(spec.dtype for spec in specs if spec.name == name)
+    if image.quantised or dtype.startswith("float"):
+        rows = as_input(rows, dtype, None)
     told = f"nothing says how a picture becomes {name}; taken as {assumed}"
     hint = "a model.toml beside the model can say it"
     return Given({name: rows}, (f"{told}; {hint}",) if assumed else ())

@@ -19,11 +19,23 @@ if TYPE_CHECKING:
     from gpfn.models.image_model import ImageModel
     from gpfn.models.model import Model
     from gpfn.models.scoring import Scoring
+    from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["Stated", "find_image_model", "image_model_uri", "is_of_catalogue", "model_folder"]
+__all__ = [
+    "Stated",
+    "find_image_model",
+    "image_model_uri",
+    "input_by_shape",
+    "is_of_catalogue",
+    "model_folder",
+]
 
 _CATALOGUE = "catalogue:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_COLOURS: dict[int | None, str] = {1: "L", 3: "RGB"}
+_RANK = 4
+_MOST_SIDE = 1 << 14
+_BYTE = 255.0
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 
 
@@ -62,6 +74,33 @@ def _path(model: Model) -> str:
     from gpfn.models.open import split_uri
 
     return os.path.abspath(split_uri(model.name)[0])
+
+
+def input_by_shape(spec: TensorSpec, *, fit: str) -> ImageInput | None:
+    """Return how a picture becomes an input, as its shape and dtype say; None when it cannot.
+
+    Real numbers are taken from 0 to 1, whole ones as bytes: what training did is not in a file.
+    """
+    from gpfn.images.image_input import ImageInput
+
+    shape = spec.shape or ()
+    if len(shape) != _RANK or not spec.dtype.startswith(("float", "int", "uint")):
+        return None
+    _, one, two, three = shape
+    first = one in _COLOURS and three not in _COLOURS
+    depth, height, width = (one, two, three) if first else (three, one, two)
+    if depth not in _COLOURS or not (height and width) or max(height, width) > _MOST_SIDE:
+        return None
+    real = spec.dtype.startswith("float")
+    return ImageInput(
+        height,
+        width,
+        channels=_COLOURS[depth],
+        layout="NCHW" if first else "NHWC",
+        fit=fit,
+        mean=0 if real else (),
+        std=_BYTE if real else (),
+    )
 
 
 def find_image_model(uri: str, model: Model, folder: str, stated: Stated) -> ImageModel:

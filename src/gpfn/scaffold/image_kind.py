@@ -10,7 +10,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import GpfnError, SetupError
 from gpfn.scaffold.samples import SampleEvent
@@ -26,21 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["image_parts", "image_sample", "no_image"]
 
-_DEPTHS = (1, 3)
-_LARGEST = 4096
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _NEAR = 0.05
 """How far from 1 the sum of quantised probabilities may be."""
-_RANK = 4
 _BYTE = 255.0
 
 
-class _Shape(NamedTuple):
-    height: int
-    width: int
-    depth: int
-    first: bool
-    """Whether the channels come before the sides."""
+_NO_SHAPE = (
+    "image is for one input of numbers, (n, height, width, 3) or (n, 3, height, width); take arrays"
+)
 
 
 def no_image(source: FoundModel) -> str:
@@ -48,15 +42,8 @@ def no_image(source: FoundModel) -> str:
 
     What a `Classifier` of it would refuse is refused here in its words.
     """
-    if _described(source) is None:
-        if len(source.inputs) != 1 or _shape(source) is None:
-            return (
-                "image is for one input (n, height, width, 3), or (n, 3, height, width); "
-                "take arrays"
-            )
-        if not source.inputs[0].dtype.startswith(("float", "int", "uint")):
-            dtype = source.inputs[0].dtype
-            return f"image is for models of numbers, and this one takes {dtype}; take arrays"
+    if _described(source) is None and (len(source.inputs) != 1 or _by_shape(source) is None):
+        return _NO_SHAPE
     try:
         if not _names(source) and not any(getattr(source.model, "labels", {}).values()):
             return _without_names(source)
@@ -111,36 +98,15 @@ def _checked(source: FoundModel, scoring: Scoring) -> ImageModel:
 
 def _input(source: FoundModel) -> ImageInput:
     """Return how an image becomes the input: as described, else by its shape and dtype."""
-    from gpfn.images.image_input import ImageInput
-
-    described = _described(source)
-    if described is not None:
-        return described
-    shape = _shape(source)
-    assert shape is not None, "no_image has looked"  # noqa: S101
-    real = source.inputs[0].dtype.startswith("float")
-    return ImageInput(
-        shape.height,
-        shape.width,
-        channels="L" if shape.depth == 1 else "RGB",
-        layout="NCHW" if shape.first else "NHWC",
-        crop="center",
-        mean=0 if real else (),
-        std=_BYTE if real else (),
-    )
+    image = _described(source) or _by_shape(source)
+    assert image is not None, "no_image has looked"  # noqa: S101
+    return image
 
 
-def _shape(source: FoundModel) -> _Shape | None:
-    """Return how an image lies in the model's input; None when it is none."""
-    shape = source.inputs[0].shape or ()
-    if len(shape) != _RANK:
-        return None
-    _, one, two, three = shape
-    first = one in _DEPTHS and three not in _DEPTHS
-    depth, height, width = (one, two, three) if first else (three, one, two)
-    if depth not in _DEPTHS or not all(s and s <= _LARGEST for s in (height, width)):
-        return None
-    return _Shape(height or 0, width or 0, depth or 0, first)
+def _by_shape(source: FoundModel) -> ImageInput | None:
+    from gpfn.models.image_lookup import input_by_shape
+
+    return input_by_shape(source.inputs[0], fit="crop")
 
 
 def image_parts(source: FoundModel) -> Mapping[str, str]:
