@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_told_as_a_function_tells_it(
     assert main(["predict", "m.onnx", "--image", "green.png"]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "classes has 2 labels for 3 classes; write one a line, in the order of the" in err
+    assert "classes has 2 labels for 3 classes; give one for each, in the order of the" in err
     describe(folder, _BYTES)
     assert main(["predict", "m.onnx", "--image", "green.png"]) == 1
     assert "are no probabilities; if they are logits, say softmax" in capsys.readouterr().err

@@ -141,3 +141,19 @@ def test_a_wrong_input_is_told_where_it_is_written(
     with pytest.raises(SetupError, match=re.escape(told)) as caught:
         ImageInput(**given)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"size": 4097}, "size"),
+        ({"size": (8, 10**9)}, "size"),
+        ({"height": 1, "width": 10**18}, "width"),
+        ({"size": 8, "resize": 16385}, "resize"),
+    ],
+)
+def test_what_is_described_takes_bounded_memory(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(SetupError, match=r"at most \d+ pixels") as refused:
+        ImageInput(**given)
+    assert refused.value.field == field
+    assert ImageInput(4096, 4096).width == 4096

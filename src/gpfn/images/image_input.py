@@ -8,11 +8,15 @@ from typing import NamedTuple, Self, SupportsFloat
 
 from gpfn.errors import SetupError
 
-__all__ = ["CHANNELS", "ImageInput"]
+__all__ = ["CHANNELS", "MOST_SIDE", "ImageInput"]
 
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 """How many numbers a pixel has, by the name of their order."""
 
+MOST_SIDE = 4096
+"""Pixels of a side: who sends a description has no more than 200 MB of memory by it."""
+
+_MOST_RESIZE = 4 * MOST_SIDE
 _LAYOUTS = {"last": "NHWC", "first": "NCHW"}
 _FITS = {"center": "crop", "none": "stretch"}
 _RESAMPLES = ("bilinear", "bicubic", "lanczos", "nearest", "box")
@@ -107,7 +111,7 @@ class ImageInput(_Fields):
             fit=_choice("fit", fit, ("stretch", "crop")),
             mean=means,
             std=stds,
-            resize=_whole("resize", resize, max(height, width) if resize else 0),
+            resize=_whole("resize", resize, max(height, width) if resize else 0, _MOST_RESIZE),
             resample=_choice("resample", resample, _RESAMPLES),
         )
         if resize and made.fit != "crop":
@@ -142,9 +146,11 @@ def _sides(size: object, height: int, width: int) -> tuple[int, int]:
     return _whole("size", sides[0], 1), _whole("size", sides[1], 1)
 
 
-def _whole(key: str, value: object, least: int) -> int:
-    if type(value) is int and value >= least:
+def _whole(key: str, value: object, least: int, most: int = MOST_SIDE) -> int:
+    if type(value) is int and least <= value <= most:
         return value
+    if type(value) is int and value > most:
+        raise SetupError(f"at most {most} pixels, got {value!r:.40}", field=key)
     told = "above 0" if least < 2 else f"of at least {least}"
     raise SetupError(f"expected a whole number {told}, got {value!r:.40}", field=key)
 

@@ -34,7 +34,6 @@ _CATALOGUE = "catalogue:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COLOURS: dict[int | None, str] = {1: "L", 3: "RGB"}
 _RANK = 4
-_MOST_SIDE = 1 << 14
 _BYTE = 255.0
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 
@@ -81,7 +80,7 @@ def input_by_shape(spec: TensorSpec, *, fit: str) -> ImageInput | None:
 
     Real numbers are taken from 0 to 1, whole ones as bytes: what training did is not in a file.
     """
-    from gpfn.images.image_input import ImageInput
+    from gpfn.images.image_input import MOST_SIDE, ImageInput
 
     shape = spec.shape or ()
     if len(shape) != _RANK or not spec.dtype.startswith(("float", "int", "uint")):
@@ -89,7 +88,7 @@ def input_by_shape(spec: TensorSpec, *, fit: str) -> ImageInput | None:
     _, one, two, three = shape
     first = one in _COLOURS and three not in _COLOURS
     depth, height, width = (one, two, three) if first else (three, one, two)
-    if depth not in _COLOURS or not (height and width) or max(height, width) > _MOST_SIDE:
+    if depth not in _COLOURS or not (height and width) or max(height, width) > MOST_SIDE:
         return None
     real = spec.dtype.startswith("float")
     return ImageInput(

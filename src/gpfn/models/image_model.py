@@ -156,7 +156,7 @@ def _source(model: Model) -> TensorSpec:
 def _target(model: Model, scoring: Scoring, labels: int) -> TensorSpec:
     """Return the output that has the scores."""
     known = {spec.name: spec for spec in model.outputs}
-    listed = ", ".join(spec_text(spec) for spec in model.outputs)
+    listed = ", ".join(f"{spec.name} {spec_text(spec)}" for spec in model.outputs)
     if not scoring.output and len(known) == 1:
         return model.outputs[0]
     if not scoring.output:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["check_labels", "described_classes", "read_labels"]
 
 _MOST_BYTES = 8 << 20
+_LISTS = ("classes", "labels")
+"""What names are called that stand in a list, where there are no lines."""
+_EACH = "give one for each, in the order of the model's scores"
 _ORDER = "one a line, in the order of the model's scores"
 
 
@@ -71,5 +74,6 @@ def check_labels(labels: Sequence[str], classes: int, where: str) -> None:
     that gives the probability of the second alone.
     """
     if len(labels) != classes and not (classes == 1 and len(labels) == 2):
-        told = f"{where} has {len(labels)} labels for {classes} classes; write {_ORDER}"
+        way = _EACH if where in _LISTS else f"write {_ORDER}"
+        told = f"{where} has {len(labels)} labels for {classes} classes; {way}"
         raise ModelUnreadable(told, field="labels")
