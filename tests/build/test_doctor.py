@@ -274,6 +274,12 @@ def test_an_onnx_function_is_examined_fast(
         assert one["memory"] > 30 << 20
 
 
+def test_a_sample_that_never_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "sample.json")
+    found = [one.text for one in examine(function(tmp_path)) if one.rule == "sample"]
+    assert found == ["sample.json: is no file"]
+
+
 def test_a_sample_over_every_bound(tmp_path: Path) -> None:
     with (tmp_path / "sample.json").open("wb") as file:
         file.truncate(65 << 20)

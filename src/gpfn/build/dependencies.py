@@ -77,7 +77,8 @@ def gpfn_needs(
     wanted = read.extras | set(extras)
     known = {canonical(name) for name in metadata.metadata("gpfn").get_all("Provides-Extra") or ()}
     if unknown := sorted(wanted - known):
-        raise SetupError(f"gpfn has no extra {', '.join(unknown)}", field=NAME)
+        told = f"gpfn has no extra {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        raise SetupError(told, field=NAME)
     left_out = _NOT_CALLED if litert else _NOT_CALLED | {_LITERT}
     ours = {_name(line): line for line in _of_gpfn(wanted)}
     return {name: ours[name] for name in sorted(ours) if name not in left_out or name in imports}

@@ -23,8 +23,11 @@ class SampleCall(NamedTuple):
 
 def read_sample(folder: Path) -> SampleCall | None:
     """Read a folder's sample.json; None when there is none. A sample may be an event."""
+    place = folder / SAMPLE
+    if place.exists() and not place.is_file():  # a pipe may never end
+        return SampleCall(problem="is no file")
     try:
-        with (folder / SAMPLE).open("rb") as file:
+        with place.open("rb") as file:
             body = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None
