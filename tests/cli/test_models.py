@@ -196,6 +196,11 @@ def test_show_says_what_the_model_toml_beside_a_file_says(
     found = json.loads(capsys.readouterr().out)["description"]
     assert found["inputs"] == [{"name": "series", "dtype": "float32", "shape": [None, 20, 1]}]
     assert (found["outputs"], found["image"]["mean"]) == ([], [127.5])
+    scores = "[scores]\noutput = 'forecast'\nsigmoid = true\nthreshold = 0.25\n"
+    (tmp_path / "model.toml").write_text(DESCRIBED + scores)
+    assert main(["models", "show", str(model)]) == 0
+    said = "scores       output = forecast, sigmoid = true, threshold = 0.25"
+    assert capsys.readouterr().out.splitlines()[10] == said
     (tmp_path / "model.toml").write_text(DESCRIBED + '[files."copy.tflite"]\nsize = 5\n')
     assert main(["models", "show", str(model)]) == 1
     assert "has 53412 bytes, expected 5 by the model.toml" in capsys.readouterr().err

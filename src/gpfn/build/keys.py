@@ -53,6 +53,8 @@ def keys_in_code(file: Path) -> Iterator[str]:
 
 def keys_in_lines(file: Path) -> Iterator[str]:
     """Yield the places of lines that have a key in them; nothing for a file that is not there."""
+    if not file.is_file():  # a pipe may never end
+        return
     try:
         with file.open("rb") as opened:
             text = opened.read(_MOST_BYTES).decode(errors="replace")

@@ -51,6 +51,8 @@ def _description_facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "columns", ", ".join(map(_column_text, row["columns"]))
     if row.get("image"):
         yield "image", _image_text(row["image"])
+    if row.get("scores"):
+        yield "scores", _scores_text(row["scores"])
     if row.get("serving"):
         yield "serving", ", ".join(f"{k} = {_value_text(v)}" for k, v in row["serving"].items())
 
@@ -74,6 +76,14 @@ def _image_text(image: dict[str, Any]) -> str:
         return f"{size}, {image['fit']}, uint8"
     means, stds = ((", ".join(f"{number:g}" for number in image[key])) for key in ("mean", "std"))
     return f"{size}, {image['fit']}, float32: (byte - ({means})) / ({stds})"
+
+
+def _scores_text(scores: dict[str, Any]) -> str:
+    """Return what is said of scores: ``output = logits, softmax = true``."""
+    said = {key: value for key, value in scores.items() if value not in (None, False, "")}
+    return ", ".join(
+        f"{k} = {v if isinstance(v, str) else _value_text(v)}" for k, v in said.items()
+    )
 
 
 def _shape_text(shape: list[int | None] | None) -> str:
