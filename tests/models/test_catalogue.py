@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,16 @@ def test_a_name_of_ones_own_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [entry.name for entry in found] == ["digits", "mobilenet_v1", "mobilenet_v2"]
     assert found.get("digits").title == found.get("forecast").title == "Mine"
     assert found.get("digits").model.folder == str(tmp_path / "far/away")
+
+
+def test_a_catalogue_that_never_ends_is_one_line(tmp_path: Path) -> None:
+    pipe, endless, large = tmp_path / "pipe.toml", Path("/dev/zero"), tmp_path / "large.toml"
+    os.mkfifo(pipe)
+    with large.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    for path, told in ((pipe, "no file"), (endless, "no file"), (large, "has over 16 MiB")):
+        with pytest.raises(SetupError, match=told) as refused:
+            read_catalogue(path)
+        assert refused.value.field == str(path)
+    with pytest.raises(SetupError, match=r": cannot be read: No such file or directory$"):
+        read_catalogue(tmp_path / "absent.toml")

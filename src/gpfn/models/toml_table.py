@@ -26,6 +26,7 @@ Scalar = bool | int | float | str
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that TOML writes without quotes."""
 _MOST_BYTES = 1 << 62
+_MOST_FILE = 16 << 20
 
 
 def read_toml(path: Path) -> Table:
@@ -33,8 +34,16 @@ def read_toml(path: Path) -> Table:
     import tomllib
 
     try:
-        return Table(tomllib.loads(path.read_text(encoding="utf-8")), origin=str(path))
-    except (OSError, ValueError, RecursionError) as error:
+        if path.exists() and not path.is_file():  # a pipe may never end
+            raise SetupError("cannot be read: no file", field=str(path))
+        with path.open("rb") as file:
+            data = file.read(_MOST_FILE + 1)
+        if len(data) > _MOST_FILE:
+            raise SetupError(f"has over {_MOST_FILE >> 20} MiB", field=str(path))
+        return Table(tomllib.loads(data.decode()), origin=str(path))
+    except OSError as error:
+        raise SetupError(f"cannot be read: {error.strerror}", field=str(path)) from None
+    except (ValueError, RecursionError) as error:
         raise SetupError(f"cannot be read: {error}", field=str(path)) from None
 
 
