@@ -329,6 +329,19 @@ def test_a_plain_call_gives_what_a_handler_returned() -> None:
     assert answered(told, [1])[1:] == ("text/plain; charset=utf-8", "call")
 
 
+def test_a_plain_call_takes_numbers_of_numpy() -> None:
+    function = Function(
+        lambda a, b: {"sum": a + b},
+        inputs={"a": TensorSpec("float32", (None,)), "b": TensorSpec("int64", (None,))},
+        takes="rows",
+    )
+    assert function({"a": np.float32(0.5), "b": np.int64(2)}) == {"sum": 2.5}
+    assert function([(np.float32(0.5), 2)]) == [{"sum": 2.5}]
+    assert function(np.array([[1.0, 2.0]])) == [{"sum": 3.0}]
+    with pytest.raises(InvalidTensor, match=r"expected a number .float32., got a bytes"):
+        function({"a": b"1", "b": 2})
+
+
 def test_what_is_known_of_a_model_is_beside_it_or_in_the_catalogue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

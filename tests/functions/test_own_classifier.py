@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from gpfn.classifier import Classifier, ImageInput
-from gpfn.errors import GpfnError, ModelUnreadable, SetupError
+from gpfn.errors import GpfnError, InvalidRequest, ModelUnreadable, SetupError
 from gpfn.function.function import Function
 from gpfn.images.preparation import prepare
 from gpfn.limits import Limits
@@ -72,6 +72,14 @@ def test_a_model_of_ones_own_by_what_is_said_in_the_call(folder: Path) -> None:
     for wrong in (-0.1, 1.5, "much", True, [0.5], "9" * 5000):
         status, answer = ask(function, {"image": text(colour(GREEN)), "threshold": wrong})
         assert (status, answer["error"]["field"]) == (400, "threshold")
+
+
+def test_bytes_in_a_plain_call_are_told_to_be_no_json(folder: Path) -> None:
+    colour_model(folder / "model.onnx")
+    function = Function(Classifier("model.onnx", labels="labels.txt", input=CHW, softmax=True))
+    with pytest.raises(InvalidRequest, match=r"no value of JSON: .*bytes"):
+        function({"image": colour(GREEN)})
+    assert function(colour(GREEN))["results"][0]["className"] == "green"
 
 
 def test_a_threshold_in_the_call_leaves_softmax_to_the_model_toml(folder: Path) -> None:

@@ -119,7 +119,10 @@ class Payload:
             return self.event.data or b""
         from gpfn.json_exact import dumps
 
-        return dumps(self._value)
+        try:
+            return dumps(self._value)
+        except TypeError as error:  # of a plain call: what came as JSON is JSON
+            raise InvalidRequest(f"no value of JSON: {error}", field=self.field) from None
 
     @property
     def is_empty(self) -> bool:

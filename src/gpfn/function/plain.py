@@ -54,11 +54,23 @@ def _subject(
         return _arrays(contract, values, named), None
     value = values[0] if len(values) == 1 and not named else dict(named)
     if contract.takes in ("payload", "rows"):
+        if contract.takes == "rows":
+            value = _plain(value)
         payload = value if isinstance(value, Payload) else _payload(value)
         return (payload if contract.rows is None else decode_subject(contract, payload)), payload
     if contract.takes == "message" and isinstance(value, bytes):
         return Message(value), None
     return value, None
+
+
+def _plain(value: object) -> object:
+    """Return rows as JSON has them: NumPy's numbers and arrays as Python's own."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    own = getattr(value, "tolist", None)
+    return own() if callable(own) else value
 
 
 def _payload(value: object) -> Payload:

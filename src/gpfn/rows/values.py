@@ -189,7 +189,7 @@ def _what(value: object) -> str:
     for kinds, word in _WORDS:
         if isinstance(value, kinds):
             return word
-    return "null"
+    return "null" if value is None else f"a {type(value).__name__}"
 
 
 _WORDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
