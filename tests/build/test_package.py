@@ -333,6 +333,19 @@ def test_a_model_of_ones_own_catalogue_is_not_deployed(
         assert "model  name: no model named 'mine'" in capsys.readouterr().out
 
 
+def test_a_function_that_is_no_python_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, zipped = tmp_path / "f", tmp_path / "f.zip"
+    folder.mkdir()
+    (folder / "func.py").write_text("def (")
+    for words in (["package", "openwhisk", str(folder), "-o", str(zipped)], ["build", str(folder)]):
+        assert main([*words, *(["--print"] if words[0] == "build" else [])]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("func.py: cannot be read: invalid syntax (func.py, line 1)")
+    assert not zipped.exists()
+
+
 def test_no_space_is_one_line(root: Path, tmp_path: Path) -> None:
     """A bound on the size of files stands for a full disk."""
     function, gpfn_command = shlex.quote(str(root / "functions" / "forecast")), shlex.quote(GPFN)

@@ -53,7 +53,7 @@ def names_of(file: Path) -> list[str]:
     """Return the names that a file defines at its top; raises SetupError for one that is none."""
     try:
         tree = ast.parse(file.read_bytes(), str(file))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
         raise SetupError(f"cannot be read: {error}", field=str(file)) from None
     return sorted(set(_defined(tree)))
 

@@ -124,6 +124,7 @@ def _parts(
     from gpfn.build.bake import check_models
     from gpfn.build.conflicts import check_conflicts, held_by_images, wanted_by_gpfn
     from gpfn.build.dependencies import requirements_of
+    from gpfn.build.entry import names_of
     from gpfn.build.needs import (
         check_imports,
         image_packages,
@@ -137,6 +138,7 @@ def _parts(
     if target is None or args.on or args.file:  # --on has its packages, a Dockerfile says its own
         return args.runtime or "litert", given
     read = requirements_of(target.folder)
+    names_of(target.file)  # which says why, where it is no Python
     itself = model in ("", target.file.name)  # a model is served without its function
     needs = needs_of(target.file) if itself else needs_of_model(model)
     runtime, extras = image_parts(needs, read, args.runtime, given)
