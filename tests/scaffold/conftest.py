@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.scaffold.making import affine, classifier, columns, two_inputs, words
+from tests.scaffold.making import affine, classifier, columns, letters, lines, two_inputs, words
 
 PYTHON = """\
 import measure
@@ -42,6 +42,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     affine(tmp_path / "affine.onnx")
     two_inputs(tmp_path / "two.onnx")
     words(tmp_path / "words.onnx")
+    letters(tmp_path / "letters.onnx")
+    lines(tmp_path / "lines.onnx")
     (tmp_path / "apart").mkdir()
     affine(tmp_path / "apart" / "large.onnx", outside="large.weights")
     (tmp_path / "model.py").write_text(PYTHON)

@@ -17,6 +17,8 @@ __all__ = [
     "classifier",
     "columns",
     "graph",
+    "letters",
+    "lines",
     "two_inputs",
     "words",
 ]
@@ -74,6 +76,22 @@ def words(path: Path) -> Path:
     """Texts in, the same texts out."""
     node = helper.make_node("Identity", ["words"], ["same"])
     return graph(path, [node], {"words": (TEXTS, ["n"])}, {"same": (TEXTS, ["n"])})
+
+
+def letters(path: Path) -> Path:
+    """Two columns of texts in, the same out."""
+    nodes = [
+        helper.make_node("Identity", ["body"], ["copy"]),
+        helper.make_node("Identity", ["head"], ["title"]),
+    ]
+    ins: Ends = {name: (TEXTS, ["n", 1]) for name in ("body", "head")}
+    return graph(path, nodes, ins, {name: (TEXTS, ["n", 1]) for name in ("copy", "title")})
+
+
+def lines(path: Path) -> Path:
+    """Three texts a row, the same out: no column."""
+    node = helper.make_node("Identity", ["line"], ["same"])
+    return graph(path, [node], {"line": (TEXTS, ["n", 3])}, {"same": (TEXTS, ["n", 3])})
 
 
 def classifier(path: Path, shape: list[int | str], *, softmax: bool = False) -> Path:

@@ -20,7 +20,9 @@ MADE = {
     "arrays": (["--from", "affine.onnx"], [[0.0, 0.5, 1.0]]),
     "outside": (["--from", "apart/large.onnx"], [[0.0, 0.5, 1.0]]),
     "named": (["--from", "two.onnx"], {"sum": [0], "t": ["good"]}),
-    "texts": (["--from", "words.onnx"], ["good"]),
+    "texts": (["--from", "words.onnx"], {"same": "good"}),
+    "letters": (["--from", "letters.onnx"], {"copy": "good", "title": "good"}),
+    "lines": (["--from", "lines.onnx"], [["good", "news", "from"]]),
     "event": (["--from", "affine.onnx", "--kind", "event"], {"y": [[0.0, 0.5, 1.0]]}),
     "events": (["--from", "two.onnx", "--kind", "event"], {"sum": [0], "t": ["good"]}),
     "python": (["--from", "model.py:predict"], None),
@@ -69,6 +71,16 @@ def test_its_tests_pass_ruff_and_the_doctor_find_nothing(
     capfd.readouterr()
     assert main(["doctor", name]) == 0
     assert capfd.readouterr().out == "no findings\n"
+
+
+def test_a_function_of_texts_takes_a_text_as_people_send_it(models: Path) -> None:
+    folder = made("texts")
+    assert json.loads((folder / "sample.json").read_text())["data"] == "good"
+    told = {b"so it goes": "text/plain", b'["so it goes"]': "application/json"}
+    with StartedFunction(make_host("fn", find_target(str(folder)))) as running:
+        answers = [running.call(Invocation(*each)) for each in told.items()]
+    assert answers[0].body == b"so it goes"
+    assert json.loads(answers[1].body) == [{"same": "so it goes"}]
 
 
 @pytest.mark.parametrize("kind", ["arrays", "event"])

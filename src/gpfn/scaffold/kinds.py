@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.scaffold.image_kind import image_parts, image_sample, no_image
-from gpfn.scaffold.row_kind import column_file, no_rows, row_sample
+from gpfn.scaffold.row_kind import column_file, has_columns, no_rows, row_sample
 from gpfn.scaffold.samples import SampleEvent, sample_arrays
 from gpfn.scaffold.spelling import literal
 
@@ -58,6 +58,25 @@ def _no_text(source: FoundModel) -> str:
     return f"text is for models that take strings, and this one takes {taken}; take arrays"
 
 
+def _text_sample(source: FoundModel) -> SampleEvent:
+    """Return a text, or an object of them where the model has several inputs."""
+    if not has_columns(source):
+        return _array_sample(source)
+    sample = row_sample(source)
+    if len(source.inputs) > 1:
+        return sample
+    return sample._replace(data=sample.data[source.inputs[0].name])
+
+
+def _text_parts(source: FoundModel) -> Mapping[str, str]:
+    """Return how texts are taken: one a row where the model lets it, else as arrays."""
+    if has_columns(source):
+        told = "a text, a list of texts, or CSV; a plain text goes as text/plain"
+        return {"told": told, "takes_rows": ' takes="rows",'}
+    told = "texts come as arrays of str, and those that the model gives go out as str"
+    return {"told": told, "takes_rows": ""}
+
+
 def _array_sample(source: FoundModel) -> SampleEvent:
     return SampleEvent(_json_data(sample_arrays(source.model)))
 
@@ -82,7 +101,7 @@ def _event_parts(source: FoundModel) -> Mapping[str, str]:
 
 KINDS = {
     "arrays": FunctionKind("Arrays in, arrays out", _fits, _array_sample),
-    "text": FunctionKind("Texts in", _no_text, _array_sample),
+    "text": FunctionKind("Texts in", _no_text, _text_sample, _text_parts),
     "rows": FunctionKind("Table rows in, rows out", no_rows, row_sample, files=column_file),
     "image": FunctionKind(
         "An image in, class names and probabilities out",

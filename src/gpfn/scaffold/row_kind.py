@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpfn.scaffold.source import FoundModel
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["column_file", "no_rows", "row_sample"]
+__all__ = ["column_file", "has_columns", "no_rows", "row_sample"]
 
 _DESCRIPTION = "model.toml"
 _KEY = "columns"
@@ -27,7 +27,7 @@ _KEY = "columns"
 
 def no_rows(source: FoundModel) -> str:
     """Return why a model's inputs are no columns, and what to do; nothing when they are."""
-    if all(map(_is_column, source.inputs)):
+    if has_columns(source):
         return _disagreement(source)
     if not _is_matrix(source):
         return "rows is for inputs of one value a row, or for one matrix (n, k); take arrays"
@@ -51,6 +51,11 @@ def _schema(source: FoundModel) -> RowSchema:
     from gpfn.function.rows import schema_of
 
     return schema_of(source.inputs, source.model, source.place, ())
+
+
+def has_columns(source: FoundModel) -> bool:
+    """Say whether each of a model's inputs has one value a row, (n) or (n, 1)."""
+    return all(map(_is_column, source.inputs))
 
 
 def _is_column(spec: TensorSpec) -> bool:
@@ -82,7 +87,7 @@ def _as_column(value: Any, column: RowColumn) -> Any:
 
 def column_file(source: FoundModel) -> Mapping[str, str]:
     """Return the model.toml that names a matrix's columns, where there is none."""
-    if source.description is not None or all(map(_is_column, source.inputs)):
+    if source.description is not None or has_columns(source):
         return {}
     count = (source.inputs[0].shape or (0, 0))[1] or 0
     lines = [
