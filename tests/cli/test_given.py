@@ -208,7 +208,7 @@ def test_a_picture_and_classes_as_a_model_toml_says(
         (["--row", "length=1", "2"], "--row 1: expected NAME=VALUE, got '2'"),
         (
             ["--row", "length=1", "width=1", "--row", "width=2"],
-            "--row 2: other columns than in the first row, which has length, width",
+            "--row 2: other columns than in the first row, which has length, width; a row's",
         ),
         (["--csv", "absent.csv"], "--csv: cannot read absent.csv: No such file"),
         (["--csv", "none.csv"], "none.csv: no row of values in it"),

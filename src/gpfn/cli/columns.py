@@ -55,7 +55,8 @@ def rows_of_pairs(rows: Sequence[Sequence[str]], *, path: str) -> TextRows:
     for at, row in enumerate(named[1:], 2):
         if {*row} != {*names}:
             told = f"other columns than in the first row, which has {', '.join(names)}"
-            raise InvalidTensor(told, field=f"{path} {at}")
+            hint = f"a row's columns all stand behind one {path}: {path} a=1 b=2"
+            raise InvalidTensor(f"{told}; {hint}", field=f"{path} {at}")
     places = [f"{path} {at}" for at in range(1, len(named) + 1)]
     return TextRows(names, [[row[name] for name in names] for row in named], places, path)
 
