@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         "backend": source.backend.runtime,
         "platforms": platforms,
         "files": files_told,
-        "next": [f"gpfn {words}" for words in following] + [f"pytest {name}"],
+        "next": [*(f"gpfn {words}" for words in following), _tested(name)],
     }
     _tell(made, as_json=args.json)
     return 0
@@ -168,6 +168,13 @@ def _print_tar(files: Mapping[str, str | Path]) -> int:
         return USAGE
     write_tar(files, sys.stdout.buffer)
     return 0
+
+
+def _tested(name: str) -> str:
+    """Return the command that runs the folder's test, where pytest has to be had too."""
+    from importlib.util import find_spec
+
+    return f"pytest {name}" if find_spec("pytest") else f"pip install pytest && pytest {name}"
 
 
 def _tell(made: Mapping[str, Any], *, as_json: bool) -> None:
