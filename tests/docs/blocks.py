@@ -6,11 +6,14 @@ begins one that has to fail, and every other line is output: each such line has 
 in the command's real output, in this order; ``…`` stands for anything within a line.
 What needs a broker is in a block of ``console kafka`` or ``console nats``, which runs like the
 others, with a free port in the place of the broker's usual one. What needs a container engine
-is in a block of ``console engine``, which tests/images_engine runs; what nobody can run here (it
-needs fn, wsk) is in a block of another language.
+is in a block of ``console engine``, which tests/images_engine runs. Blocks of ``console fresh`` are
+one session for a page, in an environment of its own, which the session makes
+(test_ten_minutes.py). What nobody can run here (it needs fn, wsk) is in a block of another
+language.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +30,7 @@ __all__ = [
     "at_port",
     "commands",
     "fences",
+    "one_session",
     "read_blocks",
 ]
 
@@ -48,7 +52,7 @@ _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
 class Block(NamedTuple):
     """A fenced block: its page, the line of its first code line, its language and code.
 
-    ``needs`` is what stands after the language: ``engine``, a broker, or nothing.
+    ``needs`` is what stands after the language: ``engine``, ``fresh``, a broker, or nothing.
     """
 
     page: Path
@@ -95,6 +99,16 @@ def fences(page: Path, text: str) -> list[Block]:
 def at_port(block: Block, port: int) -> Block:
     """Return a block that needs a broker with another port in the place of the usual one."""
     return block._replace(code=re.sub(rf"\b{BROKERS[block.needs]}\b", str(port), block.code))
+
+
+def one_session(blocks: Sequence[Block]) -> Block:
+    """Return blocks of a page as one, each line where it is in the page."""
+    first = blocks[0].line
+    lines: list[str] = []
+    for block in blocks:
+        lines += [""] * (block.line - first - len(lines))
+        lines += block.code.splitlines()
+    return Block(blocks[0].page, first, "console", "\n".join(lines))
 
 
 def commands(block: Block) -> list[Command]:

@@ -7,6 +7,7 @@ for the network are model files that ``gpfn models pull`` has fetched before.
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.conftest import ROOT
 from tests.docs.blocks import Block, Command, commands
+from tests.sources import files
 
-__all__ = ["of_a_reader", "pulled", "run_console", "run_python", "unmatched"]
+__all__ = ["checkout", "of_a_reader", "pulled", "run_console", "run_python", "unmatched"]
 
 _MARK = "\x1e"
 _SECONDS = 240
@@ -50,6 +53,15 @@ def of_a_reader(folder: Path, cache: Path, programs: Path | None = None) -> dict
     return environ
 
 
+def checkout(top: Path) -> Path:
+    """Make a folder what a clone of the repository is, as it is in the work tree; returns it."""
+    for path in files():
+        place = top / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, place)  # with its time, or make would install again
+    return top
+
+
 def pulled(cache: Path, shared: Path) -> Path:
     """Fetch the catalogue's models into a cache, from the folder of test data; returns it."""
     mirror = str(shared / "data" / "models")
@@ -81,11 +93,13 @@ def run_python(
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
 
 
-def run_console(block: Block, folder: Path, environ: Mapping[str, str]) -> None:
+def run_console(
+    block: Block, folder: Path, environ: Mapping[str, str], seconds: float = _SECONDS
+) -> None:
     """Run a console block as one bash session and compare what it prints."""
     session = commands(block)
     assert session, f"{block.page}:{block.line}: a console block without a command"
-    status, printed = _bash(_script(session), folder, environ)
+    status, printed = _bash(_script(session), folder, environ, seconds)
     pieces = printed.split(_MARK)[1:]  # one for each command that was begun
     for command, piece in zip(session, pieces, strict=False):
         where = f"{block.page}:{command.line}: $ {command.text}\n{piece}"
@@ -119,7 +133,7 @@ def _script(session: Sequence[Command]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _bash(script: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+def _bash(script: str, folder: Path, environ: Mapping[str, str], seconds: float) -> tuple[int, str]:
     """Run the script; what it left in the background is ended with it."""
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(
@@ -132,7 +146,7 @@ def _bash(script: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, s
             start_new_session=True,
         )
         try:
-            status = process.wait(_SECONDS)
+            status = process.wait(seconds)
         except subprocess.TimeoutExpired:
             status = -1
         _end_group(process.pid)

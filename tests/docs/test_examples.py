@@ -7,7 +7,6 @@ its own.
 
 import fcntl
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,9 +17,18 @@ import pytest
 from gpfn.bridge.kafka.broker import Broker
 from gpfn.bridge.kafka.jars import kafka_jars
 from tests.conftest import ROOT
-from tests.docs.blocks import BROKERS, DOCS, PAGES, QUIET, RUN, Block, at_port, read_blocks
-from tests.docs.session import of_a_reader, pulled, run_console, run_python
-from tests.sources import files
+from tests.docs.blocks import (
+    BROKERS,
+    DOCS,
+    PAGES,
+    QUIET,
+    RUN,
+    Block,
+    at_port,
+    one_session,
+    read_blocks,
+)
+from tests.docs.session import checkout, of_a_reader, pulled, run_console, run_python
 
 README = ROOT / "README.md"
 ENVIRONMENTS = ROOT / os.environ.get("PEERS", ".venvs")
@@ -67,11 +75,7 @@ def light() -> Path:
 @pytest.fixture
 def fresh(light: Path, tmp_path: Path) -> Path:
     """The top of a checkout, after ``make install``."""
-    top = tmp_path / "gpfn"
-    for path in files():
-        place = top / path.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, place)  # with its time, or make would install again
+    top = checkout(tmp_path / "gpfn")
     (top / ".venv").symlink_to(light.resolve())
     return top
 
@@ -81,7 +85,7 @@ def test_blocks_say_what_they_are(page: Path) -> None:
     wrong = [
         f"{page}:{block.line}: {block.language or 'no language'}"
         for block in read_blocks(page)
-        if block.language not in RUN | QUIET or block.needs not in ("", "engine", *BROKERS)
+        if block.language not in RUN | QUIET or block.needs not in ("", "engine", "fresh", *BROKERS)
     ]
     assert not wrong, f"{', '.join(wrong)}; these run: {sorted(RUN)}, these do not: {sorted(QUIET)}"
 
@@ -139,20 +143,10 @@ def free_port() -> int:
 def test_the_readme_runs_after_make_install_alone(fresh: Path, tmp_path: Path, cache: Path) -> None:
     environ = of_a_reader(tmp_path, cache)
     blocks = read_blocks(README)
-    run_console(one_session(blocks), fresh, environ)
+    console = [block for block in blocks if block.language == "console"]
+    run_console(one_session(console), fresh, environ)
     python = [block for block in blocks if block.language == "python"]
     run_python(python, fresh, environ, str(fresh / ".venv" / "bin" / "python"))
-
-
-def one_session(blocks: list[Block]) -> Block:
-    """Return the console blocks of a page as one, each line where it is in the page."""
-    console = [block for block in blocks if block.language == "console"]
-    first = console[0].line
-    lines: list[str] = []
-    for block in console:
-        lines += [""] * (block.line - first - len(lines))
-        lines += block.code.splitlines()
-    return Block(console[0].page, first, "console", "\n".join(lines))
 
 
 def test_that_environment_has_no_extra(light: Path) -> None:
