@@ -47,6 +47,7 @@ SLOW = (
     "tests/serving/repository/test_killed.py",
     "tests/e2e/test_bad_models_uploaded.py",
     "tests/serving/repository/test_store_model.py",
+    "tests/docs/test_ten_minutes.py",
     "tests/docs/test_examples.py",
     "tests/website/test_site.py",
     "tests/build/test_doctor.py",
