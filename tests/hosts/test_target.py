@@ -79,6 +79,11 @@ def test_nothing_there(tmp_path: Path) -> None:
             find_target(str(tmp_path / name))
 
 
+def test_a_model_is_no_function(root: Path) -> None:
+    with pytest.raises(SetupError, match="gpfn init NAME --from FILE makes one"):
+        find_target(str(root / "models" / "forecast.onnx"))
+
+
 def test_a_number_that_is_none(folder: Path) -> None:
     (folder / "func.yaml").write_text("memory: lots\n")
     says = "line 1: memory: expected a whole number from 0 to 2147483647, got 'lots'"

@@ -50,7 +50,7 @@ def find_target(text: str) -> Target:
     path = Path(text).resolve()
     if path.name in FUNC_FILES and path.is_file():
         return _from_func_file(path, None)
-    file = None if path.is_dir() else _existing(path)
+    file = None if path.is_dir() else _of_python(_existing(path))
     func_file = find_func_file(path if file is None else path.parent)
     if func_file is not None:
         return _from_func_file(func_file, file)
@@ -62,6 +62,14 @@ def _existing(path: Path) -> Path:
         raise SetupError(
             "no such function: expected a folder, a func.py or a func.yaml", field=str(path)
         )
+    return path
+
+
+def _of_python(path: Path) -> Path:
+    if path.suffix != ".py":
+        told = "not a function, which is a .py file"
+        hint = "of a model, gpfn init NAME --from FILE makes one"
+        raise SetupError(f"{told}; {hint}", field=str(path))
     return path
 
 
