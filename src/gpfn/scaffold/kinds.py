@@ -53,7 +53,7 @@ def _fits(_source: FoundModel) -> str:
 
 def _no_text(source: FoundModel) -> str:
     if all(spec.dtype == _STRING for spec in source.inputs):
-        return ""
+        return no_rows(source) if has_columns(source) else ""
     taken = ", ".join(sorted({spec.dtype for spec in source.inputs} - {_STRING}))
     return f"text is for models that take strings, and this one takes {taken}; take arrays"
 
