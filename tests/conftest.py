@@ -13,6 +13,7 @@ __all__ = ["ROOT", "SLOW", "root", "shared"]
 ROOT = Path(__file__).resolve().parents[1]
 
 SLOW = (
+    "tests/docs/test_ten_minutes.py",
     "tests/e2e/bridge/test_bridge_faults.py",
     "tests/bridge/test_kafka_outage.py",
     "tests/bridge/test_kafka_refusals.py",
@@ -47,7 +48,6 @@ SLOW = (
     "tests/serving/repository/test_killed.py",
     "tests/e2e/test_bad_models_uploaded.py",
     "tests/serving/repository/test_store_model.py",
-    "tests/docs/test_ten_minutes.py",
     "tests/docs/test_examples.py",
     "tests/website/test_site.py",
     "tests/build/test_doctor.py",
