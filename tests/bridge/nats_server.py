@@ -18,6 +18,14 @@ __all__ = ["NatsServer", "free_port", "nats_server"]
 
 _WITHIN = 20.0
 
+_STORE = """
+jetstream {
+  store_dir: "%s"
+  # streams reserve what they may hold at most: not to depend on how full a disk is
+  max_file_store: 1099511627776
+}
+"""
+
 
 def free_port() -> int:
     """Return a port that nobody listens at."""
@@ -41,9 +49,10 @@ class NatsServer:
         self._command: Sequence[str] = [
             program,
             *("-a", "127.0.0.1", "-p", str(self.port)),
-            *(("-js", "-sd", str(folder / "data")) if jetstream else ()),
             *options,
         ]
+        if jetstream:
+            config += _STORE % (folder / "data")
         if config:
             file = folder / "server.conf"
             file.write_text(config)

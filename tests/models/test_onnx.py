@@ -100,8 +100,8 @@ def test_a_locale_that_is_not_here_is_told_with_what_to_do(tmp_path: Path) -> No
     path = write(tmp_path / "m.onnx", [node], ends[:1], ends[1:])
     with pytest.raises(ModelUnreadable) as caught:
         open_model(path)
-    told = "its texts need the locale xx_YY.UTF-8, which is not installed here: install it, or"
-    assert str(caught.value).startswith(told)
+    told = "(its texts need the locale xx_YY.UTF-8, which is not installed here: install it, or"
+    assert str(caught.value).startswith(f"ONNX Runtime cannot open it {told}")
     assert "\n" not in str(caught.value)
 
 

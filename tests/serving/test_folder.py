@@ -81,6 +81,7 @@ def test_our_own_models() -> None:
     """The folder of this repository: one name, two files."""
     result = scan(ROOT / "models")
     assert set(result.models) == {
+        "circle",
         "digits",
         "flowers",
         "forecast",
