@@ -49,11 +49,16 @@ def model(x):
     return x[:1]
 
 
+
+
 exec(f"def several({', '.join(NAMES)}): return [1.0]")
+exec(f"def first({', '.join(NAMES[:30])}): return x0")
+COLUMNS = {name: TensorSpec("float64", (None,)) for name in NAMES[:30]}
 plain = Function(count, takes="payload")
 pictures = Function(picture, takes="payload")
 arrays = Function(total, inputs={"x": TensorSpec("float64")})
 texts = Function(total, inputs={"x": TensorSpec("string")})
+table = Function(first, inputs=COLUMNS, takes="rows")
 many = Function(several, inputs={name: TensorSpec("float64") for name in NAMES})
 """
 ADAPTERS = {"run fn": "fn", "run http": "asgi", "run openwhisk": "openwhisk"}
@@ -163,6 +168,7 @@ class Row(NamedTuple):
 
 
 JSON = "Content-Type: application/json"
+CSV = "Content-Type: text/csv"
 BYTES = "Content-Type: application/octet-stream"
 BATCH = "Content-Type: application/cloudevents-batch+json"
 NPY = "Content-Type: application/x-npy"
@@ -173,6 +179,12 @@ def ok(answer: bytes, told: bytes = b"") -> None:
     """See that the input was computed, or refused for what it should be."""
     start = answer[:2000]
     assert told in start if told else b" 200 OK" in start and b'"error"' not in start, start
+
+
+def columns(rows: int) -> bytes:
+    """Return CSV of so many rows, with the names of the columns that ``table`` takes."""
+    line = b"1," * 29 + b"1\n"
+    return ",".join(f"x{number}" for number in range(30)).encode() + b"\n" + line * rows
 
 
 def asking(body: Callable[[], bytes], *lines: str, told: bytes = b"") -> Callable[..., None]:
@@ -349,6 +361,9 @@ ROWS: Mapping[tuple[str, str, str], Row] = {
     ),
     ("GPFN_MAX_ELEMENTS", "run http", "a .npy of int8 for float64"): Row(
         "arrays", asking(lambda: saved(np.ones(BODY - 200, np.int8)), NPY), small_list
+    ),
+    ("GPFN_MAX_ROWS", "run http", "CSV of 30 columns"): Row(
+        "table", asking(lambda: columns(100_000), CSV), asking(lambda: columns(1), CSV)
     ),
     ("GPFN_MAX_STRING_BYTES", "run http", "texts of one letter"): Row(
         "texts", asking(lambda: listed('"é"'.encode()), JSON), asking(lambda: b'["a"]', JSON)
