@@ -58,7 +58,8 @@ def test_a_base_without_python(engine: ContainerEngine, base: str, tmp_path: Pat
 @pytest.mark.parametrize(
     ("files", "text"),
     [
-        ({"requirements": "gpfn\nrequests<2\n"}, "the requirements conflict: "),
+        ({"requirements": "gpfn\nrequests<2\n"}, "requirements.txt:2) conflicts with "),
+        ({"requirements": "gpfn\nflask==3.0.0\nwerkzeug<2\n"}, "the requirements conflict: "),
         ({"requirements": "no-such-package-of-gpfn==1\n"}, "no-such-package-of-gpfn"),
         ({"requirements": "gpfn[nothing]\n"}, "gpfn has no extra nothing"),
         ({"func": "import not_in_requirements\n"}, "func.py:1: imports not_in_requirements"),
@@ -67,6 +68,7 @@ def test_a_base_without_python(engine: ContainerEngine, base: str, tmp_path: Pat
     ],
     ids=[
         "conflict",
+        "conflict that only pip knows",
         "unknown package",
         "unknown extra",
         "missing import",
