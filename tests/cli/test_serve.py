@@ -122,7 +122,7 @@ def test_a_python_function_is_served(tmp_path: Path) -> None:
 
 
 def test_a_function_cannot_be_cached(tmp_path: Path) -> None:
-    failed = run("-m", "os.path:join", "-c", "-d", str(tmp_path))
+    failed = run("-m", "os.path:join", "-c", "-d", str(tmp_path), "-l", "127.0.0.1:0")
     assert failed.returncode == 1
     assert "cache: the row cache needs a model file" in failed.stderr
 
@@ -173,7 +173,7 @@ def status(port: int, path: str, *, until: int | None = None) -> int:
     [
         ((), "--model is required"),
         (("-m", "m.pb", "more"), "unexpected argument 'more'"),
-        (("-m", "/no/such.pb"), "/no/such.pb"),
+        (("-m", "/no/such.pb", "-l", "127.0.0.1:0"), "/no/such.pb"),
         (("-m", "forecast", "-l", "9000"), "--listen: expected HOST:PORT, got '9000'"),
         (("-m", "forecast", "-l", "127.0.0.1:x"), "--listen: expected a whole number from 0 to"),
         (
