@@ -2,13 +2,15 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-__all__ = ["ROOT", "SLOW", "root", "shared"]
+from gpfn.hidden import HIDDEN
+
+__all__ = ["ROOT", "SLOW", "nothing_hidden", "root", "shared"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -121,6 +123,13 @@ def pytest_configure() -> None:
     """Let what tests start heed Ctrl-C: a shell's background jobs ignore it, and hand that on."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def nothing_hidden() -> Iterator[None]:
+    """Forget which texts a test has let be hidden: other tests may have the same words."""
+    yield
+    HIDDEN.clear()
 
 
 @pytest.fixture(scope="session")
