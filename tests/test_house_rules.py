@@ -1,6 +1,7 @@
 """The house rules that a machine can check, over every file that git knows."""
 
 import re
+import subprocess
 from pathlib import Path
 
 from tests.conftest import ROOT, SLOW
@@ -53,6 +54,14 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
         if ELSEWHERE.search(line)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_git_has_no_link_that_leads_out_of_the_repository() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "--stage", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    links = [ROOT / line.split("\t", 1)[1] for line in tracked if line.startswith("120000 ")]
+    assert [link for link in links if not link.resolve().is_relative_to(ROOT)] == []
 
 
 def test_nothing_is_put_off() -> None:
