@@ -17,11 +17,12 @@ from tests.sources import Module, files, modules
 
 MODULE_LINES = 300
 FUNCTION_LINES = 60
-MODULES = 620
+MODULES = 760
 MEDIAN_LINES = 115
 SHORT_LINES = 60
 
 SHORT = {
+    "gpfn.local.supervisor.begun": "one call that runs, apart from who begins it in two ways",
     "gpfn.__main__": "python -m gpfn: starts the command line and does nothing else",
     "gpfn.bridge.record": "what every queue and the engine have in common: values alone",
     "gpfn.bridge.replies": "from a function's answer to a record, and nothing else",
@@ -39,6 +40,14 @@ SHORT = {
     "gpfn.http.loop.timing": "all time-outs of a connection in one place",
     "gpfn.http.target": "a grammar of its own, which the head's rules and their tests ask",
     "gpfn.json_words": "a grammar of its own, which model servers share and strict JSON has not",
+    "gpfn.local.supervisor.failure": "what a process, its pool and its watcher tell each other",
+    "gpfn.local.supervisor.leftovers": "what a killed process could not remove, and nothing else",
+    "gpfn.local.supervisor.watcher": "what holds a limit where the kernel cannot, and nothing else",
+    "gpfn.local.supervisor.settings": "what the supervisor is given: values alone",
+    "gpfn.local.console.differences": "a panel of the console, each of which is a module",
+    "gpfn.local.deployed": "a word that all parts of the platforms on a laptop share",
+    "gpfn.local.openwhisk.log_lines": "a format of its own, which the platform stores",
+    "gpfn.local.openwhisk.service": "how the parts of a call are put together, and nothing else",
     "gpfn.limits": "a word of the ground floor, on every start path",
     "gpfn.scaffold.names": "one rule of its own, with all the reasons that it may give",
     "gpfn.serving.repository.opening": "which kind of place a repository is at, and nothing else",
@@ -61,6 +70,8 @@ SHORT = {
     "gpfn.source_file": "the one way a file becomes a module, for models, platforms and actions",
     "gpfn.traceparent": "a word of the ground floor, which logs and cold starts go without",
     "gpfn.tensors.spec": "TensorSpec, which functions declare without NumPy",
+    "gpfn.local.waiting_call": "what a call is between its end and its row, apart from both",
+    "gpfn.local.supervisor.node": "its program is beside it, in JavaScript",
 }
 """Why a module with fewer than 60 lines is one."""
 

@@ -15,17 +15,17 @@ one lane. Headers are a line of JSON, which says names and lengths, and then the
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import orjson
 
+from gpfn import sqlite_file
 from gpfn.bridge.record import Header
-from gpfn.errors import BackendError, GpfnError, SetupError
+from gpfn.errors import GpfnError, SetupError
+from gpfn.sqlite_file import connect_file, is_busy, make_file
 
 __all__ = [
     "BUSY_SECONDS",
@@ -85,19 +85,6 @@ PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
 """
 
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-_REASONS = {
-    sqlite3.SQLITE_NOTADB: "is no queue: not a SQLite database, or a damaged one",
-    sqlite3.SQLITE_CORRUPT: "is damaged",
-    sqlite3.SQLITE_READONLY: "cannot be written to",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
-    sqlite3.SQLITE_PERM: "cannot be opened: no right to",
-    sqlite3.SQLITE_FULL: "cannot be written to: the disk is full",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: an error of the disk",
-    sqlite3.SQLITE_TOOBIG: "takes no record that large",
-}
-
 
 def connect(path: Path, *, create: bool = True, synchronous: str = "full") -> sqlite3.Connection:
     """Open the queue in a file, made if need be, for the thread that calls this.
@@ -109,7 +96,7 @@ def connect(path: Path, *, create: bool = True, synchronous: str = "full") -> sq
     if sqlite3.sqlite_version_info < _OLDEST:
         raise SetupError(f"SQLite {sqlite3.sqlite_version} is too old: a queue needs 3.35")
     if create:
-        _make_file(path)
+        make_file(path)
     elif not path.is_file():
         raise SetupError("there is no such queue", field=str(path))
     until = time.monotonic() + BUSY_SECONDS
@@ -118,28 +105,13 @@ def connect(path: Path, *, create: bool = True, synchronous: str = "full") -> sq
             return _opened(path, synchronous)
         except sqlite3.Error as error:
             # SQLite does not wait by itself while the mode of a file is changed
-            if _code(error) not in _BUSY or time.monotonic() > until:
+            if not is_busy(error) or time.monotonic() > until:
                 raise explained(error, path) from error
         time.sleep(_SHORTEST_WAIT)
 
 
-def _make_file(path: Path) -> None:
-    """Make the file, for this user alone, and its folder.
-
-    A file that is there is not opened: that would end SQLite's locks on it in this process.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # then it is opened as it is
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise SetupError(f"cannot be made: {error.strerror}", field=str(path)) from error
-
-
 def _opened(path: Path, synchronous: str) -> sqlite3.Connection:
-    database = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-    )
+    database = connect_file(path, BUSY_SECONDS)
     try:
         if not _is_ours(database, path):
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -187,16 +159,7 @@ def explained(error: sqlite3.Error, path: Path) -> GpfnError:
 
     A BackendError may pass by itself; a SetupError does not.
     """
-    code = _code(error)
-    if code in _BUSY:
-        reason = f"another process has kept it locked for {BUSY_SECONDS:g} s"
-        return BackendError(reason, field=str(path))
-    kind = BackendError if code in _PASSING or code not in _REASONS else SetupError
-    return kind(_REASONS.get(code, str(error)), field=str(path))
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more than we tell
+    return sqlite_file.explained(error, path, "queue", BUSY_SECONDS)
 
 
 def pack_headers(headers: Sequence[Header]) -> bytes | None:
