@@ -63,3 +63,15 @@ def test_dir_of_the_package_shows_every_public_name() -> None:
     assert set(gpfn.__all__) <= set(dir(gpfn))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gpfn.nothing
+
+
+def test_no_public_name_is_that_of_a_module_beside_it() -> None:
+    """Whoever imports the module first would give everybody it in the place of the name."""
+    known = modules()
+    shadowed = {
+        f"{name}.{made}"
+        for name, module in known.items()
+        for made in declared(module) or ()
+        if f"{name}.{made}" in known
+    }
+    assert shadowed == set()

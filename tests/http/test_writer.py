@@ -4,6 +4,7 @@ import importlib
 import socket
 import threading
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import numpy as np
 import pytest
@@ -103,3 +104,11 @@ def test_every_status_of_an_error_is_named_and_so_counted() -> None:
         kinds += kind.__subclasses__()
     assert len(kinds) > 20
     assert [kind for kind in kinds if kind.status not in REASONS] == []
+
+
+def test_every_status_that_is_registered_has_its_reason() -> None:
+    """A web action answers with whichever it likes."""
+    teapot = {HTTPStatus.IM_A_TEAPOT}
+    assert {*REASONS} == {*HTTPStatus} - teapot
+    renamed = {status for status in {*HTTPStatus} - teapot if REASONS[status] != status.phrase}
+    assert renamed <= {413, 414, 416, 422}, "as RFC 9110 has them"

@@ -274,7 +274,7 @@ class Request(NamedTuple):
 
     ``headers`` keep their order and their repetitions; names are lower-case, values are
     the bytes read as Latin-1. ``body`` is decoded (no chunks); a large one is a read-only
-    view that begins at a multiple of 64.
+    view that begins at a multiple of 64. ``modern`` says that it is HTTP/1.1.
     """
 
     method: str
@@ -282,6 +282,7 @@ class Request(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes | memoryview
     keep_alive: bool
+    modern: bool = True
 
     def header(self, name: str) -> str | None:
         """Return the first value of the header ``name`` (lower-case), or None."""

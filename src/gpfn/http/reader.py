@@ -276,7 +276,7 @@ class RequestReader:
     def _finish(self, body: bytes | memoryview) -> None:
         head = self._head
         self._state = _BETWEEN
-        request = (head.method, head.target, head.headers, body, head.keep_alive)
+        request = (head.method, head.target, head.headers, body, head.keep_alive, head.modern)
         self._ready = _request(Request, request)
 
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 from gpfn.errors import BrokenReply, TooLarge
 from gpfn.http.body import Body
 from gpfn.http.connection import Connection
+from gpfn.http.reply_head import content_length, joined_headers, parse_head
 
 __all__ = ["Closed", "HttpResponse", "IncomingResponse", "read_response"]
 
 _MOST_HEAD = 1 << 16
 _MOST_INTERIM = 8
 _MOST_LINE = 256
-_MOST_DIGITS = 20  # of a length: a number with more is over any limit without the others
 _HEX = frozenset("0123456789abcdefABCDEF")
 _LARGE = 1 << 16
 """Bytes from which on a body is received into memory of its own."""
@@ -71,8 +71,9 @@ class IncomingResponse:
         """Read the head; interim ones (1xx) are passed over. Raises as read_response does."""
         self._source = source = _Source(connection)
         for _ in range(_MOST_INTERIM):
-            self._version, self.status, self.reason, self.headers = _parse_head(source.head())
+            self._version, self.status, self.reason, headers = parse_head(source.head())
             if self.status >= 200:
+                self.headers = joined_headers(headers)
                 return
         raise BrokenReply(f"more than {_MOST_INTERIM} interim replies")
 
@@ -81,7 +82,7 @@ class IncomingResponse:
         if self.status in (204, 304):
             return 0
         text = self.headers.get("content-length")
-        return None if text is None or self._is_chunked() else _length(text)
+        return None if text is None or self._is_chunked() else content_length(text)
 
     def read(self, limit: int) -> bytes | memoryview:
         """Return the body. Raises TooLarge over ``limit`` bytes, BrokenReply for an encoded one."""
@@ -219,44 +220,6 @@ class _Source:
                 raise BrokenReply(f"the connection was closed {size - body.size} bytes too early")
             body.size += received
             space = space[received:]
-
-
-def _parse_head(head: bytes) -> tuple[str, int, str, dict[str, str]]:
-    """Return version, status, reason and headers."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, rest = first.partition(" ")
-    status, _, reason = rest.partition(" ")
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not _is_status(status):
-        raise BrokenReply(f"not HTTP: {first[:80]!r}")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():  # a folded line is refused, too
-            raise BrokenReply(f"not a header: {line[:80]!r}")
-        name, value = name.lower(), value.strip(" \t")
-        if name in headers:
-            value = _repeated(name, headers[name], value)
-        headers[name] = value
-    return version, int(status), reason, headers
-
-
-def _repeated(name: str, before: str, value: str) -> str:
-    """Return the value of a header that occurs once more."""
-    if name != "content-length":
-        return f"{before}, {value}"
-    if before != value:
-        raise BrokenReply("two lengths for one body")
-    return value
-
-
-def _is_status(text: str) -> bool:
-    return len(text) == 3 and text.isdecimal() and text[0] != "0"
-
-
-def _length(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise BrokenReply(f"{text[:40]!r} is not a length")
-    return int(text.lstrip("0")[:_MOST_DIGITS] or "0")
 
 
 def _chunks(source: _Source, limit: int) -> Iterator[bytes]:

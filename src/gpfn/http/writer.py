@@ -43,10 +43,7 @@ def response_head(
     if status >= 200 and status != 204:
         lines.append(f"content-length: {body_length}\r\n")
     lines.append("connection: close\r\n\r\n" if close else "\r\n")
-    try:
-        return "".join(lines).encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"a header is not Latin-1: {error}") from error
+    return "".join(lines).encode("latin-1")
 
 
 def check_header(name: str, value: str) -> None:
@@ -59,6 +56,8 @@ def check_header(name: str, value: str) -> None:
         raise ValueError(f"{name} is set by the server")
     if "\n" in value or "\r" in value or "\0" in value:
         raise ValueError(f"the header {name} holds a line break or NUL")
+    if not value.isascii() and max(value) > "\xff":
+        raise ValueError(f"the header {name} is not Latin-1: {max(value)!r}")
 
 
 def send(sock: Socket, buffers: Sequence[bytes | memoryview]) -> None:
@@ -94,34 +93,64 @@ def _behind(buffers: Sequence[bytes | memoryview], sent: int) -> list[bytes | me
 
 REASONS = {
     100: "Continue",
+    101: "Switching Protocols",
+    102: "Processing",
+    103: "Early Hints",
     200: "OK",
     201: "Created",
     202: "Accepted",
+    203: "Non-Authoritative Information",
     204: "No Content",
+    205: "Reset Content",
     206: "Partial Content",
+    207: "Multi-Status",
+    208: "Already Reported",
+    226: "IM Used",
+    300: "Multiple Choices",
+    301: "Moved Permanently",
+    302: "Found",
     303: "See Other",
     304: "Not Modified",
+    305: "Use Proxy",
+    307: "Temporary Redirect",
+    308: "Permanent Redirect",
     400: "Bad Request",
     401: "Unauthorized",
+    402: "Payment Required",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
     408: "Request Timeout",
     409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
     412: "Precondition Failed",
     413: "Content Too Large",
+    414: "URI Too Long",
     415: "Unsupported Media Type",
     416: "Range Not Satisfiable",
     417: "Expectation Failed",
+    421: "Misdirected Request",
     422: "Unprocessable Content",
+    423: "Locked",
+    424: "Failed Dependency",
+    425: "Too Early",
+    426: "Upgrade Required",
+    428: "Precondition Required",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
+    451: "Unavailable For Legal Reasons",
     500: "Internal Server Error",
     501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
-    508: "Loop Detected",
     505: "HTTP Version Not Supported",
+    506: "Variant Also Negotiates",
     507: "Insufficient Storage",
+    508: "Loop Detected",
+    510: "Not Extended",
+    511: "Network Authentication Required",
 }

@@ -4,7 +4,7 @@
     connection   one client: requests in, answers out; timing has its time-outs
     large_body   receiving one straight into its own memory
     incoming     one that is not to be in memory, on its way to who receives it
-    responses    answers on the wire
+    responses    answers on the wire; streaming has those whose bodies come in pieces
     server       all connections, their bounds, and the end in order
     acceptor     new connections, also when there are no descriptors left
     pool         work that would hold the loop up; team has its threads

@@ -36,13 +36,13 @@ class LoopConnection(asyncio.Protocol):
     What :mod:`gpfn.http.loop.timing` looks at: ``phase`` is what is being read and ``since``
     when that began, by the server's clock, which ticks seldom; ``blocked`` says that the
     client does not read its answers, ``unsent`` how many bytes the last look found so.
-    ``incoming`` is the body that is being read when it goes to a receiver. ``closing`` says
-    that its last answer was sent.
+    ``incoming`` is the body that is being read when it goes to a receiver, ``exchange`` what is
+    being answered. ``closing`` says that its last answer was sent.
     """
 
     __slots__ = (
-        "_continued", "_ended", "_exchange", "_fields", "_headers", "_held", "_paused", "_reader",
-        "_running", "_straight", "blocked", "closing", "incoming", "phase", "server", "since",
+        "_continued", "_ended", "_fields", "_headers", "_held", "_paused", "_reader", "_running",
+        "_straight", "blocked", "closing", "exchange", "incoming", "phase", "server", "since",
         "transport", "unsent",
     )  # fmt: skip
 
@@ -52,13 +52,12 @@ class LoopConnection(asyncio.Protocol):
             server.limits, large_body=_LARGE_BODY, stream=partial(server.stream, self)
         )
         self.incoming: IncomingBody | None = None
-        self._exchange: Exchange | None = None
-        self._straight = False  # whether a large body comes into its own memory
+        self.exchange: Exchange | None = None
         self._headers: tuple[tuple[str, str], ...] | None = None
         self._fields = Fields()
         self._held = 0  # bytes of the budget for bodies
         self.unsent = 0
-        self._running = False  # whether requests are being taken from the reader
+        self._straight = self._running = False  # a large body into its memory; requests taken
         self.blocked = self._paused = self._continued = False
         self.phase = IDLE
         self._ended = False  # whether the client has sent its last byte
@@ -74,7 +73,7 @@ class LoopConnection(asyncio.Protocol):
     @property
     def answering(self) -> bool:
         """Whether a request is being answered, or its answer being sent."""
-        return self._exchange is not None or self.transport.get_write_buffer_size() > 0
+        return self.exchange is not None or self.transport.get_write_buffer_size() > 0
 
     # what asyncio calls
 
@@ -85,9 +84,9 @@ class LoopConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Let go of everything; who still works on the answer is told by ``gone``."""
-        if self._exchange is not None:
-            self._exchange.gone = True
-            self._exchange = None
+        if self.exchange is not None:
+            self.exchange.gone = True
+            self.exchange = None
         self.closing = True
         self._release()
         self._reader = RequestReader(self.server.limits)  # the old one may have half a body
@@ -102,7 +101,7 @@ class LoopConnection(asyncio.Protocol):
         except GpfnError as error:
             self.refuse(error)
             return
-        if self._exchange is None and not self.blocked:
+        if self.exchange is None and not self.blocked:
             self._take_requests()
         else:
             self._pause()
@@ -124,7 +123,7 @@ class LoopConnection(asyncio.Protocol):
         self._ended = True
         if self.closing:
             return False
-        if self._exchange is None and not self.blocked:
+        if self.exchange is None and not self.blocked:
             self._take_requests()
         return self.transport.get_extra_info("sslcontext") is None  # TLS knows no half
 
@@ -136,9 +135,8 @@ class LoopConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Go on with what has come meanwhile."""
-        self.blocked = False
-        self.since = self.server.clock
-        if self._exchange is None and not self.closing:
+        self.blocked, self.since = False, self.server.clock
+        if self.exchange is None and not self.closing:
             self.server.loop.call_soon(self._take_requests)  # closing in here confuses asyncio
 
     # requests
@@ -151,7 +149,7 @@ class LoopConnection(asyncio.Protocol):
         server, reader = self.server, self._reader
         taken = 0
         try:
-            while self._exchange is None and not self.blocked and not self.closing:
+            while self.exchange is None and not self.blocked and not self.closing:
                 if taken == _INLINE:  # the others have waited long enough
                     server.loop.call_soon(self._take_requests)
                     self._pause()
@@ -162,7 +160,7 @@ class LoopConnection(asyncio.Protocol):
                     return
                 taken += 1
                 self._begin(request)
-                if not (reader.has_more or self._exchange or self._paused or self._ended):
+                if not (reader.has_more or self.exchange or self._paused or self._ended):
                     return  # as nearly always: that was all, and it is answered
         except GpfnError as error:
             self.refuse(error)
@@ -179,7 +177,7 @@ class LoopConnection(asyncio.Protocol):
             self._fields = Fields.of(request.headers)
         fields = self._fields
         exchange = Exchange(self, request, fields, fields.id or self.server.next_id())
-        self._exchange = exchange
+        self.exchange = exchange
         exchange.incoming, self.incoming = self.incoming, None
         if self._held:  # from here on as long as anybody has the exchange, and with it the body
             exchange.held, self._held = self._held, 0
@@ -199,8 +197,7 @@ class LoopConnection(asyncio.Protocol):
             self._resume()
         phase = IDLE if not reader.in_request else BODY if reader.reading_body else HEAD
         if phase != self.phase or self.incoming:  # which has a limit of its own
-            self.phase = phase
-            self.since = self.server.clock
+            self.phase, self.since = phase, self.server.clock
         if phase == BODY:
             self._hold(reader.held)
             self._expect_body()
@@ -211,8 +208,7 @@ class LoopConnection(asyncio.Protocol):
     def _expect_body(self) -> None:
         """Refuse a request that needs no body to be refused; let the client send it else."""
         reader = self._reader
-        early = self.server.early(*reader.asked, reader.headers)
-        if early is not None:
+        if (early := self.server.early(*reader.asked, reader.headers)) is not None:
             self._finish_with(early)
         elif reader.expects_continue and not self._continued:
             self._continued = True
@@ -243,16 +239,22 @@ class LoopConnection(asyncio.Protocol):
 
     def send(self, exchange: Exchange, response: Response) -> None:
         """Send the answer to ``exchange``, then take the next request."""
-        if exchange is not self._exchange:
+        if exchange is not self.exchange:
             return  # the client has left, or it was answered
-        request = exchange.request
-        stopping = self.server.stopping and not self._reader.has_more
-        last = not request.keep_alive or stopping
-        body, option = request.method != "HEAD", "close" if last else exchange.fields.connection
+        last, body = self.ends_with(exchange), exchange.request.method != "HEAD"
+        option = "close" if last else exchange.fields.connection
         self.server.responses.write(self.transport, response, exchange.id, option, body=body)
-        self._exchange = None
-        self.phase = IDLE
-        self.since = self.server.clock
+        self.sent(last=last)
+
+    def ends_with(self, exchange: Exchange) -> bool:
+        """Say whether the connection ends with the answer to a request."""
+        more = self._reader.has_more or not self.server.stopping
+        return not (more and exchange.request.keep_alive)
+
+    def sent(self, *, last: bool) -> None:
+        """Go on when an answer was written: take the next request, or close."""
+        self.exchange = None
+        self.phase, self.since = IDLE, self.server.clock
         if last:
             self.close()
         elif not self._running and (self._reader.has_more or self._paused or self._ended):
@@ -260,11 +262,9 @@ class LoopConnection(asyncio.Protocol):
 
     def refuse(self, error: GpfnError) -> None:
         """Answer a request that will not be complete; the connection ends with that."""
-        if self.closing or self.transport.is_closing():
-            return
-        if self._exchange is not None:  # what was asked before is answered first
-            return
-        self._finish_with(self.server.refuse(error, self._reader.headers, self._reader.asked[1]))
+        if self.exchange is None and not (self.closing or self.transport.is_closing()):
+            asked = self._reader.asked[1]  # else what was asked before is answered first
+            self._finish_with(self.server.refuse(error, self._reader.headers, asked))
 
     def _finish_with(self, response: Response) -> None:
         body = not self._reader.reading_body or self._reader.asked[0] != "HEAD"

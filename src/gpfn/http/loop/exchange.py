@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gpfn.errors import GpfnError
     from gpfn.http.loop.connection import LoopConnection
     from gpfn.http.loop.incoming import BodyReceiver, IncomingBody
+    from gpfn.http.loop.streaming import Streamed, StreamSource
     from gpfn.scope import Took
 
 __all__ = [
@@ -33,11 +34,16 @@ _LONGEST_ID = 128
 
 
 class Response(NamedTuple):
-    """An answer: its body in pieces, its headers without those that frame it."""
+    """An answer: its body in pieces, its headers without those that frame it.
+
+    ``own`` are headers that no other answer has so, such as an id: they stand behind the others,
+    which are written faster when they have been written before.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     buffers: Sequence[bytes | memoryview]
+    own: tuple[tuple[str, str], ...] = ()
 
 
 class Fields(NamedTuple):
@@ -127,6 +133,21 @@ class Exchange:
             self.incoming.abandon()
             self.incoming = None
         self.connection.send(self, response)
+
+    def stream(
+        self, status: int, headers: Headers, source: StreamSource, *, endless: bool = False
+    ) -> Streamed:
+        """Answer with a body that comes in pieces; on the loop's thread, in place of `answer`.
+
+        Returns what they are written to; ``source`` is told when the client has read, and when
+        it has left. Raises ValueError, and sends nothing, for a header that may not be one.
+        """
+        from gpfn.http.loop.streaming import open_stream
+
+        if self.incoming is not None:
+            self.incoming.abandon()
+            self.incoming = None
+        return open_stream(self, status, headers, source, endless=endless)
 
 
 class Handler(Protocol):

@@ -40,11 +40,14 @@ class ResponseWriter:
 
         Raises ValueError, and writes nothing, for a header that may not be one.
         """
-        status, headers, buffers = response
+        status, headers, buffers, own = response
         length = 0
         for buffer in buffers:
             length += len(buffer) if type(buffer) is bytes else memoryview(buffer).nbytes
-        head = self._head(status, headers, length, call_id, connection)
+        size = b"" if status == 204 else b"content-length: %d\r\n" % length
+        if own:
+            size += _lines_of(own)
+        head = self._head(status, headers, size, call_id, connection)
         if not body or status in (204, 304):
             transport.write(head)
         elif length <= _JOINED:
@@ -54,11 +57,28 @@ class ResponseWriter:
             for buffer in buffers:
                 transport.write(buffer)
 
+    def begin(
+        self,
+        transport: asyncio.Transport,
+        status: int,
+        headers: tuple[tuple[str, str], ...],
+        call_id: str,
+        connection: str,
+        *,
+        chunked: bool,
+    ) -> None:
+        """Write the head of an answer whose length nobody knows yet.
+
+        Raises ValueError, and writes nothing, for a header that may not be one.
+        """
+        framing = b"transfer-encoding: chunked\r\n" if chunked else b""
+        transport.write(self._head(status, headers, framing, call_id, connection))
+
     def _head(
         self,
         status: int,
         headers: tuple[tuple[str, str], ...],
-        length: int,
+        framing: bytes,
         call_id: str,
         connection: str,
     ) -> bytes:
@@ -67,8 +87,7 @@ class ResponseWriter:
         if begin is None:
             begin = _begin_of(status, headers, connection)
             self._remember(key, begin)
-        size = b"" if status == 204 else b"content-length: %d\r\n" % length
-        return b"%b%b%bx-request-id: %b\r\n\r\n" % (begin, size, self._date, call_id.encode())
+        return b"%b%b%bx-request-id: %b\r\n\r\n" % (begin, framing, self._date, call_id.encode())
 
     def _remember(self, key: tuple[object, ...], begin: bytes) -> None:
         """Keep the begin of a head, unless it is so long that it has something of one answer."""
@@ -91,10 +110,14 @@ def _date_line() -> bytes:
 
 
 def _begin_of(status: int, headers: tuple[tuple[str, str], ...], connection: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
+    first = f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n".encode("latin-1")
+    last = f"connection: {connection}\r\n".encode() if connection else b""
+    return first + _lines_of(headers) + last
+
+
+def _lines_of(headers: tuple[tuple[str, str], ...]) -> bytes:
+    lines = []
     for name, value in headers:
         check_header(name, value)
         lines.append(f"{name}: {value}\r\n")
-    if connection:
-        lines.append(f"connection: {connection}\r\n")
     return "".join(lines).encode("latin-1")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
 
     from gpfn.http.head import Head
+    from gpfn.http.loop.streaming import Streamed
     from gpfn.log import Log
     from gpfn.metrics import Metrics
 
@@ -90,7 +91,7 @@ class LoopServer:
             "gpfn_refused_requests_total",
             "Requests that were broken, by the status of the answer.",
             "code",
-            [*REASONS],
+            [status for status in REASONS if status >= 400],
         )
         self._receiving = WorkPool(_RECEIVING_THREADS, 1 << 20, patient=False)
         self.responses = ResponseWriter()
@@ -104,6 +105,7 @@ class LoopServer:
         self._connections: dict[LoopConnection, bool] = {}  # False: taken in a full house
         self._making: dict[LoopConnection, asyncio.Task[None]] = {}  # in the order they began
         self._yielding: deque[tuple[LoopConnection, float]] = deque()
+        self.streams: set[Streamed] = set()
         self._ids = (os.urandom(6).hex(), count(1))
         self._complained = -_COMPLAINT_SECONDS
         self.stopped = asyncio.Event()
@@ -151,8 +153,7 @@ class LoopServer:
             sock.close()
             return
         if self._tls is not None and len(self._making) >= most:
-            oldest = next(iter(self._making))  # TLS that somebody has begun and not gone on with
-            self._making.pop(oldest).cancel()
+            self._making.pop(next(iter(self._making))).cancel()  # TLS begun, not gone on with
         connection = LoopConnection(self)
         self._making[connection] = self.loop.create_task(self._connect(connection, sock))
 
@@ -245,8 +246,7 @@ class LoopServer:
 
     def next_id(self) -> str:
         """Return an id for a request whose caller gave none."""
-        prefix, numbers = self._ids
-        return f"{prefix}-{next(numbers)}"
+        return f"{self._ids[0]}-{next(self._ids[1])}"
 
     # time
 
@@ -266,12 +266,13 @@ class LoopServer:
         acceptor.close()
         if self._making:
             await asyncio.wait(list(self._making.values()), timeout=1.0)
+        for streamed in [one for one in self.streams if one.endless]:
+            streamed.stop()
         began = time.monotonic()
         while self._connections and time.monotonic() < began + self.settings.drain_seconds:
             self._close_idle(everyone=time.monotonic() > began + _LAST_CALL_SECONDS)
             await asyncio.sleep(_DRAIN_LOOK_SECONDS)
-        left = sum(one.answering for one in self._connections)
-        if left:
+        if left := sum(one.answering for one in self._connections):
             self.log.warning(f"{left} requests were still running after the drain time")
         for connection in list(self._connections):
             connection.transport.abort()
