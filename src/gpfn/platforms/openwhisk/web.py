@@ -9,10 +9,10 @@ The platform merges the parameters of the action, its package and the trigger in
 caller sent. Which came from where cannot be told: in an event only known members count, and
 of a function's inputs only their names; :class:`gpfn.call.contract.Call` has all of them.
 
-``__ow_body`` and a reply's ``body`` are bytes in JSON. The platform looks a media type up in
-a table of its own: text goes as text, anything else as base64, both ways. JSON goes in as
-base64 too (raw actions) and out as a value. A type that it does not know is text when it
-has a charset, and binary without.
+``__ow_body`` and a reply's ``body`` are bytes in JSON: text goes as text, anything else as
+base64, both ways, by the platform's table of media types
+(:mod:`gpfn.platforms.openwhisk.media_types`). JSON goes in as base64 too (raw actions) and
+out as a value.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 
 from gpfn.call.decode import Parsed, json_bytes
 from gpfn.message import Message
+from gpfn.platforms.openwhisk.media_types import is_json, is_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,28 +174,18 @@ def _content_type(given: Mapping[object, object]) -> str:
     return ""
 
 
-_TEXT = frozenset(
-    (
-        "application/javascript",
-        "application/x-javascript",
-        "application/x-www-form-urlencoded",
-        "application/xml",
-        "application/xml-dtd",
-    )
-)
 _STARTS_OF_JSON = ("{", "[", '"')
 
 
 def encode_body(body: bytes, content_type: str) -> object:
     """Return a reply's body for the platform to send as ``content_type``."""
-    base = _base(content_type)
     if not body:
         return ""
-    if _is_json(base):
+    if is_json(content_type):
         value = _json_value(body)
         # a string would go out as it is, without its quotes
         return body.decode("utf-8", "replace") if isinstance(value, str) else value
-    if _is_text(content_type):
+    if is_text(content_type):
         return body.decode("utf-8", "replace")
     return binascii.b2a_base64(body, newline=False).decode()
 
@@ -202,13 +193,13 @@ def encode_body(body: bytes, content_type: str) -> object:
 def decode_body(body: str, content_type: str) -> bytes:
     """Undo the platform's base64 where there is one.
 
-    JSON shows by its first character, which base64 has not; for the rest the table is
-    guessed at, and what is no base64 after all is taken as it is.
+    JSON shows by its first character, which base64 has not; what is no base64 after all is
+    taken as it is.
     """
-    is_json = _is_json(_base(content_type))
-    if is_json and body.lstrip().startswith(_STARTS_OF_JSON):
+    as_json = is_json(content_type)
+    if as_json and body.lstrip().startswith(_STARTS_OF_JSON):
         return _text(body)
-    if not is_json and _is_text(content_type):
+    if not as_json and is_text(content_type):
         return _text(body)
     try:
         return binascii.a2b_base64(body, strict_mode=True)
@@ -230,23 +221,3 @@ def _json_value(body: bytes | memoryview) -> object:
         return loads(body)
     except JSONDecodeError:
         return bytes(body).decode("utf-8", "replace")
-
-
-def _base(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
-
-
-def _is_json(base: str) -> bool:
-    return base == "application/json" or base.endswith("+json")
-
-
-def _is_text(content_type: str) -> bool:
-    base = _base(content_type)
-    if base == "image/svg+xml":
-        return False
-    return (
-        base.startswith("text/")
-        or base in _TEXT
-        or base.endswith("+xml")
-        or "charset=" in content_type.lower()
-    )
