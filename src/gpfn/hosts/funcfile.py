@@ -2,59 +2,67 @@
 
 Fn reads scalars into fields of text (fnproject/cli, common/funcfile.go, by yaml.v2), so
 ``0123``, ``ON`` and ``12:30`` stay what is written, and a plain ``~`` or ``null`` is an
-empty text. ``config`` is a map of texts. Lists and other maps (``triggers``, ``deploy``)
-are passed over: nothing here needs them.
+empty text. ``config`` is a map of texts, ``triggers`` a list of maps, an annotation any value.
+Other lists and maps (``deploy``) are passed over: nothing here needs them.
 https://github.com/fnproject/docs/blob/master/fn/develop/func-file.md
 
-The size, the depth and the aliases of a file are bounded, and an alias is never copied.
+The size, the depth and the aliases of a file are bounded.
 """
 
 from __future__ import annotations
 
-import base64
 import codecs
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from gpfn.errors import SetupError
+from gpfn.hosts import func_yaml
+from gpfn.hosts.func_yaml import YamlRefused, text_of
 from gpfn.settings import parse_whole
 
-__all__ = ["FUNC_FILES", "FuncFile", "find_func_file", "read_func_file"]
+__all__ = ["FUNC_FILES", "FuncFile", "FuncTrigger", "find_func_file", "read_func_file"]
 
 FUNC_FILES = ("func.yaml", "func.yml", "func.json")
 """In the order in which Fn's command line looks for them."""
 
 _MAX_BYTES = 256 << 10
-_MAX_DEPTH = 20
-_MAX_ALIASES = 32
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_TAGGED = "!"
-_BINARY = "tag:yaml.org,2002:binary"
-_NULLS = ("", "~", "null", "Null", "NULL")
-_CONFIG = "config"
+_CONFIG, _TRIGGERS, _ANNOTATIONS = "config", "triggers", "annotations"
+_NO_TRIGGER = {"name": "", "type": "", "source": ""}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~/-]{0,254}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _MEDIA_TYPE = re.compile(r"[\x20-\x7e]{1,255}")
 _VARIABLE = re.compile(r"[^=\s\x00-\x1f\x7f]{1,255}")
 
 
+class FuncTrigger(NamedTuple):
+    """A trigger of a func.yaml: its name, its type (``http``), and the path behind the app's."""
+
+    name: str
+    type: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class FuncFile:
-    """What a func.yaml says: its scalars and its config, as text.
+    """What a func.yaml says: its scalars and its config, as text; its triggers.
 
-    ``lines`` has the line of each top-level key, for messages; func.json has none.
+    ``annotations`` are values of JSON. ``lines`` has the line of each top-level key, for
+    messages; func.json has none.
     """
 
     path: Path | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
+    triggers: tuple[FuncTrigger, ...] = ()
+    annotations: Mapping[str, object] = field(default_factory=dict)
 
     def text(self, key: str) -> str:
         """Return a scalar, empty when it is not there."""
@@ -122,71 +130,61 @@ def read_func_file(path: Path) -> FuncFile:
     return _from_json(text, path) if path.suffix == ".json" else _from_yaml(text, path)
 
 
-class _Refused(Exception):
-    """A place in a func.yaml that is not taken: what is wrong, and the line."""
-
-    def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
-        super().__init__(f"line {mark.line + 1}: {problem}" if mark else problem)
-
-
-class _Loader(yaml.BaseLoader):
-    """PyYAML's loader that takes every scalar as text, with bounds on depth and aliases."""
-
-    _depth = 0
-    _aliases = 0
-
-    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
-        """Remember a tag such as ``!!str``: behind one, ``null`` is a text like any other."""
-        tagged = self.peek_event().tag is not None  # type: ignore[no-untyped-call]
-        node = super().compose_scalar_node(anchor)
-        node.style = node.style or (_TAGGED if tagged else None)
-        return node
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        mark: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-        if self._depth >= _MAX_DEPTH or self._aliases > _MAX_ALIASES:
-            raise _Refused("nested too deeply, or too many aliases", mark)
-        self._depth += 1
-        node: yaml.Node | None = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-
 def _from_yaml(text: str, path: Path) -> FuncFile:
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
+        root = func_yaml.compose(text)
         return FuncFile(path) if root is None else _from_node(root, path)
-    except _Refused as error:
+    except YamlRefused as error:
         raise SetupError(str(error), field=str(path)) from None
     except yaml.YAMLError as error:
-        raise SetupError(_explained(error), field=str(path)) from None
+        raise SetupError(func_yaml.explained(error), field=str(path)) from None
 
 
 def _from_node(root: yaml.Node, path: Path) -> FuncFile:
-    texts: dict[str, str] = {}
-    config: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for key, node in _pairs(root, "key: value").items():
-        lines[key] = node.start_mark.line + 1
-        if key == _CONFIG:
-            config = _config(node)
-        elif isinstance(node, yaml.ScalarNode):
-            texts[key] = _text(node)
-    return FuncFile(path, texts, config, lines)
+    found = func_yaml.pairs(root, "key: value")
+    lines = {key: node.start_mark.line + 1 for key, node in found.items()}
+    config = _config(found.pop(_CONFIG, None))
+    triggers = _triggers(found.pop(_TRIGGERS, None))
+    annotations = _annotations(found.pop(_ANNOTATIONS, None))
+    texts = {k: text_of(node) for k, node in found.items() if isinstance(node, yaml.ScalarNode)}
+    return FuncFile(path, texts, config, lines, triggers, annotations)
 
 
-def _config(node: yaml.Node) -> dict[str, str]:
-    if isinstance(node, yaml.ScalarNode) and not _text(node):
+def _is_empty(node: yaml.Node | None) -> bool:
+    return node is None or (isinstance(node, yaml.ScalarNode) and not text_of(node))
+
+
+def _config(node: yaml.Node | None) -> dict[str, str]:
+    if node is None or _is_empty(node):
         return {}
     found = {}
-    for key, value in _pairs(node, "config to be a map").items():
-        found[key] = _text(value)
+    for key, value in func_yaml.pairs(node, "config to be a map").items():
+        found[key] = text_of(value)
         if problem := _unfit(key, found[key]):
-            raise _Refused(problem, value.start_mark)
+            raise YamlRefused(problem, value.start_mark)
     return found
+
+
+def _triggers(node: yaml.Node | None) -> tuple[FuncTrigger, ...]:
+    if node is None or _is_empty(node):
+        return ()
+    if not isinstance(node, yaml.SequenceNode):
+        raise YamlRefused("expected triggers to be a list", node.start_mark)
+    found = []
+    for item in node.value:
+        pairs = func_yaml.pairs(item, "a trigger to be a map")
+        texts = {key: text_of(pairs[key]) for key in FuncTrigger._fields if key in pairs}
+        found.append(FuncTrigger(**{**_NO_TRIGGER, **texts}))
+    return tuple(found)
+
+
+def _annotations(node: yaml.Node | None) -> dict[str, object]:
+    if node is None or _is_empty(node):
+        return {}
+    value = func_yaml.value_of(node)
+    if not isinstance(value, dict):
+        raise YamlRefused("expected annotations to be a map", node.start_mark)
+    return value
 
 
 def _unfit(key: str, value: str) -> str:
@@ -196,81 +194,37 @@ def _unfit(key: str, value: str) -> str:
     return f"config: {key} has a NUL, which no variable can hold" if "\0" in value else ""
 
 
-_Pairs = dict[str, yaml.Node]
-
-
-def _pairs(node: yaml.Node, what: str, known: dict[int, _Pairs | None] | None = None) -> _Pairs:
-    """Return a map's values by their keys; what ``<<`` merges in does not replace any.
-
-    ``known`` are the maps that were read for this: one is read once, however often it is
-    merged; None stands for one that is being read.
-    """
-    if not isinstance(node, yaml.MappingNode):
-        raise _Refused(f"expected {what}", node.start_mark)
-    known = {} if known is None else known
-    if id(node) in known:
-        if (found := known[id(node)]) is None:
-            raise _Refused("merged into itself", node.start_mark)
-        return found
-    known[id(node)] = None
-    own: _Pairs = {}
-    merged: _Pairs = {}
-    for key_node, value in node.value:
-        key = _text(key_node)
-        if key == "<<" and key_node.style is None:
-            for mapping in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                for name, inner in _pairs(mapping, "a map to merge", known).items():
-                    merged.setdefault(name, inner)
-        elif key in own:
-            raise _Refused(f"{key} is there twice", key_node.start_mark)
-        else:
-            own[key] = value
-    known[id(node)] = pairs = {**merged, **own}
-    return pairs
-
-
-def _text(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        raise _Refused("expected text", node.start_mark)
-    value: str = node.value
-    if node.tag == _BINARY:
-        return _from_base64(value, node.start_mark)
-    return "" if node.style is None and value in _NULLS else value
-
-
-def _from_base64(text: str, mark: yaml.Mark | None) -> str:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True).decode()
-    except ValueError:
-        raise _Refused("expected text in base64", mark) from None
-
-
-def _explained(error: yaml.YAMLError) -> str:
-    """Return PyYAML's error in one line, with the line of the file."""
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return " ".join(str(error).split())
-    if error.context == "while scanning a simple key":
-        return str(_Refused("expected key: value", error.context_mark))
-    return str(_Refused(str(error.problem), error.problem_mark))
-
-
 def _from_json(text: str, path: Path) -> FuncFile:
     try:
         values = json.loads(
             text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique
         )
+        annotations = json.loads(text).get(_ANNOTATIONS) if isinstance(values, dict) else None
     except (ValueError, RecursionError) as error:
         raise SetupError(f"not JSON: {error}", field=str(path)) from None
     if not isinstance(values, dict):
         raise SetupError("expected an object", field=str(path))
+    if not isinstance(annotations or {}, dict):
+        raise SetupError("expected annotations to be an object", field=str(path))
     config = values.pop(_CONFIG, None) or {}
     if not isinstance(config, dict) or any(isinstance(v, dict | list) for v in config.values()):
         raise SetupError("expected config to be an object of texts", field=str(path))
+    triggers = _json_triggers(values.pop(_TRIGGERS, None) or [], path)
     texts = {key: value for key, value in values.items() if not isinstance(value, dict | list)}
     variables = {key: _json_text(value) for key, value in config.items()}
     if problems := list(filter(None, map(_unfit, variables, variables.values()))):
         raise SetupError(problems[0], field=str(path))
-    return FuncFile(path, {key: _json_text(value) for key, value in texts.items()}, variables)
+    texts = {key: _json_text(value) for key, value in texts.items()}
+    return FuncFile(path, texts, variables, {}, triggers, annotations or {})
+
+
+def _json_triggers(values: object, path: Path) -> tuple[FuncTrigger, ...]:
+    if not isinstance(values, list) or not all(isinstance(item, dict) for item in values):
+        raise SetupError("expected triggers to be a list of objects", field=str(path))
+    chosen = [{key: item.get(key) for key in FuncTrigger._fields} for item in values]
+    if any(isinstance(text, dict | list) for item in chosen for text in item.values()):
+        raise SetupError("expected a trigger to have texts", field=str(path))
+    return tuple(FuncTrigger(*map(_json_text, item.values())) for item in chosen)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
