@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.hosts.fn import call_id, encode_request, unwrap_trigger
+from gpfn.hosts.fn import call_id, unwrap_trigger
+from gpfn.hosts.fn_request import encode_request
 from gpfn.hosts.host import Invocation, InvocationResult
 
 BODIES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.hosts.openwhisk import image_parameters, read_parameters
+from gpfn.hosts.parameters import image_parameters, read_parameters
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
     from gpfn.hosts.host import Invocation
-    from gpfn.hosts.openwhisk import read_parameters
+    from gpfn.hosts.parameters import read_parameters
 
     sample = target.folder / _SAMPLE
     files = args.param_file or ([] if args.image or not sample.is_file() else [str(sample)])

@@ -40,15 +40,20 @@ def is_given(args: argparse.Namespace) -> tuple[str, ...]:
     return tuple(f"--{kind}" for kind in _KINDS if getattr(args, kind))
 
 
-def make_body(args: argparse.Namespace, target: Target) -> MadeBody | None:
+def make_body(args: argparse.Namespace, target: Target | None) -> MadeBody | None:
     """Return what a function is sent for ``--row``, ``--csv``, ``--image`` or ``--text``.
 
     None for a picture that the function reads itself: that goes as the parameter ``image``.
-    Raises SetupError for a function that cannot be loaded, and as `given_inputs` does.
+    A function of which nothing is here is sent JSON, as one that takes a payload. Raises
+    SetupError for a function that cannot be loaded, and as `given_inputs` does.
     """
-    from gpfn.build.models import ask_function
+    from gpfn.build.models import Asked, ask_function
     from gpfn.cli.resolve import pull_models
 
+    if target is None:
+        if args.image:
+            return None
+        return _rows(args, Asked()) if args.row or args.csv else _texts(args.text)
     pull_models(target)
     asked = ask_function(target.file, target.environ(), opened=True)
     if not asked.takes and is_given(args):
@@ -79,7 +84,7 @@ def _rows(args: argparse.Namespace, asked: Asked) -> MadeBody:
         return MadeBody(_csv_text(table), _CSV)
     if not table.names:
         raise SetupError("a first line has to name the columns", field=args.csv)
-    from gpfn.hosts.openwhisk import read_parameters
+    from gpfn.hosts.parameters import read_parameters
 
     # there is no schema, so a text is read as that of a parameter is: JSON, or itself
     rows = [read_parameters(pairs=[*zip(table.names, row, strict=True)]) for row in table.rows]

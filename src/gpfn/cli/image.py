@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the parameters; a warning when OpenWhisk would refuse them."""
-    from gpfn.hosts.openwhisk import image_parameters
+    from gpfn.hosts.parameters import image_parameters
 
     parameters = image_parameters(args.file)
     if args.topk is not None:

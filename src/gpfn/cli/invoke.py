@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
+_MOST_SECONDS = 300.0
+
 SUMMARY = "start a function as its platform would, send it standard input, print its answer"
 EXAMPLES = """\
 gpfn invoke functions/forecast < ce_samples/forecast.json
@@ -30,6 +32,8 @@ gpfn invoke functions/forecast --engine docker < ce_samples/forecast.json
 gpfn invoke functions/digits --image ce_samples/digit-7.png
 gpfn invoke functions/add --row a=1 b=2 --row a=3 b=4
 gpfn invoke functions/digits --platform openwhisk --image ce_samples/digit-7.png -p topk 1 --logs
+gpfn invoke --at http://127.0.0.1:8080 models/forecast < ce_samples/forecast.json
+gpfn invoke --at http://127.0.0.1:3233 --platform openwhisk digits --image ce_samples/digit-7.png
 """
 
 
@@ -38,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from gpfn.hosts.engine import ENGINES
     from gpfn.platforms.table import platforms_with
 
-    parser.add_argument("function", help="a folder, a func.py or a func.yaml")
+    parser.add_argument(
+        "function",
+        nargs="?",
+        default="",
+        help="a folder, a func.py or a func.yaml; with --at APP/FUNCTION or an action's name",
+    )
     hosts = "; ".join(f"{row.name}: {row.summary}" for row in platforms_with("host"))
     add_platform(parser, "--platform", "host", "fn", f"{hosts} (default: fn)")
     parser.add_argument(
@@ -47,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--container", metavar="IMAGE", help="with --engine: NAME-PLATFORM:VERSION otherwise"
     )
+    _add_place(parser)
     parser.add_argument("--data", metavar="FILE", help="the body; standard input otherwise")
     parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image, or "
                         "as the array that the function takes")  # fmt: skip
@@ -80,6 +90,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print status, headers, body, timings")
 
 
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """Declare where a function is that is not started here."""
+    parser.add_argument(
+        "--at",
+        metavar="URL",
+        default="",
+        help="a server that has it: Fn's, an endpoint of it, or with --platform openwhisk another",
+    )
+    parser.add_argument(
+        "--auth", metavar="KEY", default="", help="OpenWhisk's key; as for wsk otherwise"
+    )
+    parser.add_argument(
+        "--like", metavar="FOLDER", help="with --at: the same function here, for what it takes"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Invoke the function; 0 when it answered, 1 when it failed."""
     from gpfn.cli.resolve import pull_models
@@ -90,10 +116,11 @@ def run(args: argparse.Namespace) -> int:
     if wrong:
         print(f"gpfn invoke: {wrong}", file=sys.stderr)
         return 2
-    target = find_target(args.function)
+    folder = args.like if args.at else args.function
+    target = find_target(folder) if folder else None
     session = StartedFunction(_host(args, target))
     request = _request(args, target)
-    if args.engine is None:  # an image has its models
+    if target is not None and not args.at and args.engine is None:  # an image has its models
         pull_models(target, request.body)
     signal.signal(signal.SIGTERM, _leave)
     try:
@@ -115,6 +142,8 @@ def _contradiction(args: argparse.Namespace) -> str:
     if args.as_trigger and not find_platform(args.platform, "host").triggers:
         names = " or ".join(row.name for row in platforms_with("host") if row.triggers)
         return f"--as-trigger needs --platform {names}"
+    if wrong := _misplaced(args):
+        return wrong
     if args.data is not None and _has_parameters(args):
         return "--data is the whole body; it has no parameters"
     whole = [*is_given(args), *(["--data"] if args.data is not None else [])]
@@ -125,9 +154,27 @@ def _contradiction(args: argparse.Namespace) -> str:
     return ""
 
 
-def _host(args: argparse.Namespace, target: "Target") -> "Host":
+def _misplaced(args: argparse.Namespace) -> str:
+    """Return what does not go with where the function is; empty when all does."""
+    if not args.at:
+        with_at = [name for name in ("auth", "like") if getattr(args, name)]
+        if with_at:
+            return f"--{with_at[0]} is for a function at a server: give --at URL"
+        return "" if args.function else "a function is needed, or --at URL"
+    if args.engine or args.container:
+        return "--at calls a function that runs already; --engine starts one"
+    if args.platform == "fn" and args.auth:
+        return "--auth is OpenWhisk's; of Fn the token is in FN_TOKEN"
+    return ""
+
+
+def _host(args: argparse.Namespace, target: "Target | None") -> "Host":
     from gpfn.hosts.host import make_host
 
+    if args.at or target is None:
+        from gpfn.hosts.remote import make_remote_host
+
+        return make_remote_host(args.platform, args.at, args.function, args.auth)
     if args.engine is None:
         return make_host(args.platform, target)
     from gpfn.build.recipe import default_tag
@@ -143,9 +190,9 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
+def _request(args: argparse.Namespace, target: "Target | None") -> "Invocation":
     from gpfn.hosts.host import Invocation
-    from gpfn.hosts.openwhisk import read_parameters
+    from gpfn.hosts.parameters import read_parameters
 
     made = _made(args, target)
     if made is not None:
@@ -154,17 +201,22 @@ def _request(args: argparse.Namespace, target: "Target") -> "Invocation":
         parameters = read_parameters(args.param_file, args.param, args.image)
         body, usual = json.dumps(parameters).encode(), "application/json"
     else:
-        body, usual = _body(args.data), target.content_type or "text/plain"
+        body, usual = _body(args.data), (target.content_type if target else "") or "text/plain"
     return Invocation(
         body=body,
         content_type=args.content_type or usual,
         headers=tuple(args.header),
-        timeout=target.timeout if args.timeout is None else args.timeout,
+        timeout=_seconds(target) if args.timeout is None else args.timeout,
         as_trigger=args.as_trigger,
     )
 
 
-def _made(args: argparse.Namespace, target: "Target") -> "MadeBody | None":
+def _seconds(target: "Target | None") -> float:
+    """Return how long a call may take when nobody says: on a server, the most that one gives."""
+    return _MOST_SECONDS if target is None else target.timeout
+
+
+def _made(args: argparse.Namespace, target: "Target | None") -> "MadeBody | None":
     """Return the body made of rows, texts or a picture, with a line on what was assumed."""
     pictures = args.image is not None and not (args.param or args.param_file)
     if not (is_given(args) or pictures):

@@ -5,8 +5,9 @@ target     which function: its file, its folder, what func.yaml says
 funcfile   func.yaml, read as Fn reads it
 child      a process of its own
 container  a container in a platform's sandbox; engine: docker's or podman's command line
-fn, http, openwhisk  hosts that start a process
+fn, http, openwhisk  hosts that start a process; parameters: what ``wsk`` makes of -P and -p
 image      hosts that start an image
+remote     hosts of what runs elsewhere; fn_server, openwhisk_server: clients of their rest
 
 Which platform has which host is in gpfn.platforms.table.
 """

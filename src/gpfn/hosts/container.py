@@ -16,6 +16,8 @@ __all__ = [
     "LABEL",
     "Container",
     "ContainerState",
+    "container_memory",
+    "read_cgroup",
     "sandbox_flags",
 ]
 
@@ -24,6 +26,7 @@ LABEL = "gpfn.run"
 
 _POLL_SECONDS = 0.002
 _SIGKILLED = 137
+_MEMORY_NOW = ("memory.current", "memory/memory.usage_in_bytes")
 
 
 def sandbox_flags(platform: str, memory: int, folder: Path | None = None) -> list[str]:
@@ -35,6 +38,31 @@ def sandbox_flags(platform: str, memory: int, folder: Path | None = None) -> lis
     row = find_platform(platform, "image")
     flags = row.image.sandbox if row.image else ()
     return [flag.format(memory=memory, folder=folder) for flag in flags]
+
+
+def read_cgroup(pid: int, name: str) -> str:
+    """Read one file of a process's cgroup, of version 2, or of 1 as CONTROLLER/FILE.
+
+    Empty when there is no such process, or it cannot be read.
+    """
+    controller, slash, file = name.rpartition("/")
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        for line in lines:
+            _, controllers, path = line.split(":", 2)
+            if slash and controller in controllers.split(","):
+                return Path(f"/sys/fs/cgroup/{controller}{path}/{file}").read_text().strip()
+            if not slash and not controllers:
+                return Path(f"/sys/fs/cgroup{path}/{name}").read_text().strip()
+    except OSError:
+        return ""
+    return ""
+
+
+def container_memory(pid: int) -> int:
+    """Return the bytes that the cgroup of a container's process counts now; 0 when unknown."""
+    found = (read_cgroup(pid, name) for name in _MEMORY_NOW)
+    return next((int(text) for text in found if text.isdigit()), 0)
 
 
 class ContainerState:
@@ -144,11 +172,9 @@ class Container:
 
     def memory(self, peak: bool = False) -> int:
         """Return the bytes that its cgroup counts, now or at the most; 0 when unknown."""
-        names = (
-            ("memory.peak", "memory/memory.max_usage_in_bytes")
-            if peak
-            else ("memory.current", "memory/memory.usage_in_bytes")
-        )
+        if not peak:
+            return container_memory(self.pid)
+        names = ("memory.peak", "memory/memory.max_usage_in_bytes")
         return next((int(text) for text in map(self._cgroup, names) if text.isdigit()), 0)
 
     def threads(self) -> int:
@@ -157,19 +183,7 @@ class Container:
         return next((int(text) for text in map(self._cgroup, names) if text.isdigit()), 0)
 
     def _cgroup(self, name: str) -> str:
-        """Read one file of the container's cgroup, of version 2, or of 1 as CONTROLLER/FILE."""
-        controller, slash, file = name.rpartition("/")
-        try:
-            lines = Path(f"/proc/{self.pid}/cgroup").read_text().splitlines()
-            for line in lines:
-                _, controllers, path = line.split(":", 2)
-                if slash and controller in controllers.split(","):
-                    return Path(f"/sys/fs/cgroup/{controller}{path}/{file}").read_text().strip()
-                if not slash and not controllers:
-                    return Path(f"/sys/fs/cgroup{path}/{name}").read_text().strip()
-        except OSError:
-            return ""
-        return ""
+        return read_cgroup(self.pid, name)
 
     def signal(self, what: str) -> None:
         """Pause, unpause or kill it; ``kill`` is SIGKILL, as Fn and OpenWhisk do."""

@@ -22,13 +22,18 @@ __all__ = ["Host", "Invocation", "InvocationResult", "StartedFunction", "Timings
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A call to be made: the body, its media type, other headers, and the seconds to wait."""
+    """A call to be made: the body, its media type, other headers, and the seconds to wait.
+
+    ``method`` and ``url`` are what the caller of an HTTP trigger asked for.
+    """
 
     body: bytes = b""
     content_type: str = "text/plain"
     headers: tuple[tuple[str, str], ...] = ()
     timeout: float = 30.0
     as_trigger: bool = False
+    method: str = "POST"
+    url: str = "http://127.0.0.1:8080/t/app/trigger"
 
 
 @dataclass(frozen=True, slots=True)

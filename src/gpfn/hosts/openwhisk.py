@@ -2,8 +2,7 @@
 
 It sends what OpenWhisk's controller and invoker make of a request. A JSON object is the
 action's parameters, as ``wsk action invoke`` sends it. Anything else, and whatever has
-headers, is a raw web action's request: only that carries bytes and headers. Parameters are
-read as ``wsk`` reads them: ``-P`` files, ``-p`` name and value; and an image.
+headers, is a raw web action's request: only that carries bytes and headers.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
@@ -21,16 +20,18 @@ from gpfn.hosts.child import Child, HostedProcess, ProcessHost
 from gpfn.hosts.host import Invocation, InvocationResult
 from gpfn.hosts.log import listening_url
 from gpfn.hosts.target import Target
+from gpfn.platforms.openwhisk.media_types import body_text, is_json, is_text
 from gpfn.settings import read_digits
 
 __all__ = [
     "SENTINEL",
     "OpenWhiskHost",
+    "action_words",
     "activation_id",
     "from_action",
-    "image_parameters",
     "init_body",
-    "read_parameters",
+    "init_document",
+    "parameters_of",
     "run_body",
 ]
 
@@ -38,7 +39,6 @@ SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 """The line that ends an activation's log on each stream."""
 
 _OBJECT_TYPES = ("", "application/json", "text/plain")
-_TEXT_TYPES = ("application/javascript", "application/x-www-form-urlencoded", "application/xml")
 _NO_RESULT = "The action did not produce a valid JSON or JSON Array response"
 _START_SECONDS = 60.0  # an action's default timeout, which bounds /init
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -52,21 +52,40 @@ def activation_id() -> str:
 def init_body(name: str, timeout: float) -> bytes:
     """Return the body of /init for an image that brings its own code."""
     env = {f"__OW_{key.upper()}": value for key, value in _context(name, "", timeout).items()}
-    return json.dumps(
-        {"value": {"name": name, "main": "main", "binary": False, "env": env}}
-    ).encode()
+    return init_document(name, env)
+
+
+def init_document(
+    name: str,
+    env: Mapping[str, str],
+    *,
+    main: str = "main",
+    code: str | None = None,
+    binary: bool = False,
+) -> bytes:
+    """Return the body of /init; without ``code`` there is no such key, as of the invoker."""
+    value = {"name": name, "main": main, "binary": binary, "env": dict(env)}
+    if code is not None:
+        value["code"] = code
+    return json.dumps({"value": value}).encode()
+
+
+def action_words(words: Sequence[str], file: Path | None, port: int = 0) -> list[str]:
+    """Return what starts an action's process; ``words`` start ``gpfn``, port 0 is a free one."""
+    baked = [] if file is None else [str(file)]
+    return [*words, "run", "openwhisk", *baked, "--host", "127.0.0.1", "--port", str(port)]
 
 
 def run_body(request: Invocation, name: str, identifier: str) -> tuple[bytes, bool]:
     """Return the body of /run, and whether it is a web action's."""
-    parameters = None if request.headers else _parameters(request)
+    parameters = None if request.headers else parameters_of(request)
     value = _web_request(request) if parameters is None else parameters
     body = {"value": value, **_context(name, identifier, request.timeout)}
     return json.dumps(body).encode(), parameters is None
 
 
-def _parameters(request: Invocation) -> dict[str, object] | None:
-    """Return a body that is a JSON object; None for any other."""
+def parameters_of(request: Invocation) -> dict[str, object] | None:
+    """Return a body that is a JSON object; None for any other, which a web action takes."""
     base = request.content_type.partition(";")[0].strip().lower()
     if base not in _OBJECT_TYPES and not base.endswith("+json"):
         return None
@@ -83,14 +102,12 @@ def _web_request(request: Invocation) -> dict[str, object]:
     headers = {name.lower(): value for name, value in request.headers}
     if request.content_type:
         headers["content-type"] = request.content_type
-    text = _is_text(request.content_type)
-    body = request.body.decode("utf-8", "replace") if text else _base64(request.body)
     return {
         "__ow_method": "post",
         "__ow_headers": headers,
         "__ow_path": "",
         "__ow_query": "",
-        "__ow_body": body,
+        "__ow_body": body_text(request.body, request.content_type),
     }
 
 
@@ -155,26 +172,12 @@ def _web_answer(response: object, identifier: str) -> InvocationResult:
 def _bytes(content: object, content_type: str) -> bytes:
     if not isinstance(content, str):
         content = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    elif not _is_text(content_type) and not _is_json(content_type):
+    elif not is_text(content_type) and not is_json(content_type):
         try:
             return base64.b64decode(content)
         except ValueError as error:
             raise BrokenReply(f"a web action's body is not base64: {error}", field="body") from None
     return content.encode(errors="backslashreplace")
-
-
-def _is_text(content_type: str) -> bool:
-    base = content_type.partition(";")[0].strip().lower()
-    return base.startswith("text/") or base in _TEXT_TYPES or "charset=" in content_type.lower()
-
-
-def _is_json(content_type: str) -> bool:
-    base = content_type.partition(";")[0].strip().lower()
-    return base == "application/json" or base.endswith("+json")
-
-
-def _base64(body: bytes) -> str:
-    return base64.b64encode(body).decode()
 
 
 class OpenWhiskHost(ProcessHost):
@@ -194,8 +197,7 @@ class OpenWhiskHost(ProcessHost):
         return time.perf_counter() - self._child.started
 
     def _launch(self) -> HostedProcess:
-        command = [*self.words(), "run", "openwhisk", str(self.target.file)]
-        command += ["--host", "127.0.0.1", "--port", "0"]
+        command = action_words(self.words(), self.target.file)
         return Child(command, self.target.folder, self.target.environ())
 
     def _listens(self) -> bool:
@@ -244,52 +246,3 @@ class OpenWhiskHost(ProcessHost):
 
     def _output(self) -> str:
         return "" if self._child is None else self._child.log()
-
-
-def read_parameters(
-    files: Sequence[str] = (), pairs: Sequence[Sequence[str]] = (), image: str | None = None
-) -> dict[str, object]:
-    """Return the parameters of an invocation; later ones win, pairs over files.
-
-    A pair's value is JSON when it can be read as JSON, else text: unlike with ``wsk`` a
-    text may hold quotes and line breaks.
-
-    Raises SetupError for a file that cannot be read or holds no JSON object.
-    """
-    parameters: dict[str, object] = {}
-    for file in files:
-        parameters |= _object_in(file)
-    if image is not None:
-        parameters |= image_parameters(image)
-    for name, text in pairs:
-        parameters[name] = _value(text)
-    return parameters
-
-
-def image_parameters(file: str) -> dict[str, object]:
-    """Return an image file as the parameter ``image``, in base64 without line breaks."""
-    return {"image": base64.b64encode(_read(file)).decode()}
-
-
-def _object_in(file: str) -> dict[str, object]:
-    try:
-        value = json.loads(_read(file))
-    except (ValueError, RecursionError) as error:
-        raise SetupError(f"not JSON: {error}", field=file) from None
-    if not isinstance(value, dict):
-        raise SetupError(f"expected a JSON object, got {type(value).__name__}", field=file)
-    return value
-
-
-def _read(file: str) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise SetupError(f"cannot be read: {error.strerror}", field=file) from error
-
-
-def _value(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

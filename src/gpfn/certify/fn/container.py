@@ -20,7 +20,8 @@ from gpfn.certify.subject import (
 from gpfn.certify.wire import ServerConnection, ServerReply
 from gpfn.errors import BackendTimeout, BrokenReply, SetupError
 from gpfn.hosts.container import sandbox_flags
-from gpfn.hosts.fn import call_id, encode_request
+from gpfn.hosts.fn import call_id
+from gpfn.hosts.fn_request import encode_request
 from gpfn.hosts.host import Invocation
 
 __all__ = [

@@ -1,0 +1,64 @@
+"""The parameters of an action's invocation, read as ``wsk`` reads them, and an image as one.
+
+``-P`` names files, ``-p`` a name and a value, which is JSON when it can be read as JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpfn.errors import SetupError
+
+__all__ = ["image_parameters", "read_parameters"]
+
+
+def read_parameters(
+    files: Sequence[str] = (), pairs: Sequence[Sequence[str]] = (), image: str | None = None
+) -> dict[str, object]:
+    """Return the parameters of an invocation; later ones win, pairs over files.
+
+    A pair's value is JSON when it can be read as JSON, else text: unlike with ``wsk`` a
+    text may hold quotes and line breaks.
+
+    Raises SetupError for a file that cannot be read or holds no JSON object.
+    """
+    parameters: dict[str, object] = {}
+    for file in files:
+        parameters |= _object_in(file)
+    if image is not None:
+        parameters |= image_parameters(image)
+    for name, text in pairs:
+        parameters[name] = _value(text)
+    return parameters
+
+
+def image_parameters(file: str) -> dict[str, object]:
+    """Return an image file as the parameter ``image``, in base64 without line breaks."""
+    return {"image": base64.b64encode(_read(file)).decode()}
+
+
+def _object_in(file: str) -> dict[str, object]:
+    try:
+        value = json.loads(_read(file))
+    except (ValueError, RecursionError) as error:
+        raise SetupError(f"not JSON: {error}", field=file) from None
+    if not isinstance(value, dict):
+        raise SetupError(f"expected a JSON object, got {type(value).__name__}", field=file)
+    return value
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise SetupError(f"cannot be read: {error.strerror}", field=file) from error
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
