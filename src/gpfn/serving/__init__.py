@@ -15,9 +15,31 @@ A request passes from the bottom of this list to the top:
     service      what all requests share; knows no sockets
     loop         its socket and its event loop; settings has where it listens, and its bounds
     process      all of it as one call, from opening the models to SIGTERM; server in a block
+
+The two names here are loaded when they are asked for: others use the router and the guard against
+pages of other sites, and open no models.
 """
 
-from gpfn.serving.server import Server
-from gpfn.serving.settings import ServerSettings
+from importlib import import_module
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from gpfn.serving.server import Server
+    from gpfn.serving.settings import ServerSettings
 
 __all__ = ["Server", "ServerSettings"]
+
+_MODULES = {"Server": "server", "ServerSettings": "settings"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'gpfn.serving' has no attribute {name!r}")
+    value = getattr(import_module(f"gpfn.serving.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

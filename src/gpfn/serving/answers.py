@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from math import isfinite
 
 from gpfn.errors import GpfnError, InvalidRequest, Overloaded
-from gpfn.graphpipe.encode import encode_response
-from gpfn.graphpipe.messages import Error, InferResponse
 from gpfn.http.loop.exchange import Response
 from gpfn.media import GRAPHPIPE, JSON, OCTETS, TEXT_UTF8
 from gpfn.public_text import public_text
@@ -44,6 +42,9 @@ def failure(error: BaseException, accept: str | None) -> Response:
     if GRAPHPIPE not in (accept or ""):
         response = text(known.status, told)
     else:
+        from gpfn.graphpipe.encode import encode_response  # NumPy comes with it
+        from gpfn.graphpipe.messages import Error, InferResponse
+
         message = InferResponse(errors=(Error(code=known.status, message=told),))
         response = graphpipe(known.status, encode_response(message), accept)
     return response._replace(headers=(*response.headers, *headers_of(known)))

@@ -2,8 +2,9 @@
 
 A protocol has a table of routes, whose patterns have names in braces: ``/v2/models/{model}``.
 A name is one part of the path, percent-decoded, and is refused when it holds what no model's
-name does; ``{path*}`` at the end is all parts from there on. Paths may also come with a base
-before them, as a proxy leaves them.
+name does; ``{path*}`` at the end is all parts from there on, and ``{raw*}`` those as they came,
+for a protocol with rules of its own. Paths may also come with a base before them, as a proxy
+leaves them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Answering = Callable[..., "Response | None"]
 _MOST = 1024  # targets that are remembered
 _LONGEST_TARGET = 512
 _LONGEST_NAME = 255
-_REST = "{path*}"
+_RESTS = ("{path*}", "{raw*}")
 
 
 class WrongMethod(InvalidRequest):
@@ -51,7 +52,8 @@ class Route(NamedTuple):
     ``scope`` is what a caller has to be allowed: predict, write or admin; nothing for all. A
     ``vital`` route is answered in a full house. A ``body`` is waited for. With ``receive`` it goes
     to what that returns for a request's headers, as it comes, or nothing for a body in memory; it
-    raises what forbids the request.
+    raises what forbids the request. ``early`` is called with a request's method, target and headers
+    before its body is there, and raises what refuses it already then.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Route(NamedTuple):
     vital: bool = False
     body: bool = False
     receive: Callable[[Headers], BodyReceiver | None] | None = None
+    early: Callable[[str, str, Headers], None] | None = None
 
 
 class HttpProtocol(Protocol):
@@ -92,9 +95,19 @@ class Routed(NamedTuple):
 class Router:
     """Finds routes; a protocol that stands first is asked first."""
 
-    def __init__(self, protocols: Sequence[HttpProtocol], base: str = "") -> None:
+    def __init__(
+        self,
+        protocols: Sequence[HttpProtocol],
+        base: str = "",
+        decode: Callable[[str, str], str] | None = None,
+    ) -> None:
+        """``decode`` returns a part of a path as the name that a pattern gives it, and refuses it.
+
+        Without it every name is UTF-8, is printable, and has no slash.
+        """
         self._protocols = protocols
         self._base = base
+        self._decode = decode or _decoded
         self._known: dict[tuple[str, str], Routed] = {}
         self._patterns = [
             (protocol, route, route.pattern.split("/")[1:])
@@ -134,7 +147,7 @@ class Router:
             if names is None:
                 continue
             if route.method == method or (method == "HEAD" and route.method == "GET"):
-                decoded = {k.rstrip("*"): _decoded(v, k) for k, v in names.items()}
+                decoded = {k.rstrip("*"): self._decode(v, k) for k, v in names.items()}
                 return Routed(protocol, route, decoded)
             allowed.append(route.method)
         raise self.protocol_of(path).unknown(method, path, allowed)
@@ -142,8 +155,8 @@ class Router:
 
 def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
     names: dict[str, Any] = {}
-    if pattern[-1] == _REST and len(parts) >= len(pattern):
-        names["path*"] = "/".join(parts[len(pattern) - 1 :])
+    if pattern[-1] in _RESTS and len(parts) >= len(pattern):
+        names[pattern[-1][1:-1]] = "/".join(parts[len(pattern) - 1 :])
         pattern, parts = pattern[:-1], parts[: len(pattern) - 1]
     if len(pattern) != len(parts):
         return None
@@ -162,6 +175,8 @@ def _match(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | Non
 
 def _decoded(part: str, name: str) -> str:
     """Return a part of a path as text, or each part of several."""
+    if name == "raw*":
+        return part
     if name.endswith("*"):
         return "/".join(map(_decoded_part, part.split("/")))
     return _decoded_part(part)

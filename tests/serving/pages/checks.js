@@ -26,7 +26,7 @@
   // controls
   for (const el of all("a[href],button,input:not([type=hidden]),select,textarea,summary")) {
     if (!seen(el) || el.closest(".skip")) continue;
-    const r = (el.closest(".pick") || el).getBoundingClientRect();
+    const r = (el.closest(".pick,.check") || el).getBoundingClientRect();
     const inText = el.tagName === "A" && getComputedStyle(el).display === "inline";
     if (!inText && (r.height < 23.5 || r.width < 23.5)) wrong.push(`small, ${r.width.toFixed(0)} × ${r.height.toFixed(0)}: ${name(el)}`);
     const called = el.getAttribute("aria-label") || el.labels?.[0]?.textContent || el.textContent;
@@ -68,7 +68,7 @@
     const found = ratio(rgba(getComputedStyle(el).borderTopColor), behind(el.parentElement));
     if (found < 3) wrong.push(`edge ${found.toFixed(2)}: ${name(el)}`);
   }
-  for (const el of all("svg [class*=f-],svg [class*=s-]")) {
+  for (const el of all("svg [class*=f-]:not(.f-gap),svg [class*=s-]")) {
     const s = getComputedStyle(el), colour = s.fill !== "none" ? s.fill : s.stroke;
     const found = ratio(rgba(colour), behind(el.closest("svg:not(svg svg)").parentElement));
     if (found < 3) wrong.push(`drawn with ${found.toFixed(2)}: ${el.getAttribute("class")}`);

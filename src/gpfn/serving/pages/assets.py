@@ -10,10 +10,9 @@ from pathlib import Path
 from gpfn.errors import InvalidRequest
 from gpfn.http.loop.exchange import Response
 
-__all__ = ["POLICY", "address_of", "asset", "html", "page_headers", "redirect"]
+__all__ = ["POLICY", "PageAssets", "address_of", "asset", "html", "page_headers", "redirect"]
 
-_FOLDER = Path(__file__).with_name("assets")
-_TYPES = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 _OWN = re.compile(r'((?:href|action|src)=")/')
 _YEAR = "public, max-age=31536000, immutable"
 
@@ -25,22 +24,40 @@ POLICY = (
 """What a page may load: its own server's, and an image that was chosen, which is a blob."""
 
 
-def address_of(name: str) -> str:
-    """Return where an asset is: a changed one is elsewhere, so that it may be kept for good."""
-    return f"/assets/{name}?{_digest(name)}"
+class PageAssets:
+    """The files of some pages: of a package's folder, by the names that are given and no others."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self._files = {name: folder / name for name in names}
+
+    def address_of(self, name: str) -> str:
+        """Return where an asset is: a changed one is elsewhere, so that it may be kept for good."""
+        return f"/assets/{name}?{_digest(self._files[name])}"
+
+    def answer(self, name: str) -> Response | None:
+        """Return an asset, or None when there is none of that name."""
+        file = self._files.get(name)
+        if file is None:
+            return None
+        headers = (
+            ("content-type", _TYPES[file.suffix]),
+            ("cache-control", _YEAR),
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-resource-policy", "same-origin"),
+        )
+        return Response(200, headers, (_content(file),))
+
+
+_OURS = PageAssets(Path(__file__).with_name("assets"), "style.css", "page.js")
+address_of = _OURS.address_of
 
 
 def asset(name: str) -> Response:
     """Return an asset. Raises InvalidRequest (404)."""
-    if name not in _TYPES:
+    found = _OURS.answer(name)
+    if found is None:
         raise InvalidRequest("there is no such file", field="path", status=404)
-    headers = (
-        ("content-type", _TYPES[name]),
-        ("cache-control", _YEAR),
-        ("x-content-type-options", "nosniff"),
-        ("cross-origin-resource-policy", "same-origin"),
-    )
-    return Response(200, headers, (_content(name),))
+    return found
 
 
 def page_headers() -> tuple[tuple[str, str], ...]:
@@ -72,10 +89,10 @@ def redirect(place: str, *, root: str = "") -> Response:
 
 
 @cache
-def _content(name: str) -> bytes:
-    return (_FOLDER / name).read_bytes()
+def _content(file: Path) -> bytes:
+    return file.read_bytes()
 
 
 @cache
-def _digest(name: str) -> str:
-    return sha256(_content(name)).hexdigest()[:12]
+def _digest(file: Path) -> str:
+    return sha256(_content(file)).hexdigest()[:12]

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 from gpfn.errors import InvalidRequest, InvalidTensor, TooLarge
 from gpfn.media import FORM, JSON, MULTIPART, NPY, essence
 from gpfn.serving.pages.trying import cell_name, numbers_of
-from gpfn.tensors.dtypes import DTYPE_TABLE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,6 +116,8 @@ def arrays_of_cells(model: ShownModel, texts: Mapping[str, str]) -> dict[str, np
     """Return a model's inputs from its cells: one row. Raises InvalidTensor naming the cell."""
     import numpy as np
 
+    from gpfn.tensors.dtypes import DTYPE_TABLE
+
     arrays = {}
     for at, spec in enumerate(model.inputs):
         count = numbers_of(spec)
@@ -133,6 +134,8 @@ def arrays_of_cells(model: ShownModel, texts: Mapping[str, str]) -> dict[str, np
 
 
 def _value(spec: TensorSpec, texts: Mapping[str, str], name: str, place: int) -> float | int:
+    from gpfn.tensors.dtypes import DTYPE_TABLE
+
     text = texts.get(name, "").strip()
     kind = DTYPE_TABLE[spec.dtype]
     if not text:

@@ -15,6 +15,7 @@ from gpfn.serving.pages.views import Flash
 __all__ = [
     "KINDS",
     "TABS",
+    "PageFrame",
     "PageSite",
     "as_text",
     "bytes_of",
@@ -57,11 +58,13 @@ _ICONS = {
     "undo": '<path d="m5.5 3-3 3 3 3M2.5 6h7a3.5 3.5 0 0 1 0 7H7"/>',
     "again": '<path d="M13 8a5 5 0 1 1-1.5-3.6M13 2.5v3h-3"/>',
     "wait": '<circle cx="8" cy="8" r="5.7"/><path d="M8 4.7V8l2.3 1.5"/>',
+    "cold": '<path d="M8 2v12M2.8 5l10.4 6M13.2 5 2.8 11"/>',
+    "same": '<path d="M3.5 6h9M3.5 10h9"/>',
+    "differs": '<path d="M3.5 6h9M3.5 10h9M10.5 3l-5 10"/>',
 }
 _BRAND = (
-    '<a class="brand" href="/models"><svg viewBox="0 0 22 22" aria-hidden="true">'
-    '<path class="out" d="M3 7.5h14M13 3.5l4 4-4 4"/>'
-    '<path class="in-a" d="M19 15H5M9 19l-4-4 4-4"/></svg>gpfn <span>serve</span></a>'
+    '<svg viewBox="0 0 22 22" aria-hidden="true"><path class="out" d="M3 7.5h14M13 3.5l4 4-4 4"/>'
+    '<path class="in-a" d="M19 15H5M9 19l-4-4 4-4"/></svg>gpfn'
 )
 TABS = (("/models", "Models"), ("/trash", "Trash"), ("/metrics", "Metrics"))
 
@@ -82,6 +85,22 @@ class PageSite(NamedTuple):
     root: str = ""
 
 
+class PageFrame(NamedTuple):
+    """What is around every page of a program: its name, where its brand leads, its tabs.
+
+    ``head`` are more elements of the page's head, ``data`` more attributes of its body.
+    """
+
+    word: str = "serve"
+    home: str = "/models"
+    tabs: tuple[tuple[str, str], ...] = TABS
+    head: str = ""
+    data: str = ""
+
+
+_FRAME = PageFrame()
+
+
 def as_text(text: object) -> str:
     """Return somebody's text for HTML: escaped, without folders of this machine, cut when long."""
     told = public_text(str(text))
@@ -100,23 +119,19 @@ def icon(name: str) -> str:
 
 def turn() -> str:
     """Return the arrow of what opens and closes."""
-    return '<svg class="ico turn" aria-hidden="true"><use href="#i-turn"/></svg>'
+    return icon("turn").replace('"ico"', '"ico turn"')
 
 
 def chip(word: object, kind: str = "", mark: str = "") -> str:
     """Return a word in a box."""
-    told = f'<span class="cut">{as_text(word)}</span>'
-    return f'<span class="chip {kind}">{icon(mark) if mark else ""}{told}</span>'
+    drawn = icon(mark) if mark else ""
+    return f'<span class="chip {kind}">{drawn}<span class="cut">{as_text(word)}</span></span>'
 
 
 def state_chip(state: str) -> str:
     """Return a model's state, as a word with an icon."""
-    kinds = {
-        "ready": ("ready", "ok", "ok"),
-        "loading": ("loading", "warn", "wait"),
-        "failed": ("failed", "bad", "bad"),
-    }
-    return chip(*kinds.get(state, ("not loaded", "", "")))
+    kinds = {"ready": ("ok", "ok"), "loading": ("warn", "wait"), "failed": ("bad", "bad")}
+    return chip(state, *kinds[state]) if state in kinds else chip("not loaded")
 
 
 def hidden(fields: Mapping[str, object]) -> str:
@@ -174,7 +189,14 @@ def empty(title: str, body: str) -> str:
 
 
 def document(
-    site: PageSite, title: str, body: str, *, view: str, path: str = "", tab: str = "/models"
+    site: PageSite,
+    title: str,
+    body: str,
+    *,
+    view: str,
+    path: str = "",
+    tab: str = "/models",
+    frame: PageFrame = _FRAME,
 ) -> str:
     """Return a whole page around ``body``, which has its ``main``.
 
@@ -185,11 +207,11 @@ def document(
         '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="data:,"><link rel="stylesheet" href="{site.style}">'
-        f'<script src="{site.script}" defer></script></head>'
-        f'<body data-view="{view}" data-root="{escape(site.root)}">'
+        f'<script src="{site.script}" defer></script>{frame.head}</head>'
+        f'<body data-view="{view}" data-root="{escape(site.root)}"{frame.data}>'
         f'<svg class="defs" aria-hidden="true">{_symbols()}</svg>'
         '<a class="skip" href="#main">Skip to the content</a>'
-        f"{_top(tab)}{body}{_foot(site, path)}</body></html>"
+        f"{_top(frame, tab)}{body}{_foot(site, path)}</body></html>"
     )
 
 
@@ -200,11 +222,14 @@ def _symbols() -> str:
     )
 
 
-def _top(tab: str) -> str:
+def _top(frame: PageFrame, tab: str) -> str:
     now = time.strftime("%H:%M:%S", time.gmtime())
-    links = "".join(f'<a href="{path}"{current(path == tab)}>{word}</a>' for path, word in TABS)
+    links = "".join(
+        f'<a href="{path}"{current(path == tab)}>{word}</a>' for path, word in frame.tabs
+    )
+    brand = f'<a class="brand" href="{frame.home}">{_BRAND} <span>{frame.word}</span></a>'
     return (
-        f'<header class="top">{_BRAND}<nav class="tabs" aria-label="Pages">{links}</nav>'
+        f'<header class="top">{brand}<nav class="tabs" aria-label="Pages">{links}</nav>'
         '<div class="top-end"><span class="live js" role="status" id="live"><span class="dot">'
         "</span><span>Live</span></span>"
         f'<button class="btn tiny js" type="button" aria-pressed="false" id="pause">'

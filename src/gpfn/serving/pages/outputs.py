@@ -18,12 +18,11 @@ from gpfn.serving.pages.markup import (
     shape_of,
 )
 from gpfn.serving.pages.views import ShownModel, Trial, TrialAnswer
-from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["answer_blocks", "answer_figures", "command"]
+__all__ = ["answer_blocks", "answer_figures", "class_bars", "command"]
 
 _MOST_SHOWN = 256
 """Numbers of an output that the JSON on the page has; the rest is counted."""
@@ -67,7 +66,7 @@ def _output(
         return f'{head}<p class="cut">{texts}</p>'
     classes = array.shape[-1] if array.ndim else 1
     if _are_classes(model, array):
-        return f"{head}{_bars(model.labels, flat[:classes].astype(float).tolist())}"
+        return f"{head}{class_bars(model.labels, flat[:classes].astype(float).tolist())}"
     if array.size == 1:
         return f'{head}<p class="figure">{flat[0]:.6g}</p>'
     same = next((one for one in inputs.values() if one.shape == array.shape), None)
@@ -95,7 +94,11 @@ def _are_classes(model: ShownModel, array: np.ndarray) -> bool:
     return shares and abs(float(first.sum()) - 1) < _NEAR_ONE
 
 
-def _bars(labels: Sequence[str], values: Sequence[float]) -> str:
+def class_bars(labels: Sequence[str], values: Sequence[float]) -> str:
+    """Return the highest of some classes as a table of bars; a class without a label is a number.
+
+    There is at least one value.
+    """
     order = sorted(range(len(values)), key=lambda at: -values[at])[:_CLASSES]
     most = max(values[order[0]], 1e-9)
     shares = all(0 <= value <= 1 for value in values)
@@ -208,4 +211,6 @@ def _dtype(array: np.ndarray) -> str:
 
 
 def _datatype(array: np.ndarray) -> str:
+    from gpfn.tensors.dtypes import OPEN_INFERENCE_NAMES  # NumPy is there, as arrays are
+
     return OPEN_INFERENCE_NAMES.get(_dtype(array), _dtype(array))

@@ -11,7 +11,18 @@ from html import escape
 
 from gpfn.serving.pages.history import Minute
 
-__all__ = ["bar", "calls", "latency", "spark", "values"]
+__all__ = [
+    "bar",
+    "calls",
+    "even_ticks",
+    "latency",
+    "named_svg",
+    "round_ticks",
+    "scale_line",
+    "scale_lines",
+    "spark",
+    "values",
+]
 
 _HEIGHT = 132
 _TOP, _BOTTOM = 8, 110
@@ -39,10 +50,10 @@ def spark(trend: Sequence[float]) -> str:
 def calls(minutes: Sequence[Minute]) -> str:
     """Return bars of the calls of each minute; those that failed stand on top."""
     most = max((minute.calls + minute.failed for minute in minutes), default=0)
-    ticks = _ticks(most)
+    ticks = round_ticks(most)
     place = _scale(ticks[-1])
     width = 100 / max(1, len(minutes))
-    body = _lines(ticks, place)
+    body = scale_lines(ticks, place)
     for at, minute in enumerate(minutes):
         x, up = f"{at * width + width * 0.1:.4g}%", place(minute.calls)
         if minute.calls:
@@ -52,15 +63,15 @@ def calls(minutes: Sequence[Minute]) -> str:
             body += _rect("f-error", x, width * 0.8, top - 1, max(3, up - top))
     total, failed = sum(m.calls for m in minutes), sum(m.failed for m in minutes)
     told = f"{total + failed:,.0f} calls in an hour, at most {most:,.0f} in a minute; "
-    return _svg("calls", "Calls per minute", f"{told}{failed:,.0f} failed.", body + _times())
+    return named_svg("calls", "Calls per minute", f"{told}{failed:,.0f} failed.", body + _times())
 
 
 def latency(minutes: Sequence[Minute]) -> str:
     """Return lines of the median and the 99th percentile of each minute, in milliseconds."""
     known = [minute.p99 for minute in minutes if minute.p99 is not None]
-    ticks = _ticks(1e3 * max(known, default=0))
+    ticks = round_ticks(1e3 * max(known, default=0))
     place = _scale(ticks[-1])
-    body = _lines(ticks, place)
+    body = scale_lines(ticks, place)
     body += _paths([minute.p99 for minute in minutes], place, "s-second", dashed=True)
     body += _paths([minute.p50 for minute in minutes], place, "s-actual")
     medians = [1e3 * minute.p50 for minute in minutes if minute.p50 is not None]
@@ -68,7 +79,7 @@ def latency(minutes: Sequence[Minute]) -> str:
     if medians:
         told = f"The median was between {min(medians):.3g} and {max(medians):.3g} ms, "
         told += f"the 99th percentile at most {1e3 * max(known):.3g} ms."
-    return _svg("latency", "Latency in milliseconds", told, body + _times())
+    return named_svg("latency", "Latency in milliseconds", told, body + _times())
 
 
 def values(given: Sequence[float], got: Sequence[float], name: str, at: int) -> str:
@@ -83,7 +94,7 @@ def values(given: Sequence[float], got: Sequence[float], name: str, at: int) -> 
     body = ""
     for value in (low, (low + high) / 2, high):
         y = _BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP)
-        body += _line(y, f"{value:.4g}", "axis" if value == low else "grid")
+        body += scale_line(y, f"{value:.4g}", "axis" if value == low else "grid")
     for style, size, numbers in (("f-actual", 4, given), ("f-forecast", 3, got)):
         for index, value in enumerate(numbers):
             if math.isfinite(value):
@@ -93,7 +104,7 @@ def values(given: Sequence[float], got: Sequence[float], name: str, at: int) -> 
     body += f'<text x="1%" y="{_HEIGHT - 4}">1</text>'
     body += f'<text x="99%" y="{_HEIGHT - 4}" text-anchor="end">{len(got)}</text>'
     told = f"{len(got)} values from {min(got):.4g} to {max(got):.4g}."
-    return _svg(f"values{at}", f"Values of {name}", told, body)
+    return named_svg(f"values{at}", f"Values of {name}", told, body)
 
 
 def bar(share: float, *, first: bool = False) -> str:
@@ -105,15 +116,18 @@ def bar(share: float, *, first: bool = False) -> str:
     )
 
 
-def _svg(ident: str, title: str, told: str, body: str) -> str:
+def named_svg(
+    ident: str, title: str, told: str, body: str, *, height: int = _HEIGHT, kind: str = "plot gut"
+) -> str:
+    """Return a picture with a name and, in words, what it shows."""
     return (
-        f'<svg class="plot gut" height="{_HEIGHT}" role="img" aria-labelledby="{ident}-t '
+        f'<svg class="{kind}" height="{height}" role="img" aria-labelledby="{ident}-t '
         f'{ident}-d"><title id="{ident}-t">{escape(title)}</title>'
         f'<desc id="{ident}-d">{escape(told)}</desc>{body}</svg>'
     )
 
 
-def _ticks(most: float) -> list[float]:
+def round_ticks(most: float) -> list[float]:
     """Return nought and up to three round values, the last at or above ``most``."""
     if most <= 0:
         return [0, 1]
@@ -125,17 +139,39 @@ def _ticks(most: float) -> list[float]:
     return [step * index for index in range(math.ceil(most / step - 1e-9) + 1)]
 
 
+def even_ticks(low: float, high: float) -> list[float]:
+    """Return three to six round values, the first at or below ``low``, the last above ``high``.
+
+    Both are between -1e300 and 1e300. Those that are hardly apart are on a scale of their size.
+    """
+    apart = high - low
+    if apart <= 1e-9 * max(abs(low), abs(high), 1e-290):
+        half = 0.5 * abs(high) or 1.0
+        low, high, apart = low - half, high + half, 2 * half
+    size = 10.0 ** math.floor(math.log10(apart / 3))
+    scales = []
+    for step in (size * factor for factor in (0.5, 1, 2, 2.5, 4, 5, 10, 20)):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if 2 <= last - first <= 5:
+            scales.append(((last - first) * step, last - first, step, first))
+    _, count, step, first = min(scales)
+    return [step * (first + at) for at in range(count + 1)]
+
+
 def _scale(most: float) -> Callable[[float], float]:
     return lambda value: _BOTTOM - value / most * (_BOTTOM - _TOP)
 
 
-def _lines(ticks: Sequence[float], place: Callable[[float], float]) -> str:
+def scale_lines(ticks: Sequence[float], place: Callable[[float], float]) -> str:
+    """Return a line for each value of a scale, the lowest as the axis."""
     return "".join(
-        _line(place(tick), f"{tick:,.10g}", "grid" if tick else "axis") for tick in ticks
+        scale_line(place(tick), f"{tick:,.10g}", "axis" if tick == ticks[0] else "grid")
+        for tick in ticks
     )
 
 
-def _line(y: float, told: str, kind: str) -> str:
+def scale_line(y: float, told: str, kind: str) -> str:
+    """Return a line across, with what it stands for at its left."""
     return (
         f'<line class="{kind}" x1="0" x2="100%" y1="{y:.4g}" y2="{y:.4g}"/>'
         f'<text x="-8" y="{y + 4:.4g}"{_SIDE}>{told}</text>'

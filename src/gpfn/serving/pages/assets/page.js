@@ -7,6 +7,12 @@
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
   const PAGE = { accept: "text/html" };
 
+  // ---- an open graph stays as it is; a frame loads when it is first opened
+
+  function details() {
+    if (location.hash === "#graph" && byId("graph")) byId("graph").open = true;
+  }
+
   // ---- the page that came in place of the one that is shown
 
   function show(text, address, push) {
@@ -29,6 +35,7 @@
     const told = document.querySelector("#swap [role=alert], #swap .flash, #answer [role=status]");
     if (told) say(told.textContent.replace(/\s+/g, " ").trim().slice(0, 190));
     details();
+    if (shared.arrived) shared.arrived();
   }
 
   // an image that was chosen stays chosen and shown
@@ -171,7 +178,9 @@
     if (!hasFiles(event)) return;
     event.preventDefault();
     over(false);
-    if (!take(event.dataTransfer.files)) uploads(event.dataTransfer.files);
+    if (take(event.dataTransfer.files)) return;
+    if (byId("jobs")) uploads(event.dataTransfer.files);
+    else if (shared.fill) shared.fill(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => { if (event.clipboardData.files.length) take(event.clipboardData.files); });
 
@@ -255,6 +264,8 @@
   // ---- figures: the same page again, of which only what nobody works in is put in place
 
   const EVERY = 5000, STEPS = [1, 2, 4, 8, 16, 30];
+  addEventListener("popstate", () => location.reload());
+
   let timer = 0, tries = 0, paused = false, since = null;
 
   function state(text, off) {
@@ -269,6 +280,7 @@
   function lost() {
     since = since || clock();
     state(`Not connected since ${since} UTC`, true);
+    if (document.body.dataset.events) return;
     clearTimeout(timer);
     timer = setTimeout(refresh, 1000 * STEPS[Math.min(tries++, STEPS.length - 1)]);
   }
@@ -291,6 +303,10 @@
     } catch { lost(); }
   }
 
+  // a page that is told what happens has a script of its own for that
+  const shared = window.gpfnPages = { say, state, parse, clock };
+  if (document.body.dataset.events) { details(); return; }
+
   byId("pause")?.addEventListener("click", (event) => {
     paused = !paused;
     event.currentTarget.setAttribute("aria-pressed", String(paused));
@@ -299,13 +315,6 @@
     if (!paused) refresh();
   });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-  addEventListener("popstate", () => location.reload());
-
-  // ---- an open graph stays as it is; a frame loads when it is first opened
-
-  function details() {
-    if (location.hash === "#graph" && byId("graph")) byId("graph").open = true;
-  }
 
   details();
   timer = setTimeout(refresh, EVERY);
