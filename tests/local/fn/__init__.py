@@ -1,0 +1,1 @@
+"""Tests of Fn on a laptop."""
