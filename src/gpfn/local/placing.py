@@ -1,0 +1,241 @@
+"""Putting the functions of a folder into the state, as ``fn deploy`` and ``wsk`` would.
+
+A function is deployed to Fn under its app, with its triggers, and as an OpenWhisk action of the
+same name that is a web action too. What was put there is remembered, with what func.yaml said
+then: what somebody changed since with ``fn config`` or ``wsk action update`` stays until func.yaml
+says something else of it. What somebody else made under a name is left alone, and so told.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gpfn.errors import GpfnError
+from gpfn.local.fn.entities import Fn, FnEntities
+from gpfn.local.folders import LocalFunction
+from gpfn.local.openwhisk.entities import WhiskEntities
+from gpfn.local.openwhisk.limits import LIMIT_RANGES
+from gpfn.local.openwhisk.naming import EntityRef
+from gpfn.local.openwhisk.refusing import WhiskRefusal
+from gpfn.local.state import State
+
+__all__ = ["Placing", "app_name"]
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS placed (
+        platform TEXT NOT NULL, app TEXT NOT NULL, name TEXT NOT NULL,
+        id TEXT NOT NULL, said TEXT NOT NULL,
+        PRIMARY KEY (platform, app, name)) WITHOUT ROWID""",
+)
+_FN, _ACTION, _TRIGGER = "fn", "openwhisk", "trigger"
+_WEB = {"web-export": True, "raw-http": False, "final": True}
+"""What ``wsk action create --web true`` says (wsk, commands/action.go): no caller of the web action
+has parameters of its own in the place of the action's."""
+
+_LONGEST_APP = 30
+_MISSING = 404
+
+
+def app_name(text: str) -> str:
+    """Return a folder's name as an app's: letters, digits, ``-`` and ``_``."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:_LONGEST_APP].strip("-") or "app"
+
+
+class _Placed(NamedTuple):
+    """What was put under a name: its id, and what func.yaml said then."""
+
+    app: str
+    name: str
+    id: str
+    said: Mapping[str, Any]
+
+
+class _Register:
+    """What this folder has put into the state, of one kind."""
+
+    def __init__(self, state: State, platform: str) -> None:
+        self._state = state
+        self._platform = platform
+
+    def get(self, app: str, name: str) -> _Placed | None:
+        return next((one for one in self.all() if (one.app, one.name) == (app, name)), None)
+
+    def all(self) -> list[_Placed]:
+        rows = self._state.connection.execute(
+            "SELECT app, name, id, said FROM placed WHERE platform = ?", (self._platform,)
+        )
+        return [_Placed(app, name, key, json.loads(said)) for app, name, key, said in rows]
+
+    def put(self, placed: _Placed) -> None:
+        values = (self._platform, *placed[:3], json.dumps(placed.said, sort_keys=True))
+        statement = "INSERT OR REPLACE INTO placed VALUES (?, ?, ?, ?, ?)"
+        self._state.connection.execute(statement, values)
+
+    def drop(self, placed: _Placed) -> None:
+        self._state.connection.execute(
+            "DELETE FROM placed WHERE platform = ? AND app = ? AND name = ?",
+            (self._platform, placed.app, placed.name),
+        )
+
+
+class Placing:
+    """Deploys functions, and takes away what it has deployed; ``tell`` is given a line each."""
+
+    def __init__(
+        self,
+        state: State,
+        fns: FnEntities,
+        actions: WhiskEntities,
+        app: str,
+        tell: Callable[[str], object],
+    ) -> None:
+        state.create(_TABLES)
+        self.app = app
+        self._state = state
+        self._fns = fns
+        self._actions = actions
+        self._tell = tell
+        self._placed_fns = _Register(state, _FN)
+        self._placed_actions = _Register(state, _ACTION)
+        self._placed_triggers = _Register(state, _TRIGGER)
+
+    def place(self, function: LocalFunction) -> None:
+        """Deploy a function, or what has changed of it; what is wrong is told."""
+        for what, put in ((f"app {self.app}", self._place_fn), ("action", self._place_action)):
+            try:
+                with self._state.transaction():
+                    put(function)
+            except GpfnError as error:
+                told = " ".join(str(error).split())
+                self._tell(f"{function.name}: not deployed ({what}): {told}")
+
+    def remove_others(self, names: Iterable[str]) -> None:
+        """Take away what was deployed from here and is of none of these names, or another app."""
+        there = set(names)
+        with self._state.transaction():
+            for placed in self._placed_fns.all():
+                if placed.app != self.app or placed.name not in there:
+                    self._remove_fn(placed)
+            for placed in self._placed_actions.all():
+                if placed.name not in there:
+                    self._remove_action(placed)
+
+    # Fn
+
+    def _place_fn(self, function: LocalFunction) -> None:
+        said = _fn_fields(function)
+        before = self._placed_fns.get(self.app, function.name)
+        there = self._existing_fn(function.name)
+        if there is None:
+            app = self._fns.find_app(self.app) or self._fns.create_app({"name": self.app})
+            there = self._fns.create_fn({**said, "name": function.name, "app_id": app.id})
+        elif before is None or before.id != there.id:
+            self._tell(f"{function.name}: app {self.app} has one that was made by hand; it stays")
+            return
+        elif before.said != said:
+            config = _changed_config(before.said["config"], said["config"])
+            there = self._fns.update_fn(there.id, {**said, "config": config})
+        self._placed_fns.put(_Placed(self.app, function.name, there.id, said))
+        self._place_triggers(function, there)
+
+    def _existing_fn(self, name: str) -> Fn | None:
+        app = self._fns.find_app(self.app)
+        return app and self._fns.find_fn(app.id, name)
+
+    def _place_triggers(self, function: LocalFunction, there: Fn) -> None:
+        """Make the triggers that func.yaml has, and remove those that it had."""
+        wanted = {trigger.name: trigger.source for trigger in function.triggers}
+        found = {one.name: one for one in self._fns.triggers(there.app_id, fn_id=there.id)}
+        for placed in self._placed_triggers.all():
+            if placed.app != there.id:
+                continue
+            known = found.get(placed.name)
+            if wanted.get(placed.name) != placed.said["source"]:
+                if known is not None and known.id == placed.id:
+                    self._fns.delete_trigger(known.id)
+                    del found[placed.name]
+                self._placed_triggers.drop(placed)
+        for name, source in wanted.items():
+            if name not in found:
+                fields = {"name": name, "type": "http", "source": source}
+                owner = {"app_id": there.app_id, "fn_id": there.id}
+                made = self._fns.create_trigger({**fields, **owner})
+                self._placed_triggers.put(_Placed(there.id, name, made.id, {"source": source}))
+
+    def _remove_fn(self, placed: _Placed) -> None:
+        self._placed_fns.drop(placed)
+        for trigger in self._placed_triggers.all():
+            if trigger.app == placed.id:
+                self._placed_triggers.drop(trigger)
+        app = self._fns.find_app(placed.app)
+        there = app and self._fns.find_fn(app.id, placed.name)
+        if app is None or there is None or there.id != placed.id:
+            return
+        self._fns.delete_fn(there.id)
+        self._tell(f"{placed.name}: removed from the app {placed.app}; its folder has gone")
+        if placed.app != self.app and not self._fns.fns(app.id, limit=1):
+            self._fns.delete_app(app.id)
+
+    # OpenWhisk
+
+    def _place_action(self, function: LocalFunction) -> None:
+        said, ref = _action_body(function), EntityRef("", function.name)
+        before = self._placed_actions.get("", function.name)
+        image = self._action_image(ref)
+        if image and (before is None or before.said["exec"]["image"] != image):
+            self._tell(f"{function.name}: an action of this name was made by hand; it stays")
+            return
+        if not image or before is None or before.said != said:
+            self._actions.put_action(ref, said, overwrite=True)
+            self._placed_actions.put(_Placed("", function.name, str(ref), said))
+            memory = said["limits"]["memory"]
+            if memory != function.target.memory:
+                span = LIMIT_RANGES["memory"]
+                told = f"{memory} MB, as OpenWhisk gives {span.least} to {span.most} MB"
+                self._tell(f"{function.name}: its action has {told}")
+
+    def _action_image(self, ref: EntityRef) -> str:
+        """Return the image of an action, a word for one without, and nothing when none is there."""
+        try:
+            return self._actions.action(ref).exec.image or "code"
+        except WhiskRefusal as refusal:
+            if refusal.status != _MISSING:
+                raise
+            return ""
+
+    def _remove_action(self, placed: _Placed) -> None:
+        self._placed_actions.drop(placed)
+        ref = EntityRef("", placed.name)
+        if self._action_image(ref) == placed.said["exec"]["image"]:
+            self._actions.delete_action(ref)
+            self._tell(f"{placed.name}: its action is removed; its folder has gone")
+
+
+def _fn_fields(function: LocalFunction) -> dict[str, Any]:
+    target = function.target
+    return {
+        "image": function.image,
+        "memory": target.memory,
+        "timeout": int(target.timeout),
+        "idle_timeout": function.idle_timeout,
+        "config": dict(target.config),
+    }
+
+
+def _action_body(function: LocalFunction) -> dict[str, Any]:
+    wanted = {"timeout": int(function.target.timeout * 1000), "memory": function.target.memory}
+    ranges = {key: LIMIT_RANGES[key] for key in wanted}
+    return {
+        "exec": {"kind": "blackbox", "image": function.image},
+        "annotations": [{"key": key, "value": value} for key, value in _WEB.items()],
+        "limits": {k: min(max(wanted[k], one.least), one.most) for k, one in ranges.items()},
+    }
+
+
+def _changed_config(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return what to merge into a config, of which an empty value removes a key."""
+    gone = {key: "" for key in before if key not in now}
+    return {**gone, **{key: value for key, value in now.items() if before.get(key) != value}}

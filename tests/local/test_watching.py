@@ -1,0 +1,133 @@
+"""Revisions of functions' files, and what changes between two looks."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gpfn.errors import SetupError
+from gpfn.local.folders import LocalFunction
+from gpfn.local.watching import FunctionWatch
+from tests.local.test_folders import make
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def names(functions: tuple[LocalFunction, ...]) -> list[str]:
+    return [one.name for one in functions]
+
+
+def test_content_counts_and_not_the_time(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n", "x = 1\n")
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    assert names(watch.look().added) == ["a"]
+    (function,) = watch.functions
+    first = watch.revision(function)
+    os.utime(folder / "func.py", (1, 1))
+    assert watch.look() == ((), (), (), ())
+    (folder / "func.py").write_text("x = 2\n")
+    assert names(watch.look().changed) == ["a"]
+    assert watch.revision(function) != first
+    (folder / "func.py").write_text("x = 1\n")
+    assert names(watch.look().changed) == ["a"]
+    assert watch.revision(function) == first
+
+
+def test_a_neighbour_counts_and_caches_do_not(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n")
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    watch.look()
+    for name in (".gpfn", "__pycache__", ".git", "node_modules"):
+        (folder / name).mkdir()
+        (folder / name / "file").write_text("1")
+    (folder / ".func.py.swp").write_text("1")
+    (folder / "venv").mkdir()
+    (folder / "venv" / "pyvenv.cfg").write_text("1")
+    assert watch.look() == ((), (), (), ())
+    (folder / "_words").mkdir()
+    (folder / "_words" / "words.py").write_text("1")
+    assert names(watch.look().changed) == ["a"]
+
+
+def test_a_large_file_counts_by_size_and_time(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n")
+    model = folder / "model.tflite"
+    with model.open("wb") as file:
+        file.truncate(3 << 30)  # no byte of it is there, and none is read
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    watch.look()
+    os.utime(model, (5, 5))
+    assert names(watch.look().changed) == ["a"]
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_or_a_device_in_a_folder_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n", "x = 1\n")
+    os.mkfifo(folder / "pipe")
+    (folder / "zero").symlink_to("/dev/zero")
+    (folder / "nothing").symlink_to("gone")
+    (folder / "again").symlink_to(folder)
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    assert names(watch.look().added) == ["a"]
+    (folder / "func.py").unlink()
+    os.mkfifo(folder / "func.py")
+    assert names(watch.look().changed) == ["a"]
+
+
+def test_a_broken_func_yaml_is_told_once_and_the_function_stays(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n")
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    watch.look()
+    (folder / "func.yaml").write_text("name: [")
+    changes = watch.look()
+    assert [one.folder for one in changes.refused] == [folder]
+    assert names(changes.changed) == ["a"]
+    assert not changes.removed
+    assert watch.look() == ((), (), (), ())
+    (folder / "func.yaml").write_text("name: a\n")
+    assert names(watch.look().changed) == ["a"]
+
+
+def test_one_that_comes_and_one_that_goes(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n")
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    watch.look()
+    make(tmp_path / "b", "name: b\n")
+    assert names(watch.look().added) == ["b"]
+    shutil.rmtree(folder)
+    assert names(watch.look().removed) == ["a"]
+    shutil.rmtree(tmp_path)
+    assert names(watch.look().removed) == ["b"]
+
+
+def test_an_edit_is_seen_by_a_call_before_the_next_look(tmp_path: Path) -> None:
+    clock = Clock()
+    folder = make(tmp_path / "a", "name: a\n", "x = 1\n")
+    watch = FunctionWatch(tmp_path, clock=clock)
+    watch.look()
+    (function,) = watch.functions
+    first = watch.revision(function)
+    (folder / "func.py").write_text("x = 2\n")
+    assert watch.revision(function) != first
+    assert names(watch.look().changed) == ["a"]
+
+
+def test_a_folder_that_is_mapped_has_to_have_a_function(tmp_path: Path) -> None:
+    make(tmp_path / "elsewhere", "name: e\n")
+    (tmp_path / "here").mkdir()
+    watch = FunctionWatch(tmp_path / "here", [tmp_path / "elsewhere"])
+    watch.look()
+    assert watch.mapped[tmp_path / "elsewhere"].name == "e"
+    assert not watch.functions
+    with pytest.raises(SetupError, match=r"has no func\.yaml"):
+        FunctionWatch(tmp_path / "here", [tmp_path / "gone"]).look()
