@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -22,6 +24,7 @@ from tests.sources import files
 __all__ = ["checkout", "of_a_reader", "pulled", "run_console", "run_python", "unmatched"]
 
 _MARK = "\x1e"
+_END_SECONDS = 10.0
 _SECONDS = 240
 _SYSTEM = ("/usr/local/bin", "/usr/bin", "/bin")
 
@@ -156,8 +159,21 @@ def _bash(script: str, folder: Path, environ: Mapping[str, str], seconds: float)
 
 
 def _end_group(group: int) -> None:
+    """End what is left; a server first has time to end its own, which are no part of the group."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(group, number)
         except ProcessLookupError:
             return
+        until = time.monotonic() + _END_SECONDS
+        while _is_running(group) and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def _is_running(group: int) -> bool:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                return True
+    return False

@@ -101,6 +101,24 @@ def test_what_is_left_in_the_background_is_ended(tmp_path: Path) -> None:
     assert not state.exists() or ") Z " in state.read_text()
 
 
+def test_a_server_has_time_to_end_what_it_started_also_when_the_example_fails(
+    tmp_path: Path,
+) -> None:
+    """A server's functions are sessions of their own: only the server can end those."""
+    (tmp_path / "server.sh").write_text(
+        "setsid sleep 300 & child=$!\n"
+        "trap 'sleep 0.3; kill $child; echo ended > ended; exit' TERM\n"
+        "echo $child > child\nwait\n"
+    )
+    with pytest.raises(AssertionError, match="exit 1"):
+        run_console(
+            console("$ bash server.sh &\n$ while [ ! -s child ]; do sleep 0.02; done\n$ false\n"),
+            tmp_path,
+            ENV,
+        )
+    assert (tmp_path / "ended").read_text() == "ended\n"
+
+
 def test_output_lines_in_order() -> None:
     assert unmatched(["a", "… ms"], "a\nnoise\n12 ms\n") is None
     assert unmatched(["a", "b"], "b\na\n") == "b"

@@ -35,6 +35,8 @@ COMMANDS = {
     "completion": "gpfn.cli.completion",
     "config": "gpfn.cli.config",
     "demo": "gpfn.cli.demo",
+    "deploy": "gpfn.cli.deploy",
+    "dev": "gpfn.cli.dev",
     "doctor": "gpfn.cli.doctor",
     "image": "gpfn.cli.image",
     "init": "gpfn.cli.init",
