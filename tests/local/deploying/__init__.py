@@ -1,0 +1,1 @@
+"""Tests of gpfn.local.deploying."""
