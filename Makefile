@@ -21,7 +21,7 @@ UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --pyt
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 # Programs that the tests run or whose clients they run; servers to compare with in benchmarks.
-CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka
+CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka openwhisk
 SERVERS := triton mlserver fastapi
 
 .PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs site wheel lock clean
@@ -91,7 +91,7 @@ soak: install-all ## Call three servers for ten minutes each, well and badly, an
 train: install-all ## Train the forecast network and export it to every format
 	$(BIN)/gpfn train forecast
 
-lock: $(PEERS)/uv/bin/uv ## Resolve the newest versions again into locks/
+lock: $(PEERS)/uv/bin/uv $(PEERS)/.openwhisk ## Resolve the newest versions again into locks/
 	$(UV_COMPILE) pyproject.toml --all-extras -o locks/all.lock
 	$(UV_COMPILE) pyproject.toml -c locks/all.lock -o locks/default.lock
 	printf 'hatchling\neditables\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/build.lock
@@ -100,8 +100,9 @@ lock: $(PEERS)/uv/bin/uv ## Resolve the newest versions again into locks/
 		--override locks/peer-$(name).overrides -o locks/peer-$(name).lock;)
 	$(foreach name,tritonclient mlserver fastapi,$(UV_COMPILE) locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
-	$(foreach name,triton perf-analyzer s3-server,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
+	$(foreach name,triton perf-analyzer s3-server openwhisk,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
+	.ci/openwhisk-lock $(PEERS)/openwhisk
 
 clean: ## Remove caches and everything built; the environments stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
@@ -134,6 +135,10 @@ $(PEERS)/.perf-analyzer: locks/peer-perf-analyzer.lock .ci/perf-analyzer
 
 $(PEERS)/.s3-server: locks/s3-server.module locks/peer-s3-server.lock .ci/s3-server
 	.ci/s3-server $(PEERS)/s3-server $(PEER_PYTHON)
+	touch $@
+
+$(PEERS)/.openwhisk: locks/peer-openwhisk.lock locks/openwhisk/package-lock.json .ci/openwhisk
+	.ci/openwhisk $(PEERS)/openwhisk $(PEER_PYTHON)
 	touch $@
 
 # The broker's jars are in the user's cache, where `gpfn bridge kafka --up` puts them too.

@@ -68,6 +68,8 @@ SLOW = (
     "tests/e2e/tfaas/test_holes.py",
     "tests/e2e/tfaas/test_uploads_again.py",
     "tests/e2e/oip/test_perf_analyzer.py",
+    "tests/local/openwhisk/test_wskdebug.py",
+    "tests/local/supervisor/test_node.py",
     "tests/platforms/fn/test_start.py",
     "tests/graphpipe/test_roundtrip.py",
     "tests/certify/test_broken_servers.py",

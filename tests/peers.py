@@ -11,17 +11,21 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-__all__ = ["client_environments", "graphpipe_python"]
+__all__ = ["client_environments", "graphpipe_python", "openwhisk_packages"]
 
 
 @cache
 def client_environments() -> Path:
     """Return the folder of the environments that ``make peers`` makes, once they are there."""
+    return _make("peers")
+
+
+def _make(target: str) -> Path:
     environments = ROOT / ".venvs"
     environments.mkdir(exist_ok=True)
     with (environments / ".lock").open("w") as lock:  # tests may run in several processes
         fcntl.flock(lock, fcntl.LOCK_EX)
-        command = ["make", "--silent", "peers"]
+        command = ["make", "--silent", target]
         made = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert made.returncode == 0, made.stderr.decode()
     return environments
@@ -32,3 +36,11 @@ def graphpipe_python() -> Path:
     python = client_environments() / "graphpipe" / "bin" / "python"
     assert python.is_file(), f"make peers did not make {python}"
     return python
+
+
+@cache
+def openwhisk_packages() -> Path:
+    """Return the folder with ``node`` and npm's ``openwhisk`` and ``@openwhisk/wskdebug``."""
+    folder = _make(".venvs/.openwhisk") / "openwhisk"
+    assert (folder / "node").exists(), f"make peers did not make {folder}"
+    return folder

@@ -1,8 +1,10 @@
 """The lock files pin what pyproject asks for, by hash, and name no host."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -108,3 +110,19 @@ def test_the_s3_server_is_pinned_by_hash() -> None:
     """Its go.sum, which this covers, pins what it needs."""
     line = (ROOT / "locks" / "s3-server.module").read_text()
     assert re.fullmatch(r"github\.com/\S+ v\d+\.\d+\.\d+ h1:[A-Za-z0-9+/]{43}=\n", line)
+
+
+def test_the_packages_of_node_are_pinned_by_hash() -> None:
+    folder = ROOT / "locks" / "openwhisk"
+    text = (folder / "package-lock.json").read_text()
+    assert "://" not in text, "names a host"
+    packages: dict[str, dict[str, Any]] = json.loads(text)["packages"]
+    wanted: dict[str, str] = json.loads((folder / "package.json").read_text())["dependencies"]
+    assert packages.pop("")["dependencies"] == wanted
+    for name, package in packages.items():
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"]), name
+        assert "resolved" not in package, name
+    for name, version in wanted.items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    installing = (ROOT / ".ci" / "openwhisk").read_text()
+    assert "--ignore-scripts" in installing, "what is installed would run on the way"
