@@ -33,7 +33,7 @@ FILES = sorted(path for path in DEPLOY.rglob("*.yaml"))
 WITHOUT_IMAGES = {"app.yaml", "prometheus-adapter.yaml"} | {
     path.name for path in FILES if path.parent.name in ("grafana", "prometheus")
 }
-PUBLIC = {"prom/prometheus", "grafana/grafana", "apache/kafka"}
+PUBLIC = {"prom/prometheus", "grafana/grafana", "apache/kafka", "fnproject/fnserver"}
 OTHERS = {"gpfn/bridge"}
 """Images with a tag that `gpfn build --tag` gives: test_bridge.py has the command."""
 SERVER = "kubernetes/server.yaml"
