@@ -8,9 +8,11 @@ a real terminal of its own; what it writes is drawn as SVG, which asks for no fo
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,8 +149,63 @@ def pages(tab: Tab, url: str, folder: Path) -> None:
     both(tab, folder, "page-forecast")
 
 
+@contextmanager
+def platforms(folder: Path) -> Iterator[str]:
+    """A ``gpfn dev`` with the functions of this checkout; the address of its console."""
+    log = folder / "dev.log"
+    options = ["--app", "models", "--fn-port", "0", "--openwhisk-port", "0", "--memory"]
+    command = [sys.executable, "-m", "gpfn", "dev", str(ROOT), *options]
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(command, stdout=file, stderr=file) as process,
+    ):
+        try:
+            yield _console_of(log)
+        finally:
+            process.terminate()
+
+
+def _console_of(log: Path) -> str:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        found = re.search(r"http://\S+/ui\b", log.read_text(encoding="utf-8"))
+        if found:
+            return found[0]
+        time.sleep(0.1)
+    raise TimeoutError(log.read_text(encoding="utf-8"))
+
+
+def console(tab: Tab, url: str, folder: Path) -> None:
+    """Send samples as a person does, and take pictures of the console."""
+    tab.look(WIDTH, "light")
+    for name, times in (("digits", 1), ("forecast", 4)):
+        tab.open(url)
+        tab.press_until(name)
+        tab.key("Enter")
+        tab.until(f"document.querySelector('#send')?.textContent === 'Send to {name}'")
+        for _ in range(times):
+            tab.run("{ window.was = document.querySelector('#call').dataset.call; }")
+            tab.run("document.querySelector('.btn.main').click()")
+            tab.until(
+                "(document.querySelector('#call')?.dataset.call || window.was) !== window.was"
+            )
+        if name == "digits":
+            both(tab, folder, "console-digits")
+    both(tab, folder, "console-forecast")
+    tab.open(f"{url}/?only=cold&function={_key(tab)}")
+    tab.run("document.querySelector('.goto').click()")
+    tab.until("document.querySelector('#call')?.textContent.includes('cold')")
+    both(tab, folder, "console-cold")
+
+
+def _key(tab: Tab) -> str:
+    key: str = tab.run("document.querySelector('#sending input[name=function]').value")
+    return key
+
+
 def both(tab: Tab, folder: Path, name: str) -> None:
-    """Save the page as both kinds of readers see it."""
+    """Save the page as both kinds of readers see it, from its top."""
+    tab.run("scrollTo({ top: 0, behavior: 'instant' })")
     for scheme in THEMES:
         tab.look(WIDTH, scheme)
         tab.shot(folder / f"{name}-{scheme}.png")
@@ -168,6 +225,8 @@ def shoot(folder: Path) -> None:
         chromium(Path(work) / "profile") as tab,
     ):
         pages(tab, url, folder)
+        with platforms(Path(work)) as address:
+            console(tab, address, folder)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_it_is_light_and_dark_as_the_reader_has_it(tab: Tab, address: str) -> No
         tab.open(f"{address}/tour/")
         seen[scheme] = sum(int(part) for part in re.findall(r"\d+", tab.run(ground))[:3])
         pictures = tab.run(shown)
-        assert len(pictures) == 7
+        assert len(pictures) == 9
         assert not [url for url in pictures if f"-{other}." in url]
     assert seen["light"] > 3 * 200 > 3 * 60 > seen["dark"]
 
