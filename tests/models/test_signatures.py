@@ -170,9 +170,10 @@ def test_a_server_of_a_signature(
         model = f"{served.url}/v2/models/m"
         assert main(["predict", model, "--input", str(tmp_path / "x.npy")]) == 0
         assert json.loads(capfd.readouterr().out) == [3, 6, 9]
-    assert main(["serve", *options, f"m={place}?signature=twice"]) == 1
+    anywhere = ["--listen", "127.0.0.1:0"]
+    assert main(["serve", *anywhere, *options, f"m={place}?signature=twice"]) == 1
     assert "the model's URI names 'twice'" in capfd.readouterr().err
-    assert main(["serve", "--models-dir", str(tmp_path), "--signature", "thrice"]) == 1
+    assert main(["serve", *anywhere, "--models-dir", str(tmp_path), "--signature", "thrice"]) == 1
     assert "--signature: is for --model alone" in capfd.readouterr().err
 
 
