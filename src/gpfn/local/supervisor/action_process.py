@@ -13,6 +13,7 @@ from gpfn.hosts.openwhisk import action_words, init_document
 from gpfn.local.calling import CallFailure, FunctionCall, ProcessAnswer
 from gpfn.local.deployed import Deployed
 from gpfn.local.supervisor.asked import AskedConnection
+from gpfn.local.supervisor.asked_process import AskedProcess
 from gpfn.local.supervisor.failure import NotTaken, ProcessFailure
 from gpfn.local.supervisor.node import node_environ, node_words
 from gpfn.local.supervisor.settings import SupervisorSettings
@@ -22,8 +23,6 @@ __all__ = ["ActionProcess", "encode_post"]
 
 _HOST = "127.0.0.1"
 _LOOK_SECONDS = 0.005
-_LAST_WORDS_SECONDS = 0.05
-_DYING_SECONDS = 0.5  # between the end of its connections and its own
 _LOG_SECONDS = 2.0  # DockerContainer.scala: how long the invoker waits for the sentinels
 _SHUTTING_DOWN = 503
 
@@ -37,7 +36,7 @@ def encode_post(path: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-class ActionProcess:
+class ActionProcess(AskedProcess):
     """One process and its port."""
 
     def __init__(
@@ -48,34 +47,19 @@ class ActionProcess:
         around: Surroundings | None = None,
     ) -> None:
         """``words`` start ``gpfn``. Raises OSError without a folder or a port."""
-        self.deployed = deployed
-        self._settings = settings
-        self._words = words
         around = around or surround(deployed, ACTION_RULES, truth=settings.truth)
-        self.process = around.process
+        super().__init__(deployed, settings, words, around)
         host = {"__OW_API_HOST": settings.api_host} if settings.api_host else {}
         self._environ = {**around.environ, **host, **deployed.environ}
         self._folder = around.folder / "tmp"
         self._port = _Port()
-        self._connection = AskedConnection()
         self._initialized = False
-        self.keep = True
-        self.init_seconds = 0.0
-        self.process.gone = self._gone
 
     async def start(self) -> None:
         """Start it and wait until it takes connections. Raises ProcessFailure."""
-        deployed, process = self.deployed, self.process
         self._launch()
-        late = monotonic() + deployed.timeout  # which bounds /init, and with it the start
-        while not await self._listens():
-            if not process.running:
-                told = f"it ended with {process.code()} before it listened"
-                raise process.failure("start failed", told)
-            if monotonic() > late:
-                told = f"it did not listen within {deployed.timeout:g} s"
-                raise process.failure("start timed out", told)
-            await asyncio.sleep(_LOOK_SECONDS)
+        # the time limit bounds /init, and with it the start
+        await self._wait_until(self._listens, self.deployed.timeout, _LOOK_SECONDS)
 
     def _launch(self) -> None:
         """Start it. Raises ProcessFailure."""
@@ -160,7 +144,8 @@ class ActionProcess:
             told = f"it was ended after {seconds:g} s in {path}"
             raise ProcessFailure(failures[0], told) from None
         except GpfnError as error:
-            raise await self._broken(path, str(error), failures[1]) from error
+            otherwise: CallFailure = "broken" if path == "/run" else failures[1]
+            raise await self._broken(str(error), path, failures[1], otherwise) from error
         finally:
             self._connection.abort()
         trouble = "" if path == "/init" else _not_taken(answer)
@@ -168,13 +153,6 @@ class ActionProcess:
             self.keep = False
             raise ProcessFailure("broken", trouble)
         return answer
-
-    async def _broken(self, path: str, detail: str, ended: CallFailure) -> ProcessFailure:
-        self.keep = False
-        await self.process.ends_within(_DYING_SECONDS if self._connection.lost else 0.0)
-        if self.process.running:
-            return ProcessFailure("broken" if path == "/run" else ended, detail)
-        return self.process.failure(ended, f"it ended with {self.process.code()} in {path}")
 
     async def _read_log(self) -> None:
         """Wait for the lines that end an activation's log, as long as something comes."""
@@ -188,16 +166,9 @@ class ActionProcess:
             except TimeoutError:
                 return  # it has written no end: what came is the log, as on the platform
 
-    def _gone(self) -> None:
-        """It has ended; what it has sent before is still to be read."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(_LAST_WORDS_SECONDS, self._connection.fail, "the process has ended")
-
     async def end(self) -> None:
         """End the process and everything of it."""
-        self._connection.fail("the process was ended")
-        self._connection.abort()
-        await self.process.end()
+        await super().end()
         self._port.close()
 
 

@@ -13,6 +13,7 @@ from gpfn.hosts.fn import call_id, fn_variables, fn_words
 from gpfn.local.calling import FunctionCall, ProcessAnswer
 from gpfn.local.deployed import Deployed
 from gpfn.local.supervisor.asked import Asked, AskedConnection
+from gpfn.local.supervisor.asked_process import AskedProcess
 from gpfn.local.supervisor.failure import NotTaken, ProcessFailure
 from gpfn.local.supervisor.settings import SupervisorSettings
 from gpfn.local.supervisor.surroundings import FN_RULES, Surroundings, surround
@@ -23,11 +24,9 @@ _LOOK_SECONDS = 0.003
 _KEPT_SECONDS = 1.0  # agent.go: an idle connection to a container is closed after that
 _KEEPING = (200, 502, 504)  # any other status ends the container
 _INSIDE = "/tmp/iofs/lsnr.sock"  # noqa: S108 - where Fn has it
-_LAST_WORDS_SECONDS = 0.05
-_DYING_SECONDS = 0.5  # between the end of its connections and its own
 
 
-class FnProcess:
+class FnProcess(AskedProcess):
     """One process and its connection."""
 
     def __init__(
@@ -38,33 +37,17 @@ class FnProcess:
         around: Surroundings | None = None,
     ) -> None:
         """``words`` start ``gpfn``. Raises OSError without a place for the socket's folder."""
-        self.deployed = deployed
-        self._settings = settings
-        self._words = words
         around = around or surround(deployed, FN_RULES, truth=settings.truth)
-        self.process = around.process
+        super().__init__(deployed, settings, words, around)
         self._path = str(around.folder / "iofs" / "lsnr.sock")
         shown = _INSIDE if around.private else self._path
         app = deployed.environ.get("FN_APP_ID") or call_id()
         variables = fn_variables(shown, deployed.memory, deployed.key, app)
         self._environ = {**around.environ, **deployed.environ, **variables}
-        self._connection = AskedConnection()
-        self.keep = True
-        self.init_seconds = 0.0
-        self.process.gone = self._gone
 
     async def start(self) -> None:
         """Start it and wait for its socket, as the agent does. Raises ProcessFailure."""
-        process, seconds = self.process, self._launch()
-        late = monotonic() + seconds
-        while not os.path.lexists(self._path):
-            if not process.running:
-                told = f"it ended with {process.code()} before it listened"
-                raise process.failure("start failed", told)
-            if monotonic() > late:
-                told = f"it did not listen within {seconds:g} s"
-                raise process.failure("start timed out", told)
-            await asyncio.sleep(_LOOK_SECONDS)
+        await self._wait_until(self._listens, self._launch(), _LOOK_SECONDS)
         trouble = _wrong_socket(self._path)
         if trouble:
             raise ProcessFailure("start failed", trouble)
@@ -77,6 +60,9 @@ class FnProcess:
         words = fn_words(self._words, file, self.deployed.handler)
         self.process.start(words, file.parent, self._environ)
         return settings.start_seconds if settings.truth else settings.lenient_start_seconds
+
+    async def _listens(self) -> bool:
+        return os.path.lexists(self._path)
 
     async def call(self, call: FunctionCall) -> ProcessAnswer:
         """Send a request down the socket.
@@ -110,7 +96,7 @@ class FnProcess:
         if isinstance(error, TimeoutError):
             await self.process.end()  # first, so that nothing happens after the caller knows
             raise ProcessFailure("timed out", f"it was ended after {seconds:g} s") from None
-        raise await self._broken(str(error)) from error
+        raise await self._broken(str(error), "the call", "crashed", "broken") from error
 
     @property
     def ready(self) -> bool:
@@ -127,25 +113,6 @@ class FnProcess:
         except OSError as error:
             self.keep = False
             raise NotTaken(f"the function does not listen: {error}") from error
-
-    async def _broken(self, detail: str) -> ProcessFailure:
-        """Tell a process that has ended from one that answers what is no answer."""
-        self.keep = False
-        await self.process.ends_within(_DYING_SECONDS if self._connection.lost else 0.0)
-        if self.process.running:
-            return ProcessFailure("broken", detail)
-        return self.process.failure("crashed", f"it ended with {self.process.code()} in the call")
-
-    def _gone(self) -> None:
-        """It has ended; what it has sent before is still to be read."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(_LAST_WORDS_SECONDS, self._connection.fail, "the process has ended")
-
-    async def end(self) -> None:
-        """End the process and everything of it."""
-        self._connection.fail("the process was ended")
-        self._connection.abort()
-        await self.process.end()
 
 
 def _wrong_socket(path: str) -> str:
