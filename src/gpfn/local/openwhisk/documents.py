@@ -22,6 +22,7 @@ from gpfn.local.openwhisk.records import (
 )
 
 __all__ = [
+    "WhiskEntity",
     "action_document",
     "action_of",
     "limits_document",
@@ -35,7 +36,7 @@ __all__ = [
     "with_actions",
 ]
 
-_Entity = WhiskAction | WhiskPackage | WhiskRule | WhiskTrigger
+WhiskEntity = WhiskAction | WhiskPackage | WhiskRule | WhiskTrigger
 
 
 def action_document(action: WhiskAction, code: str | None = None) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def rule_document(rule: WhiskRule, *, status: bool = True) -> dict[str, Any]:
     }
 
 
-def list_document(entity: _Entity) -> dict[str, Any]:
+def list_document(entity: WhiskEntity) -> dict[str, Any]:
     """Return an entity as it stands in a list."""
     if isinstance(entity, WhiskRule):
         return rule_document(entity, status=False)
@@ -165,7 +166,7 @@ def _name(ref: EntityRef) -> dict[str, Any]:
     return {"namespace": ref.path, "name": ref.name}
 
 
-def _common(entity: _Entity) -> dict[str, Any]:
+def _common(entity: WhiskEntity) -> dict[str, Any]:
     return {
         "version": entity.version,
         "publish": entity.publish,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gpfn.http.loop import Response
 from gpfn.local.openwhisk.asking import WhiskRequest, WhiskRoute
-from gpfn.local.openwhisk.documents import list_document, rule_document, trigger_document
+from gpfn.local.openwhisk.documents import rule_document, trigger_document
 from gpfn.local.openwhisk.entities import WhiskEntities
 from gpfn.local.openwhisk.listing import list_reply
 from gpfn.local.openwhisk.reading import read_state
@@ -52,12 +52,7 @@ class TriggerRoutes:
 
     def _list(self, request: WhiskRequest) -> Response:
         entities = self._entities
-        return list_reply(
-            request,
-            "triggers",
-            lambda skip, limit: map(list_document, entities.triggers(skip=skip, limit=limit)),
-            lambda: entities.count("trigger"),
-        )
+        return list_reply(request, "triggers", entities.triggers, lambda: entities.count("trigger"))
 
 
 class RuleRoutes:
@@ -97,9 +92,4 @@ class RuleRoutes:
 
     def _list(self, request: WhiskRequest) -> Response:
         entities = self._entities
-        return list_reply(
-            request,
-            "rules",
-            lambda skip, limit: map(list_document, entities.rules(skip=skip, limit=limit)),
-            lambda: entities.count("rule"),
-        )
+        return list_reply(request, "rules", entities.rules, lambda: entities.count("rule"))

@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from gpfn.http.loop import Response
 from gpfn.local.openwhisk.asking import WhiskRequest
+from gpfn.local.openwhisk.documents import WhiskEntity, list_document
 from gpfn.local.openwhisk.refusing import WhiskRefusal, json_reply
 
-__all__ = ["MOST_LISTED", "ListQuery", "list_reply", "read_list"]
+__all__ = ["MOST_LISTED", "ListQuery", "Listed", "list_reply", "read_list"]
 
 MOST_LISTED = 200
 _DEFAULT = 30
 _WHOLE = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _BEYOND = 1 << 31
+
+
+class Listed(Protocol):
+    """What finds entities."""
+
+    def __call__(self, *, skip: int, limit: int) -> Iterable[WhiskEntity]:
+        """Return ``limit`` of them at most, without the first ``skip``."""
 
 
 class ListQuery(NamedTuple):
@@ -44,17 +52,15 @@ def read_list(request: WhiskRequest, collection: str) -> ListQuery:
 def list_reply(
     request: WhiskRequest,
     collection: str,
-    listed: Callable[[int, int], Iterable[Any]],
+    listed: Listed,
     count: Callable[[], int],
 ) -> Response:
-    """Answer with a list's documents, or with their count.
-
-    ``listed`` is called with how many to skip and how many to return at most.
-    """
+    """Answer with the documents of what is ``listed``, or with their count."""
     wanted = read_list(request, collection)
     if wanted.counted:
         return json_reply({collection: max(count() - wanted.skip, 0)})
-    return json_reply([*listed(wanted.skip, wanted.limit)])
+    found = listed(skip=wanted.skip, limit=wanted.limit)
+    return json_reply([*map(list_document, found)])
 
 
 def _whole(request: WhiskRequest, key: str, default: int, collection: str) -> int:

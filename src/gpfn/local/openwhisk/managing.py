@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gpfn.http.loop import Response
 from gpfn.local.openwhisk.asking import WhiskRequest, WhiskRoute
 from gpfn.local.openwhisk.documents import (
     action_document,
-    list_document,
     package_document,
     with_actions,
 )
 from gpfn.local.openwhisk.entities import WhiskEntities
 from gpfn.local.openwhisk.listing import list_reply
 from gpfn.local.openwhisk.naming import GUEST, EntityRef
+from gpfn.local.openwhisk.records import WhiskPackage
 from gpfn.local.openwhisk.refusing import WhiskRefusal, json_reply
 
 __all__ = ["ActionRoutes", "PackageRoutes"]
@@ -72,9 +73,7 @@ class ActionRoutes:
         return list_reply(
             request,
             "actions",
-            lambda skip, limit: map(
-                list_document, entities.actions(package, skip=skip, limit=limit)
-            ),
+            partial(entities.actions, package),
             lambda: entities.count("action", package),
         )
 
@@ -118,12 +117,12 @@ class PackageRoutes:
 
     def _list(self, request: WhiskRequest) -> Response:
         """List packages; anybody may ask for those of any namespace, and gets the shared ones."""
-        entities, ours = self._entities, request.names["namespace"] == GUEST
-        return list_reply(
-            request,
-            "packages",
-            lambda skip, limit: map(
-                list_document, entities.packages(skip=skip, limit=limit) if ours else ()
-            ),
-            lambda: entities.count("package") if ours else 0,
-        )
+        entities = self._entities
+        if request.names["namespace"] != GUEST:
+            return list_reply(request, "packages", _nothing, lambda: 0)
+        return list_reply(request, "packages", entities.packages, lambda: entities.count("package"))
+
+
+def _nothing(*, skip: int, limit: int) -> Sequence[WhiskPackage]:  # noqa: ARG001
+    """Find no package of another namespace: none is shared here."""
+    return ()
