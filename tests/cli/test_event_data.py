@@ -1,17 +1,15 @@
 """``gpfn invoke`` with rows, CSV, pictures and texts: what each kind of function is sent."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from gpfn.cli.main import main
+from tests.cli.terminal import on_a_terminal
 from tests.conftest import ROOT
 
+PLAIN = {"TERM": "dumb", "PYTHONUTF8": "1"}
 PICTURE = str(ROOT / "ce_samples" / "digit-7.png")
 TAKES = {
     "payload": "lambda p: {'type': p.media_type, 'text': p.data.decode()}, takes='payload'",
@@ -114,29 +112,13 @@ def test_a_function_that_cannot_be_loaded(
     assert "func.py: cannot be loaded here, so nothing says" in capsys.readouterr().err
 
 
-def on_a_terminal(*words: str) -> str:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "gpfn", "invoke", *words]
-    environ = {**os.environ, "TERM": "dumb", "COLUMNS": "80", "PYTHONUTF8": "1"}
-    subprocess.run(command, stdin=theirs, stdout=theirs, env=environ, check=True)
-    os.close(theirs)
-    shown = b""
-    try:
-        while piece := os.read(ours, 1 << 16):
-            shown += piece
-    except OSError:  # nobody writes there any more
-        pass
-    os.close(ours)
-    return shown.decode()
-
-
 def test_a_terminal_has_bars_and_tables() -> None:
     functions = ROOT / "functions"
-    bars = on_a_terminal(str(functions / "digits"), "--image", PICTURE)
+    bars = on_a_terminal("invoke", str(functions / "digits"), "--image", PICTURE, **PLAIN)
     assert "7          0.993362     ██████████████" in bars
-    table = on_a_terminal(str(functions / "add"), "--row", "a=1", "b=2")
+    table = on_a_terminal("invoke", str(functions / "add"), "--row", "a=1", "b=2", **PLAIN)
     assert [line.split() for line in table.splitlines()] == [["y[0]", "y[1]"], ["2", "3"]]
     row = ["--row", *[f"m{at}={at}" for at in range(20)]]
-    plot = on_a_terminal(str(functions / "forecast"), *row)
+    plot = on_a_terminal("invoke", str(functions / "forecast"), *row, **PLAIN)
     assert plot.startswith("output  float64 (1, 20, 1)")
     assert len(plot.splitlines()) == 9

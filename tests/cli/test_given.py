@@ -1,8 +1,6 @@
 """``gpfn predict`` of rows, CSV, pictures and texts: real models, and what is wrong in one line."""
 
 import json
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from gpfn.cli.main import main
+from tests.cli.terminal import on_a_terminal
 
 IRIS = ("length", "width")
 
@@ -259,41 +258,17 @@ def test_one_kind_at_a_time(
     assert "gpfn predict: error: " in capsys.readouterr().err.splitlines()[-1]
 
 
-def on_a_terminal(*arguments: str, **environ: str) -> str:
-    """Run it on a pseudo-terminal and return what that shows."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "gpfn", "predict", *arguments]
-    run = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", **environ},
-        check=True,
-    )
-    os.close(theirs)
-    assert run.returncode == 0
-    shown = b""
-    try:
-        while piece := os.read(ours, 1 << 16):
-            shown += piece
-    except OSError:  # nobody writes there any more
-        pass
-    os.close(ours)
-    return shown.decode()
-
-
 def test_bars_and_plots_are_for_terminals(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = str(root / "ce_samples" / "digit-7.png")
-    bars = on_a_terminal("digits", "--image", picture, PYTHONUTF8="1")
+    bars = on_a_terminal("predict", "digits", "--image", picture, PYTHONUTF8="1")
     assert "7                 0.993362  ███████████" in bars
     assert "#####" in on_a_terminal(
-        "digits", "--image", picture, PYTHONIOENCODING="ascii", NO_COLOR="1"
+        "predict", "digits", "--image", picture, PYTHONIOENCODING="ascii", NO_COLOR="1"
     )
     np.save(tmp_path / "x.npy", np.linspace(20, 30, 20, dtype=np.float32).reshape(1, 20, 1))
-    plot = on_a_terminal("forecast", "--input", str(tmp_path / "x.npy"), PYTHONUTF8="1")
+    plot = on_a_terminal("predict", "forecast", "--input", str(tmp_path / "x.npy"), PYTHONUTF8="1")
     assert plot.startswith("forecast  float32 (1, 20, 1)\r\n")
     assert len(plot.splitlines()) == 9
     assert "\x1b[3" not in plot, "no colour that NO_COLOR could not take away"
