@@ -3,7 +3,8 @@
 deployed    what is called: a function's folder or an action's code, and how it may run
 calling     the seam of a call: what is sent to a function, and what came of it
 supervisor  processes of functions under their platform's contract, and within its limits
-state       one SQLite file; calls, call_record, waiting_call: every call of a function
+state       one SQLite file, and bounded_rows in it; calls, call_record, waiting_call: every
+            call of a function
 handler     what answers a server's requests, by routes
 fn          Fn's REST: apps, functions, triggers, and calls of them
 openwhisk   OpenWhisk's REST: actions, packages, triggers, rules, activations, web actions

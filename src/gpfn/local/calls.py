@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from gpfn.errors import GpfnError
+from gpfn.local.bounded_rows import BoundedRows, RowBounds
 from gpfn.local.call_record import (
     ADD_LOG,
     ALL_COLUMNS,
@@ -81,7 +82,10 @@ class Calls:
         """Keep at most ``most`` records of ``most_bytes``, none older than ``age_seconds``."""
         state.create(CALL_TABLES)
         self._state = state
-        self._most, self._most_bytes, self._age_seconds = most, most_bytes, age_seconds
+        self._rows = BoundedRows(
+            state, RowBounds("calls", "size", "began", most, most_bytes, _SLACK)
+        )
+        self._age_seconds = age_seconds
         self._clock = clock
         self._running: dict[str, RunningCall] = {}
         self._followers: list[Follower] = []
@@ -90,8 +94,6 @@ class Calls:
         self._unsettled: list[tuple[WaitingCall, CallRecord]] = []
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
-        counted = "SELECT count(*), coalesce(sum(size), 0) FROM calls"
-        self._count, self._bytes = state.connection.execute(counted).fetchone()
         self._number = _last_number(state)
         self._shorten()
         state.before_close(self.flush)
@@ -157,8 +159,7 @@ class Calls:
         try:
             with self._state.transaction() as connection:
                 connection.executemany(INSERT_CALL, [values for values, _ in rows])
-            self._count += len(rows)
-            self._bytes += sum(size for _, size in rows)
+            self._rows.added(len(rows), sum(size for _, size in rows))
             self._shorten()
         except GpfnError as error:
             write_stderr(f"{len(waiting)} calls are not kept: {error}\n".encode(), True)
@@ -177,7 +178,7 @@ class Calls:
                 log, more = log_and_size(whole, old)
                 with self._state.transaction() as connection:
                     connection.execute(ADD_LOG, (log, more, whole.number))
-                self._bytes += more
+                self._rows.added(0, more)
         except GpfnError as error:
             write_stderr(f"the rest of a call's log is not kept: {error}\n".encode(), True)
 
@@ -258,32 +259,10 @@ class Calls:
     def _shorten(self) -> None:
         """Remove the oldest, as far as there are too many, too large or too old ones."""
         now = self._clock()
-        if self._count > self._most or self._bytes > self._most_bytes:
-            self._remove_oldest()
+        self._rows.shorten()
         if now - self._looked >= _AGE_LOOK_SECONDS:
             self._looked = now
-            self._remove("began < ?", now - self._age_seconds)
-
-    def _remove_oldest(self) -> None:
-        """Remove so many that the next ones have room."""
-        count, size, last = self._count, self._bytes, 0
-        oldest = self._state.connection.execute("SELECT number, size FROM calls ORDER BY number")
-        for number, bytes_of_it in oldest:
-            enough = count <= self._most - min(_SLACK, self._most // 2)
-            if (enough and size <= self._most_bytes) or count == 1:
-                break
-            count, size, last = count - 1, size - bytes_of_it, number
-        oldest.close()
-        self._remove("number <= ?", last)
-
-    def _remove(self, where: str, value: float) -> None:
-        counted = f"SELECT count(*), coalesce(sum(size), 0) FROM calls WHERE {where}"  # noqa: S608
-        with self._state.transaction() as connection:
-            count, size = connection.execute(counted, (value,)).fetchone()
-            if count:
-                connection.execute(f"DELETE FROM calls WHERE {where}", (value,))  # noqa: S608
-        self._count -= count
-        self._bytes -= size
+            self._rows.remove_before(now - self._age_seconds)
 
 
 def _last_number(state: State) -> int:

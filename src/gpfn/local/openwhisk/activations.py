@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from gpfn.json_exact import dumps, loads
+from gpfn.local.bounded_rows import BoundedRows, RowBounds
 from gpfn.local.openwhisk.naming import GUEST
 from gpfn.local.openwhisk.results import ActivationResponse, whisk_error
 from gpfn.local.state import State
@@ -104,10 +105,9 @@ class WhiskActivations:
     ) -> None:
         state.create(_TABLES)
         self._state = state
-        self._most, self._most_bytes = most, most_bytes
         self._age, self._clock = age_seconds, clock
-        query = "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM whisk_activations"
-        self._count, self._bytes = state.connection.execute(query).fetchone()
+        bounds = RowBounds("whisk_activations", "bytes", "start", most, most_bytes)
+        self._rows = BoundedRows(state, bounds)
         self._settle_interrupted()
 
     def begin(self, activation: WhiskActivation) -> None:
@@ -137,8 +137,7 @@ class WhiskActivations:
                 row,
             )
             self.forget(activation.id)
-            self._count += 1
-            self._bytes += size
+            self._rows.added(1, size)
             self._drop_old()
 
     def get(self, identifier: str) -> dict[str, Any] | None:
@@ -189,18 +188,8 @@ class WhiskActivations:
             self.put(one._replace(annotations=known, cause=cause))
 
     def _drop_old(self) -> None:
-        too_old = int(1000 * (self._clock() - self._age))
-        old = "SELECT number, bytes FROM whisk_activations WHERE start < ?"
-        for number, size in self._state.connection.execute(old, (too_old,)).fetchall():
-            self._drop(number, size)
-        first = "SELECT number, bytes FROM whisk_activations ORDER BY number LIMIT 1"
-        while self._count > 1 and (self._count > self._most or self._bytes > self._most_bytes):
-            self._drop(*self._state.connection.execute(first).fetchone())
-
-    def _drop(self, number: int, size: int) -> None:
-        self._state.connection.execute("DELETE FROM whisk_activations WHERE number = ?", (number,))
-        self._count -= 1
-        self._bytes -= size
+        self._rows.remove_before(int(1000 * (self._clock() - self._age)))
+        self._rows.shorten()
 
 
 def _where(path: str, since: int | None, upto: int | None) -> tuple[str, list[str | int]]:
