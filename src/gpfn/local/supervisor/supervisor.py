@@ -54,9 +54,7 @@ class Supervisor:
         self._words: Sequence[str] = settings.program or command_line("gpfn")
         self._pools: dict[str, ProcessPool] = {}
         self._ending: dict[Member, asyncio.Task[None]] = {}
-        self._leaving: set[ProcessPool] = (
-            set()
-        )  # of functions that were forgotten, with calls that run
+        self._leaving: set[ProcessPool] = set()  # forgotten, with calls that still run
         self._prepared: asyncio.Task[None] | None = None
         self._starved = False  # whether a call waits because there are enough processes
         self._closed = False
