@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -178,6 +179,7 @@ def test_load_unload_and_statistics_act_across_all_workers(tmp_path: Path, root:
 
 
 SWAPPER = """
+import gc
 import re
 import sys
 import time
@@ -189,21 +191,31 @@ _, model, swaps = sys.argv
 
 
 def resident():
+    gc.collect()  # circles of a closed version wait for it, be it the fifth or the fiftieth
     text = Path("/proc/self/smaps_rollup").read_text()
     return int(re.search(r"^Rss:\\s+(\\d+)", text, re.MULTILINE)[1])
+
+
+def resting():
+    # Batches of every size have come to every replica when it grows no more.
+    readings = [resident()]
+    while len(readings) < 8 or readings[-8] < max(readings[-7:]):
+        time.sleep(0.1)
+        readings.append(resident())
+    return readings[-1]
 
 
 with Server({"model": model}, ServerSettings(port=0, threads=2)) as server:
     print(server.address[1], flush=True)
     library = server.service.library
+    resident()  # the first reading costs half a megabyte itself
     for number in range(1, int(swaps) + 1):
         server.put("model", model)
         while library.find("model").source.stamp != str(number):
             time.sleep(0.005)
         time.sleep(0.05)  # for the old one to be closed, and the new one to be asked
-        if number in (5, int(swaps)):
-            time.sleep(1)  # for batches of every size to have come
-            print(resident(), flush=True)
+        if 5 <= number < 8 or number > int(swaps) - 3:
+            print(resting(), flush=True)
     sys.stdin.read()
 """
 
@@ -219,9 +231,10 @@ def test_memory_after_fifty_swaps_is_that_after_five(file: str, root: Path) -> N
         assert process.stdout is not None
         port = int(process.stdout.readline())
         with Crowd(port, 20, "/v2/models/model/infer", window) as crowd:
-            after_five, after_fifty = (int(process.stdout.readline()) for _ in range(2))
+            readings = [int(process.stdout.readline()) for _ in range(6)]
         process.communicate("", 60)
     assert process.returncode == 0
     assert crowd.errors == []
     assert len({answer.values for answer in crowd.answers}) == 1
+    after_five, after_fifty = median(readings[:3]), median(readings[3:])
     assert after_fifty <= 1.05 * after_five
