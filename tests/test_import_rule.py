@@ -44,7 +44,7 @@ FLOORS = (
     ("function", "classifier", "classy"),
     ("serving",),
     ("hosts",),
-    ("bench", "bridge", "build", "certify", "coldstart", "local", "pipelines"),
+    ("bench", "bridge", "build", "certify", "coldstart", "data", "local", "pipelines"),
     ("scaffold",),
     ("cli",),
     ("__main__",),

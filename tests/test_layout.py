@@ -34,6 +34,7 @@ SHORT = {
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.cli.pipeline": "a command: each is a module, and its actions too",
+    "gpfn.data.wanted": "a rule that every reader of columns asks, and its words",
     "gpfn.deadline": "a word of the ground floor, on every start path",
     "gpfn.hidden": "a word of the ground floor, on every start path",
     "gpfn.http.loop.large_body": "another protocol than the connection, for one reason alone",

@@ -1,0 +1,147 @@
+"""Arrow's columns to NumPy's and back: without a copy where there are numbers and no nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gpfn.data.seam import Array, Mask
+from gpfn.errors import SetupError
+
+__all__ = ["arrow_of", "batch_columns", "obstacle", "record_batch"]
+
+_MATRIX = 2
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_AS_TEXT = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
+
+
+def obstacle(kind: pa.DataType) -> str:
+    """Return why a column of that type cannot be read; nothing where it can."""
+    if pa.types.is_struct(kind) or pa.types.is_map(kind):
+        return f"a nested column ({kind}), which is no value a row; write its parts as columns"
+    if _is(kind, _LISTS):
+        inner = kind.value_type
+        if pa.types.is_floating(inner) or pa.types.is_integer(inner) or pa.types.is_boolean(inner):
+            return ""
+        return f"a column of lists of {inner}; only lists of numbers can be read"
+    if pa.types.is_dictionary(kind):
+        return obstacle(kind.value_type)
+    plain = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    if _is(kind, (*plain, *_TEXTS, *_AS_TEXT)) or pa.types.is_null(kind):
+        return ""
+    return f"a column of {kind}, which is neither numbers nor text"
+
+
+def _is(kind: pa.DataType, able: Sequence[Any]) -> bool:
+    return any(test(kind) for test in able)
+
+
+def batch_columns(
+    batch: pa.RecordBatch, wanted: Sequence[str] | None, path: str
+) -> tuple[dict[str, Array], dict[str, Mask]]:
+    """Return the columns of a batch as arrays, and what is missing of them.
+
+    Raises SetupError, with the column, for one of a type that is not read; those are left out
+    where ``wanted`` is None.
+    """
+    columns: dict[str, Array] = {}
+    missing: dict[str, Mask] = {}
+    for field, array in zip(batch.schema, batch.columns, strict=True):
+        if wanted is not None and field.name not in wanted:
+            continue
+        told = obstacle(field.type)
+        if told and wanted is None:
+            continue
+        if told:
+            raise SetupError(told, field=f"{path}: {field.name}")
+        columns[field.name], mask = _column(array)
+        if mask is not None:
+            missing[field.name] = mask
+    return columns, missing
+
+
+def _column(array: pa.Array) -> tuple[Array, Mask | None]:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _column(array.dictionary_decode())
+    if _is(kind, _LISTS):
+        return _lists(array)
+    if pa.types.is_decimal(kind):
+        return _column(array.cast(pa.float64()))
+    if _is(kind, _AS_TEXT):
+        return _column(array.cast(pa.string()))
+    if pa.types.is_null(kind):
+        return np.full(len(array), np.nan), np.ones(len(array), np.bool_)
+    mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    if mask is not None and not _is(kind, _TEXTS):
+        zero: Any = False if pa.types.is_boolean(kind) else 0
+        fill = pa.scalar(float("nan") if pa.types.is_floating(kind) else zero, kind)
+        array = pc.fill_null(array, fill)
+    plain = not (pa.types.is_boolean(kind) or _is(kind, _TEXTS))
+    return array.to_numpy(zero_copy_only=plain), mask
+
+
+def _lists(array: pa.Array) -> tuple[Array, Mask | None]:
+    """Return lists of one length as a matrix, others as an object array of arrays."""
+    rows = len(array)
+    mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+    if mask is None and rows:
+        sizes = pc.list_value_length(array)
+        ends = pc.min_max(sizes).as_py()
+        if ends["min"] == ends["max"] and not array.flatten().null_count:
+            values, _ = _column(array.flatten())
+            return values.reshape(rows, ends["min"]), None
+    lists = np.empty(rows, object)
+    broken = np.zeros(rows, np.bool_) if mask is None else mask.copy()
+    for number, one in enumerate(array):
+        if one.is_valid:
+            values, gaps = _column(one.values)
+            lists[number] = values
+            broken[number] = gaps is not None
+    return lists, broken if broken.any() else None
+
+
+def arrow_of(array: Array, mask: Mask | None = None) -> pa.Array:
+    """Return an array of rows as Arrow's, null where ``mask`` is true.
+
+    Lists of one length for more than one axis, unless that length is 1.
+    """
+    if array.ndim == _MATRIX and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 1:
+        if array.dtype.kind == "O":
+            return _objects(array, mask)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        return pa.array(np.ascontiguousarray(array), mask=mask)
+    size = array.shape[1]
+    inner = arrow_of(array.reshape(-1, *array.shape[2:]))
+    nulls = None if mask is None else pa.array(mask)
+    return pa.FixedSizeListArray.from_arrays(inner, size, mask=nulls)
+
+
+def _objects(array: Array, mask: Mask | None) -> pa.Array:
+    """Return text as Arrow's; arrays of several lengths as lists."""
+    values = array.tolist()
+    if any(isinstance(value, np.ndarray) for value in values):
+        return pa.array([None if v is None else v.tolist() for v in values], mask=mask)
+    return pa.array(values, pa.string(), mask=mask)
+
+
+def record_batch(
+    columns: Mapping[str, Array],
+    missing: Mapping[str, Mask],
+    schema: pa.Schema | None = None,
+) -> pa.RecordBatch:
+    """Return columns as a batch, of the schema's types where one is given."""
+    arrays = [arrow_of(array, missing.get(name)) for name, array in columns.items()]
+    if schema is None:
+        return pa.RecordBatch.from_arrays(arrays, [*columns])
+    typed = zip(arrays, schema, strict=True)
+    cast = [array if array.type == field.type else array.cast(field.type) for array, field in typed]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)

@@ -1,0 +1,144 @@
+"""A CSV file's first line, and its other lines in blocks that end where a line does.
+
+A line break inside of quotes ends none: a block ends where the quotes before it are even.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gpfn.data.seam import Extent
+from gpfn.errors import SetupError
+
+__all__ = ["CsvBlocks", "CsvHead", "read_head"]
+
+_SEPARATORS = ",;\t|"
+_HEAD = 1 << 20
+"""Bytes that the line of names may take."""
+_LONGEST = 64 << 20
+"""Bytes without an end of a line outside of quotes: then one of them was never closed."""
+_BOM = b"\xef\xbb\xbf"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+
+
+class CsvHead(NamedTuple):
+    """What a file's first line says; ``start`` is the byte where the second one begins."""
+
+    names: tuple[str, ...]
+    separator: str
+    newline: bytes
+    start: int
+
+
+def read_head(path: str, separator: str = "") -> CsvHead:
+    """Return the names of the columns and what separates them.
+
+    Raises SetupError for a file that is not UTF-8 text with a line of names.
+    """
+    if separator and (len(separator) != 1 or separator in '"\r\n'):
+        raise SetupError(f"expected one character, got {separator!r}", field="--separator")
+    with open(path, "rb") as file:
+        data = file.read(_HEAD)
+    if data[:2] in _WIDE:
+        raise SetupError("UTF-16 text; write it as UTF-8", field=path)
+    begin = len(_BOM) if data.startswith(_BOM) else 0
+    newline = b"\r" if b"\n" not in data and b"\r" in data else b"\n"
+    end = _line_end(data, begin, newline)
+    if end < 0:
+        end = len(data)
+        if len(data) == _HEAD:
+            raise SetupError("no line of names in the first megabyte", field=path)
+    try:
+        line = data[begin:end].decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SetupError("the line of names is not UTF-8 text", field=path) from None
+    found = separator or _sniffed(line, path)
+    return CsvHead(_names(line, found, path), found, newline, end)
+
+
+def _line_end(data: bytes, begin: int, newline: bytes) -> int:
+    """Return where the line after the first begins, -1 when it does not."""
+    at = begin
+    while (at := data.find(newline, at)) >= 0:
+        at += 1
+        if data.count(b'"', begin, at) % 2 == 0:
+            return at
+    return -1
+
+
+def _sniffed(line: str, path: str) -> str:
+    """Return the separator that the line of names has most often outside of quotes."""
+    outside = "".join(line.split('"')[::2])
+    best = max(_SEPARATORS, key=outside.count)
+    if best in outside:
+        return best
+    return "\t" if path.endswith(".tsv") else ","
+
+
+def _names(line: str, separator: str, path: str) -> tuple[str, ...]:
+    cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator), [])
+    names = [cell.strip() or f"column_{at}" for at, cell in enumerate(cells)]
+    if not names:
+        raise SetupError("the first line has no names of columns", field=path)
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise SetupError("a column that is there twice", field=f"{path}: {twice}")
+    return tuple(names)
+
+
+class CsvBlocks:
+    """The lines after the first, in blocks of whole lines."""
+
+    def __init__(self, path: str, head: CsvHead) -> None:
+        self._path = path
+        self._newline = head.newline
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by close
+        self._total = os.fstat(self._file.fileno()).st_size
+        self._file.seek(head.start)
+        self._done = head.start
+
+    @property
+    def extent(self) -> Extent:
+        """How many bytes were given."""
+        return Extent(self._done, self._total)
+
+    def blocks(self, first: int, size: int) -> Iterator[bytes]:
+        """Give blocks of about ``first`` bytes, then ``size``. Raises SetupError."""
+        rest, wanted = b"", first
+        while True:
+            data = self._file.read(wanted)
+            block = rest + data
+            if not data:
+                if block.count(b'"') % 2:
+                    raise self._unclosed(block)
+                if block.strip(b"\r\n"):
+                    self._done += len(block)
+                    yield block.rstrip(b"\r\n") + b"\n"
+                return
+            end = self._end(block)
+            if not end and len(block) > _LONGEST:
+                raise self._unclosed(block)
+            wanted = size
+            rest = block[end:]
+            if end:
+                self._done += end
+                yield block[:end]
+
+    def _unclosed(self, block: bytes) -> SetupError:
+        told = f"a quote is not closed in the {len(block)} bytes from byte {self._done} on"
+        return SetupError(told, field=self._path)
+
+    def _end(self, block: bytes) -> int:
+        """Return the end of the last line that ends outside of quotes, 0 without one."""
+        at = block.rfind(self._newline) + 1
+        while at and block.count(b'"', 0, at) % 2:
+            at = block.rfind(self._newline, 0, block.rfind(b'"', 0, at)) + 1
+        return at
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,155 @@
+"""CSV files: read in blocks that end where a line does, each of them by Arrow's reader.
+
+A first block tells the columns' dtypes, unless they are said. A block that does not fit them
+is read with dtypes of its own, so that one wrong cell makes a column of one chunk text; a
+block with a line of too many cells or too few is gone through line by line
+(:mod:`gpfn.data.csv_lines`). An empty cell is a missing value, and nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+from pyarrow import csv
+
+from gpfn.data.arrow import batch_columns
+from gpfn.data.csv_blocks import CsvBlocks, CsvHead, read_head
+from gpfn.data.seam import Chunk, Extent
+from gpfn.data.wanted import check_wanted
+from gpfn.errors import SetupError
+
+__all__ = ["CsvSource"]
+
+_FIRST = 1 << 20
+"""Bytes of the block whose values tell the dtypes."""
+_BLOCK = 16 << 20
+"""Bytes of the others: several threads have something to do, and memory stays small."""
+
+
+class CsvSource:
+    """A CSV file with a line of names; see `gpfn.data.seam.ColumnSource`.
+
+    ``separator`` is found in the first line when it is empty. ``types`` are the dtypes of
+    columns, ``string`` for text as it stands in the file; those of others are found.
+    """
+
+    def __init__(
+        self, path: str, separator: str = "", types: Mapping[str, str] | None = None
+    ) -> None:
+        self._path = path
+        self._said = {name: _arrow_type(kind) for name, kind in (types or {}).items()}
+        self._head: CsvHead = read_head(path, separator)
+        self._blocks = CsvBlocks(path, self._head)
+        self.names = self._head.names
+        self.rows: int | None = None
+
+    @property
+    def extent(self) -> Extent:
+        """How many bytes were given."""
+        return self._blocks.extent
+
+    def chunks(self, wanted: Sequence[str] | None, rows: int) -> Iterator[Chunk]:
+        """Give the rows; see `gpfn.data.seam.ColumnSource`."""
+        names = list(self.names if wanted is None else wanted)
+        check_wanted(names, self.names, self._path)
+        kinds: dict[str, pa.DataType] = {k: v for k, v in self._said.items() if k in names}
+        first, size = 0, _FIRST if len(kinds) < len(names) else _BLOCK
+        for block in self._blocks.blocks(size, _BLOCK):
+            for chunk in self._read(block, names, kinds, rows):
+                yield chunk._replace(first=first)
+                first += chunk.rows
+
+    def _read(
+        self, block: bytes, names: list[str], kinds: dict[str, pa.DataType], rows: int
+    ) -> Iterator[Chunk]:
+        """Give the chunks of a block; what is found out of dtypes is added to ``kinds``."""
+        try:
+            table = self._typed(block, names, kinds)
+        except _LineError:
+            yield from self._by_line(block, names, kinds, rows)
+            return
+        for column in names:
+            kinds.setdefault(column, _kept(table.schema.field(column).type))
+        for batch in table.to_batches(max_chunksize=rows):
+            columns, missing = batch_columns(batch, names, self._path)
+            yield Chunk(columns, 0, batch.num_rows, missing)
+
+    def _by_line(
+        self, block: bytes, names: list[str], kinds: dict[str, pa.DataType], rows: int
+    ) -> Iterator[Chunk]:
+        from gpfn.data.csv_lines import parted, spread
+
+        lines = parted(block, self._head)
+        whole = lines.whole
+        table = self._typed(whole, names, kinds).combine_chunks() if whole else None
+        batches = table.to_batches() if table is not None else []
+        columns, missing = batch_columns(batches[0], names, self._path) if batches else ({}, {})
+        yield from spread(lines, columns, missing, names, rows)
+
+    def _typed(self, block: bytes, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
+        """Return a block as a table: of the known dtypes, or of its own where it has others."""
+        try:
+            return self._parsed(block, names, kinds)
+        except _LineError:
+            raise
+        except pa.ArrowInvalid:
+            pass
+        said = {name: kind for name, kind in self._said.items() if pa.types.is_string(kind)}
+        table = self._parsed(block, names, said)
+        odd = {f.name: pa.string() for f in table.schema if _kept(f.type) != f.type}
+        return self._parsed(block, names, said | odd) if odd else table
+
+    def _parsed(self, block: bytes, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
+        head = self._head
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(block),
+                csv.ReadOptions(column_names=head.names, block_size=1 << 20),
+                csv.ParseOptions(
+                    delimiter=head.separator,
+                    newlines_in_values=b'"' in block,
+                    ignore_empty_lines=len(head.names) > 1,
+                ),
+                csv.ConvertOptions(
+                    include_columns=names,
+                    column_types=dict(kinds),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if _of_lines(str(error)):
+                raise _LineError from None
+            raise
+        odd = {f.name: pa.string() for f in table.schema if _kept(f.type) != f.type}
+        if odd and not {*odd} & {*kinds}:
+            return self._parsed(block, names, {**kinds, **odd})
+        return table
+
+    def close(self) -> None:
+        """Close the file."""
+        self._blocks.close()
+
+
+class _LineError(Exception):
+    """A line of a block has more cells, or fewer, than there are names; or it is not UTF-8."""
+
+
+def _of_lines(told: str) -> bool:
+    return "CSV parse error" in told or "UTF8" in told
+
+
+def _kept(kind: pa.DataType) -> pa.DataType:
+    """Return the type that a column is read as where one was found: dates stay text."""
+    plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string)
+    if pa.types.is_null(kind):
+        return kind
+    return kind if any(test(kind) for test in plain) else pa.string()
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    try:
+        return pa.type_for_alias(name)
+    except ValueError:
+        raise SetupError(f"no dtype {name!r}", field="types") from None

@@ -1,0 +1,160 @@
+"""JSON lines: an object a line, or a CloudEvent a line whose data are the row.
+
+The members of an object are columns; data that are no object are one column, ``data``. An
+event's ``id`` and ``source`` are the columns ``ce_id`` and ``ce_source``, so that an answer can
+be told to whom it belongs. A line that is neither is a fault, and the others are read.
+
+What is written is an object a row, null for what is missing or not finite.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import IO, Any
+
+import numpy as np
+import orjson
+
+from gpfn.data.json_columns import column_of, json_values
+from gpfn.data.npy_file import DATA
+from gpfn.data.seam import Array, Chunk, Extent, Fault, Mask
+from gpfn.data.sink import PartSink
+from gpfn.data.wanted import check_wanted
+from gpfn.errors import GpfnError, SetupError
+from gpfn.json_exact import UnreadableNumber, loads_loosely
+from gpfn.limits import Limits
+
+__all__ = ["EVENT_COLUMNS", "JsonLinesSink", "JsonLinesSource"]
+
+EVENT_COLUMNS = ("ce_id", "ce_source")
+"""The columns that every event has besides its data."""
+
+_HEAD = 1000
+"""Rows whose members tell the names of the columns."""
+_LONGEST = 64 << 20
+"""Bytes that a line may have."""
+_SHOWN = 2000
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+
+
+class JsonLinesSource:
+    """A file of JSON lines; see `gpfn.data.seam.ColumnSource`."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: IO[bytes] = open(path, "rb")  # noqa: SIM115 - closed by close
+        self._total = os.fstat(self._file.fileno()).st_size
+        names: dict[str, None] = {}
+        for row in islice(self._rows(), _HEAD):
+            if isinstance(row, dict):
+                names |= dict.fromkeys(row)
+        self.names = tuple(names)
+        self.rows: int | None = None
+        if not names:
+            self.close()
+            raise SetupError(f"no JSON object in its first {_HEAD} lines", field=path)
+        self._file.seek(0)
+
+    @property
+    def extent(self) -> Extent:
+        """How many bytes were given."""
+        return Extent(0 if self._file.closed else self._file.tell(), self._total)
+
+    def chunks(self, wanted: Sequence[str] | None, rows: int) -> Iterator[Chunk]:
+        """Give the rows; see `gpfn.data.seam.ColumnSource`.
+
+        Names are those of the first rows: a member that comes later alone is no column.
+        """
+        names = self.names if wanted is None else tuple(wanted)
+        check_wanted(names, self.names, self._path)
+        first, lines = 0, self._rows()
+        while found := [*islice(lines, rows)]:
+            yield _chunk(found, names, first)
+            first += len(found)
+
+    def _rows(self) -> Iterator[dict[str, Any] | Fault]:
+        while line := self._file.readline(_LONGEST + 1):
+            if len(line) > _LONGEST:
+                raise SetupError(f"a line of more than {_LONGEST} bytes", field=self._path)
+            if line.strip():
+                yield _row(line)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _row(line: bytes) -> dict[str, Any] | Fault:
+    try:
+        return _members(line)
+    except GpfnError as error:
+        told = str(error)
+    except UnreadableNumber as error:
+        told = error.detail
+    except orjson.JSONDecodeError as error:
+        told = f"not JSON: {error.msg}"
+    return Fault(told, line[:_SHOWN].decode(errors="backslashreplace").strip())
+
+
+def _members(line: bytes) -> dict[str, Any] | Fault:
+    value = loads_loosely(line)
+    if not isinstance(value, dict):
+        return Fault("expected an object", line[:_SHOWN].decode(errors="backslashreplace").strip())
+    return _event_row(line) if "specversion" in value else value
+
+
+def _event_row(line: bytes) -> dict[str, Any]:
+    from gpfn.events.json_format import read_event
+    from gpfn.media import is_json
+    from gpfn.tensors.codec import decode_bytes
+
+    event = read_event(line)
+    about = dict(zip(EVENT_COLUMNS, (event.id, event.source), strict=True))
+    media = event.datacontenttype or "application/json"
+    if is_json(media):
+        data = event.json()
+        return about | (data if isinstance(data, dict) else {DATA: data})
+    told = {name: str(value) for name, value in event.extensions.items()}
+    found = decode_bytes(event.data or b"", media, (), Limits(), attributes=told)
+    return about | {DATA: next(iter(found.values()))}
+
+
+def _chunk(found: Sequence[dict[str, Any] | Fault], names: Sequence[str], first: int) -> Chunk:
+    faults = {at: row for at, row in enumerate(found) if isinstance(row, Fault)}
+    rows: list[Mapping[str, Any]] = [{} if isinstance(row, Fault) else row for row in found]
+    columns: dict[str, Array] = {}
+    missing: dict[str, Mask] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        columns[name] = column_of(values)
+        if None in map(_none_or_not, values):
+            missing[name] = np.array([value is None for value in values])
+    return Chunk(columns, first, len(rows), missing, faults)
+
+
+def _none_or_not(value: object) -> bool | None:
+    return None if value is None else True  # an array has no == of one truth
+
+
+class JsonLinesSink(PartSink):
+    """A file of JSON lines that is written; see `gpfn.data.seam.ColumnSink`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._out: IO[bytes] = open(self._part, "wb")  # noqa: SIM115 - closed by _finish
+
+    def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
+        values = [[*json_values(array, missing.get(name))] for name, array in columns.items()]
+        names = [*columns]
+        self._out.writelines(
+            orjson.dumps(dict(zip(names, row, strict=True)), option=_OPTIONS)
+            for row in zip(*values, strict=True)
+        )
+
+    def _finish(self) -> None:
+        self._out.close()
+
+    def _abandon(self) -> None:
+        self._out.close()

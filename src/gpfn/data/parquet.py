@@ -1,0 +1,113 @@
+"""Parquet files: row groups are read page by page, so memory stays small however large one is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpfn.data.arrow import batch_columns, obstacle, record_batch
+from gpfn.data.seam import Array, Chunk, Extent, Mask
+from gpfn.data.sink import PartSink
+from gpfn.data.wanted import check_wanted
+from gpfn.errors import SetupError
+
+__all__ = ["ParquetSink", "ParquetSource"]
+
+_BUFFER = 256 << 10
+"""Bytes of a column that are read at once; without it, whole columns of a row group are."""
+_GROUP = 1 << 17
+"""Rows of a row group that is written; smaller ones are read more slowly."""
+
+
+class ParquetSource:
+    """A Parquet file; see `gpfn.data.seam.ColumnSource`. Raises SetupError for a damaged one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: Any = None
+        try:
+            self._file = pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
+            schema = self._file.schema_arrow
+        except (pa.ArrowException, OSError) as error:
+            self.close()
+            raise _damaged(path, error) from error
+        self._why = {field.name: obstacle(field.type) for field in schema}
+        self._why |= dict.fromkeys(_repeated(schema.names), "a column that is there twice")
+        self.names = tuple(name for name, told in self._why.items() if not told)
+        self.rows: int | None = self._file.metadata.num_rows
+        self._done = 0
+
+    @property
+    def extent(self) -> Extent:
+        """How many rows were given."""
+        return Extent(self._done, self.rows or 0)
+
+    def chunks(self, wanted: Sequence[str] | None, rows: int) -> Iterator[Chunk]:
+        """Give the rows; see `gpfn.data.seam.ColumnSource`."""
+        names = self.names if wanted is None else wanted
+        check_wanted(names, self.names, self._path, self._why)
+        for batch in self._batches(names, rows):
+            columns, missing = batch_columns(batch, names, self._path)
+            chunk = Chunk(columns, self._done, batch.num_rows, missing)
+            self._done += batch.num_rows
+            yield chunk
+
+    def _batches(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._file.iter_batches(rows, columns=[*names]):
+                if batch.num_rows:
+                    yield batch
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(self._path, error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _repeated(names: Sequence[str]) -> set[str]:
+    return {name for at, name in enumerate(names) if name in names[:at]}
+
+
+def _damaged(path: str, error: BaseException) -> SetupError:
+    return SetupError(f"not a Parquet file that can be read: {error}", field=path)
+
+
+class ParquetSink(PartSink):
+    """A Parquet file that is written; see `gpfn.data.seam.ColumnSink`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._writer: Any = None
+        self._held: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
+        schema = self._held[0].schema if self._held else self._writer and self._writer.schema
+        batch = record_batch(columns, missing, schema)
+        self._held.append(batch)
+        self._rows += batch.num_rows
+        if self._rows >= _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._writer is None:
+            schema = self._held[0].schema if self._held else pa.schema([])
+            self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
+        if self._held:
+            self._writer.write_table(pa.Table.from_batches(self._held))
+        self._held, self._rows = [], 0
+
+    def _finish(self) -> None:
+        self._flush()
+        writer, self._writer = self._writer, None
+        writer.close()
+
+    def _abandon(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()

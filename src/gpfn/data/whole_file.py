@@ -1,0 +1,74 @@
+"""Outputs that appear whole or not at all: written under another name, then renamed.
+
+The other name is ``.NAME.part-PID`` in the same folder, so that renaming is one step of the
+file system. What a killed process left is removed by the next one that writes the same file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from gpfn.errors import SetupError
+
+__all__ = ["WholeFile", "cannot_write", "remove_leftovers"]
+
+_PART = ".part-"
+
+
+class WholeFile:
+    """A file that is being written: at ``part`` until `commit` gives it its name.
+
+    Raises SetupError when its folder cannot be made or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.part = self.path.with_name(f".{self.path.name}{_PART}{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path)
+            self.part.write_bytes(b"")
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def commit(self) -> None:
+        """Give it its name. Raises SetupError when that fails, and then removes it."""
+        try:
+            self.part.replace(self.path)
+        except OSError as error:
+            self.discard()
+            raise cannot_write(self.path, error) from error
+
+    def discard(self) -> None:
+        """Remove what was written; harmless after `commit`."""
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
+
+
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> SetupError:
+    """Return the error that says why a file was not written."""
+    return SetupError(f"cannot write it: {error.strerror or error}", field=os.fspath(path))
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove parts of a file whose processes are gone, on this machine."""
+    name = re.compile(re.escape(f".{path.name}{_PART}") + r"(\d+)")
+    with suppress(OSError):
+        for found in os.scandir(path.parent):
+            match = name.fullmatch(found.name)
+            if match and not _lives(int(match[1])):
+                with suppress(OSError):
+                    os.unlink(found.path)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
