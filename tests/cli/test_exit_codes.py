@@ -36,6 +36,7 @@ FAILING = {
     "pipeline": ["show", "absent.pipeline.toml"],
     "predict": ["absent.onnx", "--row", "a=1"],
     "run": ["http", "absent.py"],
+    "score": ["absent.onnx", "absent.csv", "-o", "out.csv"],
     "serve": ["--model", "absent.tflite", "--listen", "127.0.0.1:0"],
     "tfaas": ["--url", NOWHERE, "--models"],
     "tokens": ["list", "--file", "absent"],

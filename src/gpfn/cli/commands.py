@@ -46,6 +46,7 @@ COMMANDS = {
     "pipeline": "gpfn.cli.pipeline",
     "predict": "gpfn.cli.predict",
     "run": "gpfn.cli.run",
+    "score": "gpfn.cli.score",
     "serve": "gpfn.cli.serve",
     "tfaas": "gpfn.cli.tfaas",
     "tokens": "gpfn.cli.tokens",

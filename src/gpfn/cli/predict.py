@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.cli.given import (
     Given,
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, compute, write."""
     from gpfn.cli.resolve import model_uri
-    from gpfn.models.open import with_signature
+    from gpfn.models.open import open_with_token, with_signature
     from gpfn.secrets import read_setting
 
     target = args.output or "-"
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         from gpfn.models.vet import vet_model
 
         vet_model(uri, threads=threads)
-    model = _opened(uri, threads, token)
+    model = open_with_token(uri, threads=threads, token=token)
     try:
         answer = _classified(args, model, found) or _computed(args, model, found)
         if args.output or args.json or (args.input and not sys.stdout.isatty()):
@@ -191,26 +191,6 @@ def _show(
     if args.image and not classes:  # what sees a picture mostly tells classes
         classes = {name: range(array.shape[-1]) for name, array in shown.items() if array.ndim == 2}
     print_answer(shown, classes, best=args.top)
-
-
-def _opened(uri: str, threads: int | Literal["auto"], token: str) -> "Model":
-    """Open a model; a server that knows tokens is asked with the one that there is."""
-    from gpfn.models.open import backend_of, open_model
-
-    kind = backend_of(uri).kind if token else ""
-    if kind == "oip":
-        from gpfn.models.oip import InferenceModel
-
-        return InferenceModel(uri, headers={"Authorization": f"Bearer {token}"})
-    if kind == "v1":
-        from gpfn.models.v1 import PredictModel
-
-        return PredictModel(uri, token=token)
-    if kind == "tfaas":
-        from gpfn.models.tfaas import TfaasModel
-
-        return TfaasModel(uri, token=token)
-    return open_model(uri, threads=threads)
 
 
 def read_inputs(

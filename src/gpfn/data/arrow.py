@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _AS_TEXT = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
 
 
+@cache
 def obstacle(kind: pa.DataType) -> str:
     """Return why a column of that type cannot be read; nothing where it can."""
     if pa.types.is_struct(kind) or pa.types.is_map(kind):
@@ -65,8 +67,15 @@ def batch_columns(
     return columns, missing
 
 
+@cache
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
 def _column(array: pa.Array) -> tuple[Array, Mask | None]:
     kind = array.type
+    if not array.null_count and _is_number(kind):
+        return array.to_numpy(), None
     if pa.types.is_dictionary(kind):
         return _column(array.dictionary_decode())
     if _is(kind, _LISTS):

@@ -112,21 +112,23 @@ class CsvBlocks:
         while True:
             data = self._file.read(wanted)
             block = rest + data
-            if not data:
-                if block.count(b'"') % 2:
-                    raise self._unclosed(block)
-                if block.strip(b"\r\n"):
-                    self._done += len(block)
-                    yield block.rstrip(b"\r\n") + b"\n"
+            if len(data) < wanted:
+                yield from self._last(block)
                 return
             end = self._end(block)
             if not end and len(block) > _LONGEST:
                 raise self._unclosed(block)
-            wanted = size
-            rest = block[end:]
+            wanted, rest = size, block[end:]
             if end:
                 self._done += end
                 yield block[:end]
+
+    def _last(self, block: bytes) -> Iterator[bytes]:
+        if block.count(b'"') % 2:
+            raise self._unclosed(block)
+        self._done += len(block)
+        if block.strip(b"\r\n"):
+            yield block.rstrip(b"\r\n") + self._newline
 
     def _unclosed(self, block: bytes) -> SetupError:
         told = f"a quote is not closed in the {len(block)} bytes from byte {self._done} on"

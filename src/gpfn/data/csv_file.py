@@ -18,6 +18,7 @@ from gpfn.data.csv_blocks import CsvBlocks, CsvHead, read_head
 from gpfn.data.seam import Chunk, Extent
 from gpfn.data.wanted import check_wanted
 from gpfn.errors import SetupError
+from gpfn.tensors.dtypes import DTYPE_TABLE
 
 __all__ = ["CsvSource"]
 
@@ -25,6 +26,10 @@ _FIRST = 1 << 20
 """Bytes of the block whose values tell the dtypes."""
 _BLOCK = 16 << 20
 """Bytes of the others: several threads have something to do, and memory stays small."""
+
+_PIECE = 1 << 20
+"""Bytes that a thread of Arrow's parses at once. One piece needs no thread; and where it fails,
+no thread may be at work still when the process ends, which Arrow aborts at."""
 
 
 class CsvSource:
@@ -69,8 +74,9 @@ class CsvSource:
         except _LineError:
             yield from self._by_line(block, names, kinds, rows)
             return
-        for column in names:
-            kinds.setdefault(column, _kept(table.schema.field(column).type))
+        for field in table.schema:
+            if not pa.types.is_null(field.type):
+                kinds.setdefault(field.name, field.type)
         for batch in table.to_batches(max_chunksize=rows):
             columns, missing = batch_columns(batch, names, self._path)
             yield Chunk(columns, 0, batch.num_rows, missing)
@@ -91,21 +97,38 @@ class CsvSource:
         """Return a block as a table: of the known dtypes, or of its own where it has others."""
         try:
             return self._parsed(block, names, kinds)
-        except _LineError:
-            raise
         except pa.ArrowInvalid:
-            pass
-        said = {name: kind for name, kind in self._said.items() if pa.types.is_string(kind)}
-        table = self._parsed(block, names, said)
-        odd = {f.name: pa.string() for f in table.schema if _kept(f.type) != f.type}
-        return self._parsed(block, names, said | odd) if odd else table
+            found = self._parsed(block, names, {})
+        fitting = {f.name: self._fitting(f, kinds.get(f.name)) for f in found.schema}
+        same = all(fitting[f.name] == f.type for f in found.schema)
+        return found if same else self._parsed(block, names, fitting)
+
+    def _fitting(self, field: pa.Field, before: pa.DataType | None) -> pa.DataType:
+        """Return what a column is read as in a block that does not fit the types so far.
+
+        A column whose type was said is of that type where its values allow it, and else text:
+        so a value is read the same way whatever its block has besides. One whose type was found
+        ``before`` is of whole numbers until there is a fraction.
+        """
+        found, said = field.type, self._said.get(field.name)
+        wanted = said or before
+        if wanted is None or wanted == found or pa.types.is_null(found):
+            return found
+        whole, fraction = pa.types.is_integer(found), pa.types.is_floating(found)
+        if pa.types.is_floating(wanted):
+            return wanted if whole or fraction else pa.string()
+        if whole and pa.types.is_integer(wanted):
+            return wanted
+        return found if fraction and not said else pa.string()
 
     def _parsed(self, block: bytes, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
         head = self._head
         try:
             table = csv.read_csv(
                 pa.BufferReader(block),
-                csv.ReadOptions(column_names=head.names, block_size=1 << 20),
+                csv.ReadOptions(
+                    column_names=head.names, block_size=_PIECE, use_threads=len(block) > _PIECE
+                ),
                 csv.ParseOptions(
                     delimiter=head.separator,
                     newlines_in_values=b'"' in block,
@@ -122,10 +145,8 @@ class CsvSource:
             if _of_lines(str(error)):
                 raise _LineError from None
             raise
-        odd = {f.name: pa.string() for f in table.schema if _kept(f.type) != f.type}
-        if odd and not {*odd} & {*kinds}:
-            return self._parsed(block, names, {**kinds, **odd})
-        return table
+        dates = {f.name: pa.string() for f in table.schema if _kept(f.type) != f.type}
+        return self._parsed(block, names, {**kinds, **dates}) if dates else table
 
     def close(self) -> None:
         """Close the file."""
@@ -149,7 +170,6 @@ def _kept(kind: pa.DataType) -> pa.DataType:
 
 
 def _arrow_type(name: str) -> pa.DataType:
-    try:
-        return pa.type_for_alias(name)
-    except ValueError:
-        raise SetupError(f"no dtype {name!r}", field="types") from None
+    if name not in DTYPE_TABLE or name == "float16":
+        raise SetupError(f"no dtype that CSV is read as: {name!r}", field="types")
+    return pa.type_for_alias(name)

@@ -5,10 +5,12 @@ A value of a list has a column of its own, ``NAME.0``, ``NAME.1`` and so on.
 
 from __future__ import annotations
 
+import csv as plain_csv
+import io
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
@@ -39,9 +41,19 @@ class CsvSink(PartSink):
                     masks[each] = missing[name]
         if self._writer is None:
             self._schema = record_batch(flat, masks).schema
-            options = csv.WriteOptions(delimiter=self._separator, quoting_style="needed")
+            self._out.write(self._names())
+            options = csv.WriteOptions(
+                include_header=False, delimiter=self._separator, quoting_style="needed"
+            )
             self._writer = csv.CSVWriter(self._out, self._schema, write_options=options)
         self._writer.write_batch(record_batch(flat, masks, self._schema))
+
+    def _names(self) -> bytes:
+        """Return the line of names, quoted where they have to be: Arrow quotes all of them."""
+        out = io.StringIO(newline="")
+        writer = plain_csv.writer(out, delimiter=self._separator, lineterminator="\n")
+        writer.writerow(self._schema.names)
+        return out.getvalue().encode()
 
     def _finish(self) -> None:
         self._abandon()
@@ -64,7 +76,7 @@ def flat_columns(name: str, array: Array) -> Iterator[tuple[str, Array]]:
     if array.ndim == 1:
         yield name, array
         return
-    flat = array.reshape(len(array), -1) if len(array) else np.zeros((0, array[0:0].size))
+    flat = array.reshape(len(array), prod(array.shape[1:]))
     if array.shape[1:] == (1,):
         yield name, flat[:, 0]
         return

@@ -159,7 +159,8 @@ class NpySink(PartSink):
             whole = np.empty(len(next(iter(filled.values()))), self._dtype)
             for name, array in filled.items():
                 whole[name] = array
-        whole.tofile(self._out)
+        if whole.size:
+            self._out.write(whole.reshape(-1).view(np.uint8).data)
         self._rows += len(whole)
 
     def _begin(self, columns: Mapping[str, Array]) -> None:

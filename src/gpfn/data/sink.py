@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -13,12 +14,13 @@ from gpfn.data.whole_file import WholeFile, cannot_write
 __all__ = ["PartSink"]
 
 
-class PartSink:
+class PartSink(ABC):
     """The frame of a `gpfn.data.seam.ColumnSink`.
 
     A format has ``_append``, which writes rows, ``_finish``, which ends the file that is at
-    ``_part``, and ``_abandon``, which lets go of it. What they raise as OSError is told as a
-    SetupError with the file's name, and the part is removed.
+    ``_part``, and ``_abandon``, which lets go of it. What they raise as OSError, and
+    as ValueError (Arrow's own), is told as a SetupError with the file's name, and the part is
+    removed.
     """
 
     def __init__(self, path: str) -> None:
@@ -31,7 +33,7 @@ class PartSink:
         """Append rows; see `gpfn.data.seam.ColumnSink`."""
         try:
             self._append(columns, missing)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.discard()
             raise cannot_write(self._path, error) from error
 
@@ -41,7 +43,7 @@ class PartSink:
             return
         try:
             self._finish()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.discard()
             raise cannot_write(self._path, error) from error
         self._open = False
@@ -55,14 +57,17 @@ class PartSink:
                 self._abandon()
             self._file.discard()
 
+    @abstractmethod
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
-        raise NotImplementedError
+        """Write rows."""
 
+    @abstractmethod
     def _finish(self) -> None:
-        raise NotImplementedError
+        """End the file."""
 
+    @abstractmethod
     def _abandon(self) -> None:
-        raise NotImplementedError
+        """Let go of the file."""
 
     def __enter__(self) -> Self:
         return self

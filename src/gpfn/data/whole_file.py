@@ -44,24 +44,27 @@ class WholeFile:
 
     def discard(self) -> None:
         """Remove what was written; harmless after `commit`."""
-        with suppress(OSError):
+        with suppress(OSError):  # the next one that writes this file removes it
             self.part.unlink(missing_ok=True)
 
 
-def cannot_write(path: str | os.PathLike[str], error: OSError) -> SetupError:
+def cannot_write(path: str | os.PathLike[str], error: OSError | ValueError) -> SetupError:
     """Return the error that says why a file was not written."""
-    return SetupError(f"cannot write it: {error.strerror or error}", field=os.fspath(path))
+    told = getattr(error, "strerror", "") or str(error)
+    number = getattr(error, "errno", 0)
+    if number and os.strerror(number) in str(error):  # Arrow's own words are longer
+        told = os.strerror(number)
+    return SetupError(f"cannot write it: {told}", field=os.fspath(path))
 
 
 def remove_leftovers(path: Path) -> None:
     """Remove parts of a file whose processes are gone, on this machine."""
     name = re.compile(re.escape(f".{path.name}{_PART}") + r"(\d+)")
-    with suppress(OSError):
+    with suppress(OSError):  # of another user, or gone by now: they are in nobody's way
         for found in os.scandir(path.parent):
             match = name.fullmatch(found.name)
             if match and not _lives(int(match[1])):
-                with suppress(OSError):
-                    os.unlink(found.path)
+                os.unlink(found.path)
 
 
 def _lives(pid: int) -> bool:

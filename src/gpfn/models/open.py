@@ -21,7 +21,14 @@ from gpfn.models.backends import (
 from gpfn.models.model import Model
 from gpfn.models.threads import thread_count
 
-__all__ = ["backend_of", "open_model", "signatures_of", "split_uri", "with_signature"]
+__all__ = [
+    "backend_of",
+    "open_model",
+    "open_with_token",
+    "signatures_of",
+    "split_uri",
+    "with_signature",
+]
 
 _HASH, _SIGNATURE = "#sha256=", "?signature="
 
@@ -83,6 +90,27 @@ def open_model(
     taken = {name: options[name] for name in backend.options}
     model: Model = getattr(import_module(module), opener)(target, **taken)
     return model
+
+
+def open_with_token(uri: str, *, threads: int | Literal["auto"] = 1, token: str = "") -> Model:
+    """Open a model; a server that knows tokens is asked with ``token``, if there is one.
+
+    Raises as :func:`open_model`.
+    """
+    kind = backend_of(uri).kind if token else ""
+    if kind == "oip":
+        from gpfn.models.oip import InferenceModel
+
+        return InferenceModel(uri, headers={"Authorization": f"Bearer {token}"})
+    if kind == "v1":
+        from gpfn.models.v1 import PredictModel
+
+        return PredictModel(uri, token=token)
+    if kind == "tfaas":
+        from gpfn.models.tfaas import TfaasModel
+
+        return TfaasModel(uri, token=token)
+    return open_model(uri, threads=threads)
 
 
 def backend_of(uri: "str | os.PathLike[str]") -> Backend:

@@ -1,0 +1,285 @@
+"""Which columns of a file feed a model's inputs, and how a chunk of them becomes its arrays.
+
+In this order: the columns that ``--features`` names, as the values of the only input; the
+columns that the model's description lists; a column for each input, by its name; one column of
+lists for the only input; and all columns of a file, where there are as many as it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from gpfn.data.seam import Array, Chunk
+from gpfn.data.values import taken
+from gpfn.data.wanted import shown_names
+from gpfn.errors import SetupError
+from gpfn.models.columns import Column
+from gpfn.rows.schema import row_schema
+from gpfn.rows.values import RowColumn
+from gpfn.tensors.dtypes import DTYPE_TABLE
+from gpfn.tensors.shapes import spec_text
+from gpfn.tensors.spec import TensorSpec, bare
+
+__all__ = ["Fed", "Feeder", "feeder_of", "row_shape"]
+
+_BLOCK = 1 << 18
+"""Bytes of a matrix that are filled at once, so that they are still in the cache."""
+
+
+class Fed(NamedTuple):
+    """A model's arrays for the rows that fit it: their numbers in the chunk, None for all.
+
+    ``faults`` are the others, by number, with the reason.
+    """
+
+    arrays: dict[str, Array]
+    rows: Array | None
+    faults: dict[int, str]
+
+
+class _Input(NamedTuple):
+    """An input and the columns that feed it: one of its shape, or several of one value a row."""
+
+    spec: TensorSpec
+    columns: tuple[RowColumn, ...]
+    matrix: bool
+
+    @property
+    def tail(self) -> tuple[int | None, ...]:
+        """The shape of a row."""
+        return row_shape(self.spec) or ()
+
+
+class Feeder:
+    """What makes a model's arrays of a file's chunks.
+
+    ``wanted`` are the columns that it needs, ``types`` their dtypes where a format has none of
+    its own. ``assumed`` says, where nobody did, what was taken for what.
+    """
+
+    def __init__(self, inputs: Sequence[_Input], assumed: str = "") -> None:
+        self._inputs = tuple(inputs)
+        columns = {column.name: column for each in inputs for column in each.columns}
+        self.wanted = tuple(columns)
+        self.types = {name: _text_type(column) for name, column in columns.items()}
+        self.assumed = assumed
+
+    def feed(self, chunk: Chunk) -> Fed:
+        """Return the arrays for the rows of a chunk.
+
+        Raises SetupError, with the column, for one whose rows have another shape than the
+        input's; it would be wrong for every row.
+        """
+        faults = {row: fault.reason for row, fault in chunk.faults.items()}
+        arrays = {}
+        for each in self._inputs:
+            if each.matrix:
+                arrays[each.spec.name] = _matrix(each, chunk, faults)
+            else:
+                arrays[each.spec.name] = _whole(each, chunk, faults)
+        if not faults:
+            return Fed(arrays, None, faults)
+        right = np.ones(chunk.rows, np.bool_)
+        right[[*faults]] = False
+        rows = np.flatnonzero(right)
+        return Fed({name: array[rows] for name, array in arrays.items()}, rows, faults)
+
+
+def _text_type(column: RowColumn) -> str:
+    """Return what text without types is read as: numbers in full, to be rounded once."""
+    if column.dtype.name == "string":
+        return "string"
+    if column.dtype.name == "bool":
+        return "bool"
+    return "int64" if column.dtype.whole and column.dtype.name != "uint64" else "float64"
+
+
+def _matrix(each: _Input, chunk: Chunk, faults: dict[int, str]) -> Array:
+    """Return columns side by side, in blocks of rows that stay in the cache."""
+    parts = [_values(column, chunk, faults) for column in each.columns]
+    for column, part in zip(each.columns, parts, strict=True):
+        if part.ndim != 1:
+            told = f"{part.shape[1:]} values a row; expected one"
+            raise SetupError(told, field=column.name)
+    dtype = DTYPE_TABLE[each.spec.dtype].numpy
+    whole = np.empty((chunk.rows, len(parts)), dtype)
+    step = max(64, _BLOCK // max(1, len(parts) * dtype.itemsize))
+    for at in range(0, chunk.rows, step):
+        block = whole[at : at + step]
+        for number, part in enumerate(parts):
+            block[:, number] = part[at : at + step]
+    return whole.reshape(chunk.rows, *_sizes(each.tail, len(parts)))
+
+
+def _whole(each: _Input, chunk: Chunk, faults: dict[int, str]) -> Array:
+    """Return one column as the input: its values, or lists in its shape."""
+    column = each.columns[0]
+    array = chunk.columns[column.name]
+    if array.dtype.kind == "O" and column.taken.name != "string":
+        array = _of_lists(array, each, faults)
+        chunk = chunk._replace(columns={column.name: array})
+    found = _values(column, chunk, faults)
+    if each.spec.shape is None:
+        return found
+    count, known = prod(found.shape[1:]), prod(size or 1 for size in each.tail)
+    open_sizes = each.tail.count(None)
+    if count % known if open_sizes else count != known:
+        told = f"has {list(found.shape[1:])} values a row; the model takes {spec_text(each.spec)}"
+        raise SetupError(told, field=column.name)
+    same = len(found.shape) == 1 + len(each.tail)
+    return found if same else found.reshape(chunk.rows, *_sizes(each.tail, count))
+
+
+def _of_lists(array: Array, each: _Input, faults: dict[int, str]) -> Array:
+    """Return lists of any lengths as one array; those of another shape are faults."""
+    if not any(isinstance(value, np.ndarray | list) for value in array):
+        return array
+    tail = [1 if size is None else size for size in each.tail]
+    whole = np.zeros((len(array), prod(tail)), object)
+    for row, value in enumerate(array):
+        flat = np.array(value, object).ravel() if value is not None else None
+        if flat is None:
+            continue
+        if flat.size != prod(tail):
+            told = f"{flat.size} values; the model takes {spec_text(each.spec)}"
+            faults.setdefault(row, f"{each.columns[0].name}: {told}")
+        else:
+            whole[row] = flat
+    numbers = np.zeros(whole.shape, DTYPE_TABLE[each.spec.dtype].numpy)
+    for number in range(whole.shape[1]):
+        found = taken(whole[:, number], None, each.columns[0])
+        numbers[:, number] = found.values
+        for row, told in found.faults.items():
+            faults.setdefault(row, f"{each.columns[0].name}: {told}")
+    return numbers.reshape(len(array), *tail)
+
+
+def _values(column: RowColumn, chunk: Chunk, faults: dict[int, str]) -> Array:
+    found = taken(chunk.columns[column.name], chunk.missing.get(column.name), column)
+    for row, told in found.faults.items():
+        faults.setdefault(row, f"{column.name}: {told}")
+    return found.values
+
+
+def _sizes(tail: Sequence[int | None], count: int) -> list[int]:
+    """Return the shape of a row of ``count`` values; the first open size takes the rest."""
+    known = prod(size for size in tail if size is not None) or 1
+    sizes: list[int] = []
+    left = count // known
+    for size in tail:
+        sizes.append(left if size is None else size)
+        left = left if size is not None else 1
+    return sizes
+
+
+def feeder_of(
+    specs: Sequence[TensorSpec],
+    names: Sequence[str],
+    *,
+    declared: Sequence[Column] = (),
+    features: Sequence[str] = (),
+    path: str = "",
+) -> Feeder:
+    """Return how a file with columns ``names`` feeds a model that takes ``specs``.
+
+    ``declared`` are the columns of its description, ``features`` those that the user names.
+    Raises SetupError, which says what there is and what to do.
+    """
+    if not specs:
+        raise SetupError("the model does not say what it takes, so no file can feed it")
+    if features:
+        return _by_features(specs, features)
+    if declared:
+        return _by_schema(specs, declared)
+    found = _by_name(specs, names) or _by_order(specs, names)
+    if found is not None:
+        return found
+    takes = ", ".join(f"{spec.name} {spec_text(spec)}" for spec in specs)
+    hint = "name them: --features a,b,c" if len(specs) == 1 else "rename the columns"
+    told = f"which columns feed the model? It takes {takes}; there is {shown_names(names)}; {hint}"
+    raise SetupError(told, field=path)
+
+
+def row_shape(spec: TensorSpec) -> tuple[int | None, ...] | None:
+    """Return the shape of a row of an input: all but its first size, where that is of rows.
+
+    An input whose first size is another number than 1 has no such axis. None when it is not told.
+
+    >>> row_shape(TensorSpec("float32", (None, 42))), row_shape(TensorSpec("float32", (20,)))
+    ((42,), (20,))
+    """
+    if spec.shape is None:
+        return None
+    return spec.shape[1:] if spec.shape[:1] in ((None,), (1,)) else spec.shape
+
+
+def _plain(name: str, spec: TensorSpec) -> RowColumn:
+    dtype = DTYPE_TABLE[spec.dtype]
+    return RowColumn(name, dtype, dtype)
+
+
+def _by_features(specs: Sequence[TensorSpec], features: Sequence[str]) -> Feeder:
+    if len(specs) != 1:
+        takes = ", ".join(spec.name for spec in specs)
+        told = f"the model takes {takes}; features are for one input: name columns like its inputs"
+        raise SetupError(told, field="--features")
+    [spec] = specs
+    if len({*features}) < len(features):
+        raise SetupError("a column is there twice", field="--features")
+    width = _width(spec)
+    if width not in (None, len(features)):
+        told = f"{len(features)} columns; the model takes {spec_text(spec)}"
+        raise SetupError(told, field="--features")
+    if len(features) == 1:
+        return Feeder([_Input(spec, (_plain(features[0], spec),), matrix=False)])
+    return Feeder([_Input(spec, tuple(_plain(name, spec) for name in features), matrix=True)])
+
+
+def _by_schema(specs: Sequence[TensorSpec], declared: Sequence[Column]) -> Feeder:
+    schema = row_schema(specs, declared)
+    by_name = {spec.name: spec for spec in specs}
+    inputs = []
+    for block in schema.blocks:
+        columns = tuple(schema.columns[number] for number in block.columns)
+        if block.matrix:
+            inputs.append(_Input(by_name[block.inputs[0]], columns, matrix=True))
+        else:
+            pairs = zip(block.inputs, columns, strict=True)
+            inputs += [_Input(by_name[name], (column,), matrix=False) for name, column in pairs]
+    return Feeder(inputs)
+
+
+def _by_name(specs: Sequence[TensorSpec], names: Sequence[str]) -> Feeder | None:
+    inputs = []
+    for spec in specs:
+        name = next((name for name in (spec.name, bare(spec.name)) if name in names), None)
+        if name is None:
+            return None
+        inputs.append(_Input(spec, (_plain(name, spec),), matrix=False))
+    return Feeder(inputs)
+
+
+def _by_order(specs: Sequence[TensorSpec], names: Sequence[str]) -> Feeder | None:
+    """Take the only column, or all columns where there are as many as the input takes."""
+    from gpfn.data.json_lines import EVENT_COLUMNS
+
+    own = [name for name in names if name not in EVENT_COLUMNS]
+    if len(specs) != 1 or not own:
+        return None
+    [spec] = specs
+    if len(own) == 1:
+        return Feeder([_Input(spec, (_plain(own[0], spec),), matrix=False)])
+    if _width(spec) != len(own):
+        return None
+    told = f"{shown_names(own)} are taken as the values of {spec.name}, in this order"
+    return Feeder([_Input(spec, tuple(_plain(n, spec) for n in own), matrix=True)], told)
+
+
+def _width(spec: TensorSpec) -> int | None:
+    """Return how many values a row of an input has; None where that is open."""
+    shape = row_shape(spec)
+    return None if shape is None or None in shape else prod(size or 1 for size in shape)

@@ -1,0 +1,190 @@
+"""A model over chunks of rows: the part of scoring that knows no file.
+
+What is scored is a chunk, and what comes of it are columns with as many rows in the same order.
+A row that cannot be scored is missing in them, and has its reason beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpfn.data.computing import HOPELESS, AskedModel, row_bytes
+from gpfn.data.feeding import Feeder, feeder_of, row_shape
+from gpfn.data.seam import Array, Chunk, Mask
+from gpfn.data.wanted import check_wanted
+from gpfn.errors import ModelFailed, SetupError
+from gpfn.models.columns import Column
+from gpfn.models.open import open_with_token
+from gpfn.tensors.codec import text_or_base64
+from gpfn.tensors.dtypes import DTYPE_TABLE
+
+__all__ = ["ModelOrder", "Scored", "Scorer"]
+
+_CHUNK_ROWS = 1 << 14
+_CHUNK_BYTES = 4 << 20
+"""A chunk that fits into the cache of a processor is scored fastest."""
+
+
+class ModelOrder(NamedTuple):
+    """Which model, and how files feed it; can be pickled.
+
+    ``uri`` is what `gpfn.models.open_model` opens. ``features`` are columns in the order of the
+    only input, ``columns`` those that the model's description lists, ``keep`` columns of a file
+    that its output has as well. ``largest`` is the most rows of a call, None when nobody says.
+    """
+
+    uri: str
+    token: str = ""
+    threads: int = 1
+    outputs: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    keep: tuple[str, ...] = ()
+    largest: int | None = None
+
+
+class Scored(NamedTuple):
+    """What comes of a chunk: columns, the rows that are missing in them, and why they are."""
+
+    columns: dict[str, Array]
+    missing: dict[str, Mask]
+    faults: dict[int, str]
+
+
+class Scorer:
+    """An open model with the feeder of one kind of file.
+
+    Raises SetupError or ModelUnreadable when the model cannot be opened.
+    """
+
+    def __init__(self, order: ModelOrder) -> None:
+        self.order = order
+        self.model = open_with_token(order.uri, threads=order.threads, token=order.token)
+        self._asked = AskedModel(self.model, order.outputs, order.largest)
+        self.obstacle = self._asked.obstacle
+        self._kinds: dict[str, tuple[Any, tuple[int, ...]]] = {}
+        self._answered = self._failed = 0
+
+    @property
+    def chunk_rows(self) -> int:
+        """How many rows a chunk should have: many small ones, few large ones."""
+        return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes(self.model)))
+
+    def feeder(self, names: Sequence[str], path: str) -> Feeder:
+        """Return how a file with these columns feeds the model; its rows are counted from now.
+
+        Raises SetupError for columns that are not there.
+        """
+        order = self.order
+        specs = self.model.inputs
+        if getattr(self.model, "takes_columns", False):
+            from gpfn.tensors.spec import TensorSpec
+
+            wanted = order.features or tuple(name for name in names if name not in order.keep)
+            specs = tuple(TensorSpec("float32", (None, 1), name) for name in wanted)
+            made = feeder_of(specs, names, path=path)
+        else:
+            made = feeder_of(
+                specs, names, declared=order.columns, features=order.features, path=path
+            )
+        check_wanted((*made.wanted, *order.keep), names, path)
+        self._answered = self._failed = 0
+        return made
+
+    def score(self, chunk: Chunk, feeder: Feeder) -> Scored:
+        """Return the outputs for a chunk, after the columns that are kept.
+
+        Raises GpfnError when it is not the rows that are wrong, and when the first hundred
+        of a file are and no other is right.
+        """
+        fed = feeder.feed(chunk)
+        faults = fed.faults
+        rows = np.arange(chunk.rows) if fed.rows is None else fed.rows
+        arrays: Mapping[str, Array] = {}
+        if len(rows):
+            given = self._asked.ask(fed.arrays)
+            faults |= {int(rows[at]): told for at, told in given.faults.items()}
+            arrays = given.arrays
+            if given.rows is not None:
+                rows = rows[given.rows]
+        self._count(len(rows), faults)
+        return self._spread(chunk, arrays, rows, faults)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a row of the file was answered, so that it is known what outputs are."""
+        return self._answered > 0
+
+    def blank(self, chunk: Chunk, faults: dict[int, str]) -> Scored:
+        """Return what comes of a chunk of which no row was answered."""
+        return self._spread(chunk, {}, np.zeros(0, np.intp), faults)
+
+    def empty(self) -> dict[str, Array]:
+        """Return the outputs of no row, as far as the model tells what they are."""
+        self._learn({})
+        return {name: np.zeros((0, *tail), dtype) for name, (dtype, tail) in self._kinds.items()}
+
+    def close(self) -> None:
+        """Close the model."""
+        self.model.close()
+
+    def _count(self, answered: int, faults: Mapping[int, str]) -> None:
+        self._answered += answered
+        self._failed += len(faults)
+        if not self._answered and self._failed >= HOPELESS:
+            told = f"the first {self._failed} rows all failed; one of them: "
+            raise ModelFailed(told + next(iter(faults.values())))
+
+    def _spread(
+        self, chunk: Chunk, arrays: Mapping[str, Array], rows: Array, faults: dict[int, str]
+    ) -> Scored:
+        columns = {name: chunk.columns[name] for name in self.order.keep}
+        missing = {name: chunk.missing[name] for name in columns if name in chunk.missing}
+        gaps = None
+        if faults:
+            gaps = np.ones(chunk.rows, np.bool_)
+            gaps[rows] = False
+        if gaps is not None or not self._kinds:
+            self._learn(arrays)
+        for name in arrays or self._kinds:
+            if name in columns:
+                raise SetupError("a column that is kept has the name of an output", field=name)
+            columns[name] = _texts(arrays[name]) if name in arrays else np.zeros(0)
+            if gaps is not None:
+                columns[name] = self._widened(name, arrays.get(name), rows, chunk.rows)
+                missing[name] = gaps
+        return Scored(columns, missing, faults)
+
+    def _widened(self, name: str, array: Array | None, rows: Array, count: int) -> Array:
+        dtype, tail = self._kinds[name]
+        empty = np.nan if dtype.kind == "f" else "" if dtype.kind == "O" else 0
+        whole = np.full((count, *tail), empty, dtype)
+        if array is not None:
+            whole[rows] = _texts(array)
+        return whole
+
+    def _learn(self, arrays: Mapping[str, Array]) -> None:
+        """Note what outputs are: as they come, or before as the model says."""
+        if arrays:
+            self._kinds = {name: (a.dtype, a.shape[1:]) for name, a in arrays.items()}
+        elif not self._kinds:
+            wanted = self.order.outputs
+            for spec in self.model.outputs:
+                if not wanted or spec.name in wanted:
+                    tail = tuple(size or 1 for size in row_shape(spec) or ())
+                    self._kinds[spec.name] = (DTYPE_TABLE[spec.dtype].numpy, tail)
+
+
+def _texts(array: Array) -> Array:
+    """Return an output of bytes as text; base64 of what is none."""
+    if array.dtype.kind not in "OSU":
+        return array
+    texts = np.empty(prod(array.shape), object)
+    values = text_or_base64(array.ravel().tolist())
+    assert isinstance(values, list)  # noqa: S101 - a list stays one
+    texts[:] = [value["b64"] if isinstance(value, dict) else value for value in values]
+    return texts.reshape(array.shape)

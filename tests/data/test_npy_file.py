@@ -1,0 +1,91 @@
+"""``.npy`` files of every layout, and those that are refused: pickles first of all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpfn.data.formats import open_sink, open_source
+from gpfn.errors import SetupError
+
+ARRAY = np.arange(5 * 3 * 2, dtype=np.float32).reshape(5, 3, 2)
+
+
+def joined(path: Path, rows: int, name: str = "data") -> np.ndarray:
+    """Return a column of a file that is read in chunks."""
+    source = open_source(path)
+    found = np.concatenate([chunk.columns[name] for chunk in source.chunks(None, rows)])
+    source.close()
+    return found
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("array", [ARRAY, ARRAY[:, 0], ARRAY[:, 0, 0], ARRAY[:, :1]])
+def test_every_layout_is_read(tmp_path: Path, array: np.ndarray, rows: int) -> None:
+    path = tmp_path / "a.npy"
+    for kept in (array, np.asfortranarray(array), array.astype(">f4"), array.astype(np.int16)):
+        np.save(path, kept)
+        found = joined(path, rows)
+        assert found.dtype.isnative
+        assert found.dtype.kind == kept.dtype.kind
+        assert (found == array).all()
+        assert found.shape == array.shape
+
+
+def test_structured_arrays_have_a_column_a_field(tmp_path: Path) -> None:
+    kind = np.dtype([("x", "<f4"), ("v", ">i8", (2,)), ("t", "U3")])
+    array = np.array([(1.5, [1, 2], "ab"), (2.5, [3, 4], "é")], kind)
+    np.save(tmp_path / "a.npy", array, allow_pickle=False)
+    source = open_source(tmp_path / "a.npy")
+    [chunk] = source.chunks(["v", "t"], 10)
+    assert source.names == ("x", "v", "t")
+    assert chunk.columns["v"].tolist() == [[1, 2], [3, 4]]
+    assert chunk.columns["t"].tolist() == ["ab", "é"]
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    for array, told in (
+        (np.array([{"a": 1}], object), "a pickle, which is never loaded"),
+        (np.array(1.0), "a single value"),
+        (np.array([1 + 2j]), "neither numbers nor text"),
+        (np.array(["2024-01-01"], "M8[D]"), "neither numbers nor text"),
+    ):
+        np.save(path, array, allow_pickle=True)
+        with pytest.raises(SetupError, match=told):
+            open_source(path)
+    path.write_bytes(b"\x93NUMPY\x07\x00" + b"x" * 100)
+    with pytest.raises(SetupError, match=r"a\.npy: an unknown version"):
+        open_source(path)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((100_000, 4)))
+    chunks = open_source(path).chunks(None, 1000)
+    next(chunks)
+    with path.open("r+b") as file:
+        file.truncate(50_000)
+    with pytest.raises(SetupError, match="became shorter"):
+        list(chunks)
+
+
+def test_what_is_written_is_what_numpy_reads(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.npy", tmp_path / "two.npy"
+    gaps = np.array([True, False])
+    with open_sink(one) as sink:
+        sink.write({"y": np.ones((2, 3), np.float32)}, {"y": gaps})
+        sink.write({"y": np.zeros((1, 3), np.float32)})
+    found = np.load(one)
+    assert found.shape == (3, 3)
+    assert np.isnan(found[0]).all()
+    assert (found[1:] == [[1] * 3, [0] * 3]).all()
+    with open_sink(two) as sink:
+        columns = {"a": np.array([1, 2]), "b": np.array([1, 2], np.uint8)}
+        sink.write(columns, dict.fromkeys(columns, gaps))
+    found = np.load(two)
+    assert found["a"].tolist() == [np.iinfo(np.int64).min, 2]
+    assert found["b"].tolist() == [255, 2]
+    with pytest.raises(SetupError, match=r"text, which \.npy cannot hold"), open_sink(one) as sink:
+        sink.write({"t": np.array(["a"], object)})
+    assert np.load(one).shape == (3, 3), "the file that was there stays"

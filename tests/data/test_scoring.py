@@ -1,0 +1,221 @@
+"""A file scored: every row in its place, whatever the chunks, and wrong rows set aside alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpfn.data.scoring import MaxFailed, ScoreOptions
+from gpfn.errors import GpfnError, ModelFailed, SetupError
+from gpfn.models.open import open_model
+from tests.data.scored import ROOT, fails, read, refusing, score, write
+
+FORECAST = str(ROOT / "models" / "forecast.tflite")
+DIGITS = str(ROOT / "models" / "digits.tflite")
+ROWS = st.lists(st.integers(0, 16), min_size=64, max_size=64)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ROWS, min_size=1, max_size=9), st.integers(1, 10))
+def test_a_row_is_scored_as_if_it_were_alone(
+    tmp_path: Path, rows: list[list[int]], chunk: int
+) -> None:
+    images = np.array(rows, np.uint8).reshape(-1, 8, 8, 1)
+    model = open_model(DIGITS)
+    alone = np.concatenate([model({"image": row[None]})["probabilities"] for row in images])
+    np.save(tmp_path / "in.npy", images)
+    score(DIGITS, tmp_path / "in.npy", tmp_path / "out.npy", ScoreOptions(chunk=chunk))
+    assert np.load(tmp_path / "out.npy").tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl", "npy"])
+def test_every_format_gives_the_same_numbers(tmp_path: Path, suffix: str) -> None:
+    windows = np.random.default_rng(1).normal(20, 5, (1000, 20)).astype(np.float32)
+    wanted = open_model(FORECAST)({"series": windows[:, :, None]})["forecast"]
+    columns = {f"t{at}": windows[:, at] for at in range(20)}
+    if suffix == "npy":
+        np.save(tmp_path / "in.npy", windows)
+    else:
+        write(tmp_path / f"in.{suffix}", **columns)
+    found = score(FORECAST, tmp_path / f"in.{suffix}", tmp_path / "out.npy")
+    assert (found.rows, found.failed, found.error) == (1000, 0, "")
+    assert np.load(tmp_path / "out.npy").tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 100])
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_rows_that_fail_are_set_aside_and_their_neighbours_are_not(
+    tmp_path: Path, suffix: str, chunk: int
+) -> None:
+    rows = 23
+    a = np.arange(rows, dtype=np.float32)
+    a[[4, 5, 11]] = -1
+    source = write(tmp_path / f"in.{suffix}", a=a, b=a + 10, c=a, id=np.arange(rows))
+    target = tmp_path / f"out.{suffix}"
+    report = score(
+        refusing(tmp_path),
+        source,
+        target,
+        ScoreOptions(chunk=chunk),
+        features=("a", "b", "c"),
+        keep=("id",),
+    )
+    assert (report.rows, report.failed) == (rows, 3)
+    found = read(target)
+    assert [int(value) for value in found["id"]] == [*range(rows)]
+    wanted = [None if at in (4, 5, 11) else 3.0 * at + 10 for at in range(rows)]
+    assert found["y"] == wanted
+    set_aside = fails(target)
+    assert [*set_aside] == [4, 5, 11]
+    assert "a negative number" in set_aside[4]["reason"]
+    assert set_aside[5]["file"] == str(source)
+    values = {name: float(value) for name, value in set_aside[11]["values"].items()}
+    assert values == {"a": -1, "b": 9, "c": -1, "id": 11}
+    a[:] = 1
+    write(source, a=a, b=a, c=a, id=a)
+    assert score(refusing(tmp_path), source, target, features=("a", "b", "c")).failed == 0
+    assert not Path(f"{target}.failed.jsonl").exists(), "it was of another run"
+
+
+def test_values_that_do_not_fit_name_the_column_and_the_row(tmp_path: Path) -> None:
+    columns = {
+        "a": pa.array([1, 2**53 + 1, 2**53, 4, 5], pa.int64()),
+        "b": pa.array([1.0, 1.0, None, 1e300, 1.0]),
+        "c": pa.array(["1", "2.5", "3", "4", "x"]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+    target = tmp_path / "out.csv"
+    report = score(refusing(tmp_path), tmp_path / "in.parquet", target, features=("a", "b", "c"))
+    assert (report.rows, report.failed) == (5, 4)
+    told = {row: found["reason"] for row, found in fails(target).items()}
+    assert told == {
+        1: "a: a whole number from 2**53 on, which the model's float32 cannot hold exactly",
+        2: "b: missing, and the column has no default",
+        3: "b: too large for float32",
+        4: "c: expected a number (float32), got text",
+    }
+    assert fails(target)[1]["values"] == {"a": 2**53 + 1, "b": 1.0, "c": "2.5"}
+
+
+def test_rows_of_csv_and_events_that_cannot_be_read_are_in_their_place(tmp_path: Path) -> None:
+    csv, events = tmp_path / "in.csv", tmp_path / "in.jsonl"
+    csv.write_text("a,b,c\n1,2,3\n1,2\n1,,3\n1,2,x\nnan,2,3\n")
+    target = tmp_path / "out.jsonl"
+    assert score(refusing(tmp_path), csv, target).failed == 3
+    assert read(target)["y"][0] == 6
+    assert {row: found.get("text") for row, found in fails(target).items()} == {
+        1: "1,2",
+        2: None,
+        3: None,
+    }
+    head = '{"specversion":"1.0","source":"/s","type":"t","id":"%s","data":%s}\n'
+    events.write_text(head % (1, [1, 2, 3]) + "oops\n" + head % (3, [1, 2]) + head % (4, [4, 5, 6]))
+    report = score(refusing(tmp_path), events, target, keep=("ce_id",))
+    assert (report.rows, report.failed) == (4, 2)
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(line["ce_id"], line["y"]) for line in lines] == [
+        ("1", 6),
+        (None, None),
+        ("3", None),
+        ("4", 15),
+    ]
+
+
+def test_defaults_of_a_description_stand_for_what_is_missing(tmp_path: Path) -> None:
+    from gpfn.models.columns import Column
+
+    (tmp_path / "in.csv").write_text("c,b,a\n3,,1\n3,?,1\n3,2,1\n")
+    columns = (Column("a"), Column("b", default=10.0, missing=("?",)), Column("c"))
+    found = score(refusing(tmp_path), tmp_path / "in.csv", tmp_path / "o.csv", columns=columns)
+    assert found.failed == 0
+    assert read(tmp_path / "o.csv")["y"] == [14, 14, 6]
+
+
+def test_a_file_of_which_every_row_fails_is_given_up_early(tmp_path: Path) -> None:
+    model, target = refusing(tmp_path), tmp_path / "out.npy"
+    np.save(tmp_path / "in.npy", np.full((5000, 3), -1.0))
+    with pytest.raises(ModelFailed, match="the first 100 rows all failed"):
+        score(model, tmp_path / "in.npy", target)
+    np.save(tmp_path / "in.npy", np.full((50, 3), -1.0))
+    with pytest.raises(SetupError, match=r"no row of 50 could be scored; the reasons are in"):
+        score(model, tmp_path / "in.npy", target)
+    assert len(fails(target)) == 50
+    assert not target.exists()
+    late = np.full((150, 3), -1.0)
+    late[99:] = 1
+    np.save(tmp_path / "in.npy", late)
+    assert score(model, tmp_path / "in.npy", target, ScoreOptions(chunk=10)).failed == 99
+    assert np.isnan(np.load(target)["y"]).sum() == 99
+
+
+@pytest.mark.parametrize(
+    ("most", "told"),
+    [(MaxFailed(2), "3 of 20 rows failed; --max-failed allows 2"), (MaxFailed(None, 0.1), "10")],
+)
+def test_more_failed_rows_than_allowed_fail_the_file(
+    tmp_path: Path, most: MaxFailed, told: str
+) -> None:
+    array = np.ones((20, 3))
+    array[[7, 8, 9]] = -1
+    np.save(tmp_path / "in.npy", array)
+    target = tmp_path / "out.npy"
+    with pytest.raises(SetupError, match=told):
+        score(refusing(tmp_path), tmp_path / "in.npy", target, ScoreOptions(max_failed=most))
+    assert not target.exists()
+    assert [*fails(target)] == [7, 8, 9]
+    allowed = ScoreOptions(max_failed=MaxFailed(3, 0.15))
+    assert score(refusing(tmp_path), tmp_path / "in.npy", target, allowed).failed == 3
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ({}, r"which columns feed the model\? It takes x .*there is a, b, c, d; name them: --feat"),
+        ({"features": ("a", "b")}, "--features: 2 columns; the model takes"),
+        ({"features": ("a", "b", "e")}, r"in\.csv: no column e.*there is a, b, c, d"),
+        ({"features": ("a", "b", "c"), "keep": ("z",)}, r"in\.csv: no column z"),
+    ],
+)
+def test_columns_that_do_not_fit_the_model(
+    tmp_path: Path, order: dict[str, Any], told: str
+) -> None:
+    source = write(tmp_path / "in.csv", a=[1.0], b=[1.0], c=[1.0], d=[1.0])
+    with pytest.raises(SetupError, match=told):
+        score(refusing(tmp_path), source, tmp_path / "out.csv", **order)
+
+
+def test_lists_of_the_wrong_length(tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", np.ones((4, 5)))
+    with pytest.raises(SetupError, match=r"data: has \[5\] values a row; the model takes"):
+        score(refusing(tmp_path), tmp_path / "in.npy", tmp_path / "out.npy")
+    table = pa.table({"x": pa.array([[1.0, 2, 3], [1], None, [4, 5, 6]])})
+    pq.write_table(table, tmp_path / "in.parquet")
+    report = score(refusing(tmp_path), tmp_path / "in.parquet", tmp_path / "out.csv")
+    assert (report.rows, report.failed) == (4, 2)
+    assert read(tmp_path / "out.csv")["y"] == [6, None, None, 15]
+
+
+def test_a_file_of_no_rows_has_an_output_of_none(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a,b,c\n")
+    for suffix in ("parquet", "csv", "npy", "jsonl"):
+        report = score(refusing(tmp_path), tmp_path / "in.csv", tmp_path / f"out.{suffix}")
+        assert (report.rows, report.failed) == (0, 0)
+    assert pq.read_schema(tmp_path / "out.parquet").names == ["y", "n"]
+    assert (tmp_path / "out.csv").read_text() == "y,n.0,n.1\n"
+    assert len(np.load(tmp_path / "out.npy")) == 0
+
+
+def test_a_damaged_file_leaves_no_output(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.parquet", x=np.ones((300_000, 3), np.float32))
+    whole = bytearray(source.read_bytes())
+    whole[len(whole) // 2 : len(whole) // 2 + 1000] = bytes(1000)
+    source.write_bytes(whole)
+    with pytest.raises(GpfnError, match=r"in\.parquet: "):
+        score(refusing(tmp_path), source, tmp_path / "out.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "model.py"]
