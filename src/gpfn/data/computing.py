@@ -28,7 +28,7 @@ from gpfn.tensors.dtypes import DTYPE_TABLE
 if TYPE_CHECKING:
     from gpfn.models.model import Model
 
-__all__ = ["HOPELESS", "Answers", "AskedModel", "row_bytes"]
+__all__ = ["HOPELESS", "Answers", "RowAsker", "row_bytes"]
 
 HOPELESS = 100
 """Rows that fail before the first one is answered: then it is the file or the model."""
@@ -47,7 +47,7 @@ class Answers(NamedTuple):
     faults: dict[int, str]
 
 
-class AskedModel:
+class RowAsker:
     """An open model, and how it is asked.
 
     ``outputs`` are those wanted, all when empty. ``largest`` is the most rows of one call that

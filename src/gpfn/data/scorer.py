@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpfn.data.computing import HOPELESS, AskedModel, row_bytes
+from gpfn.data.computing import HOPELESS, RowAsker, row_bytes
 from gpfn.data.feeding import Feeder, feeder_of, row_shape
 from gpfn.data.seam import Array, Chunk, Mask
 from gpfn.data.wanted import check_wanted
@@ -64,7 +64,7 @@ class Scorer:
     def __init__(self, order: ModelOrder) -> None:
         self.order = order
         self.model = open_with_token(order.uri, threads=order.threads, token=order.token)
-        self._asked = AskedModel(self.model, order.outputs, order.largest)
+        self._asked = RowAsker(self.model, order.outputs, order.largest)
         self.obstacle = self._asked.obstacle
         self._kinds: dict[str, tuple[Any, tuple[int, ...]]] = {}
         self._answered = self._failed = 0
