@@ -7,15 +7,24 @@ run by itself, and an installed package has a copy; this command finds it and ca
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-from gpfn.cli.options import between, whole
+from gpfn.cli.train_options import Training
 from gpfn.errors import MissingExtra, SetupError
 
-__all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "locate", "run", "start"]
+__all__ = [
+    "EXAMPLES",
+    "SUMMARY",
+    "TRAININGS",
+    "add_arguments",
+    "load_training",
+    "locate",
+    "run",
+    "start",
+]
 
 SUMMARY = "train a small model, with plots and exports in every format"
 EXAMPLES = """\
@@ -25,7 +34,12 @@ gpfn train forecast --hidden 50 --learning-rate 0.002 --seed 1 --json
 gpfn train digits
 """
 
-_QUICK_EPOCHS = 20
+TRAININGS = {
+    "forecast": "gpfn.cli.train_forecast",
+    "digits": "gpfn.cli.train_digits",
+}
+"""A model's name and the module that declares its options; the code is training/NAME.py."""
+
 _COPY = Path(__file__).parent / "training"
 _NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich", "sklearn")
 
@@ -33,47 +47,15 @@ _NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich", "sklear
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare one sub-command for each model that can be trained."""
     models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
-    about = "a recurrent network that forecasts a monthly series"
-    forecast = models.add_parser("forecast", help=about, description=about)
-    _add(forecast, "--hidden", whole(1), 100, "units of the recurrent layer")
-    _add(forecast, "--windows", whole(3), 15, "length of the series, in windows of 20 months")
-    _add_common(forecast, epochs=600, learning_rate=0.001, seed=7)
-    about = "a convolutional network that reads handwritten digits"
-    digits = models.add_parser("digits", help=about, description=about)
-    _add_common(digits, epochs=120, learning_rate=0.002, seed=7)
+    for name in TRAININGS:
+        training = load_training(name)
+        about = training.ABOUT
+        training.add_arguments(models.add_parser(name, help=about, description=about))
 
 
-def _add_common(
-    parser: argparse.ArgumentParser, *, epochs: int, learning_rate: float, seed: int
-) -> None:
-    _add(parser, "--learning-rate", between(0, 1), learning_rate, "Adam's")
-    _add(parser, "--epochs", whole(1), epochs, "passes over the training data")
-    _add(parser, "--seed", whole(), seed, "of the data and of the first weights")
-    parser.add_argument(
-        "--out", type=Path, help="folder to write to (default: models/ in the checkout, else here)"
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_const",
-        const=_QUICK_EPOCHS,
-        dest="epochs",
-        default=argparse.SUPPRESS,
-        help=f"the same as --epochs {_QUICK_EPOCHS}: to see that it works, not to get a model",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--script", type=Path, help=argparse.SUPPRESS)
-
-
-def _add(
-    parser: argparse.ArgumentParser,
-    flag: str,
-    kind: Callable[[str], float],
-    default: float,
-    about: str,
-) -> None:
-    parser.add_argument(
-        flag, type=kind, default=default, metavar="N", help=f"{about} (default: {default})"
-    )
+def load_training(name: str) -> Training:
+    """Return the module that declares what can be chosen for a model."""
+    return cast("Training", importlib.import_module(TRAININGS[name]))
 
 
 def run(args: argparse.Namespace) -> int:
