@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import GpfnError, SetupError
-from gpfn.scaffold.samples import sample_arrays
+from gpfn.scaffold.samples import sample_arrays, usual_arrays
 from gpfn.scaffold.source import FoundModel, open_source, source_size
 from tests.scaffold.making import FLOATS, WHOLE, affine, graph, helper
 
@@ -65,6 +65,30 @@ def test_labels_and_what_model_toml_names(models: Path) -> None:
     (models / "classes.txt").unlink()
     with pytest.raises(SetupError, match=r"model.toml names classes.txt, which is not beside it"):
         open_source("affine.onnx")
+
+
+def test_a_folder_whose_model_toml_names_the_model(models: Path) -> None:
+    folder = models / "result"
+    folder.mkdir()
+    for name in ("affine.onnx", "forecast.tflite"):
+        (models / name).rename(folder / name)
+    (folder / "x.json").write_text("[[0.1, 2, 1e9]]")
+    (folder / "model.toml").write_text(
+        'title = "Twice"\nmodel = "affine.onnx"\n[serving]\nwarmup = ["x.json"]\n'
+    )
+    source = open_source("result")
+    assert (source.uri, sorted(source.files)) == (
+        "affine.onnx",
+        ["affine.onnx", "model.toml", "x.json"],
+    )
+    assert usual_arrays(source)["x"].tolist() == [[0.1, 2, 1e9]]
+    (folder / "x.json").write_text("[[1, 2]]")
+    with pytest.raises(GpfnError, match=r"x\.json: data\[0\]: expected 3 numbers, got 2"):
+        usual_arrays(source)
+    source.model.close()
+    (folder / "affine.onnx").unlink()
+    with pytest.raises(GpfnError, match=r"no such file: .*result/affine\.onnx"):
+        open_source("result")
 
 
 def test_a_signature_stays_with_the_model(made_signatures: str) -> None:

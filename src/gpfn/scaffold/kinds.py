@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.scaffold.image_kind import image_parts, image_sample, no_image
 from gpfn.scaffold.row_kind import column_file, has_columns, no_rows, row_sample
-from gpfn.scaffold.samples import SampleEvent, sample_arrays
+from gpfn.scaffold.samples import SampleEvent, usual_arrays
 from gpfn.scaffold.spelling import literal
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _text_parts(source: FoundModel) -> Mapping[str, str]:
 
 
 def _array_sample(source: FoundModel) -> SampleEvent:
-    return SampleEvent(_json_data(sample_arrays(source.model)))
+    return SampleEvent(_json_data(usual_arrays(source)))
 
 
 def _json_data(arrays: Mapping[str, np.ndarray]) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import SetupError
-from gpfn.scaffold.samples import SampleEvent, sample_arrays
+from gpfn.scaffold.samples import SampleEvent, usual_arrays
 from gpfn.scaffold.spelling import literal
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _is_matrix(source: FoundModel) -> bool:
 
 def row_sample(source: FoundModel) -> SampleEvent:
     """Return one row: an object of the columns, or its values where they get their names here."""
-    arrays = sample_arrays(source.model)
+    arrays = usual_arrays(source)
     if source.description is None and not all(map(_is_column, source.inputs)):
         return SampleEvent(next(iter(arrays.values())).tolist())
     columns = _schema(source).columns

@@ -1,7 +1,8 @@
 """Values that a model takes: of the right dtypes and shapes, and tried on the model itself.
 
-Where a size is open, the first axis is one row, and the others are the first size that the
-model answers. Values are short in JSON and exact in the model's dtype.
+What a ``model.toml`` names as ``warmup`` is such a sample already. Else one is made here: where
+a size is open, the first axis is one row, and the others are the first size that the model
+answers. Values are short in JSON and exact in the model's dtype.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpfn.models.model import Model
+    from gpfn.scaffold.source import FoundModel
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["SampleEvent", "sample_arrays"]
+__all__ = ["SampleEvent", "sample_arrays", "usual_arrays"]
 
 _OPEN_SIZES = (4, 1, 2, 8, 32, 224)
 """What an open size is tried with, but for the first axis."""
@@ -39,6 +41,31 @@ class SampleEvent(NamedTuple):
 
     data: Any
     wrong: str = '"data": {"nothing": "that it knows"}'
+
+
+def usual_arrays(source: FoundModel) -> dict[str, np.ndarray]:
+    """Return what a model is usually given: its own sample, else one that is made here.
+
+    The first file of ``warmup`` in its ``model.toml`` is its own. Raises as :func:`sample_arrays`
+    and, for a file that is no sample of the model, SetupError.
+    """
+    named = source.description.serving.warmup if source.description else ()
+    if not named:
+        return sample_arrays(source.model)
+    from gpfn.serving.engine.sample import read_sample
+
+    told = read_sample(str(source.files[named[0]]), source.inputs)
+    source.model(told)
+    return {name: _short(array) for name, array in told.items()}
+
+
+def _short(array: np.ndarray) -> np.ndarray:
+    """Return an array whose numbers are as short in JSON as the model's dtype needs them."""
+    import numpy as np
+
+    if array.dtype.kind != "f":
+        return array
+    return np.array([float(str(value)) for value in array.ravel()]).reshape(array.shape)
 
 
 def sample_arrays(model: Model) -> dict[str, np.ndarray]:

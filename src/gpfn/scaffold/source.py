@@ -35,6 +35,7 @@ OWN_FILES = (
 
 _FIELD = "--from"
 _PYTHON = "python"
+_SAVED_MODEL = "saved_model.pb"
 _LABELS = ("{stem}_labels.txt", "{stem}.labels.txt", "{stem}-labels.txt", "labels.txt")
 """Where class names lie beside a model that no model.toml describes."""
 
@@ -68,10 +69,12 @@ class FoundModel(NamedTuple):
 def open_source(uri: str) -> FoundModel:
     """Open the model at ``uri``: a file, a folder, or FILE.py:FUNCTION. Whoever asks closes it.
 
+    A folder is a SavedModel, or has a ``model.toml`` that says which of its files is the model.
     Raises as `open_model` does, and SetupError for what no folder can hold.
     """
     from gpfn.models.open import backend_of, open_model, split_uri
 
+    uri = _described_within(uri)
     backend = backend_of(uri)
     if backend.schemes:
         raise SetupError(_NO_FILE, field=_FIELD)
@@ -105,6 +108,20 @@ def open_source(uri: str) -> FoundModel:
         packages=_packages(path) if function else (),
         place=f"{path}:{function}" if function else str(path),
     )
+
+
+def _described_within(uri: str) -> str:
+    """Return the model that the ``model.toml`` in a folder describes; any other URI as it is."""
+    from gpfn.models.description import FILE_NAME, read_description
+    from gpfn.models.open import split_uri
+
+    folder = split_uri(uri)[0]
+    beside = Path(folder, FILE_NAME)
+    if not beside.is_file() or os.path.exists(os.path.join(folder, _SAVED_MODEL)):
+        return uri
+    found = read_description(beside)
+    function = f":{found.function}" if found.function else ""
+    return f"{os.path.join(folder, found.model.name)}{function}{uri[len(folder) :]}"
 
 
 def source_size(source: FoundModel) -> int:
