@@ -10,12 +10,14 @@ TOLERANCE = 1e-4
 """How far the exports of one model may be apart, in the units of its output."""
 
 
-def disagreement(expected: np.ndarray, answers: dict[str, np.ndarray]) -> float:
+def disagreement(
+    expected: np.ndarray, answers: dict[str, np.ndarray], tolerance: float = TOLERANCE
+) -> float:
     """Return the largest difference; raise when it is above the tolerance."""
     worst = 0.0
     for name, answer in answers.items():
         apart = float(np.abs(answer - expected).max())
-        if not apart <= TOLERANCE:  # a NaN is apart too
+        if not apart <= tolerance:  # a NaN is apart too
             raise RuntimeError(f"{name} differs from the trained network by {apart}")
         worst = max(worst, apart)
     return worst

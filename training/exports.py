@@ -4,6 +4,7 @@ All files name their input and their output alike, and all leave the batch dimen
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ class Exporter:
         self._module.serve = tf.function(
             lambda values: {result: network(values)}, input_signature=self._signature
         )
+
+    def all(self, folder: Path, names: Sequence[str]) -> None:
+        """Write LiteRT, a frozen graph, ONNX and a SavedModel, under these names in this order."""
+        lite, frozen, onnx, savedmodel = (folder / name for name in names)
+        self.savedmodel(savedmodel)
+        self.lite(savedmodel, lite)
+        self.frozen(frozen)
+        self.onnx(onnx)
 
     def savedmodel(self, folder: Path) -> None:
         """Write a SavedModel: tag ``serve``, signature ``serving_default``."""

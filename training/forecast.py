@@ -1,11 +1,13 @@
 """Train the forecast network and export it; `gpfn train forecast` calls this.
 
 The last fifth of a synthetic monthly series is held out. The network reads windows of 20
-months and says after every month what the next one will be.
+months and says after every month what the next one will be. With ``data`` it is a series of
+the user's own: see own_forecast.py.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import forecast_card
 from outcome import ROOT, Outcome, outcome
 from series import STEPS, Forecast, month_name, split, windows
 from staging import staging
+
+from gpfn.errors import SetupError
 
 __all__ = ["EXPORTS", "Settings", "train"]
 
@@ -34,14 +38,34 @@ class Settings:
     """Length of the series in windows of 20 months; the last fifth of them is held out."""
     seed: int = 7
     out: Path = ROOT / "models"
+    data: Sequence[Path] | None = None
+    """Files with a series of the user's own; all that follows is said of it, and needs it."""
+    column: str | None = None
+    time: str | None = None
+    window: int | None = None
+    """Values that the network reads; 20 when nothing is said."""
+    horizon: int | None = None
+    """Values that it forecasts; 1 when nothing is said."""
+    season: int | None = None
+    """Values of a season, 0 for none; looked for when nothing is said."""
+    fill: str | None = None
+    decimal: str | None = None
+    sort: bool = False
 
 
 def train(settings: Settings) -> Outcome:
     """Train, compare the exports with the network, and write all to ``settings.out``.
 
+    Raises SetupError for data that nothing can be learned from.
+
     A run that fails leaves the files that were there as they were. Training into the
     checkout's ``models`` also renews the function's own copy of the LiteRT file.
     """
+    if settings.data:
+        from own_forecast import train_own
+
+        return train_own(settings)
+    _check_own(settings)
     from recurrent import Recurrent
 
     learned, held_out = split(settings.windows, settings.seed)
@@ -60,6 +84,14 @@ def train(settings: Settings) -> Outcome:
         (folder / "forecast.json").write_text(json.dumps(facts, indent=2) + "\n")
         (folder / "forecast.md").write_text(forecast_card.card(facts))
     return outcome(settings.out, EXPORTS, facts, history, forecast_card.summary(facts))
+
+
+def _check_own(settings: Settings) -> None:
+    """Refuse what is said of a series of the user's own when there is none."""
+    for name in ("column", "time", "window", "horizon", "season", "fill", "decimal", "sort"):
+        if getattr(settings, name) not in (None, False):
+            told = "is for a series of your own; name its file with --data"
+            raise SetupError(told, field=f"--{name}")
 
 
 def _fit(network: Any, settings: Settings) -> list[float]:
@@ -83,12 +115,7 @@ def _export(network: Any, forecast: Forecast, folder: Path, held_out: Any) -> fl
     from agreement import ask, disagreement
     from exports import Exporter
 
-    lite, frozen, onnx, savedmodel = (folder / name for name in EXPORTS)
-    exporter = Exporter(network, (None, STEPS, 1), source=SOURCE, result=RESULT)
-    exporter.savedmodel(savedmodel)
-    exporter.lite(savedmodel, lite)
-    exporter.frozen(frozen)
-    exporter.onnx(onnx)
+    Exporter(network, (None, STEPS, 1), source=SOURCE, result=RESULT).all(folder, EXPORTS)
     inputs, _ = windows(held_out)
     answers = {name: ask(folder / name, SOURCE, RESULT, inputs) for name in EXPORTS}
     return disagreement(forecast(inputs), answers)

@@ -1,6 +1,5 @@
 """The measurements of a trained forecast network, and its model card."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from series import NOISE, STEPS, TREND_FROM, Forecast, evaluate, month_name, spl
 
 __all__ = ["card", "facts", "summary"]
 
+_SETTINGS = ("hidden", "learning_rate", "epochs", "windows", "seed")
 _FRESH = 20  # other series that the finished network is tried on
 
 
@@ -18,7 +18,7 @@ def facts(settings: Any, forecast: Forecast, history: list[float]) -> dict[str, 
     example = np.round(inputs[-1:].astype(np.float64), 2).astype(np.float32)
     return {
         "model": "forecast",
-        "settings": {name: value for name, value in asdict(settings).items() if name != "out"},
+        "settings": {name: getattr(settings, name) for name in _SETTINGS},
         "data": {
             "first_month": month_name(0),
             "trend_from": month_name(TREND_FROM),

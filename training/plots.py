@@ -1,6 +1,8 @@
 """The pictures of a training run, as PNG."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,7 +11,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from series import FIRST_YEAR
 
-__all__ = ["actual_and_forecast", "error_by_epoch", "images_with_answers", "whole_series"]
+__all__ = [
+    "actual_and_forecast",
+    "error_by_epoch",
+    "forecasts_over_time",
+    "images_with_answers",
+    "series_in_parts",
+    "whole_series",
+]
+
+_TICKS = 7
 
 
 def whole_series(file: Path, learned: np.ndarray, held_out: np.ndarray) -> None:
@@ -22,17 +33,63 @@ def whole_series(file: Path, learned: np.ndarray, held_out: np.ndarray) -> None:
     _save(figure, file)
 
 
+def series_in_parts(
+    file: Path, values: np.ndarray, label: Callable[[int], str], parts: dict[str, tuple[int, int]]
+) -> None:
+    """Plot a series of any times; its ``parts`` are shaded, by what they are for.
+
+    ``label`` says when a value is.
+    """
+    figure, axes = _figure("The series", "", "value")
+    axes.plot(values, linewidth=1)
+    for shade, (name, (begin, end)) in zip((0.12, 0.3), parts.items(), strict=True):
+        axes.axvspan(begin - 0.5, end - 0.5, alpha=shade, color="C1", label=name)
+    _label_times(axes, 0, len(values), label)
+    axes.legend(loc="upper left")
+    _save(figure, file)
+
+
+def forecasts_over_time(
+    file: Path, label: Callable[[int], str], first: int, actual: np.ndarray, made: dict[str, Any]
+) -> None:
+    """Plot values as blue dots, and the forecasts of each of them, by who made them.
+
+    ``first`` is the number of the first value. Forecasts are as long as ``actual``, with NaN
+    where there is none.
+    """
+    figure, axes = _figure("Actual vs. Forecast, held out", "", "value")
+    steps = first + np.arange(len(actual))
+    axes.plot(steps, actual, "bo-", markersize=4, linewidth=0.5, label="Actual")
+    for style, (name, forecast) in zip(("r.-", "k:", "g--"), made.items(), strict=False):
+        axes.plot(steps, forecast, style, linewidth=1, label=name)
+    _label_times(axes, first, len(actual), label)
+    figure.legend(loc="outside lower center", ncols=1 + len(made))
+    _save(figure, file)
+
+
+def _label_times(axes: Axes, first: int, count: int, label: Callable[[int], str]) -> None:
+    at = sorted({*np.linspace(first, first + count - 1, min(count, _TICKS)).round().astype(int)})
+    axes.set_xticks(at, [label(int(each)) for each in at], fontsize=8)
+
+
 def error_by_epoch(
-    file: Path, history: list[float], measure: str, beside: dict[str, float] | None = None
+    file: Path,
+    history: list[float],
+    measure: str,
+    beside: dict[str, float] | None = None,
+    validation: list[float] | None = None,
 ) -> None:
     """Plot the training error of every epoch, on a logarithmic scale.
 
-    ``beside`` has errors to compare it with, by what they are.
+    ``beside`` has errors to compare it with, by what they are; ``validation`` the error by epoch
+    on what is not learned from.
     """
     figure, axes = _figure(f"{measure} by epoch", "epoch", measure)
     axes.plot(range(1, len(history) + 1), history, label="training")
-    for label, error in (beside or {}).items():
-        axes.axhline(error, color="grey", linestyle="--", label=label)
+    if validation:
+        axes.plot(range(1, len(validation) + 1), validation, label="validation", linewidth=1)
+    for line, (label, error) in zip(("--", ":"), (beside or {}).items(), strict=False):
+        axes.axhline(error, color="grey", linestyle=line, label=label)
     axes.set_yscale("log")
     axes.legend()
     _save(figure, file)

@@ -20,13 +20,15 @@ tf.get_logger().setLevel("ERROR")
 
 
 class Recurrent(tf.Module):
-    """Windows of ``steps`` values in, at every step the forecast of the next value out.
+    """Windows of ``steps`` values in, at every step the forecast of the next values out.
 
     ``state = relu(value * kernel + state @ recurrent + bias)``, and the forecast is a
-    dense layer over the state. Shapes: (n, steps, 1) in, (n, steps, 1) out, float32.
+    dense layer over the state. Shapes: (n, steps, 1) in, (n, steps, horizon) out, float32.
     """
 
-    def __init__(self, steps: int, hidden: int, mean: float, scale: float, seed: int) -> None:
+    def __init__(
+        self, steps: int, hidden: int, mean: float, scale: float, seed: int, horizon: int = 1
+    ) -> None:
         super().__init__()
         self.steps, self.mean, self.scale = steps, mean, scale
         glorot = tf.keras.initializers.GlorotUniform
@@ -34,22 +36,29 @@ class Recurrent(tf.Module):
         self.kernel = tf.Variable(glorot(seed=seed)((1, hidden)))
         self.recurrent = tf.Variable(orthogonal((hidden, hidden)))
         self.bias = tf.Variable(tf.zeros(hidden))
-        self.dense = tf.Variable(glorot(seed=seed + 2)((hidden, 1)))
-        self.offset = tf.Variable(tf.zeros(1))
+        self.dense = tf.Variable(glorot(seed=seed + 2)((hidden, horizon)))
+        self.offset = tf.Variable(tf.zeros(horizon))
 
     def __call__(self, series: tf.Tensor) -> tf.Tensor:
         """Forecast in the units of the series."""
-        scaled = (series - self.mean) * (1.0 / self.scale)
-        return self._forecast(scaled) * self.scale + self.mean
+        return self._in_units(tf.stack(self._states(series), axis=1))
 
-    def _forecast(self, scaled: tf.Tensor) -> tf.Tensor:
+    def last(self, series: tf.Tensor) -> tf.Tensor:
+        """Forecast after the last step alone: (n, steps, 1) in, (n, horizon) out."""
+        return self._in_units(self._states(series)[-1])
+
+    def _in_units(self, states: tf.Tensor) -> tf.Tensor:
+        return (states @ self.dense + self.offset) * self.scale + self.mean
+
+    def _states(self, series: tf.Tensor) -> list[tf.Tensor]:
+        scaled = (series - self.mean) * (1.0 / self.scale)
         first, *rest = tf.unstack(scaled, self.steps, axis=1)
         # The state before the first value is zero: nothing to multiply.
         states = [tf.nn.relu(first @ self.kernel + self.bias)]
         for value in rest:
             carried = states[-1] @ self.recurrent
             states.append(tf.nn.relu(value @ self.kernel + self.bias + carried))
-        return tf.stack(states, axis=1) @ self.dense + self.offset
+        return states
 
 
 def fit(

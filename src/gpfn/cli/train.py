@@ -31,6 +31,7 @@ EXAMPLES = """\
 gpfn train forecast
 gpfn train forecast --epochs 5 --out build/forecast
 gpfn train forecast --hidden 50 --learning-rate 0.002 --seed 1 --json
+gpfn train forecast --data sales.csv --column value --time month
 gpfn train digits
 """
 
@@ -65,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, "train")
     training = _load(script)
-    if args.out is None and script.parent == _COPY:  # not beside the installed package
-        args.out = Path.cwd() / "models"
+    args.out = args.out or _usual_out(args, script)
     if args.out is not None:
         try:
             args.out.mkdir(parents=True, exist_ok=True)  # before the minutes that training takes
@@ -79,6 +79,17 @@ def run(args: argparse.Namespace) -> int:
     )
     print(_as_json(outcome) if args.json else _as_text(outcome))
     return 0
+
+
+def _usual_out(args: argparse.Namespace, script: Path) -> Path | None:
+    """Return where results go that nobody has named a folder for; None leaves it to the script."""
+    module = TRAININGS.get(args.model)
+    watched = importlib.import_module(module).WATCHED if module else None
+    given = getattr(args, watched.argument, None) if watched else None
+    if given:
+        first = given[0] if isinstance(given, list) else given
+        return Path.cwd() / f"{first.resolve().stem}-{args.model}"
+    return Path.cwd() / "models" if script.parent == _COPY else None  # not beside the package
 
 
 def locate(model: str) -> Path:
