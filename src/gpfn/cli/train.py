@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from gpfn.cli.train_options import Training
+from gpfn.cli.train_options import Training, add_watch
 from gpfn.errors import MissingExtra, SetupError
 
 __all__ = [
@@ -20,10 +20,12 @@ __all__ = [
     "SUMMARY",
     "TRAININGS",
     "add_arguments",
+    "check_extra",
     "load_training",
     "locate",
     "run",
     "start",
+    "train_once",
 ]
 
 SUMMARY = "train a small model, with plots and exports in every format"
@@ -32,6 +34,7 @@ gpfn train forecast
 gpfn train forecast --epochs 5 --out build/forecast
 gpfn train forecast --hidden 50 --learning-rate 0.002 --seed 1 --json
 gpfn train forecast --data sales.csv --column value --time month
+gpfn train forecast --watch incoming --column value --push http://127.0.0.1:9000 --name sales
 gpfn train digits
 """
 
@@ -51,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in TRAININGS:
         training = load_training(name)
         about = training.ABOUT
-        training.add_arguments(models.add_parser(name, help=about, description=about))
+        one = models.add_parser(name, help=about, description=about)
+        training.add_arguments(one)
+        if training.WATCHED is not None:
+            add_watch(one, training.WATCHED)
 
 
 def load_training(name: str) -> Training:
@@ -60,11 +66,23 @@ def load_training(name: str) -> Training:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and tell what came of it."""
+    """Train, and tell what came of it; or go on and train whenever files come."""
+    if getattr(args, "watch", None):
+        from gpfn.cli.train_watch import watch
+
+        return watch(args, load_training(args.model))
+    outcome = train_once(args)
+    print(_as_json(outcome) if args.json else _as_text(outcome))
+    return 0
+
+
+def train_once(args: argparse.Namespace) -> Any:
+    """Train as the arguments say, and return the script's Outcome.
+
+    Raises MissingExtra, SetupError, and what the script raises.
+    """
     script = args.script or locate(args.model)
-    for package in _NEEDED:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "train")
+    check_extra()
     training = _load(script)
     args.out = args.out or _usual_out(args, script)
     if args.out is not None:
@@ -74,11 +92,16 @@ def run(args: argparse.Namespace) -> int:
             raise SetupError(f"cannot make {args.out}: {error.strerror}", field="--out") from error
     chosen = {name: value for name, value in vars(args).items() if value is not None}
     fields = training.Settings.__dataclass_fields__
-    outcome = training.train(
+    return training.train(
         training.Settings(**{name: value for name, value in chosen.items() if name in fields})
     )
-    print(_as_json(outcome) if args.json else _as_text(outcome))
-    return 0
+
+
+def check_extra() -> None:
+    """Raise MissingExtra unless what trainings need is installed."""
+    for package in _NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "train")
 
 
 def _usual_out(args: argparse.Namespace, script: Path) -> Path | None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from gpfn.cli.options import between, whole
+from gpfn.cli.options import between, seconds, whole
 
-__all__ = ["QUICK_EPOCHS", "Training", "Watched", "add_common", "add_number"]
+__all__ = ["QUICK_EPOCHS", "Training", "Watched", "add_common", "add_number", "add_watch"]
 
 QUICK_EPOCHS = 20
 
@@ -74,3 +74,21 @@ def add_number(
     parser.add_argument(
         flag, type=kind, default=default, metavar="N", help=f"{about} (default: {default})"
     )
+
+
+def add_watch(parser: argparse.ArgumentParser, watched: Watched) -> None:
+    """Declare the options of continuous training."""
+    group = parser.add_argument_group("whenever files come")
+    flag = group.add_argument
+    flag("--watch", type=Path, metavar="FOLDER", help="train on what the folder has "
+         f"({', '.join(watched.suffixes)}), and again whenever that changes")  # fmt: skip
+    flag("--push", default="", metavar="URL", help="a repository of models, which gets each model "
+         "as a version with the tag candidate")  # fmt: skip
+    flag("--name", default="", metavar="NAME", help="the model's name in the repository (default: "
+         "that of the folder)")  # fmt: skip
+    token = "a token of the repository (default: $GPFN_TOKEN)"  # noqa: S105 - help, no token
+    flag("--token", default="", help=token)
+    flag("--settle", type=seconds, default=2.0, metavar="SECONDS", help="how long files have to "
+         "stay as they are before they count as whole (default: 2)")  # fmt: skip
+    flag("--once", action="store_true", help="end when what is there has been trained on and "
+         "pushed")  # fmt: skip
