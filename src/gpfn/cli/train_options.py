@@ -82,8 +82,11 @@ def add_watch(parser: argparse.ArgumentParser, watched: Watched) -> None:
     flag = group.add_argument
     flag("--watch", type=Path, metavar="FOLDER", help="train on what the folder has "
          f"({', '.join(watched.suffixes)}), and again whenever that changes")  # fmt: skip
-    flag("--push", default="", metavar="URL", help="a repository of models, which gets each model "
-         "as a version with the tag candidate")  # fmt: skip
+    to = group.add_mutually_exclusive_group()
+    to.add_argument("--push", default="", metavar="URL", help="a repository of models, which gets "
+                    "each model as a version with the tag candidate")  # fmt: skip
+    to.add_argument("--repository", default="", metavar="PLACE", help="the same for a repository's "
+                    "folder or bucket itself, without a server")  # fmt: skip
     flag("--name", default="", metavar="NAME", help="the model's name in the repository (default: "
          "that of the folder)")  # fmt: skip
     token = "a token of the repository (default: $GPFN_TOKEN)"  # noqa: S105 - help, no token

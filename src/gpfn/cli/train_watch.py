@@ -10,19 +10,26 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.train_options import Training, Watched
-from gpfn.errors import CallerError, SetupError
+from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
     from gpfn.retraining.child import Trained
-    from gpfn.retraining.retraining import Push
 
-__all__ = ["CANDIDATE", "train_files", "watch"]
+__all__ = ["train_files", "watch"]
 
-CANDIDATE = "candidate"
-"""The tag of a version that was trained and that nobody has looked at yet."""
-
-_PARAMS, _LABELS = "params.json", "labels.txt"
-_OURS = ("watch", "push", "name", "token", "settle", "once", "json", "out", "script", "model")
+_OURS = (
+    "watch",
+    "push",
+    "repository",
+    "name",
+    "token",
+    "settle",
+    "once",
+    "json",
+    "out",
+    "script",
+    "model",
+)
 """Arguments that change nothing of what comes out of a training."""
 
 _TEXTS = {
@@ -48,6 +55,7 @@ def watch(args: argparse.Namespace, training: Training) -> int:
     Raises SetupError for what cannot begin.
     """
     from gpfn.cli.train import check_extra
+    from gpfn.cli.train_push import push_of
     from gpfn.retraining.keeper import ModelKeeper
     from gpfn.retraining.retraining import Job, Retraining
     from gpfn.retraining.watched_folder import WatchedFolder
@@ -63,7 +71,7 @@ def watch(args: argparse.Namespace, training: Training) -> int:
     folder = WatchedFolder(
         args.watch, watched.suffixes, deep=watched.whole_folder, settle=args.settle
     )
-    job = Job(partial(train_files, args, watched), _options(args), _push_of(args))
+    job = Job(partial(train_files, args, watched), _options(args), push_of(args))
     tell = partial(_tell, as_json=args.json, out=out)
     with ModelKeeper(out) as keeper, _stoppable() as stopped:
         tell("watching", {"folder": str(args.watch)})
@@ -91,64 +99,6 @@ def _options(args: argparse.Namespace) -> str:
     return repr((args.model, sorted(chosen.items())))
 
 
-def _push_of(args: argparse.Namespace) -> "Push | None":
-    """Return what pushes a model. Raises SetupError for options that cannot be."""
-    from gpfn.repository.names import check_model_name
-
-    if not args.push:
-        if args.name or args.token:
-            raise SetupError("is for --push URL", field="--name" if args.name else "--token")
-        return None
-    from gpfn.http.address import parse_url
-
-    parse_url(args.push)
-    try:
-        name = check_model_name(args.name or args.watch.resolve().name)
-    except CallerError as error:
-        raise SetupError(f"{error.detail}; give one with --name", field="--name") from None
-    return partial(_push, args.push, args.token, name)
-
-
-def _push(url: str, token: str, name: str, folder: Path, trained: "Trained") -> Mapping[str, Any]:
-    """Make a version with the tag, in one step; its figures are in its params."""
-    from gpfn.cli.model_push import gather
-    from gpfn.cli.progress import DownloadProgress
-    from gpfn.repository.answers import PushQuestion
-    from gpfn.repository.client import RepositoryClient
-    from gpfn.repository.transfer import push_files
-    from gpfn.secrets import read_setting
-
-    gathered = gather(folder / trained.model, name, None, None)
-    beside = {each: folder / each for each in _beside(folder) if (folder / each).is_file()}
-    labels = gathered.labels or (_LABELS if _LABELS in beside else "")
-    params = _params(folder / _PARAMS, trained)
-    question = PushQuestion((), gathered.model, labels, params, CANDIDATE)
-    with RepositoryClient(url, token=token or read_setting("GPFN_TOKEN")) as client:
-        answer = push_files(client, name, {**gathered.files, **beside}, question,
-                            progress=DownloadProgress())  # fmt: skip
-    return {"name": answer.name, "version": answer.version, "existed": answer.existed}
-
-
-def _beside(folder: Path) -> Iterator[str]:
-    """Give the names of what goes with a model: its descriptions, and all that they name."""
-    from gpfn.models.description import FILE_NAME, read_description
-
-    yield from (_PARAMS, _LABELS)
-    if (folder / FILE_NAME).is_file():
-        yield FILE_NAME
-        found = read_description(folder / FILE_NAME)
-        yield from (file.name for file in found.files)
-        yield from found.serving.warmup
-
-
-def _params(file: Path, trained: "Trained") -> Mapping[str, Any]:
-    """Return what the training's own params.json says, and its figures."""
-    import json
-
-    told = json.loads(file.read_bytes()) if file.is_file() else {}
-    return {**told, "training": {"summary": trained.summary, "metrics": dict(trained.metrics)}}
-
-
 @contextmanager
 def _stoppable() -> Iterator[list[int]]:
     """Give a list that a signal to stop puts its number into; a second one acts as usual."""
@@ -158,7 +108,9 @@ def _stoppable() -> Iterator[list[int]]:
         came.append(number)
         signal.signal(number, before[number])
 
-    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {}
+    for each in (signal.SIGINT, signal.SIGTERM):
+        before[each] = signal.signal(each, stop)
     try:
         yield came
     finally:

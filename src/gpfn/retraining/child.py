@@ -57,15 +57,19 @@ def train_in_child(
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(train, [*files], out, theirs), daemon=True)
+    process = context.Process(target=_work, args=(train, [*files], out, theirs))
     with ours:
         process.start()
         theirs.close()
         try:
-            while not wait([process.sentinel], _LOOK):
+            while not wait([ours, process.sentinel], _LOOK):
                 if stopped():
                     return None
-            return _result(ours, process.exitcode)
+            told: Any = None
+            with suppress(EOFError, OSError):  # it has ended without a word
+                told = ours.recv()
+            process.join(_GRACE)
+            return _result(told, process.exitcode)
         finally:
             _end(process)
 
@@ -80,10 +84,7 @@ def _end(process: Any) -> None:
     process.close()
 
 
-def _result(ours: Connection, code: int | None) -> Trained:
-    told: Any = None
-    with suppress(EOFError, OSError):  # it has said nothing
-        told = ours.recv() if ours.poll() else None
+def _result(told: object, code: int | None) -> Trained:
     if isinstance(told, Trained):
         return told
     if isinstance(told, str):
