@@ -15,7 +15,7 @@ import pytest
 from gpfn.errors import CannotConnect
 from gpfn.retraining.child import Trained
 from gpfn.retraining.keeper import ModelKeeper
-from gpfn.retraining.retraining import Job, Retraining
+from gpfn.retraining.retraining import Retraining, TrainingJob
 from gpfn.retraining.watched_folder import WatchedFolder
 from tests.conftest import ROOT
 from tests.retraining.trainings import add_up
@@ -39,7 +39,7 @@ class Loop:
 
     def go(self, *, once: bool = False) -> bool:
         watched = WatchedFolder(self.folder, (".txt",), settle=0.2)
-        job = Job(add_up, self.options, self.push)
+        job = TrainingJob(add_up, self.options, self.push)
         tell = lambda word, told: self.told.append((word, told))  # noqa: E731
         with ModelKeeper(self.out) as keeper:
             loop = Retraining(watched, keeper, job, tell, every=0.05, first_pause=0.1)

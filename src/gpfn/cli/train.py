@@ -8,23 +8,27 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from gpfn.cli.train_options import Training, add_watch
+from gpfn.cli.train_options import Training, Watched, add_watch
 from gpfn.errors import MissingExtra, SetupError
+
+if TYPE_CHECKING:
+    from gpfn.retraining.child import Trained
 
 __all__ = [
     "EXAMPLES",
     "SUMMARY",
     "TRAININGS",
     "add_arguments",
-    "check_extra",
     "load_training",
     "locate",
     "run",
     "start",
+    "train_files",
     "train_once",
 ]
 
@@ -67,10 +71,12 @@ def load_training(name: str) -> Training:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and tell what came of it; or go on and train whenever files come."""
-    if getattr(args, "watch", None):
+    watched = load_training(args.model).WATCHED if getattr(args, "watch", None) else None
+    if watched is not None:
         from gpfn.cli.train_watch import watch
 
-        return watch(args, load_training(args.model))
+        _check_extra()
+        return watch(args, watched, partial(train_files, args, watched))
     outcome = train_once(args)
     print(_as_json(outcome) if args.json else _as_text(outcome))
     return 0
@@ -82,7 +88,7 @@ def train_once(args: argparse.Namespace) -> Any:
     Raises MissingExtra, SetupError, and what the script raises.
     """
     script = args.script or locate(args.model)
-    check_extra()
+    _check_extra()
     training = _load(script)
     args.out = args.out or _usual_out(args, script)
     if args.out is not None:
@@ -97,7 +103,22 @@ def train_once(args: argparse.Namespace) -> Any:
     )
 
 
-def check_extra() -> None:
+def train_files(
+    args: argparse.Namespace, watched: Watched, files: Sequence[Path], out: Path
+) -> "Trained":
+    """Train once on what a watched folder has, in a process of its own.
+
+    Raises as :func:`train_once`.
+    """
+    from gpfn.retraining.child import Trained
+
+    given: Any = args.watch if watched.whole_folder else [*files]
+    chosen = argparse.Namespace(**{**vars(args), watched.argument: given, "out": out})
+    outcome = train_once(chosen)
+    return Trained(outcome.files[0].name, outcome.summary, outcome.facts.get("metrics") or {})
+
+
+def _check_extra() -> None:
     """Raise MissingExtra unless what trainings need is installed."""
     for package in _NEEDED:
         if importlib.util.find_spec(package) is None:

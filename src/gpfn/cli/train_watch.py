@@ -2,20 +2,20 @@
 
 import argparse
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from gpfn.cli.train_options import Training, Watched
+from gpfn.cli.train_options import Watched
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
-    from gpfn.retraining.child import Trained
+    from gpfn.retraining.child import TrainOnce
 
-__all__ = ["train_files", "watch"]
+__all__ = ["watch"]
 
 _OURS = (
     "watch",
@@ -49,29 +49,26 @@ _TEXTS = {
 }
 
 
-def watch(args: argparse.Namespace, training: Training) -> int:
+def watch(args: argparse.Namespace, watched: Watched, train: "TrainOnce") -> int:
     """Train until SIGINT or SIGTERM; 0 when it ends in good order, 1 when ``--once`` has failed.
 
     Raises SetupError for what cannot begin.
     """
-    from gpfn.cli.train import check_extra
     from gpfn.cli.train_push import push_of
     from gpfn.retraining.keeper import ModelKeeper
-    from gpfn.retraining.retraining import Job, Retraining
+    from gpfn.retraining.retraining import Retraining, TrainingJob
     from gpfn.retraining.watched_folder import WatchedFolder
 
-    watched = training.WATCHED
-    if watched is None or not args.watch.is_dir():
+    if not args.watch.is_dir():
         raise SetupError("no such folder", field="--watch")
     if getattr(args, watched.argument, None):
         raise SetupError(f"takes the place of {watched.argument}; give one of them",
                          field="--watch")  # fmt: skip
-    check_extra()
     out = args.out or Path.cwd() / f"{args.watch.resolve().name}-{args.model}"
     folder = WatchedFolder(
         args.watch, watched.suffixes, deep=watched.whole_folder, settle=args.settle
     )
-    job = Job(partial(train_files, args, watched), _options(args), push_of(args))
+    job = TrainingJob(train, _options(args), push_of(args))
     tell = partial(_tell, as_json=args.json, out=out)
     with ModelKeeper(out) as keeper, _stoppable() as stopped:
         tell("watching", {"folder": str(args.watch)})
@@ -79,19 +76,6 @@ def watch(args: argparse.Namespace, training: Training) -> int:
     if not args.once or stopped:
         tell("stopped", {})
     return 0 if well or not args.once else 1
-
-
-def train_files(
-    args: argparse.Namespace, watched: Watched, files: Sequence[Path], out: Path
-) -> "Trained":
-    """Train once, in the child: with these files, or their folder, in place of the data."""
-    from gpfn.cli.train import train_once
-    from gpfn.retraining.child import Trained
-
-    given: Any = args.watch if watched.whole_folder else [*files]
-    chosen = argparse.Namespace(**{**vars(args), watched.argument: given, "out": out})
-    outcome = train_once(chosen)
-    return Trained(outcome.files[0].name, outcome.summary, outcome.facts.get("metrics") or {})
 
 
 def _options(args: argparse.Namespace) -> str:

@@ -6,6 +6,7 @@ SIGTERM with all its clean-ups, and by itself when the parent is gone.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -100,7 +101,9 @@ def _work(train: TrainOnce, files: list[Path], out: Path, theirs: Connection) ->
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.dup2(2, 1)  # the parent's standard output is for its own words
     try:
-        answer: Trained | str = train(files, out)
+        trained = train(files, out)
+        metrics = json.loads(json.dumps(dict(trained.metrics)))  # no JSON is the training's bug
+        answer: Trained | str = trained._replace(metrics=metrics)
     except GpfnError as error:
         answer = str(error)
     theirs.send(answer)

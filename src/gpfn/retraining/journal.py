@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 from gpfn.errors import SetupError
 
-__all__ = ["FAILED", "PUSHED", "TRAINED", "Entry", "Journal"]
+__all__ = ["FAILED", "PUSHED", "TRAINED", "Journal", "JournalEntry"]
 
 TRAINED, PUSHED, FAILED = "trained", "pushed", "failed"
 _STATES = (TRAINED, PUSHED, FAILED)
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """What became of the data with this digest, and what else is to be known of it."""
 
     digest: str
@@ -35,7 +35,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Read what is there. Raises SetupError when it cannot be."""
         self._path = path
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, JournalEntry] = {}
         self.trained = ""
         """The digest of the data that the last good model was trained on."""
         self._torn = False
@@ -47,11 +47,11 @@ class Journal:
         for line in data.splitlines():
             self._take(line)
 
-    def find(self, digest: str) -> Entry | None:
+    def find(self, digest: str) -> JournalEntry | None:
         """Return the last word on a digest."""
         return self._entries.get(digest)
 
-    def add(self, digest: str, state: str, **told: Any) -> Entry:
+    def add(self, digest: str, state: str, **told: Any) -> JournalEntry:
         """Write what became of a digest. Raises SetupError when it cannot be written."""
         when = datetime.now(UTC).isoformat(timespec="seconds")
         row = {"digest": digest, "state": state, "when": when, **told}
@@ -72,18 +72,18 @@ class Journal:
         try:
             row = json.loads(line)
         except ValueError:
-            return
+            return  # a line that was cut off: what it said is done once more
         if not isinstance(row, dict) or row.get("state") not in _STATES:
             return
         if isinstance(row.get("digest"), str):
             self._note(row)
 
-    def _note(self, row: Mapping[str, Any]) -> Entry:
+    def _note(self, row: Mapping[str, Any]) -> JournalEntry:
         told = {key: value for key, value in row.items() if key not in ("digest", "state")}
         before = self._entries.get(row["digest"])
         if row["state"] == PUSHED and before:
             told = {**before.told, **told}
-        entry = self._entries[row["digest"]] = Entry(row["digest"], row["state"], told)
+        entry = self._entries[row["digest"]] = JournalEntry(row["digest"], row["state"], told)
         if entry.state == TRAINED:
             self.trained = entry.digest
         return entry

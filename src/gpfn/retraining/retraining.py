@@ -26,7 +26,7 @@ from gpfn.retraining.journal import FAILED, PUSHED, TRAINED, Journal
 from gpfn.retraining.keeper import ModelKeeper
 from gpfn.retraining.watched_folder import Snapshot, WatchedFolder
 
-__all__ = ["Job", "Push", "Retraining", "Tell"]
+__all__ = ["Push", "Retraining", "Tell", "TrainingJob"]
 
 Push = Callable[[Path, Trained], Mapping[str, Any]]
 """Sends the model in a folder away; returns what is to be told of it. Raises GpfnError."""
@@ -37,7 +37,7 @@ _SLICE = 0.2  # seconds of a sleep, after which it is asked whether to stop
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds before a push is repeated
 
 
-class Job(NamedTuple):
+class TrainingJob(NamedTuple):
     """What is done with the data.
 
     ``options`` is a text that is another one when a training would make something else of the
@@ -56,7 +56,7 @@ class Retraining:
         self,
         watched: WatchedFolder,
         keeper: ModelKeeper,
-        job: Job,
+        job: TrainingJob,
         tell: Tell,
         *,
         every: float = 1.0,
