@@ -77,6 +77,7 @@ SLOW = (
     "tests/clients/test_cpp_failures.py",
     "tests/clients/test_cpp_package.py",
     "tests/training/test_digits_run.py",
+    "tests/training/test_images_run.py",
     "tests/training/test_notebook.py",
     "tests/cli/test_bench.py",
     "tests/cli/test_coldstart.py",

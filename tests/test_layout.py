@@ -36,6 +36,7 @@ SHORT = {
     "gpfn.cli.pipeline": "a command: each is a module, and its actions too",
     "gpfn.data.wanted": "a rule that every reader of columns asks, and its words",
     "gpfn.cli.train_digits": "a training: each declares its options in a module",
+    "gpfn.cli.train_images": "a training: each declares its options in a module",
     "gpfn.cli.train_forecast": "a training: each declares its options in a module",
     "gpfn.deadline": "a word of the ground floor, on every start path",
     "gpfn.hidden": "a word of the ground floor, on every start path",

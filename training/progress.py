@@ -1,9 +1,9 @@
-"""A progress bar on standard error, and the loss at a few epochs."""
+"""Progress bars on standard error, and the loss at a few epochs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["reporting"]
+__all__ = ["counting", "reporting"]
 
 
 @contextmanager
@@ -29,3 +29,16 @@ def reporting(
                 progress.console.print(f"epoch {number:>5}  {measure} {error:.4f}", highlight=False)
 
         yield after_epoch
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give the function to call with how many more are done; a bar on a terminal shows them."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True, force_jupyter=False)
+    columns = (what, MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(bar, count)

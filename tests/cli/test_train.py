@@ -33,6 +33,14 @@ def test_the_defaults_are_the_scripts(model: str) -> None:
     assert {name: told[name] for name in json.loads(settings)} == json.loads(settings)
 
 
+def test_those_of_images_are_its_scripts() -> None:
+    code = "import json, images; s = images.Settings(); "
+    code += "print(json.dumps({name: getattr(s, name) for name in s.__slots__}))"
+    shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "training", text=True)
+    told = vars(parse("images"))
+    assert {name: told[name] for name in json.loads(shown)} == json.loads(shown)
+
+
 def test_quick_means_few_epochs() -> None:
     assert parse("forecast", "--quick").epochs == 20
     assert parse("forecast", "--quick", "--epochs", "2").epochs == 2

@@ -40,11 +40,13 @@ gpfn train forecast --hidden 50 --learning-rate 0.002 --seed 1 --json
 gpfn train forecast --data sales.csv --column value --time month
 gpfn train forecast --watch incoming --column value --push http://127.0.0.1:9000 --name sales
 gpfn train digits
+gpfn train images photos --out photos-model
 """
 
 TRAININGS = {
     "forecast": "gpfn.cli.train_forecast",
     "digits": "gpfn.cli.train_digits",
+    "images": "gpfn.cli.train_images",
 }
 """A model's name and the module that declares its options; the code is training/NAME.py."""
 
