@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gpfn.errors import SetupError
+from gpfn.images import preparation
 from gpfn.images.preparation import ImageInput, prepare, warm_up
 
 LIMIT = 24_000_000
@@ -62,6 +63,18 @@ def test_crop_cuts_nothing_off_the_middle() -> None:
     picture = pixels.astype(np.uint8)[..., None].repeat(3, -1)
     cropped = prepare(png(picture), ImageInput(20, 20, fit="crop"), LIMIT)
     np.testing.assert_array_equal(cropped[0], picture[:, 10:30])
+
+
+@pytest.mark.parametrize("resize", [0, 224, 256])
+def test_a_picture_of_any_size_is_cut(resize: int) -> None:
+    """224 times 29 / 224 is more than 29 in floats: the box must not begin outside."""
+    spec = ImageInput(size=224, crop="center", resize=resize)
+    for side in (*range(1, 60), 197, 223, 224, 225):
+        for size in ((side, side), (side, side + 7), (side + 7, side)):
+            picture = Image.new("RGB", size, (1, 2, 3))
+            made = np.asarray(preparation.resize(picture, spec))
+            assert made.shape == (224, 224, 3)
+            assert (made == (1, 2, 3)).all(), size
 
 
 def test_warming_up_runs_the_whole_preparation() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["REDUCING_GAP", "Stored", "middle", "upright_rgb"]
+__all__ = ["REDUCING_GAP", "Stored", "around", "middle", "upright_rgb"]
 
 _Box = tuple[int, int, int, int]
 
@@ -46,8 +46,15 @@ def upright_rgb(stored: Stored, size: tuple[int, int], fit: str, orientation: in
 
 def middle(have: tuple[int, int], want: tuple[int, int]) -> tuple[float, float, float, float]:
     """Return the largest box of the proportions ``want`` in the middle of ``have``."""
-    scale = min(have[0] / want[0], have[1] / want[1])
-    left, top = (have[0] - want[0] * scale) / 2, (have[1] - want[1] * scale) / 2
+    return around(have, want, min(have[0] / want[0], have[1] / want[1]))
+
+
+def around(
+    have: tuple[int, int], want: tuple[int, int], scale: float
+) -> tuple[float, float, float, float]:
+    """Return the box of ``scale`` times ``want`` in the middle of ``have``, which is no smaller."""
+    # 224 * (29 / 224) is more than 29 in floats, and Pillow refuses an offset below 0.
+    left, top = (max(0.0, (own - side * scale) / 2) for own, side in zip(have, want, strict=True))
     return left, top, have[0] - left, have[1] - top
 
 

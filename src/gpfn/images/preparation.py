@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gpfn.deadline import NEVER, Deadline
 from gpfn.images.decoding import decode
 from gpfn.images.image_input import ImageInput
-from gpfn.images.pixels import REDUCING_GAP, middle
+from gpfn.images.pixels import REDUCING_GAP, around, middle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,11 +70,8 @@ def resize(image: Image.Image, spec: ImageInput) -> Image.Image:
 
 def _cut_out(have: tuple[int, int], spec: ImageInput) -> tuple[float, float, float, float]:
     """Return the box of the image that becomes the input."""
-    if not spec.resize:
-        return middle(have, (spec.width, spec.height))
-    scale = min(have) / spec.resize
-    left, top = (have[0] - spec.width * scale) / 2, (have[1] - spec.height * scale) / 2
-    return left, top, have[0] - left, have[1] - top
+    want = (spec.width, spec.height)
+    return around(have, want, min(have) / spec.resize) if spec.resize else middle(have, want)
 
 
 def to_tensor(image: Image.Image, spec: ImageInput) -> np.ndarray:
