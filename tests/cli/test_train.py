@@ -99,6 +99,33 @@ def test_an_installed_package_has_a_copy_and_writes_to_where_it_is_called(
     assert shown.getvalue() == f"done\nwrote\n  {tmp_path}/models/weather.tflite\n"
 
 
+@pytest.mark.parametrize("out", ["a/b", "here", "here/c"])
+def test_a_training_that_fails_takes_its_folder_away_again(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    script = tmp_path / "failing.py"
+    script.write_text(
+        "import dataclasses, pathlib\n"
+        "from gpfn.errors import SetupError\n"
+        "@dataclasses.dataclass\n"
+        "class Settings:\n    out: pathlib.Path\n"
+        "def train(settings):\n"
+        "    assert settings.out.is_dir()\n"
+        "    raise SetupError('no')\n"
+    )
+    monkeypatch.setattr(train, "_NEEDED", ())
+    given = argparse.Namespace(script=script, model="failing", out=tmp_path / out, json=False)
+    with pytest.raises(SetupError, match="no"):
+        train.run(given)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] in (
+        ["here"],
+        ["here", "__pycache__"],
+        ["__pycache__", "here"],
+    )
+    assert not any((tmp_path / "here").iterdir())
+
+
 def test_a_script_that_is_absent_is_told_with_the_places_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

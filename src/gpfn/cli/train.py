@@ -6,12 +6,14 @@ run by itself, and an installed package has a copy; this command finds it and ca
 
 import argparse
 import importlib.util
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from gpfn.cli.train_options import Training, Watched, add_watch
 from gpfn.errors import MissingExtra, SetupError
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
         _check_extra()
         return watch(args, watched, partial(train_files, args, watched))
+    signal.signal(signal.SIGTERM, _leave)
     outcome = train_once(args)
     print(_as_json(outcome) if args.json else _as_text(outcome))
     return 0
@@ -93,16 +96,12 @@ def train_once(args: argparse.Namespace) -> Any:
     _check_extra()
     training = _load(script)
     args.out = args.out or _usual_out(args, script)
-    if args.out is not None:
-        try:
-            args.out.mkdir(parents=True, exist_ok=True)  # before the minutes that training takes
-        except OSError as error:
-            raise SetupError(f"cannot make {args.out}: {error.strerror}", field="--out") from error
     chosen = {name: value for name, value in vars(args).items() if value is not None}
     fields = training.Settings.__dataclass_fields__
-    return training.train(
-        training.Settings(**{name: value for name, value in chosen.items() if name in fields})
-    )
+    with _made(args.out):
+        return training.train(
+            training.Settings(**{name: value for name, value in chosen.items() if name in fields})
+        )
 
 
 def train_files(
@@ -136,6 +135,34 @@ def _usual_out(args: argparse.Namespace, script: Path) -> Path | None:
         first = given[0] if isinstance(given, list) else given
         return Path.cwd() / f"{first.resolve().stem}-{args.model}"
     return Path.cwd() / "models" if script.parent == _COPY else None  # not beside the package
+
+
+@contextmanager
+def _made(folder: Path | None) -> Iterator[None]:
+    """Make the folder that is written to before the minutes that training takes.
+
+    What was made goes again, empty as it is, when training fails. Raises SetupError.
+    """
+    if folder is None:
+        yield
+        return
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"cannot make {folder}: {error.strerror}", field="--out") from error
+    try:
+        yield
+    except BaseException:
+        for path in absent:
+            with suppress(OSError):  # somebody else has put something there
+                path.rmdir()
+        raise
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that what is half written goes on the way."""
+    raise SystemExit(128 + number)
 
 
 def locate(model: str) -> Path:
