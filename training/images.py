@@ -19,8 +19,10 @@ from gpfn.images.preparation import ImageInput
 from gpfn.models.description import Description
 
 if TYPE_CHECKING:
+    from mobilenet import Features
     from picture_features import Seen
     from picture_folder import PictureFolder
+    from picture_learning import Trained
 
 __all__ = ["FILES", "Settings", "train"]
 
@@ -70,7 +72,6 @@ def train(settings: Settings) -> Outcome:
     folder = read_folder(place)
     base = _base(entry)
     from mobilenet import Features
-    from picture_exports import export
     from picture_learning import Learning, learn
     from progress import reporting
 
@@ -79,15 +80,30 @@ def train(settings: Settings) -> Outcome:
     how = Learning(**{name: getattr(settings, name) for name in Learning._fields})
     with reporting(settings.epochs, "loss", every=20) as after_epoch:
         trained = learn(folder.classes, seen, how, after_epoch)
-    with staging(out) as made:
-        exports = export(made, features, base.image, trained)
-        facts = images_card.facts(settings, trained, base, exports)
-        _draw(made / "plots", trained, base.image)
-        images_card.write(made, facts, base.image)
+    facts = _written(settings, out, features, trained, base)
     history = [epoch.loss for epoch in trained.fitted.history]
     files = tuple(out / name for name in FILES)
     plots = tuple(sorted((out / "plots").glob("images-*.png")))
     return Outcome(images_card.summary(facts), facts, history, files, plots)
+
+
+def _written(
+    settings: Settings, out: Path, features: "Features", trained: "Trained", base: _Base
+) -> dict[str, Any]:
+    """Write all files, or none; return what was measured. Raises SetupError."""
+    import tensorflow as tf
+    from picture_exports import export
+
+    try:
+        with staging(out) as made:
+            exports = export(made, features, base.image, trained)
+            facts = images_card.facts(settings, trained, base, exports)
+            _draw(made / "plots", trained, base.image)
+            images_card.write(made, facts, base.image)
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+        told = f"{shown(out)} cannot be written: {' '.join(str(error).split()):.200}"
+        raise SetupError(f"{told}; what was there is as it was", field="--out") from None
+    return facts
 
 
 def _given(settings: Settings) -> Path:
@@ -105,8 +121,6 @@ def _check_out(out: Path, place: Path) -> None:
     """Raise SetupError for a folder to write to that would become a class."""
     if not out.resolve().is_relative_to(place.resolve()):
         return
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()  # the command line has just made it
     told = f"{shown(out)} lies in {shown(place)}, where it would be a class; write somewhere else"
     raise SetupError(told, field="--out")
 
@@ -121,7 +135,7 @@ def _entry(name: str) -> Description:
         raise SetupError(told, field="--base")
     entry = catalogue.get(name)
     image = entry.image
-    if image is None or not image.quantised or image.channels != "RGB" or image.layout != "NHWC":
+    if image is None or image != ImageInput(image.height, image.width, fit=image.fit):
         told = f"{name} takes no bytes of RGB pictures; take mobilenet_v2 or mobilenet_v1"
         raise SetupError(told, field="--base")
     return entry
@@ -137,7 +151,9 @@ def _base(entry: Description) -> _Base:
     return _Base(entry.name, entry.licence, tflite, entry.image)
 
 
-def _seen(settings: Settings, folder: "PictureFolder", features: Any, image: ImageInput) -> "Seen":
+def _seen(
+    settings: Settings, folder: "PictureFolder", features: "Features", image: ImageInput
+) -> "Seen":
     """Return the features of all pictures, with a word on what was left out."""
     import numpy as np
     import tensorflow as tf
@@ -163,7 +179,7 @@ def _seen(settings: Settings, folder: "PictureFolder", features: Any, image: Ima
     return found
 
 
-def _draw(folder: Path, trained: Any, image: ImageInput) -> None:
+def _draw(folder: Path, trained: "Trained", image: ImageInput) -> None:
     import picture_plots
 
     folder.mkdir()

@@ -23,6 +23,8 @@ __all__ = ["card", "facts", "left_out", "summary", "write"]
 _NAMED = 5
 _MOST_LISTED = 30
 _FEW = 10
+_MOST_CONFUSED = 100
+_MOST_MISTAKES = 10
 
 
 def facts(
@@ -36,6 +38,7 @@ def facts(
     count = len(trained.expected)
     confused = np.zeros((len(trained.classes),) * 2, int)
     np.add.at(confused, (trained.expected, trained.found), 1)
+    whole = len(trained.classes) <= _MOST_CONFUSED
     usual = float(np.bincount(trained.expected).max() / count)
     best = fitted.history[fitted.best - 1]
     return {
@@ -65,11 +68,20 @@ def facts(
             "training_accuracy": best.accuracy,
             "validation_loss": None if math.isnan(best.validation_loss) else best.validation_loss,
             "epochs": fitted.best,
-            "confusion": confused.tolist(),
+            "confusion": confused.tolist() if whole else None,
+            "mistaken": [*_mistaken(trained.classes, confused)][:_MOST_CONFUSED],
         },
         "exports": exports,
         "example": _example(settings.folder, trained),
     }
+
+
+def _mistaken(classes: tuple[str, ...], confused: np.ndarray) -> Iterator[list[Any]]:
+    """Yield class, what it was taken for and how often, the most frequent mistake first."""
+    wrong = confused - np.diag(confused.diagonal())
+    pairs = np.argwhere(wrong)
+    for row, column in pairs[np.argsort(-wrong[tuple(pairs.T)], kind="stable")]:
+        yield [classes[row], classes[column], int(wrong[row, column])]
 
 
 def _example(folder: Path, trained: "Trained") -> dict[str, Any]:
@@ -117,7 +129,8 @@ def _few(facts: dict[str, Any]) -> Iterator[str]:
     """Yield what has to be said of few pictures."""
     crossed, data = facts["metrics"]["accuracy_by_folds"], facts["data"]
     if crossed is not None:
-        yield f"accuracy over all {data['pictures']} pictures, in five folds: {crossed:.4f}"
+        told = "each told by a layer that has not seen it"
+        yield f"accuracy over all {data['pictures']} pictures, {told}: {crossed:.4f}"
     fewest = min(data["by_class"])
     if fewest < _FEW:
         name = facts["classes"][data["by_class"].index(fewest)]
@@ -185,7 +198,7 @@ and {data["held_out"]} were held out, drawn at random from each class (seed {set
 | accuracy | **{metrics["accuracy"]:.4f}** |
 | where it lies with 95 % confidence | {low:.2f} to {high:.2f} |
 | always saying the most frequent class | {metrics["most_frequent_class"]:.4f} |
-{few}
+{few}{_mistakes(metrics["mistaken"])}
 ![What was taken for what](plots/images-confusion.png)
 
 ![Held-out pictures with answers](plots/images-mistakes.png)
@@ -224,6 +237,16 @@ def _epochs(facts: dict[str, Any]) -> str:
         if done < settings["epochs"]
         else f"{done}"
     )
+
+
+def _mistakes(mistaken: list[list[Any]]) -> str:
+    if not mistaken:
+        return ""
+    rows = "".join(
+        f"| {_plain(name)} | {_plain(taken)} | {count} |\n"
+        for name, taken, count in mistaken[:_MOST_MISTAKES]
+    )
+    return f"\nThe most frequent mistakes:\n\n| class | taken for | times |\n|---|---|---|\n{rows}"
 
 
 def _mirrored(settings: dict[str, Any]) -> str:

@@ -30,7 +30,6 @@ channels = "{channels}"
 layout = "{layout}"
 quantised = true
 fit = "{fit}"
-resample = "{resample}"
 """
 
 

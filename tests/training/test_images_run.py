@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -100,6 +101,9 @@ def test_it_learns_what_the_pictures_show(run: Run) -> None:
     assert metrics["accuracy_by_folds"] >= 0.9
     assert metrics["beats_baseline"] is True
     assert metrics["most_frequent_class"] < 0.4
+    assert sum(count for _, _, count in metrics["mistaken"]) == round(
+        (1 - metrics["accuracy"]) * 12
+    )
     assert sum(map(sum, metrics["confusion"])) == run.document["data"]["held_out"] == 12
     assert run.document["history"][-1] < run.document["history"][0] / 5
     assert len(run.document["history"]) < 200  # it stopped early
@@ -211,7 +215,9 @@ def test_very_small_classes_are_trained_on_and_said_to_be_small(
     done = command("train", "images", folder, *SEED, environ=environ, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "circle has only 2 pictures: what it is mistaken for is hardly known" in done.stdout
-    assert "accuracy over all 4 pictures, in five folds: " in done.stdout
+    assert (
+        "accuracy over all 4 pictures, each told by a layer that has not seen it: " in done.stdout
+    )
     card = (tmp_path / "few-images" / "images.md").read_text()
     assert "too few pictures for a part that says when to stop" in card
     assert "Circle has only 2 pictures" in card
@@ -227,15 +233,23 @@ def test_very_small_classes_are_trained_on_and_said_to_be_small(
         ),
         (("file",), "file: is no folder; give the one with the folders of classes"),
         (
-            ("shapes", "--out", "shapes/model"),
-            "--out: shapes/model lies in shapes, where it would be a class; write somewhere else",
+            ("shapes", "--out", "shapes/deep/model"),
+            "--out: shapes/deep/model lies in shapes, where it would be a class; write",
         ),
         (
             ("shapes", "--base", "resnet"),
             "--base: the catalogue has no 'resnet'; take mobilenet_v2",
         ),
         (("shapes", "--base", "digits"), "--base: digits takes no bytes of RGB pictures; take"),
-        (("shapes",), "shapes/square has one picture; a class needs 2 that differ, better 20"),
+        (
+            ("shapes", "--out", "shapes"),
+            "--out: shapes lies in shapes, where it would be a class; write somewhere else",
+        ),
+        (("shapes", "--out", "file/out"), "--out: cannot make file/out: Not a directory"),
+        (
+            ("shapes", "--out", "deep/out"),
+            "shapes/square has one picture; a class needs 2 that differ, better 20",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
@@ -262,6 +276,27 @@ def test_a_base_without_a_network_to_fetch_it_says_what_to_do(
     assert done.returncode == 1
     assert "Without a network, set GPFN_MODEL_MIRROR" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_disk_without_room_is_told_and_leaves_nothing(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    folder = photos(tmp_path / "shapes", 2, ("circle", "square"))
+    words = ("-m", "gpfn", "train", "images", str(folder), *SEED, "--quick", "--out", "out")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000)),
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("gpfn: --out: out cannot be written: "), done.stderr
+    assert "File too large" in last
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
