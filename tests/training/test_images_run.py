@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,14 @@ class Run(NamedTuple):
     document: dict[str, Any]
     stderr: str
     environ: dict[str, str]
+
+    @property
+    def told(self) -> dict[str, float]:
+        """What the training says of the example: the probability of each class."""
+        pairs = zip(
+            self.document["classes"], self.document["example"]["probabilities"], strict=True
+        )
+        return dict(pairs)
 
     @property
     def example(self) -> Path:
@@ -142,16 +151,30 @@ def test_predict_tells_the_same_of_the_file(run: Run) -> None:
     assert shown[1].strip().startswith(run.document["example"]["class"]), shown
 
 
-def test_init_makes_a_function_that_answers_with_the_classes(run: Run, tmp_path: Path) -> None:
-    made = command("init", "which", "--from", run.out, environ=run.environ, cwd=tmp_path)
+@pytest.mark.parametrize("words", [(".",), ("saved_model", "--kind", "image")])
+def test_init_makes_a_function_that_answers_with_the_classes(
+    words: tuple[str, ...], run: Run, tmp_path: Path
+) -> None:
+    name, *kind = words
+    made = command(
+        "init", "which", "--from", run.out / name, *kind, environ=run.environ, cwd=tmp_path
+    )
     assert made.returncode == 0, made.stderr
     asked = ("invoke", "which", "--platform", "openwhisk", "--image", run.example)
     done = command(*asked, environ=run.environ, cwd=tmp_path)
     found = {each["className"]: each["probability"] for each in json.loads(done.stdout)["results"]}
-    wanted = dict(
-        zip(run.document["classes"], run.document["example"]["probabilities"], strict=True)
-    )
-    assert found == pytest.approx(wanted, abs=APART)
+    assert found == pytest.approx(run.told, abs=APART)
+
+
+def test_init_tells_labels_that_do_not_fit(run: Run, tmp_path: Path) -> None:
+    for name in ("model.tflite", "model.toml"):
+        shutil.copyfile(run.out / name, tmp_path / name)
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    made = command("init", "which", "--from", tmp_path, environ=run.environ, cwd=tmp_path)
+    told = "--kind: labels.txt has 2 labels for 3 classes; write one a line, in the order of the"
+    assert made.returncode == 1
+    assert told in made.stderr
+    assert not (tmp_path / "which").exists()
 
 
 def test_a_server_that_it_is_pushed_to_answers_with_the_classes(run: Run, tmp_path: Path) -> None:
@@ -177,10 +200,7 @@ def test_a_server_that_it_is_pushed_to_answers_with_the_classes(run: Run, tmp_pa
         with urllib.request.urlopen(request, timeout=20) as response:
             labels = json.loads(response.read())["labels"]
     found = {each["label"]: each["probability"] for each in labels}
-    wanted = dict(
-        zip(run.document["classes"], run.document["example"]["probabilities"], strict=True)
-    )
-    assert found == pytest.approx(wanted, abs=APART)
+    assert found == pytest.approx(run.told, abs=APART)
 
 
 def test_what_it_writes_of_the_model_says_the_same(run: Run) -> None:

@@ -118,7 +118,15 @@ def image_parts(source: FoundModel) -> Mapping[str, str]:
         lines += _score_lines(source)
     said = "".join(f"\n        {line}" for line in lines)
     imported = "Classifier" if _described(source) else "Classifier, ImageInput"
-    return {"imported": imported, "said": said}
+    return {"imported": imported, "said": said, "model": literal(_named(source))}
+
+
+def _named(source: FoundModel) -> str:
+    """Return the model as a Classifier takes it: a plain name would be one of the catalogue."""
+    from gpfn.models.image_lookup import image_model_uri, is_of_catalogue
+
+    is_name = is_of_catalogue(image_model_uri(source.uri))
+    return f"./{source.uri}" if is_name else source.uri
 
 
 def _names_are_said(source: FoundModel) -> bool:

@@ -41,8 +41,13 @@ class FunctionKind(NamedTuple):
 
 
 def usual_kind(source: FoundModel) -> str:
-    """Return the kind for a model when nobody asks for one."""
-    if source.description is not None and source.description.image and not no_image(source):
+    """Return the kind for a model when nobody asks for one.
+
+    A model.toml with a picture and classes means images, also where the two do not fit: why
+    they do not is told then, instead of a function that nobody meant.
+    """
+    told = source.description
+    if told and told.image and (told.labels or told.classes or not no_image(source)):
         return "image"
     return "text" if not _no_text(source) else "arrays"
 
