@@ -160,6 +160,7 @@ def _seen(
     from picture_features import see
     from progress import counting
 
+    tf.config.experimental.enable_op_determinism()
     traced = tf.function(features, input_signature=[tf.TensorSpec((None, *image.shape), tf.uint8)])
 
     def network(rows: np.ndarray) -> np.ndarray:
