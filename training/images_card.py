@@ -114,7 +114,7 @@ def left_out(seen: "Seen") -> Iterator[str]:
 
 
 def summary(facts: dict[str, Any]) -> str:
-    """Say in a line or two how good the classifier is."""
+    """Say how good the classifier is, in the last line; before it what few pictures mean."""
     metrics, data = facts["metrics"], facts["data"]
     low, high = metrics["accuracy_95"]
     line = (
@@ -122,7 +122,7 @@ def summary(facts: dict[str, Any]) -> str:
         f"({low:.2f} to {high:.2f} with 95 % confidence), "
         f"the most frequent class {metrics['most_frequent_class']:.4f}"
     )
-    return "\n".join([line, *_few(facts)])
+    return "\n".join([*_few(facts), line])
 
 
 def _few(facts: dict[str, Any]) -> Iterator[str]:

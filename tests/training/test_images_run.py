@@ -203,6 +203,22 @@ def test_a_server_that_it_is_pushed_to_answers_with_the_classes(run: Run, tmp_pa
     assert found == pytest.approx(run.told, abs=APART)
 
 
+def test_watching_pushes_a_candidate_under_the_name_that_is_asked_for(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    folder = photos(tmp_path / "my photos", 4, ("circle", "square"))
+    (tmp_path / "store").mkdir()
+    with serve(tmp_path, "--repository", "store", environ=environ, told=LISTENING) as server:
+        words = ("--push", server.url, "--name", "which", "--out", "out", "--quick", "--once")
+        done = command(
+            *("train", "images", "--watch", folder, *SEED, *words), environ=environ, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        listed = command("models", "list", "--url", server.url, "--json", environ=environ)
+    assert "which" in listed.stdout
+    assert "candidate" in listed.stdout
+
+
 def test_what_it_writes_of_the_model_says_the_same(run: Run) -> None:
     described = read_description(run.out / "model.toml")
     parameters = read_parameters((run.out / "params.json").read_bytes())
