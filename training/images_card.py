@@ -139,7 +139,7 @@ def _few(facts: dict[str, Any]) -> Iterator[str]:
 
 def write(folder: Path, facts: dict[str, Any], image: ImageInput) -> None:
     """Write the labels, model.toml, params.json, images.json and images.md into ``folder``."""
-    write_description(folder, facts["classes"], image, facts["base"]["name"], facts["name"])
+    write_description(folder, facts["classes"], image, facts["base"]["name"])
     told = json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "images.json").write_text(told + "\n", encoding="utf-8")
     (folder / "images.md").write_text(card(facts, image), encoding="utf-8")

@@ -33,12 +33,10 @@ fit = "{fit}"
 """
 
 
-def write_description(
-    folder: Path, classes: Sequence[str], image: ImageInput, base: str, name: str
-) -> None:
+def write_description(folder: Path, classes: Sequence[str], image: ImageInput, base: str) -> None:
     """Write labels.txt, model.toml and params.json, beside the model in ``folder``.
 
-    ``name`` is what TFaaS calls the model, ``base`` what its features come from.
+    ``base`` is what its features come from. params.json says no name: whoever uploads it has one.
     """
     (folder / LABELS).write_text("".join(f"{each}\n" for each in classes), encoding="utf-8")
     own = {"model": MODEL, "labels": LABELS, "source": SOURCE, "result": RESULT, "base": base}
@@ -46,7 +44,6 @@ def write_description(
     (folder / "model.toml").write_text(described, encoding="utf-8")
     keys = ("height", "width", "channels", "layout", "quantised", "fit")
     params = {
-        "name": name,
         "model": MODEL,
         "labels": LABELS,
         "inputNode": SOURCE,

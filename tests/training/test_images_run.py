@@ -181,17 +181,10 @@ def test_a_server_that_it_is_pushed_to_answers_with_the_classes(run: Run, tmp_pa
     (tmp_path / "store").mkdir()
     told = LISTENING
     with serve(tmp_path, "--repository", "store", environ=run.environ, told=told) as server:
-        words = (
-            "--to",
-            server.url,
-            "--name",
-            run.document["name"],
-            "--params",
-            run.out / "params.json",
-        )
+        words = ("--to", server.url, "--name", "which", "--params", run.out / "params.json")
         pushed = command("models", "push", run.out / "model.tflite", *words, environ=run.environ)
         assert pushed.returncode == 0, pushed.stderr
-        body = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nshapes\r\n--b\r\n'
+        body = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhich\r\n--b\r\n'
         body += b'Content-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
         body += run.example.read_bytes() + b"\r\n--b--\r\n"
         request = urllib.request.Request(
