@@ -20,8 +20,8 @@ QUICK := tests/test_*.py $(addprefix tests/,events tensors images http graphpipe
 UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-# Programs that the tests run or whose clients they run; servers to compare with in benchmarks.
-CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka openwhisk
+# Programs that the tests run or whose clients they run, files that they read; servers to compare with in benchmarks.
+CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka openwhisk root-samples
 SERVERS := triton mlserver fastapi
 
 .PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs site wheel lock clean
@@ -98,10 +98,11 @@ lock: $(PEERS)/uv/bin/uv $(PEERS)/.openwhisk ## Resolve the newest versions agai
 	printf 'cyclonedx-bom\n' | $(UV_COMPILE) - -c locks/all.lock -o locks/sbom.lock
 	$(foreach name,graphpipe kserve,$(UV_COMPILE) locks/peer-$(name).in \
 		--override locks/peer-$(name).overrides -o locks/peer-$(name).lock;)
-	$(foreach name,tritonclient mlserver fastapi,$(UV_COMPILE) locks/peer-$(name).in \
+	$(foreach name,tritonclient mlserver fastapi root-samples,$(UV_COMPILE) locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
 	$(foreach name,triton perf-analyzer s3-server openwhisk,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
+	$(UV_COMPILE) --no-deps locks/root-samples.in -o locks/root-samples.lock
 	.ci/openwhisk-lock $(PEERS)/openwhisk
 
 clean: ## Remove caches and everything built; the environments stay
@@ -139,6 +140,10 @@ $(PEERS)/.s3-server: locks/s3-server.module locks/peer-s3-server.lock .ci/s3-ser
 
 $(PEERS)/.openwhisk: locks/peer-openwhisk.lock locks/openwhisk/package-lock.json .ci/openwhisk
 	.ci/openwhisk $(PEERS)/openwhisk $(PEER_PYTHON)
+	touch $@
+
+$(PEERS)/.root-samples: locks/root-samples.lock locks/peer-root-samples.lock .ci/root-samples
+	.ci/root-samples $(PEERS)/root-samples $(PEER_PYTHON)
 	touch $@
 
 # The broker's jars are in the user's cache, where `gpfn bridge kafka --up` puts them too.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-__all__ = ["client_environments", "graphpipe_python", "openwhisk_packages"]
+__all__ = ["client_environments", "graphpipe_python", "openwhisk_packages", "root_samples"]
 
 
 @cache
@@ -43,4 +43,12 @@ def openwhisk_packages() -> Path:
     """Return the folder with ``node`` and npm's ``openwhisk`` and ``@openwhisk/wskdebug``."""
     folder = _make(".venvs/.openwhisk") / "openwhisk"
     assert (folder / "node").exists(), f"make peers did not make {folder}"
+    return folder
+
+
+@cache
+def root_samples() -> Path:
+    """Return the folder of the real ROOT files of several experiments."""
+    folder = _make(".venvs/.root-samples") / "root-samples"
+    assert (folder / "LICENSE").is_file(), f"make peers did not make {folder}"
     return folder
