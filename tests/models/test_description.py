@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from gpfn.errors import SetupError
 from gpfn.images.preparation import ImageInput
 from gpfn.models import open_model
+from gpfn.models.branches import BranchInput, BranchMapping, Pick
 from gpfn.models.catalogue import default_catalogue, parse_catalogue
 from gpfn.models.columns import Column
 from gpfn.models.description import (
@@ -86,6 +87,11 @@ sigmoid = true
 multilabel = true
 threshold = 0.25
 
+[branches]
+tree = ["Events", "tree"]
+padding = -1
+inputs = ["Jet_pt[0:2]", { branch = ["PuppiMET_pt", "MET_pt"], padding = -2 }, "count(Jet_pt)"]
+
 [files."tiny.tflite"]
 url = "https://example.com/tiny.tflite"
 sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -114,6 +120,12 @@ GOOD = {
     + 'image = { height = 1, width = 1, channels = "L", layout = "NCHW", quantised = true, '
     'fit = "stretch" }\n',
 }
+
+WRONG_BRANCHES = (
+    *("1", "''", "[]", "['x', 1]", "['x', 'x']", "'x[]'", "'x[:8]'", "'x[0:]'", "'x[-1]'"),
+    *("'x[-2:0]'", "'x[1.5]'", "'x[0:2:1]'", "'x[0][1]'", "'count()'", "'sum(x)'", "'[0:2]'"),
+    "'x[0:99999999999999999999]'",
+)
 
 BAD = {
     "model": [
@@ -166,6 +178,15 @@ BAD = {
     "serving.keep": ["serving.keep = 0", "serving.keep = 1001"],
     "serving.tags.stable": ["serving.tags.stable = 0", "serving.tags.stable = 'new'"],
     "serving.max_body": ["serving.max_body = 1"],
+    "branches": ["branches = []"],
+    "branches.tree": ["branches = { tree = '', inputs = ['x'] }", "branches.tree = 1"],
+    "branches.inputs": ["branches = {}", "branches.inputs = []", "branches.inputs = 'x'"],
+    "branches.padding": ["branches = { inputs = ['x'], padding = '0' }"],
+    "branches.colour": ["branches = { inputs = ['x'], colour = 1 }"],
+    "branches.inputs[0]": [f"branches.inputs = [{each}]" for each in WRONG_BRANCHES],
+    "branches.inputs[1].branch": ["branches.inputs = ['x', { padding = 1 }]"],
+    "branches.inputs[1].padding": ["branches.inputs = ['x', { branch = 'y', padding = true }]"],
+    "branches.inputs[0].unit": ["branches.inputs = [{ branch = 'y', unit = 'm' }]"],
     "scores": ["scores = true"],
     "scores.output": ["scores.output = ''", "scores.output = 1"],
     "scores.softmax": [
@@ -331,6 +352,16 @@ def test_a_full_description() -> None:
         columns=(Column("post code", "string", "00000", ("?", "n/a")), Column("age")),
         classes=("no", "yes"),
         scores=Scoring("a/b:0", sigmoid=True, multilabel=True, threshold=0.25),
+        branches=BranchMapping(
+            (
+                BranchInput((Pick("Jet_pt", 0, 2),), -1.0, "branches.inputs[0]"),
+                BranchInput(
+                    (Pick("PuppiMET_pt"), Pick("MET_pt")), -2.0, "branches.inputs[1].branch"
+                ),
+                BranchInput((Pick("Jet_pt", count=True),), -1.0, "branches.inputs[2]"),
+            ),
+            ("Events", "tree"),
+        ),
     )
 
 
@@ -356,6 +387,8 @@ def test_the_schema_has_the_keys_that_the_reader_asks_for(monkeypatch: pytest.Mo
         "columns[0]": known["column"],
         "columns[1]": known["column"],
         "scores": known["scores"],
+        "branches": known["branches"],
+        "branches.*": known["branch"],
     }
     assert not set(Description._fields) - known["description"] - {"name", "function"}
     assert set(Serving._fields) == known["serving"]
@@ -426,7 +459,7 @@ def test_a_file_beside_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("model = 'm'\ncolour = {}\n", "colour: unknown key; known: aliases, classes, "),
+        ("model = 'm'\ncolour = {}\n", "colour: unknown key; known: aliases, branches, "),
         ("model = 'm'\ntitle = 5\n", "title: expected text, in "),
         ("model = [\n", ": cannot be read: "),
     ],

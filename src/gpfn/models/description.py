@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from gpfn.errors import SetupError
 from gpfn.images.preparation import ImageInput
+from gpfn.models.branches import BranchMapping, parse_branches
 from gpfn.models.columns import Column, parse_classes, parse_columns
 from gpfn.models.scoring import Scoring, parse_scoring
 from gpfn.models.toml_table import Table, read_toml
@@ -30,6 +31,7 @@ __all__ = [
     "description_beside",
     "parse_description",
     "parse_image",
+    "read_branches",
     "read_description",
 ]
 
@@ -103,7 +105,8 @@ class Description(NamedTuple):
     ``labels`` is a text file with one class name a line, in the order of the output.
     ``image`` is how an image becomes the input, ``scores`` how the output becomes
     probabilities, ``columns`` are those of rows, and ``classes`` the names of classes, which come
-    before those of the ``labels``. ``files`` has all files, the model first, then the labels.
+    before those of the ``labels``. ``branches`` say how an event of a ROOT file becomes the
+    input. ``files`` has all files, the model first, then the labels.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Description(NamedTuple):
     columns: tuple[Column, ...] = ()
     classes: tuple[str, ...] = ()
     scores: Scoring | None = None
+    branches: BranchMapping | None = None
 
 
 def description_beside(model: str | os.PathLike[str]) -> Description | None:
@@ -147,6 +151,23 @@ def read_description(path: Path) -> Description:
     """
     table = read_toml(path)
     return parse_description("", table, folder=str(path.parent), complete=False)
+
+
+def read_branches(path: Path) -> BranchMapping:
+    """Read a file with a table ``branches`` and nothing else, or a ``model.toml`` that has one.
+
+    Raises SetupError, naming the key and the file, when it is wrong or has no such table.
+    """
+    table = read_toml(path)
+    if "model" in table:
+        found = read_description(path).branches
+    else:
+        found = parse_branches(table)
+        table.end()
+    if found is None:
+        told = 'there is no such table; it lists what the inputs are: inputs = ["Jet_pt[0:8]"]'
+        raise table.wrong(told, "branches")
+    return found
 
 
 def parse_description(name: str, table: Table, *, folder: str, complete: bool) -> Description:
@@ -193,6 +214,7 @@ def parse_description(name: str, table: Table, *, folder: str, complete: bool) -
         columns=parse_columns(table),
         classes=parse_classes(table),
         scores=parse_scoring(scores) if scores else None,
+        branches=parse_branches(table),
     )
     table.end()
     return found
