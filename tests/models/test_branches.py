@@ -27,6 +27,7 @@ TWICE = {
 
 WRONG = {
     '"x[3:3]"': "inputs[0]: 'x[3:3]' has no value: the second number is the first one left out",
+    '"x[0:0]"': "inputs[0]: 'x[0:0]' has no value",
     '"x[8:0]"': "inputs[0]: 'x[8:0]' has no value",
     '"x[-8:0]"': "a slice counts from 0 and has both ends",
     '"x[:8]"': "a slice counts from 0 and has both ends",
@@ -73,7 +74,7 @@ def test_other_names_of_branches(tmp_path: Path) -> None:
     assert [each.choices[0] for each in found.inputs] == [
         Pick("Jet/Jet.PT", 3, 4),
         Pick("a b"),
-        Pick("Jet.PT", count=True),
+        Pick("Jet.PT", counted=True),
     ]
     assert found.names == ["Jet/Jet.PT[3]", "a b", "count(Jet.PT)"]
     assert found.width == 3

@@ -358,7 +358,7 @@ def test_a_full_description() -> None:
                 BranchInput(
                     (Pick("PuppiMET_pt"), Pick("MET_pt")), -2.0, "branches.inputs[1].branch"
                 ),
-                BranchInput((Pick("Jet_pt", count=True),), -1.0, "branches.inputs[2]"),
+                BranchInput((Pick("Jet_pt", counted=True),), -1.0, "branches.inputs[2]"),
             ),
             ("Events", "tree"),
         ),

@@ -60,6 +60,17 @@ FORMATS: tuple[FileFormat, ...] = (
         sink_options=("separator",),
     ),
     FileFormat(
+        name="root",
+        title="ROOT",
+        suffixes=(".root",),
+        reads="gpfn.data.root:RootSource",
+        writes="gpfn.data.root_writer:RootSink",
+        extra="hep",
+        packages=("uproot", "awkward"),
+        options=("mapping", "tree"),
+        sink_options=("tree", "compression"),
+    ),
+    FileFormat(
         name="npy",
         title="NumPy's .npy",
         suffixes=(".npy",),

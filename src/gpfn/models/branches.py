@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gpfn.models.toml_table import Table
 
-__all__ = ["BranchInput", "BranchMapping", "Pick", "parse_branches"]
+__all__ = ["BranchInput", "BranchMapping", "Pick", "parse_branches", "parse_pick"]
 
 _SLICE = re.compile(r"(?P<name>[^\[\]()]+)(\[(?P<start>\d{1,9})(?P<to>:(?P<stop>\d{1,9}))?\])?")
 _COUNT = re.compile(r"count\((?P<name>[^\[\]()]+)\)")
@@ -27,14 +27,14 @@ _FLOAT32 = 3.4028234663852886e38
 class Pick(NamedTuple):
     """Values of one branch: all that an event has, or those from ``start`` to before ``stop``.
 
-    A ``stop`` of 0 means that the branch has one value an event. ``count`` asks for how many
+    A ``stop`` of 0 means that the branch has one value an event. ``counted`` asks for how many
     values there are, not for the values.
     """
 
     branch: str
     start: int = 0
     stop: int = 0
-    count: bool = False
+    counted: bool = False
 
     @property
     def width(self) -> int:
@@ -44,7 +44,7 @@ class Pick(NamedTuple):
     @property
     def names(self) -> list[str]:
         """What the values are called: ``Jet_pt[0]`` and so on."""
-        if self.count:
+        if self.counted:
             return [f"count({self.branch})"]
         if not self.stop:
             return [self.branch]
@@ -134,23 +134,32 @@ def _input(table: Table, number: int, value: object, padding: float) -> BranchIn
     return BranchInput(choices, padding, place)
 
 
-def _pick(told: Table, text: object) -> Pick:
-    if not isinstance(text, str):
-        raise told.wrong(_FORMS)
-    if counted := _COUNT.fullmatch(text):
-        return Pick(counted["name"], count=True)
+def parse_pick(text: str) -> Pick | None:
+    """Return what a text such as ``Jet_pt[0:8]`` asks for; None for one of another form.
+
+    The second number of a slice may be too small: then its width is 0 or below.
+    """
+    if asked := _COUNT.fullmatch(text):
+        return Pick(asked["name"], counted=True)
     found = _SLICE.fullmatch(text)
     if not found:
-        raise told.wrong(f"{text!r}: {_FORMS}; a slice counts from 0 and has both ends")
+        return None
     if found["start"] is None:
         return Pick(text)
     start = int(found["start"])
     stop = int(found["stop"]) if found["to"] else start + 1
-    if stop <= start:
+    return Pick(found["name"], start, stop or -1)
+
+
+def _pick(told: Table, text: object) -> Pick:
+    found = parse_pick(text) if isinstance(text, str) else None
+    if found is None:
+        raise told.wrong(f"{text!r}: {_FORMS}; a slice counts from 0 and has both ends")
+    if found.stop and found.stop <= found.start:
         raise told.wrong(f"{text!r} has no value: the second number is the first one left out")
-    if stop - start > _MOST_INPUTS:
-        raise told.wrong(f"{text!r} makes {stop - start} values, more than {_MOST_INPUTS}")
-    return Pick(found["name"], start, stop)
+    if found.width > _MOST_INPUTS:
+        raise told.wrong(f"{text!r} makes {found.width} values, more than {_MOST_INPUTS}")
+    return found
 
 
 def _padding(table: Table, default: float) -> float:
