@@ -50,6 +50,22 @@ def test_what_is_written_is_read(tmp_path: Path, compression: str) -> None:
     assert [*tmp_path.iterdir()] == [path]
 
 
+def test_entries_are_counted_where_no_column_says_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.root", {"score": COLUMNS["score"]}, 7)
+    with uproot.open(path) as file:
+        entries = file["Friend"]["entry"].array(library="np")
+    assert entries.dtype == np.int64
+    np.testing.assert_array_equal(entries, np.arange(1000))
+
+
+def test_names_that_formulas_would_misread(tmp_path: Path) -> None:
+    names = ["dense/Relu:0", "Jet_pt[0]", "count(Jet_pt)", "x.y", ""]
+    path = write(tmp_path / "out.root", {name: np.zeros(2) for name in names})
+    with uproot.open(path) as file:
+        found = file["Friend"].keys()
+    assert found == ["dense_Relu_0", "Jet_pt_0", "count_Jet_pt", "x.y", "column", "entry"]
+
+
 def test_a_friend_of_another_name(tmp_path: Path) -> None:
     path = write(tmp_path / "out.root", COLUMNS, tree="scores")
     with uproot.open(path) as file:
@@ -92,9 +108,10 @@ def test_what_is_missing_is_nan(tmp_path: Path) -> None:
 WRONG = {
     "text": ({"name": np.array(["a"], object)}, "name: a column of text, which a ROOT file has"),
     "a time": ({"t": np.zeros(1, "M8[s]")}, "t: a column of text"),
-    "a folder": ({"a/b": np.zeros(1)}, "a/b: a branch's name has no / and no brackets"),
-    "brackets": ({"a[0]": np.zeros(1)}, "a branch's name has no / and no brackets"),
-    "nothing": ({"": np.zeros(1)}, "a branch's name has no / and no brackets"),
+    "two of one name": (
+        {"a/b": np.zeros(1), "a b": np.zeros(1)},
+        "a b: would be the branch a_b, which another column is; leave one of them out",
+    ),
 }
 
 

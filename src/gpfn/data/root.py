@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
-
-import numpy as np
 
 from gpfn.data.root_features import Jagged, Values, VectorPart, features, picked
 from gpfn.data.root_file import RootTree, readable
+from gpfn.data.root_spans import read_spans
 from gpfn.data.seam import Array, Chunk, Extent, Mask
 from gpfn.errors import SetupError
 from gpfn.models.branches import BranchInput, BranchMapping, Pick, parse_pick
@@ -25,8 +23,8 @@ __all__ = ["FEATURES", "RootSource"]
 FEATURES = "features"
 """The column that a mapping makes."""
 
-_CHUNK_BYTES = 128 << 20
-"""Bytes that the branches of a chunk may take, unpacked, however many values an event has."""
+_CHUNK_BYTES = 64 << 20
+"""Bytes that the branches of a chunk may take, however many values an event has."""
 
 
 class RootSource:
@@ -52,8 +50,16 @@ class RootSource:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The vector, and every branch of as many values in each entry."""
-        found = [FEATURES] if self._mapping else []
+        """The names of its columns; with a mapping the vector, and the names of all branches.
+
+        To find out which of thousands of branches are columns takes a second, and who has a
+        mapping asks for few: one that is no column is told when it is asked for.
+        """
+        return (FEATURES, *self._tree.names) if self._mapping else self._columns()
+
+    def _columns(self) -> tuple[str, ...]:
+        """Return the names of branches that have as many numbers in each entry."""
+        found = []
         for name in self._tree.names:
             try:
                 found += [name] if self._tree.kind(name) != "several" else []
@@ -68,7 +74,9 @@ class RootSource:
 
     def chunks(self, wanted: Sequence[str] | None, rows: int) -> Iterator[Chunk]:
         """Give the rows; see `gpfn.data.seam.ColumnSource`."""
-        names = self.names if wanted is None else wanted
+        if wanted is None:
+            wanted = ([FEATURES] if self._mapping else []) + [*self._columns()]
+        names = wanted
         picks = {name: self._pick(name) for name in names if not self._is_features(name)}
         parts = self._parts if len(picks) < len(names) else []
         branches = [part.pick.branch for part in parts] + [p.branch for p in picks.values()]
@@ -112,57 +120,26 @@ class RootSource:
 
     def _read(self, names: Sequence[str], rows: int) -> Iterator[tuple[dict[str, Values], int]]:
         """Give the branches of one chunk after the other, and how many entries it has."""
-        if not self._tree.rows:
+        rows = min(rows, max(1, _CHUNK_BYTES // (4 * sum(p.pick.width for p in self._parts) or 1)))
+        if not names:  # nothing is wanted but the number of rows
+            for first in range(0, self._tree.rows, rows):
+                yield {}, min(rows, self._tree.rows - first)
             return
-        step = _step(self._tree, names, rows, sum(p.pick.width for p in self._parts))
-        if not names:  # a mapping makes no column that is wanted, but the rows are
-            for first in range(0, self._tree.rows, step):
-                yield {}, min(step, self._tree.rows - first)
-            return
-        found = self._iterate(names, step)
-        while True:
-            with readable(self._path, ", ".join(names) if len(names) < 2 else ""):
-                array = next(found, None)
-                if array is None:
-                    return
-                chunk = {name: _values(array[name].layout) for name in names}, len(array)
-            array = None  # its memory is not needed while the chunk is
-            yield chunk
-
-    def _iterate(self, names: Sequence[str], step: int) -> Iterator[Any]:
-        found: Iterator[Any] = self._tree.tree.iterate([*names], step_size=step, library="ak")
-        return found
+        for branches, count in read_spans(self._tree, names, _CHUNK_BYTES):
+            for first in range(0, count, rows):
+                end = min(first + rows, count)
+                yield {name: _cut(each, first, end) for name, each in branches.items()}, end - first
 
     def close(self) -> None:
         """Close the file."""
         self._tree.close()
 
 
-def _values(layout: Any) -> Values:
-    """Return a branch of a chunk as arrays, of numbers in the machine's byte order."""
-    if layout.is_regular:
-        layout = layout.to_RegularArray().to_packed()
-        return np.asarray(layout.content.data).reshape(len(layout), layout.size)
-    if not layout.is_list:
-        return np.asarray(layout.data)
-    layout = layout.to_ListOffsetArray64(False)
-    offsets, values = np.asarray(layout.offsets.data), np.asarray(layout.content.data)
-    if not 0 <= offsets[0] <= offsets[-1] <= len(values):
-        raise ValueError("the offsets of a branch do not fit its values")
-    return Jagged(offsets, values)
-
-
-def _step(tree: RootTree, names: Sequence[str], rows: int, width: int) -> int:
-    """Return how many entries a chunk has, so that its branches stay within a bound."""
-    densest = 4.0 * width
-    for name in names:
-        found = tree.bytes_of(name)
-        if found is None:
-            continue
-        starts, sizes = found
-        entries = np.maximum(np.diff(starts), 1)
-        densest += float((sizes / entries).max()) if len(sizes) else 0.0
-    return max(1, min(rows, int(_CHUNK_BYTES / max(densest, 1.0))))
+def _cut(values: Values, first: int, end: int) -> Values:
+    """Return a branch's values of some entries; without a copy."""
+    if isinstance(values, Jagged):
+        return Jagged(values.offsets[first : end + 1], values.values)
+    return values[first:end]
 
 
 def _resolved(mapping: BranchMapping, tree: RootTree) -> list[VectorPart]:

@@ -51,7 +51,7 @@ class RootTree:
         self.path = path
         _check_magic(path)
         with readable(path):
-            self._file = uproot.open({path: None}, handler=uproot.MemmapSource)
+            self._file = uproot.open({path: None}, handler=uproot.MemmapSource, array_cache=None)
         try:
             self.tree = self._found(names)
             with readable(path):
@@ -181,8 +181,8 @@ def _no_tree(path: str, names: Sequence[str], there: Sequence[str]) -> SetupErro
         return SetupError("no tree in this file", field=path)
     if names:
         told = f"no tree {' or '.join(names)}; there is {_shown(there)}"
-        return SetupError(f"{told}: say which is meant by tree = in the mapping", field=path)
-    told = f"{len(there)} trees, {_shown(there)}: say which is meant by tree = in the mapping"
+        return SetupError(f"{told}: say which is meant by --tree NAME", field=path)
+    told = f"{len(there)} trees, {_shown(there)}: say which is meant by --tree NAME"
     return SetupError(told, field=path)
 
 

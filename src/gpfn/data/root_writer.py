@@ -1,12 +1,13 @@
 """Friend trees: a ROOT file with a tree of flat branches beside the tree that was read.
 
-ROOT adds a friend tree's branches to those of the other tree. Its ``entry`` is the number of
-the entry in the file that was read, by which the two are joined when some were left out.
+ROOT adds a friend tree's branches to those of the tree that was read, entry by entry, or by the
+number of the entry: that is what ``entry`` has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ FRIEND = "Friend"
 """The name of the tree that is written, unless another one is asked for."""
 
 ENTRY = "entry"
-"""The branch with the number of the entry that was read."""
+"""The branch with the number of the row, counted from 0, unless a column is called so."""
 
 COMPRESSIONS = {"zstd": ("ZSTD", 3), "zlib": ("ZLIB", 1), "lz4": ("LZ4", 1), "none": ("ZLIB", 0)}
 """What baskets may be compressed with: uproot's name of it, and the level."""
 
+_NO_WORD = re.compile(r"[^A-Za-z0-9_.]+")
 _BASKET_ROWS = 50_000
 """Entries of a basket: many small ones make a file large and slow to read."""
 _BASKETS = 32
@@ -35,10 +37,11 @@ _BASKETS = 32
 class RootSink(PartSink):
     """A ROOT file with one tree; see `gpfn.data.seam.ColumnSink`.
 
-    A column of [rows] becomes a branch, one of [rows, n] a branch of arrays. The first call of
-    `write` makes the tree, also one without rows. Raises SetupError for text, for a name that
-    is no branch's, and for a missing whole number, which ROOT has no word for; a missing
-    floating-point number becomes NaN.
+    A column of [rows] becomes a branch, one of [rows, n] a branch of arrays; `ENTRY` is added.
+    What ROOT's formulas would read as something else in a name becomes ``_``. The first call of
+    `write` makes the tree, also one without rows. Raises SetupError for text, for two columns
+    whose branches would have one name, and for a missing whole number, which ROOT has no word
+    for; a missing floating-point number becomes NaN.
     """
 
     def __init__(self, path: str, tree: str = FRIEND, compression: str = "zstd") -> None:
@@ -50,13 +53,18 @@ class RootSink(PartSink):
         self._root: Any = None
         self._out: Any = None
         self._tree: Any = None
+        self._names: dict[str, str] = {}
         self._types: dict[str, np.dtype[Any]] = {}
         self._held: list[dict[str, Array]] = []
-        self._rows = 0
+        self._rows = self._written = 0
         super().__init__(path)
 
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
+        count = len(next(iter(columns.values()), ()))
+        numbers = np.arange(self._written, self._written + count, dtype=np.int64)
+        columns = {**columns, ENTRY: columns.get(ENTRY, numbers)}
         if not self._types:
+            self._names = _branch_names(columns, self._path)
             self._types = {name: self._type(name, each) for name, each in columns.items()}
             self._begin()
         rows = {
@@ -64,7 +72,8 @@ class RootSink(PartSink):
             for name, dtype in self._types.items()
         }
         self._held.append(rows)
-        self._rows += len(next(iter(rows.values()), ()))
+        self._rows += count
+        self._written += count
         if self._rows >= _BASKET_ROWS:
             self._flush()
 
@@ -74,13 +83,12 @@ class RootSink(PartSink):
         kind, level = COMPRESSIONS[self._compression]
         self._out = open(self._part, "r+b")  # noqa: SIM115 - closed at the end
         self._root = uproot.recreate(self._out, compression=getattr(uproot, kind)(level))
-        self._tree = self._root.mktree(self._name, self._types, initial_basket_capacity=_BASKETS)
+        types = {self._names[name]: dtype for name, dtype in self._types.items()}
+        self._tree = self._root.mktree(self._name, types, initial_basket_capacity=_BASKETS)
 
     def _type(self, name: str, array: Array) -> np.dtype[Any]:
         """Return a branch's dtype, with the shape of its arrays."""
         where = f"{self._path}: {name}"
-        if not name or any(character in name for character in "/[]\0"):
-            raise SetupError("a branch's name has no / and no brackets", field=where)
         if array.dtype.kind not in "biuf":
             told = "a column of text, which a ROOT file has no branch for here"
             raise SetupError(f"{told}; leave it out, or write Parquet or CSV", field=where)
@@ -107,13 +115,15 @@ class RootSink(PartSink):
         self._held, self._rows = [], 0
         if rows:
             self._tree.extend(
-                {name: np.concatenate([each[name] for each in held]) for name in self._types}
+                {
+                    branch: np.concatenate([each[name] for each in held])
+                    for name, branch in self._names.items()
+                }
             )
 
     def _finish(self) -> None:
         if self._root is None:  # nobody said which branches there are
-            self._types = {ENTRY: np.dtype(np.int64)}
-            self._begin()
+            self._append({}, {})
         self._flush()
         self._root.close()
         self._out.close()
@@ -121,3 +131,15 @@ class RootSink(PartSink):
     def _abandon(self) -> None:
         if self._out is not None:
             self._out.close()
+
+
+def _branch_names(columns: Iterable[str], path: str) -> dict[str, str]:
+    """Return the branch of each column: its name, with ``_`` for what is no part of a word."""
+    found: dict[str, str] = {}
+    for name in columns:
+        branch = _NO_WORD.sub("_", name).strip("_") or "column"
+        if branch in found.values():
+            told = f"would be the branch {branch}, which another column is; leave one of them out"
+            raise SetupError(told, field=f"{path}: {name}")
+        found[name] = branch
+    return found
