@@ -134,24 +134,24 @@ LARGE = {
 
 @pytest.mark.parametrize("dtype", LARGE)
 @pytest.mark.parametrize("several", [False, True])
-def test_numbers_become_float32_or_are_refused(tmp_path: Path, dtype: str, several: bool) -> None:
+def test_numbers_become_float32_or_are_faults(tmp_path: Path, dtype: str, several: bool) -> None:
     values = np.array(LARGE[dtype], dtype)
     content = values[:, None] if several else values
     flat = ak.Array(content)
     path = tmp_path / "x.root"
     event_file(path, {"x": ak.from_regular(flat) if several else flat})
     mapping = mapped(["x[0:2]" if several else "x"])
-    fits = dtype in ("int16", "uint8", "bool")
-    if not fits:
-        with pytest.raises(SetupError) as caught:
-            vectors(path, mapping, 2)
-        assert str(caught.value).startswith(f"{path}: x: {values[3]} in entry 3: ")
-        assert str(caught.value).endswith("; leave the branch out of the inputs")
-        good = ak.from_regular(flat[:3]) if several else flat[:3]
-        event_file(path, {"x": good})
-        values = values[:3]
     found = vectors(path, mapping, 2)
-    np.testing.assert_array_equal(found[:, 0], values.astype(np.float32))
+    fits = dtype in ("int16", "uint8", "bool")
+    for number, chunk in enumerate(
+        read(path, ["features", "count(x)" if several else "x"], 2, mapping=mapping)
+    ):
+        assert list(chunk.faults) == ([] if fits or number == 0 else [1])
+        assert ("features" in chunk.missing) == bool(chunk.faults)
+        for fault in chunk.faults.values():
+            assert fault.reason.startswith(f"x: {values[3]}, which ")
+    right = len(values) if fits else 3
+    np.testing.assert_array_equal(found[:right, 0], values[:right].astype(np.float32))
 
 
 def test_only_what_is_picked_has_to_fit(tmp_path: Path) -> None:

@@ -3,18 +3,21 @@
 ``features`` is that vector, [rows, width] of float32, where a mapping is given. Every other
 column is a branch of one value an entry or of an array of one length, in its own dtype, or one
 value of a branch that has several: ``Jet_pt[0]``, which is missing where there is none, and
-``count(Jet_pt)``.
+``count(Jet_pt)``. An entry whose vector cannot be made, because float32 cannot hold one of its
+values, is a fault; its other columns are there all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+
+import numpy as np
 
 from gpfn.data.root_features import Jagged, Values, VectorPart, features, picked
 from gpfn.data.root_file import RootTree, readable
 from gpfn.data.root_spans import read_spans
-from gpfn.data.seam import Array, Chunk, Extent, Mask
+from gpfn.data.seam import Array, Chunk, Extent, Fault, Mask
 from gpfn.errors import SetupError
 from gpfn.models.branches import BranchInput, BranchMapping, Pick, parse_pick
 
@@ -90,19 +93,18 @@ class RootSource:
     ) -> Chunk:
         columns: dict[str, Array] = {}
         missing: dict[str, Mask] = {}
+        faults: dict[int, str] = {}
         for name in names:
-            if name not in picks:
-                with readable(self._path):
-                    columns[name] = self._features(branches, rows)
-                continue
             with readable(self._path, name):
-                columns[name], mask = picked(picks[name], branches[picks[name].branch])
+                if name in picks:
+                    columns[name], mask = picked(picks[name], branches[picks[name].branch])
+                else:
+                    columns[name], faults = features(self._parts, branches, rows)
+                    mask = _mask(faults, rows)
             if mask is not None:
                 missing[name] = mask
-        return Chunk(columns, self._done, rows, missing)
-
-    def _features(self, branches: dict[str, Values], rows: int) -> Array:
-        return features(self._parts, branches, rows, path=self._path, first=self._done)
+        told = {row: Fault(why) for row, why in faults.items()}
+        return Chunk(columns, self._done, rows, missing, told)
 
     def _is_features(self, name: str) -> bool:
         return name == FEATURES and self._mapping is not None
@@ -133,6 +135,13 @@ class RootSource:
     def close(self) -> None:
         """Close the file."""
         self._tree.close()
+
+
+def _mask(rows: Iterable[int], count: int) -> Mask | None:
+    """Return the mask of some rows; None for none."""
+    found = np.zeros(count, np.bool_)
+    found[[*rows]] = True
+    return found if found.any() else None
 
 
 def _cut(values: Values, first: int, end: int) -> Values:

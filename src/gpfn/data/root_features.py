@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gpfn.data.seam import Array, Mask
-from gpfn.errors import SetupError
 from gpfn.models.branches import Pick
 
 __all__ = ["Jagged", "Values", "VectorPart", "features", "picked"]
@@ -51,42 +50,28 @@ class VectorPart(NamedTuple):
     column: int
 
 
-class _Origin(NamedTuple):
-    """Where values come from, for errors: the file, the branch, the number of the first event."""
-
-    path: str
-    branch: str
-    first: int
-
-
 def features(
-    parts: Sequence[VectorPart],
-    branches: Mapping[str, Values],
-    rows: int,
-    *,
-    path: str,
-    first: int = 0,
-) -> npt.NDArray[np.float32]:
-    """Return the matrix of ``rows`` events, [rows, width] of float32.
+    parts: Sequence[VectorPart], branches: Mapping[str, Values], rows: int
+) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+    """Return the matrix of ``rows`` events, [rows, width] of float32, and what is wrong with some.
 
-    Raises SetupError, with the file, the branch and the number of the event counted from
-    ``first``, for a value that float32 cannot hold: a whole number that it would round, a
-    floating-point number that would become infinite.
+    An event is wrong that has a value which float32 cannot hold: a whole number that it would
+    round, a floating-point number that would become infinite. The reason names the branch.
     """
     width = sum(part.pick.width for part in parts)
     usual = parts[0].padding if parts else 0.0
     found = np.full((rows, width), usual, np.float32)
+    faults: dict[int, str] = {}
     for part in parts:
         if part.pick.stop and part.padding != usual:
             found[:, part.column : part.column + part.pick.width] = part.padding
     for together in _alike(parts, branches):
-        _scatter(found, together, path, first)
+        _scatter(found, together, faults)
     for part in parts:
         if not part.pick.stop:
-            origin = _Origin(path, part.pick.branch, first)
             value, _ = picked(part.pick, branches[part.pick.branch])
-            found[:, part.column] = _as_float32(value, origin)
-    return found
+            found[:, part.column] = _as_float32(value, part.pick.branch, faults)
+    return found, faults
 
 
 def picked(pick: Pick, values: Values) -> tuple[Array, Mask | None]:
@@ -139,8 +124,7 @@ def _alike(
 def _scatter(
     found: npt.NDArray[np.float32],
     together: Sequence[tuple[VectorPart, Jagged]],
-    path: str,
-    first: int,
+    faults: dict[int, str],
 ) -> None:
     """Put the values of parts with the same places into their columns."""
     part, branch = together[0]
@@ -148,8 +132,7 @@ def _scatter(
         for each, other in together:
             value = other.values[places]
             if value.dtype != np.float32:
-                origin = _Origin(path, each.pick.branch, first)
-                value = _as_float32(value, origin, events)
+                value = _as_float32(value, each.pick.branch, faults, events)
             found[events, each.column + number] = value
 
 
@@ -168,25 +151,27 @@ def _where(offsets: npt.NDArray[np.int64], pick: Pick) -> Iterator[tuple[Array, 
 
 
 def _as_float32(
-    values: Array, origin: _Origin, events: Array | None = None
+    values: Array, branch: str, faults: dict[int, str], events: Array | None = None
 ) -> npt.NDArray[np.float32]:
     """Return numbers as float32, which is how they reach a model.
 
     A float64 is rounded. ``events`` are the numbers of the events in the chunk, where they are
-    not simply counted. Raises SetupError, with the event, for a whole number that would be
-    rounded and for a finite number that would not stay one.
+    not simply counted. Of an event with a whole number that would be rounded, or with a finite
+    number that would not stay one, the reason is added to ``faults``.
     """
     kind, size = values.dtype.kind, values.dtype.itemsize
     with np.errstate(over="ignore"):
         found = values.astype(np.float32, copy=False)
+    wrong, why = np.zeros(0, np.intp), ""
     if kind in "iu" and size > 2:
         large = np.flatnonzero(np.abs(found) >= _EXACT)
-        rounded = large[_rounded(values[large])] if len(large) else large
-        _refuse(rounded, values, origin, events, "a float32 would round it")
+        wrong, why = large[_rounded(values[large])], "which a float32 would round"
     elif kind == "f" and size > 4:
         infinite = np.flatnonzero(np.isinf(found))
-        over = infinite[~np.isinf(values[infinite])]
-        _refuse(over, values, origin, events, "it is too large for a float32")
+        wrong, why = infinite[~np.isinf(values[infinite])], "which is too large for a float32"
+    for at in wrong.tolist():
+        event = at if events is None else int(events[at])
+        faults.setdefault(event, f"{branch}: {values[at]}, {why}")
     return found
 
 
@@ -196,11 +181,3 @@ def _rounded(values: Array) -> Mask:
     size = np.abs(values.astype(np.int64)).view(np.uint64) if signed else values.astype(np.uint64)
     lowest = size & (~size + np.uint64(1))
     return size // lowest >= _EXACT
-
-
-def _refuse(wrong: Array, values: Array, origin: _Origin, events: Array | None, why: str) -> None:
-    if len(wrong):
-        at = int(wrong[0])
-        event = origin.first + (at if events is None else int(events[at]))
-        told = f"{values[at]} in entry {event}: {why}; leave the branch out of the inputs"
-        raise SetupError(told, field=f"{origin.path}: {origin.branch}")
