@@ -136,7 +136,7 @@ def test_wrong_options_are_wrong_usage(
 
 def test_a_format_that_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "m.tflite", "a.csv", "-o", "b.csv", "--to", "xls"]) == 1
-    assert "no format 'xls'; there are parquet, csv, npy, jsonl" in capsys.readouterr().err
+    assert "no format 'xls'; there are parquet, csv, root, npy, jsonl" in capsys.readouterr().err
 
 
 def test_a_terminal_has_a_bar_while_it_runs(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def test_files_that_are_no_root_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.root"
     path.write_bytes(content)
     found = told(path)
-    wanted = "cannot be read, it is damaged" if content[:4] == b"root" else "no ROOT file: it does"
+    wanted = "no ROOT file: it does"
+    if content[:4] == b"root":
+        wanted = "is cut short: it has " if len(content) < 9 else "is cut short: it has 2000 bytes"
     assert found.startswith(wanted)
 
 
@@ -206,7 +208,7 @@ def test_a_file_that_is_cut_short_is_an_error_everywhere(tmp_path: Path) -> None
     path = tmp_path / "cut.root"
     for part in range(1, 40):
         path.write_bytes(whole[: len(whole) * part // 40])
-        assert "damaged or cut short" in told(path, mapping)
+        assert told(path, mapping).startswith(f"is cut short: it has {path.stat().st_size} bytes")
 
 
 HOSTILE = """

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 from gpfn.cli.options import add_signature, parse_threads, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gpfn.data.running import ScoreRun
     from gpfn.data.scorer import ModelOrder
-    from gpfn.data.scoring import FileReport, ScoreOptions
+    from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
+    from gpfn.models.branches import BranchMapping
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_arguments", "run"]
 
-SUMMARY = "compute a model's outputs for files of data: Parquet, CSV, .npy, JSON lines"
+SUMMARY = "compute a model's outputs for files of data: Parquet, CSV, ROOT, .npy, JSON lines"
 EXAMPLES = """
 gpfn score iris.onnx rows.csv -o scores.csv
 gpfn score models/forecast.tflite windows.npy -o forecast.npy
 gpfn score model.tflite day-*.parquet -o scores/ --features pt,eta,phi --jobs 4
+gpfn score higgs.tflite events.root -o friend.root --mapping branches.toml
 gpfn score model.onnx data/ -o scores/ --to parquet --keep id --max-failed 1%
 gpfn score http://127.0.0.1:9000/digits events.jsonl -o answers.jsonl --json
 """
@@ -37,12 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input, with commas (default: as model.toml or the inputs have them)")  # fmt: skip
     add("--keep", default="", metavar="NAMES", help="columns that the output has as well")
     add("--outputs", default="", metavar="NAMES", help="the model's outputs (default: all)")
-    add("--format", default="", metavar="NAME", help="what the files are: parquet, csv, npy, jsonl "
-        "(default: by their suffixes)")  # fmt: skip
+    add("--format", default="", metavar="NAME", help="what the files are: parquet, csv, npy, "
+        "jsonl, root (default: by their suffixes)")  # fmt: skip
     add("--to", default="", metavar="NAME", help="what is written (default: by the output's "
         "suffix, or as the file that is read)")  # fmt: skip
     add("--separator", type=_separator, default=None, metavar="CHARACTER", help="between the cells "
         "of CSV, or comma, semicolon, tab, pipe (default: as the first line has it)")  # fmt: skip
+    add("--mapping", default="", metavar="FILE", help="how branches of ROOT files become the "
+        "model's input, in TOML (default: as model.toml has it)")  # fmt: skip
+    add("--tree", default="", metavar="NAME", help="the tree of ROOT files (default: as the "
+        "mapping has it, or the only one)")  # fmt: skip
     add("--chunk", type=whole(1), default=0, metavar="ROWS", help="rows that are in memory at once "
         "(default: by the model's size)")  # fmt: skip
     add("--jobs", type=whole(1, 1024), default=0, metavar="N", help="files at once, each in a "
@@ -87,6 +95,7 @@ def _run(args: argparse.Namespace) -> "ScoreRun":
     for name in filter(None, (args.format, args.to)):
         format_named(name)
     jobs = score_jobs(args.data, args.output, reads=args.format, writes=args.to)
+    _check_root(args, jobs)
     count = min(args.jobs or available_cpus(), len(jobs))
     return ScoreRun(jobs, _order(args, count), _options(args), count, args.again)
 
@@ -123,7 +132,38 @@ def _options(args: argparse.Namespace) -> "ScoreOptions":
         writes=args.to,
         separator=args.separator or "",
         max_failed=MaxFailed(*(args.max_failed or ())),
+        mapping=_mapping(args),
+        tree=args.tree,
     )
+
+
+def _mapping(args: argparse.Namespace) -> "BranchMapping | None":
+    """Return what a ROOT file's branches become, as the user or the model's description says."""
+    from pathlib import Path
+
+    from gpfn.cli.described import description_of
+    from gpfn.errors import SetupError
+    from gpfn.models.description import read_branches
+    from gpfn.models.open import split_uri
+
+    if args.mapping and args.features:
+        told = "says what the input is made of, and so does --features; give one of them"
+        raise SetupError(told, field="--mapping")
+    if args.mapping:
+        return read_branches(Path(args.mapping))
+    known = None if "://" in args.model else description_of(split_uri(args.model)[0])
+    return known.branches if known else None
+
+
+def _check_root(args: argparse.Namespace, jobs: "Sequence[ScoreJob]") -> None:
+    """Raise SetupError where something is said of ROOT files, and there is none."""
+    from gpfn.data.formats import find_format, format_named
+    from gpfn.errors import SetupError
+
+    option = "--mapping" if args.mapping else "--tree" if args.tree else ""
+    rows = [format_named(args.format) if args.format else find_format(job.source) for job in jobs]
+    if option and not any("mapping" in row.options for row in rows):
+        raise SetupError("is for ROOT files, and none is among the data", field=option)
 
 
 def _names(text: str) -> tuple[str, ...]:

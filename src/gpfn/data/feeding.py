@@ -24,7 +24,7 @@ from gpfn.tensors.dtypes import DTYPE_TABLE
 from gpfn.tensors.shapes import spec_text
 from gpfn.tensors.spec import TensorSpec, bare
 
-__all__ = ["Fed", "Feeder", "feeder_of", "row_shape"]
+__all__ = ["Fed", "Feeder", "column_feeder", "feeder_of", "row_shape"]
 
 _BLOCK = 1 << 18
 """Bytes of a matrix that are filled at once, so that they are still in the cache."""
@@ -237,6 +237,11 @@ def _by_features(specs: Sequence[TensorSpec], features: Sequence[str]) -> Feeder
     if len(features) == 1:
         return Feeder([_Input(spec, (_plain(features[0], spec),), matrix=False)])
     return Feeder([_Input(spec, tuple(_plain(name, spec) for name in features), matrix=True)])
+
+
+def column_feeder(spec: TensorSpec, name: str) -> Feeder:
+    """Return how a column that has the values of the only input in each row feeds it."""
+    return Feeder([_Input(spec, (_plain(name, spec),), matrix=False)])
 
 
 def _by_schema(specs: Sequence[TensorSpec], declared: Sequence[Column]) -> Feeder:

@@ -67,7 +67,7 @@ FORMATS: tuple[FileFormat, ...] = (
         writes="gpfn.data.root_writer:RootSink",
         extra="hep",
         packages=("uproot", "awkward"),
-        options=("mapping", "tree"),
+        options=("mapping", "tree", "columns"),
         sink_options=("tree", "compression"),
     ),
     FileFormat(
@@ -95,7 +95,8 @@ def open_source(
 
     ``options`` are what formats take, each under its name: ``separator`` (a character; by
     default it is found in the first line) and ``types`` (a dtype by column, ``string`` for
-    text as it stands) of CSV.
+    text as it stands) of CSV; of ROOT ``mapping`` (a `BranchMapping`), ``tree`` (its name) and
+    ``columns`` (names that will be asked for, such as ``Jet_pt[0]``).
 
     Raises SetupError for a file that is absent, empty or damaged, for an unknown format and
     for an option that its format does not have; MissingExtra when its package is not there.

@@ -34,14 +34,22 @@ class RootSource:
     """A tree of a ROOT file; see `gpfn.data.seam.ColumnSource`.
 
     ``mapping`` says which tree is read, and what ``features`` is made of; without one there is
-    no such column, and ``tree`` may say which tree. Raises SetupError for a file or a tree that
-    cannot be read, and for a branch of the mapping that is not there.
+    no such column, and ``tree`` may say which tree. ``columns`` are names that will be asked for;
+    of those, ``Jet_pt[0]`` and ``count(Jet_pt)`` are columns too. Raises SetupError for a file or
+    a tree that cannot be read, and for a branch of the mapping that is not there.
     """
 
-    def __init__(self, path: str, mapping: BranchMapping | None = None, tree: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        mapping: BranchMapping | None = None,
+        tree: str = "",
+        columns: Sequence[str] = (),
+    ) -> None:
         named = (tree,) if tree else mapping.tree if mapping else ()
         self._path = path
         self._mapping = mapping
+        self._asked = tuple(columns)
         self._tree = RootTree(path, named)
         try:
             self._parts = _resolved(mapping, self._tree) if mapping else []
@@ -58,7 +66,14 @@ class RootSource:
         To find out which of thousands of branches are columns takes a second, and who has a
         mapping asks for few: one that is no column is told when it is asked for.
         """
-        return (FEATURES, *self._tree.names) if self._mapping else self._columns()
+        names = (FEATURES, *self._tree.names) if self._mapping else self._columns()
+        return (*names, *(name for name in self._asked if name not in names and self._made(name)))
+
+    def _made(self, name: str) -> bool:
+        """Say whether a name asks for a value that is made of a branch that is there."""
+        pick = parse_pick(name)
+        several = pick is not None and (bool(pick.stop) or pick.counted)
+        return pick is not None and several and pick.width == 1 and self._tree.has(pick.branch)
 
     def _columns(self) -> tuple[str, ...]:
         """Return the names of branches that have as many numbers in each entry."""

@@ -9,6 +9,7 @@ memory too.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -24,7 +25,10 @@ __all__ = ["MOST_BYTES", "RootTree", "basket_bytes", "readable"]
 MOST_BYTES = 128 << 20
 """Bytes that a basket may have when it is unpacked; usual ones have up to some megabytes."""
 
-_MAGIC = b"root"
+_HEAD = struct.Struct(">4xi4x8s")
+"""A file's version and the number of its bytes, behind ``root`` and where its records begin."""
+_LARGE = 1_000_000
+"""Is added to the version of a file whose number of bytes has eight of them."""
 _SHOWN = 8
 _NUMBERS = "biuf"
 _KINDS = {(0, False): "one", (1, True): "several", (1, False): "array"}
@@ -49,7 +53,7 @@ class RootTree:
         import uproot
 
         self.path = path
-        _check_magic(path)
+        _check_head(path)
         with readable(path):
             self._file = uproot.open({path: None}, handler=uproot.MemmapSource, array_cache=None)
         try:
@@ -159,14 +163,20 @@ def readable(path: str, branch: str = "") -> Iterator[None]:
         raise SetupError(told, field=where) from error
 
 
-def _check_magic(path: str) -> None:
+def _check_head(path: str) -> None:
     try:
         with open(path, "rb") as file:
-            magic = file.read(len(_MAGIC))
+            head = file.read(_HEAD.size)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise SetupError(f"cannot read it: {error.strerror}", field=path) from error
-    if magic != _MAGIC:
-        told = "an empty file" if not magic else "no ROOT file: it does not begin with 'root'"
+    if not head.startswith(b"root"):
+        told = "an empty file" if not head else "no ROOT file: it does not begin with 'root'"
+        raise SetupError(told, field=path)
+    version, number = _HEAD.unpack(head.ljust(_HEAD.size, b"\0"))
+    end = int.from_bytes(number if version >= _LARGE else number[:4], "big", signed=True)
+    if size < max(end, _HEAD.size):
+        told = f"is cut short: it has {size} bytes, and says that it has {end}"
         raise SetupError(told, field=path)
 
 

@@ -33,7 +33,7 @@ def read_spans(
     """
     if not tree.rows:
         return
-    known = [found for name in names if (found := tree.bytes_of(name)) is not None]
+    known = [each for name in names if (each := tree.bytes_of(name)) is not None]
     ends, densest = _clusters(known, tree.rows), _densest(known)
     largest = int(np.diff(ends, prepend=0).max())
     if known and largest * densest <= most:
@@ -47,9 +47,10 @@ def read_spans(
             array = next(arrays, None)
             if array is None:
                 return
-            found = {name: _values(array[name].layout) for name in names}, len(array)
+            count = len(array)
+            branches = {name: _values(array[name].layout) for name in names}
         array = None  # its memory is not needed while the values are
-        yield found
+        yield branches, count
 
 
 def _step(tree: RootTree, names: Sequence[str], most: int, densest: float) -> int:

@@ -13,14 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpfn.data.computing import HOPELESS, RowAsker, row_bytes
-from gpfn.data.feeding import Feeder, feeder_of, row_shape
+from gpfn.data.feeding import Feeder, column_feeder, feeder_of, row_shape
+from gpfn.data.root import FEATURES
 from gpfn.data.seam import Array, Chunk, Mask
 from gpfn.data.wanted import check_wanted
 from gpfn.errors import ModelFailed, SetupError
+from gpfn.models.branches import BranchMapping
 from gpfn.models.columns import Column
 from gpfn.models.open import open_with_token
 from gpfn.tensors.codec import text_or_base64
 from gpfn.tensors.dtypes import DTYPE_TABLE
+from gpfn.tensors.shapes import spec_text
+from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["ModelOrder", "Scored", "Scorer"]
 
@@ -74,16 +78,20 @@ class Scorer:
         """How many rows a chunk should have: many small ones, few large ones."""
         return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes(self.model)))
 
-    def feeder(self, names: Sequence[str], path: str) -> Feeder:
+    def feeder(
+        self, names: Sequence[str], path: str, mapping: BranchMapping | None = None
+    ) -> Feeder:
         """Return how a file with these columns feeds the model; its rows are counted from now.
 
-        Raises SetupError for columns that are not there.
+        A ``mapping`` makes its only input, unless features are named. Raises SetupError for
+        columns that are not there, and for a mapping of another width than the input's.
         """
         order = self.order
         specs = self.model.inputs
-        if getattr(self.model, "takes_columns", False):
-            from gpfn.tensors.spec import TensorSpec
-
+        if mapping is not None and not order.features:
+            _check_width(specs, mapping, path)
+            made = column_feeder(specs[0], FEATURES)
+        elif getattr(self.model, "takes_columns", False):
             wanted = order.features or tuple(name for name in names if name not in order.keep)
             specs = tuple(TensorSpec("float32", (None, 1), name) for name in wanted)
             made = feeder_of(specs, names, path=path)
@@ -188,3 +196,14 @@ def _texts(array: Array) -> Array:
     assert isinstance(values, list)  # noqa: S101 - a list stays one
     texts[:] = [value["b64"] if isinstance(value, dict) else value for value in values]
     return texts.reshape(array.shape)
+
+
+def _check_width(specs: Sequence[TensorSpec], mapping: BranchMapping, path: str) -> None:
+    """Raise SetupError, with the file, unless a mapping makes what a model's only input takes."""
+    takes = ", ".join(f"{spec.name} {spec_text(spec)}" for spec in specs)
+    tail = row_shape(specs[0]) if len(specs) == 1 else ()
+    known = tail is not None and None not in tail
+    if len(specs) != 1 or (known and prod(size or 1 for size in tail or ()) != mapping.width):
+        origin = f" of {mapping.origin}" if mapping.origin else ""
+        told = f"the mapping{origin} makes {mapping.width} values an entry, the model takes {takes}"
+        raise SetupError(told, field=path)

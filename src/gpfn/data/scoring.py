@@ -16,12 +16,15 @@ from gpfn.data.formats import find_format, format_named, open_sink, open_source
 from gpfn.data.scorer import Scored, Scorer
 from gpfn.data.seam import Chunk, ColumnSink, ColumnSource, Extent
 from gpfn.errors import SetupError
+from gpfn.models.branches import BranchMapping
 
 __all__ = ["FileReport", "MaxFailed", "ScoreJob", "ScoreOptions", "Told", "score_file"]
 
 Told = Callable[[int, Extent], None]
 """Is called with the rows that are done and how far the file is read, after every chunk."""
 
+_OPTIONS = ("separator", "mapping", "tree")
+"""What of the options a format may take when it is opened."""
 _SHARE_AFTER = 10_000
 """Rows before a share of failed ones means something."""
 
@@ -47,7 +50,8 @@ class ScoreOptions(NamedTuple):
     """How files are scored; can be pickled.
 
     ``chunk`` is the rows of a chunk, 0 as the model's size suggests. ``reads`` and ``writes``
-    are names of formats, empty where suffixes tell. ``separator`` is that of CSV.
+    are names of formats, empty where suffixes tell. ``separator`` is that of CSV, ``mapping``
+    and ``tree`` say what is read of ROOT.
     """
 
     chunk: int = 0
@@ -55,6 +59,8 @@ class ScoreOptions(NamedTuple):
     writes: str = ""
     separator: str = ""
     max_failed: MaxFailed = MaxFailed()
+    mapping: BranchMapping | None = None
+    tree: str = ""
 
 
 class ScoreJob(NamedTuple):
@@ -110,12 +116,13 @@ def score_file(
 def _opened(job: ScoreJob, scorer: Scorer, options: ScoreOptions) -> tuple[ColumnSource, Feeder]:
     """Open the file and find its columns; a format without types is told which ones to read."""
     row = format_named(options.reads) if options.reads else find_format(job.source)
-    given: dict[str, Any] = {}
-    if "separator" in row.options and options.separator:
-        given["separator"] = options.separator
+    said = {name: getattr(options, name) for name in _OPTIONS if getattr(options, name)}
+    given: dict[str, Any] = {name: each for name, each in said.items() if name in row.options}
+    if "columns" in row.options:
+        given["columns"] = (*scorer.order.features, *scorer.order.keep)
     source = open_source(job.source, row.name, **given)
     try:
-        feeder = scorer.feeder(source.names, job.source)
+        feeder = scorer.feeder(source.names, job.source, given.get("mapping"))
     except BaseException:
         source.close()
         raise
