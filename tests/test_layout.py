@@ -34,6 +34,7 @@ SHORT = {
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.cli.pipeline": "a command: each is a module, and its actions too",
+    "gpfn.data.ahead": "how readers read while others compute, and nothing else",
     "gpfn.data.wanted": "a rule that every reader of columns asks, and its words",
     "gpfn.cli.train_digits": "a training: each declares its options in a module",
     "gpfn.cli.train_images": "a training: each declares its options in a module",

@@ -20,6 +20,7 @@ from gpfn.errors import (
     GpfnError,
     ModelFailed,
     Overloaded,
+    RefusedByModel,
     SetupError,
 )
 from gpfn.models.batch_axis import batch_obstacle, computes_here
@@ -36,6 +37,8 @@ HOPELESS = 100
 _SLICE_ROWS = 8192
 _SLICE_BYTES = 4 << 20
 """What the inputs of one call have at most, for models that do not slice by themselves."""
+_NOT_OF_ROWS = {401, 403, 404, 405, 408, 429, 502, 503, 504}
+"""Statuses of a server that would not answer any other row either."""
 _NOT_THE_ROWS = (CannotConnect, BackendTimeout, Overloaded, SetupError)
 
 
@@ -99,7 +102,9 @@ class RowAsker:
             parts.append(self._call(arrays, count))
         except _NOT_THE_ROWS:
             raise
-        except Exception as error:  # noqa: BLE001 - a function of Python raises what it likes
+        except Exception as error:
+            if isinstance(error, RefusedByModel) and error.code in _NOT_OF_ROWS:
+                raise
             if count == 1:
                 faults[at] = _told(error)
                 if not (self._answered or parts) and len(faults) >= HOPELESS:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gpfn.data.seam import Extent
 from gpfn.errors import SetupError
 
-__all__ = ["CsvBlocks", "CsvHead", "read_head"]
+__all__ = ["Block", "CsvBlocks", "CsvHead", "read_head"]
 
 _SEPARATORS = ",;\t|"
 _HEAD = 1 << 20
@@ -23,6 +23,10 @@ _LONGEST = 64 << 20
 """Bytes without an end of a line outside of quotes: then one of them was never closed."""
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
+
+
+Block = bytes | bytearray | memoryview
+"""Whole lines of a file."""
 
 
 class CsvHead(NamedTuple):
@@ -96,7 +100,7 @@ class CsvBlocks:
     def __init__(self, path: str, head: CsvHead) -> None:
         self._path = path
         self._newline = head.newline
-        self._file = open(path, "rb")  # noqa: SIM115 - closed by close
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close
         self._total = os.fstat(self._file.fileno()).st_size
         self._file.seek(head.start)
         self._done = head.start
@@ -106,35 +110,45 @@ class CsvBlocks:
         """How many bytes were given."""
         return Extent(self._done, self._total)
 
-    def blocks(self, first: int, size: int) -> Iterator[bytes]:
+    def blocks(self, first: int, size: int) -> Iterator[Block]:
         """Give blocks of about ``first`` bytes, then ``size``. Raises SetupError."""
         rest, wanted = b"", first
         while True:
-            data = self._file.read(wanted)
-            block = rest + data
-            if len(data) < wanted:
+            block = bytearray(len(rest) + wanted)
+            block[: len(rest)] = rest
+            have = len(rest) + self._fill(memoryview(block)[len(rest) :])
+            if have < len(block):
+                del block[have:]
                 yield from self._last(block)
                 return
             end = self._end(block)
-            if not end and len(block) > _LONGEST:
+            if not end and have > _LONGEST:
                 raise self._unclosed(block)
-            wanted, rest = size, block[end:]
+            wanted, rest = size, bytes(memoryview(block)[end:])
             if end:
                 self._done += end
-                yield block[:end]
+                yield memoryview(block)[:end]
 
-    def _last(self, block: bytes) -> Iterator[bytes]:
+    def _fill(self, view: memoryview) -> int:
+        """Read until the view is full, or the file ends; returns the bytes."""
+        have = 0
+        while have < len(view) and (got := self._file.readinto(view[have:])):
+            have += got
+        return have
+
+    def _last(self, block: bytearray) -> Iterator[Block]:
         if block.count(b'"') % 2:
             raise self._unclosed(block)
         self._done += len(block)
-        if block.strip(b"\r\n"):
-            yield block.rstrip(b"\r\n") + self._newline
+        whole = block.rstrip(b"\r\n")
+        if whole:
+            yield whole + self._newline
 
-    def _unclosed(self, block: bytes) -> SetupError:
+    def _unclosed(self, block: bytearray) -> SetupError:
         told = f"a quote is not closed in the {len(block)} bytes from byte {self._done} on"
         return SetupError(told, field=self._path)
 
-    def _end(self, block: bytes) -> int:
+    def _end(self, block: bytearray) -> int:
         """Return the end of the last line that ends outside of quotes, 0 without one."""
         at = block.rfind(self._newline) + 1
         while at and block.count(b'"', 0, at) % 2:

@@ -9,12 +9,14 @@ block with a line of too many cells or too few is gone through line by line
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
+from gpfn.data.ahead import ahead
 from gpfn.data.arrow import batch_columns
-from gpfn.data.csv_blocks import CsvBlocks, CsvHead, read_head
+from gpfn.data.csv_blocks import Block, CsvBlocks, CsvHead, read_head
 from gpfn.data.seam import Chunk, Extent
 from gpfn.data.wanted import check_wanted
 from gpfn.errors import SetupError
@@ -24,8 +26,8 @@ __all__ = ["CsvSource"]
 
 _FIRST = 1 << 20
 """Bytes of the block whose values tell the dtypes."""
-_BLOCK = 16 << 20
-"""Bytes of the others: several threads have something to do, and memory stays small."""
+_BLOCK = 4 << 20
+"""Bytes of the others: several threads have something to do, and a chunk is in the cache."""
 
 _PIECE = 1 << 20
 """Bytes that a thread of Arrow's parses at once. One piece needs no thread; and where it fails,
@@ -60,29 +62,32 @@ class CsvSource:
         check_wanted(names, self.names, self._path)
         kinds: dict[str, pa.DataType] = {k: v for k, v in self._said.items() if k in names}
         first, size = 0, _FIRST if len(kinds) < len(names) else _BLOCK
-        for block in self._blocks.blocks(size, _BLOCK):
-            for chunk in self._read(block, names, kinds, rows):
+        blocks = self._blocks.blocks(size, _BLOCK)
+        for chunks in ahead(self._read(block, names, kinds, rows) for block in blocks):
+            for chunk in chunks:
                 yield chunk._replace(first=first)
                 first += chunk.rows
 
     def _read(
-        self, block: bytes, names: list[str], kinds: dict[str, pa.DataType], rows: int
+        self, block: Block, names: list[str], kinds: dict[str, pa.DataType], rows: int
     ) -> Iterator[Chunk]:
-        """Give the chunks of a block; what is found out of dtypes is added to ``kinds``."""
+        """Return the chunks of a block; what is found out of dtypes is added to ``kinds``."""
         try:
             table = self._typed(block, names, kinds)
         except _LineError:
-            yield from self._by_line(block, names, kinds, rows)
-            return
+            return self._by_line(block, names, kinds, rows)
         for field in table.schema:
             if not pa.types.is_null(field.type):
                 kinds.setdefault(field.name, field.type)
-        for batch in table.to_batches(max_chunksize=rows):
+        return self._chunks(table, names, rows)
+
+    def _chunks(self, table: pa.Table, names: list[str], rows: int) -> Iterator[Chunk]:
+        for batch in table.combine_chunks().to_batches(max_chunksize=rows):
             columns, missing = batch_columns(batch, names, self._path)
             yield Chunk(columns, 0, batch.num_rows, missing)
 
     def _by_line(
-        self, block: bytes, names: list[str], kinds: dict[str, pa.DataType], rows: int
+        self, block: Block, names: list[str], kinds: dict[str, pa.DataType], rows: int
     ) -> Iterator[Chunk]:
         from gpfn.data.csv_lines import parted, spread
 
@@ -93,7 +98,7 @@ class CsvSource:
         columns, missing = batch_columns(batches[0], names, self._path) if batches else ({}, {})
         yield from spread(lines, columns, missing, names, rows)
 
-    def _typed(self, block: bytes, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
+    def _typed(self, block: Block, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
         """Return a block as a table: of the known dtypes, or of its own where it has others."""
         try:
             return self._parsed(block, names, kinds)
@@ -121,17 +126,17 @@ class CsvSource:
             return wanted
         return found if fraction and not said else pa.string()
 
-    def _parsed(self, block: bytes, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
+    def _parsed(self, block: Block, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
         head = self._head
         try:
             table = csv.read_csv(
-                pa.BufferReader(block),
+                pa.BufferReader(pa.py_buffer(block)),
                 csv.ReadOptions(
                     column_names=head.names, block_size=_PIECE, use_threads=len(block) > _PIECE
                 ),
                 csv.ParseOptions(
                     delimiter=head.separator,
-                    newlines_in_values=b'"' in block,
+                    newlines_in_values=_has_quotes(block),
                     ignore_empty_lines=len(head.names) > 1,
                 ),
                 csv.ConvertOptions(
@@ -151,6 +156,11 @@ class CsvSource:
     def close(self) -> None:
         """Close the file."""
         self._blocks.close()
+
+
+def _has_quotes(block: Block) -> bool:
+    whole: Any = block.obj if isinstance(block, memoryview) else block
+    return b'"' in whole  # what a view leaves out of it is the begin of a line: no harm is done
 
 
 class _LineError(Exception):

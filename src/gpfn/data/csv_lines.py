@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpfn.data.csv_blocks import CsvHead
+from gpfn.data.csv_blocks import Block, CsvHead
 from gpfn.data.seam import Array, Chunk, Fault, Mask
 
 __all__ = ["Parted", "parted", "spread"]
@@ -23,7 +23,7 @@ class Parted(NamedTuple):
     rows: int
 
 
-def parted(block: bytes, head: CsvHead) -> Parted:
+def parted(block: Block, head: CsvHead) -> Parted:
     """Return a block as the lines that are right and the faults of the others."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=head.separator, lineterminator="\n")
@@ -38,8 +38,8 @@ def parted(block: bytes, head: CsvHead) -> Parted:
     return Parted(out.getvalue().encode(), faults, number + 1)
 
 
-def _lines(block: bytes, head: CsvHead) -> Iterator[list[str]]:
-    text = io.StringIO(block.decode(errors="surrogateescape"), newline="")
+def _lines(block: Block, head: CsvHead) -> Iterator[list[str]]:
+    text = io.StringIO(bytes(block).decode(errors="surrogateescape"), newline="")
     reader = csv.reader(text, delimiter=head.separator)
     limit = csv.field_size_limit(len(block) + 1)
     try:

@@ -33,7 +33,7 @@ class FailedRows:
     """
 
     def __init__(self, job: ScoreJob) -> None:
-        self.source = job.source
+        self.source = job.source.encode(errors="backslashreplace").decode()
         self._path = job.failed
         self._file: WholeFile | None = None
         self._out: BufferedWriter | None = None

@@ -7,6 +7,7 @@ format is one module and one row here.
 from __future__ import annotations
 
 import os
+import stat
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -152,11 +153,15 @@ def _check_options(
 
 def _check_file(path: str) -> None:
     try:
-        with open(path, "rb") as file:
-            empty = not file.read(1)
+        about = os.stat(path)
+        if stat.S_ISREG(about.st_mode):
+            with open(path, "rb"):
+                pass  # it may be read
     except OSError as error:
         raise SetupError(f"cannot read it: {error.strerror}", field=path) from error
-    if empty:
+    if not stat.S_ISREG(about.st_mode):
+        raise SetupError("not a file: what is read has to lie on a disk", field=path)
+    if not about.st_size:
         raise SetupError("an empty file", field=path)
 
 

@@ -6,6 +6,7 @@ in a new process, and then reported with what happened.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -54,6 +55,7 @@ class _Worker:
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-c", _CODE, str(theirs.fileno()), *sys.path],
                 stdin=subprocess.DEVNULL,
+                env={"OMP_NUM_THREADS": str(order.threads), **os.environ},  # Arrow's too
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )

@@ -18,8 +18,8 @@ class PartSink(ABC):
     """The frame of a `gpfn.data.seam.ColumnSink`.
 
     A format has ``_append``, which writes rows, ``_finish``, which ends the file that is at
-    ``_part``, and ``_abandon``, which lets go of it. What they raise as OSError, and
-    as ValueError (Arrow's own), is told as a SetupError with the file's name, and the part is
+    ``_part``, and ``_abandon``, which lets go of it. What they raise as OSError, and Arrow as
+    ValueError or TypeError, is told as a SetupError with the file's name, and the part is
     removed.
     """
 
@@ -33,7 +33,7 @@ class PartSink(ABC):
         """Append rows; see `gpfn.data.seam.ColumnSink`."""
         try:
             self._append(columns, missing)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             self.discard()
             raise cannot_write(self._path, error) from error
 
@@ -43,7 +43,7 @@ class PartSink(ABC):
             return
         try:
             self._finish()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             self.discard()
             raise cannot_write(self._path, error) from error
         self._open = False

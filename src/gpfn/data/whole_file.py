@@ -48,7 +48,7 @@ class WholeFile:
             self.part.unlink(missing_ok=True)
 
 
-def cannot_write(path: str | os.PathLike[str], error: OSError | ValueError) -> SetupError:
+def cannot_write(path: str | os.PathLike[str], error: Exception) -> SetupError:
     """Return the error that says why a file was not written."""
     told = getattr(error, "strerror", "") or str(error)
     number = getattr(error, "errno", 0)
