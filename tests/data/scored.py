@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _CODE = """
 import os, signal, time
 import numpy as np
+from gpfn.errors import RefusedByModel
 from gpfn.models.python import declare
 from gpfn.tensors.spec import TensorSpec
 
@@ -30,6 +31,36 @@ def total(x):
         raise ValueError("a negative number")
     whole = np.nan_to_num(x[:, :2]).astype(np.int64)
     return {"y": x.sum(1), "n": whole}
+
+
+@declare(inputs={"x": TensorSpec("float32", (3,))})
+def single(x):
+    assert x.shape == (3,)
+    return {"y": x.sum(), "n": x[:2]}
+
+
+@declare(inputs={"x": TensorSpec("float32", (1, 3))})
+def one(x):
+    assert x.shape == (1, 3)
+    return {"y": x.sum(1), "n": x[:, :2]}
+
+
+@declare(inputs=X)
+def short(x):
+    return {"y": x[:1].sum(1), "n": x[:1, :2]}
+
+
+def refused(code):
+    @declare(inputs=X, outputs=Y)
+    def model(x):
+        if (x < 0).any():
+            raise RefusedByModel("not now", code=code)
+        return total(x)
+
+    return model
+
+
+busy, wrong = refused(503), refused(422)
 
 
 @declare(inputs=X, outputs=Y)

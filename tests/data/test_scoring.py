@@ -147,6 +147,12 @@ def test_a_file_of_which_every_row_fails_is_given_up_early(tmp_path: Path) -> No
         score(model, tmp_path / "in.npy", target)
     assert len(fails(target)) == 50
     assert not target.exists()
+    nearly = np.full((5000, 3), -1.0)
+    nearly[100:] = 1
+    np.save(tmp_path / "in.npy", nearly)
+    for chunk in (7, 100, 5000):  # the same whatever the chunks
+        with pytest.raises(ModelFailed, match="the first 100 rows all failed"):
+            score(model, tmp_path / "in.npy", target, ScoreOptions(chunk=chunk))
     late = np.full((150, 3), -1.0)
     late[99:] = 1
     np.save(tmp_path / "in.npy", late)
@@ -219,3 +225,25 @@ def test_a_damaged_file_leaves_no_output(tmp_path: Path) -> None:
     with pytest.raises(GpfnError, match=r"in\.parquet: "):
         score(refusing(tmp_path), source, tmp_path / "out.parquet")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "model.py"]
+
+
+@pytest.mark.parametrize("name", ["single", "one", "short"])
+def test_models_that_take_one_row_are_asked_row_by_row(tmp_path: Path, name: str) -> None:
+    rows = np.arange(30, dtype=np.float32).reshape(10, 3)
+    np.save(tmp_path / "in.npy", rows)
+    report = score(refusing(tmp_path, name), tmp_path / "in.npy", tmp_path / "out.npy")
+    assert bool(report.notes) == (name != "short")
+    assert report.failed == 0
+    found = np.load(tmp_path / "out.npy")
+    assert found["y"].tolist() == rows.sum(1).tolist()
+    assert found["n"].tolist() == rows[:, :2].tolist()
+
+
+def test_a_server_that_is_busy_is_no_fault_of_a_row(tmp_path: Path) -> None:
+    rows = np.ones((10, 3))
+    rows[4] = -1
+    np.save(tmp_path / "in.npy", rows)
+    with pytest.raises(GpfnError, match="not now"):
+        score(refusing(tmp_path, "busy"), tmp_path / "in.npy", tmp_path / "out.npy")
+    report = score(refusing(tmp_path, "wrong"), tmp_path / "in.npy", tmp_path / "out.npy")
+    assert report.failed == 1

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.options import add_signature, parse_threads, whole
@@ -72,9 +74,8 @@ def run(args: argparse.Namespace) -> int:
     from gpfn.data.running import score_files
 
     run = _run(args)
-    _end_on_signals()
     reports: list[FileReport] = []
-    with ScoreScreen(run.jobs, quiet=args.json) as screen:
+    with _ended_by_signals(), ScoreScreen(run.jobs, quiet=args.json) as screen:
         for report in score_files(run, screen.follow):
             reports.append(report)
             screen.done(report)
@@ -190,15 +191,20 @@ def _max_failed(text: str) -> tuple[int | None, float | None]:
     return None, share
 
 
-def _end_on_signals() -> None:
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
     """Have a polite end remove what is half-written, as Ctrl-C does."""
     import signal
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _document(report: "FileReport") -> dict[str, Any]:

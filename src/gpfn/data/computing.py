@@ -69,6 +69,10 @@ class RowAsker:
         self._bare = {name for name, (whole, row) in shapes.items() if whole and whole == row}
         """Inputs without an axis of rows."""
 
+    def begin(self) -> None:
+        """Begin with another file, which may have rows that fail at its begin."""
+        self._answered = False
+
     def ask(self, arrays: Mapping[str, Array]) -> Answers:
         """Return the outputs for all rows of ``arrays``; each has them along its first axis.
 

@@ -8,7 +8,7 @@ block with a line of too many cells or too few is gone through line by line
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -50,6 +50,7 @@ class CsvSource:
         self._blocks = CsvBlocks(path, self._head)
         self.names = self._head.names
         self.rows: int | None = None
+        self._running: Generator[Chunk, None, None] | None = None
 
     @property
     def extent(self) -> Extent:
@@ -58,6 +59,10 @@ class CsvSource:
 
     def chunks(self, wanted: Sequence[str] | None, rows: int) -> Iterator[Chunk]:
         """Give the rows; see `gpfn.data.seam.ColumnSource`."""
+        self._running = self._given(wanted, rows)
+        return self._running
+
+    def _given(self, wanted: Sequence[str] | None, rows: int) -> Generator[Chunk, None, None]:
         names = list(self.names if wanted is None else wanted)
         check_wanted(names, self.names, self._path)
         kinds: dict[str, pa.DataType] = {k: v for k, v in self._said.items() if k in names}
@@ -154,7 +159,9 @@ class CsvSource:
         return self._parsed(block, names, {**kinds, **dates}) if dates else table
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, after the thread that reads ahead."""
+        if self._running is not None:
+            self._running.close()
         self._blocks.close()
 
 

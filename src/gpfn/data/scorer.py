@@ -101,6 +101,7 @@ class Scorer:
             )
         check_wanted((*made.wanted, *order.keep), names, path)
         self._answered = self._failed = 0
+        self._asked.begin()
         return made
 
     def score(self, chunk: Chunk, feeder: Feeder) -> Scored:
@@ -119,7 +120,7 @@ class Scorer:
             arrays = given.arrays
             if given.rows is not None:
                 rows = rows[given.rows]
-        self._count(len(rows), faults)
+        self._count(rows, chunk.rows, faults)
         return self._spread(chunk, arrays, rows, faults)
 
     @property
@@ -140,12 +141,14 @@ class Scorer:
         """Close the model."""
         self.model.close()
 
-    def _count(self, answered: int, faults: Mapping[int, str]) -> None:
-        self._answered += answered
+    def _count(self, rows: Array, count: int, faults: Mapping[int, str]) -> None:
+        """Note which of a chunk's rows were answered; raise when the file's first ones all fail."""
+        failed_first = self._failed + (int(rows[0]) if len(rows) else count)
+        if not self._answered and failed_first >= HOPELESS:
+            told = f"the first {failed_first} rows all failed; the first one: "
+            raise ModelFailed(told + faults[min(faults)])
+        self._answered += len(rows)
         self._failed += len(faults)
-        if not self._answered and self._failed >= HOPELESS:
-            told = f"the first {self._failed} rows all failed; one of them: "
-            raise ModelFailed(told + next(iter(faults.values())))
 
     def _spread(
         self, chunk: Chunk, arrays: Mapping[str, Array], rows: Array, faults: dict[int, str]
