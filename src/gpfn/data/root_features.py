@@ -128,12 +128,14 @@ def _scatter(
 ) -> None:
     """Put the values of parts with the same places into their columns."""
     part, branch = together[0]
+    flat, width = found.reshape(-1), found.shape[1]
     for number, (events, places) in enumerate(_where(branch.offsets, part.pick)):
+        rows = events * width
         for each, other in together:
-            value = other.values[places]
+            value = other.values.take(places)
             if value.dtype != np.float32:
                 value = _as_float32(value, each.pick.branch, faults, events)
-            found[events, each.column + number] = value
+            flat[each.column + number :][rows] = value
 
 
 def _where(offsets: npt.NDArray[np.int64], pick: Pick) -> Iterator[tuple[Array, Array]]:

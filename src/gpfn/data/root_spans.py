@@ -95,12 +95,15 @@ def _whole(tree: RootTree, names: Sequence[str], spans: Iterator[tuple[int, int]
 
 def _values(layout: Any) -> Values:
     """Return a branch as arrays, of numbers in the machine's byte order."""
+    from awkward.contents import ListOffsetArray
+
     if layout.is_regular:
         layout = layout.to_RegularArray().to_packed()
         return np.asarray(layout.content.data).reshape(len(layout), layout.size)
     if not layout.is_list:
         return np.asarray(layout.data)
-    layout = layout.to_ListOffsetArray64(False)
+    if not isinstance(layout, ListOffsetArray):
+        layout = layout.to_ListOffsetArray64(False)
     offsets, values = np.asarray(layout.offsets.data), np.asarray(layout.content.data)
     if not 0 <= offsets[0] <= offsets[-1] <= len(values):
         raise ValueError("the offsets of a branch do not fit its values")
