@@ -126,12 +126,17 @@ def test_the_mapping_of_a_model_toml(folder: Path, root: Path) -> None:
         np.testing.assert_array_equal(file["Friend"]["forecast"].array(library="np"), told)
 
 
-def test_branches_as_columns_without_a_mapping(folder: Path) -> None:
+def test_branches_as_columns_without_a_mapping(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = event_file(folder / "x.root", {"x": [1.5, 2.5], "other": [[1.0, 7.0], []]})
     own = f"{folder / 'own.py'}:single"
     assert main(["score", own, str(path), "-o", str(folder / "y.root")]) == 0
     with uproot.open(folder / "y.root") as file:
         assert file["Friend"]["score"].array().tolist() == [3, 5]
+    assert score(folder, path, "z.root", "--features", "x,other", model="two") == 1
+    told = "other: has several values an entry: ask for other[0], or for other[0:8] in a mapping"
+    assert told in capsys.readouterr().err
     names = "x,count(other)"
     assert score(folder, path, "z.root", "--features", names, model="two") == 0
     with uproot.open(folder / "z.root") as file:

@@ -70,10 +70,12 @@ class RootSource:
         return (*names, *(name for name in self._asked if name not in names and self._made(name)))
 
     def _made(self, name: str) -> bool:
-        """Say whether a name asks for a value that is made of a branch that is there."""
+        """Say whether a name asks for a branch that is there, or for a value of one.
+
+        Whether that is a column is told when it is read.
+        """
         pick = parse_pick(name)
-        several = pick is not None and (bool(pick.stop) or pick.counted)
-        return pick is not None and several and pick.width == 1 and self._tree.has(pick.branch)
+        return self._tree.has(name) or (pick is not None and self._tree.has(pick.branch))
 
     def _columns(self) -> tuple[str, ...]:
         """Return the names of branches that have as many numbers in each entry."""
@@ -131,7 +133,13 @@ class RootSource:
             pick = parse_pick(name)
         if pick is None or pick.width != 1:
             raise self._tree.missing([name])
-        if pick.stop or pick.counted or self._tree.kind(pick.branch) != "array":
+        kind = self._tree.kind(pick.branch)
+        if kind == "several" and not (pick.stop or pick.counted):
+            told = (
+                f"has several values an entry: ask for {name}[0], or for {name}[0:8] in a mapping"
+            )
+            raise SetupError(told, field=f"{self._path}: {name}")
+        if kind != "array":
             _check_kind(pick, self._tree)
         return pick
 

@@ -33,8 +33,6 @@ _SHOWN = 8
 _NUMBERS = "biuf"
 _KINDS = {(0, False): "one", (1, True): "several", (1, False): "array"}
 """By the axes that an entry has, and whether the first of them differs from entry to entry."""
-_KINDS = {(0, False): "one", (1, True): "several", (1, False): "array"}
-"""By the axes that an entry has, and whether the first of them differs from entry to entry."""
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple", "ROOT::Experimental::RNTuple")
 _BIG_INT = np.dtype(">i4")
 _KEY_BYTES = 10
