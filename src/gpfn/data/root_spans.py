@@ -21,7 +21,7 @@ __all__ = ["read_spans"]
 
 _ENTRIES = 50_000
 """Entries that are worth the while of a read, if there are as many."""
-Ends = npt.NDArray[np.int64]
+_Ends = npt.NDArray[np.int64]
 
 
 def read_spans(
@@ -61,7 +61,7 @@ def _step(tree: RootTree, names: Sequence[str], most: int, densest: float) -> in
         return max(1, min(_ENTRIES, int(tree.tree.num_entries_for(most, filter_name=[*names]))))
 
 
-def _clusters(known: Sequence[tuple[Ends, Ends]], rows: int) -> Ends:
+def _clusters(known: Sequence[tuple[_Ends, _Ends]], rows: int) -> _Ends:
     """Return where baskets of all branches end, the tree's end too."""
     if not known:
         return np.array([rows], np.int64)
@@ -69,7 +69,7 @@ def _clusters(known: Sequence[tuple[Ends, Ends]], rows: int) -> Ends:
     return np.union1d(common[(common > 0) & (common < rows)], [rows])
 
 
-def _densest(known: Sequence[tuple[Ends, Ends]]) -> float:
+def _densest(known: Sequence[tuple[_Ends, _Ends]]) -> float:
     """Return how many bytes an entry of all branches has, at the most on average of a basket."""
     total = 0.0
     for starts, sizes in known:
@@ -78,7 +78,7 @@ def _densest(known: Sequence[tuple[Ends, Ends]]) -> float:
     return total
 
 
-def _together(ends: Ends, entries: int) -> Iterator[tuple[int, int]]:
+def _together(ends: _Ends, entries: int) -> Iterator[tuple[int, int]]:
     """Give spans of about so many entries, each of whole clusters."""
     first = 0
     for number, end in enumerate(ends):
