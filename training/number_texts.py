@@ -50,17 +50,22 @@ def numbers(
 def _number(text: str | float, sign: str) -> float | None:
     """Return a text's number, NaN for a missing one, None when it is no number."""
     if not isinstance(text, str):
-        return text if math.isfinite(text) or math.isnan(text) else None
+        return _finite(text)
     if text.lower() in MISSING:
         return math.nan
     pointed = text.translate(_SWAPPED) if sign == "," else text
     if _PLAIN.fullmatch(pointed):
-        found = float(pointed)
-    elif _GROUPED.fullmatch(pointed):
-        found = float(pointed.replace(",", ""))
-    else:
+        return _finite(float(pointed))
+    return _finite(float(pointed.replace(",", ""))) if _GROUPED.fullmatch(pointed) else None
+
+
+def _finite(number: float) -> float | None:
+    """Return a number, or NaN, as a float; None for what no float holds."""
+    try:
+        found = float(number)
+    except OverflowError:  # a whole number of JSON
         return None
-    return found if math.isfinite(found) else None
+    return None if math.isinf(found) else found
 
 
 def _fitting(found: list[float | None]) -> int:

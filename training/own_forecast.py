@@ -28,6 +28,7 @@ _APART = 1e-5
 """How far exports may be apart, in standard deviations of what was learned from."""
 _ROUNDED = 4 * float(np.finfo(np.float32).eps)
 """And besides in parts of the largest value, which float32 cannot hold more exactly."""
+_LEAST = float(np.finfo(np.float64).tiny)
 _PLOTTED = 120  # values of the held-out part
 _SIGNS = {None: "", "point": ".", "comma": ","}
 
@@ -162,7 +163,7 @@ def _facts(case: _Case, settings: Any, predict: Any, course: Any) -> dict[str, A
             **own,
             "baselines": baselines,
             "beats_baseline": all(own["mse"] < each["mse"] for each in baselines.values()),
-            "margin": min(each["mse"] for each in baselines.values()) / own["mse"],
+            "margin": min(each["mse"] for each in baselines.values()) / max(own["mse"], _LEAST),
             "training_mse": course.training[course.best - 1],
             "validation_mse": course.validation[course.best - 1],
             "best_epoch": course.best,

@@ -25,6 +25,7 @@ TRAINED = Trained("forecast.tflite", "all of it\nas good as none", {"mse": 2.5})
         (["--watch", "none"], "--watch: no such folder"),
         (["--watch", "file"], "--watch: no such folder"),
         (["--watch", "in", "--data", "file"], "--watch: takes the place of data; give one of them"),
+        (["--watch", "in", "--out", "in"], "--out: is watched, so models go elsewhere: "),
         (["--watch", "in", "--name", "x"], "--name: is for --push URL"),
         (["--watch", "in", "--token", "x"], "--token: is for --push URL"),
         (["--watch", "in", "--push", "ftp://x"], "url: expected http"),

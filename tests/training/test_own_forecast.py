@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from own_series import own_series
 
 from gpfn.models.description import read_description
 from gpfn.tfaas.parameters import read_parameters
+from tests.conftest import ROOT
 
 FEW = ["--hidden", "24", "--learning-rate", "0.01", "--seed", "3"]
 
@@ -198,3 +200,19 @@ def test_a_run_that_fails_leaves_the_folder_as_it_was(noise: Run, tmp_path: Path
     (tmp_path / "s.csv").write_text("value\n1\nx\n")
     assert gpfn("train", "forecast", "--data", "s.csv", "--out", "made", cwd=tmp_path).returncode
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "made").rglob("*")} == before
+
+
+def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    words = ["--data", str(ROOT / "training" / "sales.csv"), "--column", "value", "--out", "made"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpfn", "train", "forecast", *words, "--epochs", "100000"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    with process.stderr as told:
+        assert any(line.startswith(b"epoch     1") for line in told)
+        process.terminate()
+        told.read()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert not list((tmp_path / "made").iterdir())

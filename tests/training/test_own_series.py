@@ -167,6 +167,14 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
                          ("nested", "nested"), ("none", "no column 'none'")]:  # fmt: skip
         with pytest.raises(SetupError, match=told):
             own_series([file], column, "")
+    odd = tmp_path / "odd.jsonl"
+    for value in ("1e400", "1" + "0" * 400, "true", "[1]", '{"a": 1}'):
+        odd.write_text(f'{{"value": 1}}\n{{"value": {value}}}\n')
+        with pytest.raises(SetupError, match=r"odd\.jsonl"):
+            own_series([odd], "value", "")
+    pq.write_table(pa.table({"value": [1.0, float("inf")]}), tmp_path / "inf.parquet")
+    with pytest.raises(SetupError, match="row 2: column value: 'inf' is no number"):
+        own_series([tmp_path / "inf.parquet"], "value", "")
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(SetupError, match=r"s\.parquet: not a Parquet file that can be read"):
         own_series([file], "whole", "at")

@@ -87,6 +87,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    """Turn SIGTERM into an exception, so that what is half written goes on the way."""
+    raise SystemExit(128 + number)
+
+
 def train_once(args: argparse.Namespace) -> Any:
     """Train as the arguments say, and return the script's Outcome.
 

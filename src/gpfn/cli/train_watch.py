@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.train_options import Watched
-from gpfn.errors import SetupError
+from gpfn.errors import SetupError, escaped
 
 if TYPE_CHECKING:
     from gpfn.retraining.child import TrainOnce
@@ -34,7 +34,8 @@ _OURS = (
 
 _TEXTS = {
     "watching": "watching {folder}; models go to {out}",
-    "waiting": "{folder}: no files yet, or some are still being written",
+    "empty": "{folder}: no files yet",
+    "waiting": "{folder}: some files are still being written",
     "unreadable": "{why}; looking again",
     "training": "training on {count}",
     "changed": "files have changed meanwhile: once more, with all of them",
@@ -65,6 +66,7 @@ def watch(args: argparse.Namespace, watched: Watched, train: "TrainOnce") -> int
         raise SetupError(f"takes the place of {watched.argument}; give one of them",
                          field="--watch")  # fmt: skip
     out = args.out or Path.cwd() / f"{args.watch.resolve().name}-{args.model}"
+    _check_apart(args.watch.resolve(), out.resolve(), deep=watched.whole_folder)
     folder = WatchedFolder(
         args.watch, watched.suffixes, deep=watched.whole_folder, settle=args.settle
     )
@@ -76,6 +78,12 @@ def watch(args: argparse.Namespace, watched: Watched, train: "TrainOnce") -> int
     if not args.once or stopped:
         tell("stopped", {})
     return 0 if well or not args.once else 1
+
+
+def _check_apart(folder: Path, out: Path, *, deep: bool) -> None:
+    """Refuse to write where it is watched: each model would be news."""
+    if out == folder or (deep and out.is_relative_to(folder)):
+        raise SetupError(f"is watched, so models go elsewhere: {out}", field="--out")
 
 
 def _options(args: argparse.Namespace) -> str:
@@ -90,7 +98,7 @@ def _stoppable() -> Iterator[list[int]]:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         came.append(number)
-        signal.signal(number, before[number])
+        signal.signal(number, before.get(number, signal.SIG_DFL))
 
     before: dict[int, Any] = {}
     for each in (signal.SIGINT, signal.SIGTERM):
@@ -116,4 +124,4 @@ def _tell(word: str, told: Mapping[str, Any], *, as_json: bool, out: Path) -> No
         "last": told.get("summary", "").rpartition("\n")[2],
         "was": "is the latest already" if told.get("existed") else "is new",
     }
-    print(_TEXTS[word].format(**{**more, **told}), flush=True)
+    print(escaped(_TEXTS[word].format(**{**more, **told})), flush=True)

@@ -77,18 +77,27 @@ class Retraining:
 
         Returns whether the last training and the last push went well.
         """
+        self._owe()
         while not stopped():
             snapshot = self._look()
             if snapshot is not None:
                 self._heed(snapshot, stopped)
             self._push_again()
-            if once and snapshot is not None and self._is_done(snapshot):
+            if once and self._is_done(snapshot):
                 break
             self._sleep(stopped)
         return self._went_well and self._pending is None
 
-    def _is_done(self, snapshot: Snapshot) -> bool:
+    def _owe(self) -> None:
+        """Have the last good model pushed, if an earlier run did not come to that."""
+        owed = self._journal.find(self._journal.trained)
+        if owed and owed.state == TRAINED and self._keeper.current.is_dir():
+            self._await_push(owed.digest, _trained_of(owed.told))
+
+    def _is_done(self, snapshot: Snapshot | None) -> bool:
         """Say whether there is nothing left for ``once``: a failed push is not waited for."""
+        if snapshot is None:
+            return self._watched.is_empty()
         return self._key(snapshot) == self._settled and self._watched.is_still(snapshot)
 
     def _sleep(self, stopped: Callable[[], bool]) -> None:
@@ -101,8 +110,11 @@ class Retraining:
             found = self._watched.look()
         except SetupError as error:
             self._say_once("unreadable", str(error))
+            self._went_well = False
             return None
-        if found is None and not self._settled:
+        if self._watched.is_empty():
+            self._say_once("empty", "")
+        elif found is None and not self._settled:
             self._say_once("waiting", "")
         return found
 
@@ -129,8 +141,6 @@ class Retraining:
         elif known and key == self._journal.trained and self._keeper.current.is_dir():
             self._settle(key, well=True)
             self._tell("trained before", {"summary": known.told.get("summary", "")})
-            if known.state != PUSHED:
-                self._await_push(key, _trained_of(known.told))
         else:
             self._train(snapshot, key, stopped)
 

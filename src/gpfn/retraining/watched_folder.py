@@ -73,6 +73,10 @@ class WatchedFolder:
             told = f"cannot be read: {error.strerror}"
             raise SetupError(told, field=str(error.filename or self.folder)) from error
 
+    def is_empty(self) -> bool:
+        """Say whether the last look has found no file that counts."""
+        return not self._since
+
     def is_still(self, snapshot: Snapshot) -> bool:
         """Say whether the folder has the files of a snapshot, as they were then."""
         try:
