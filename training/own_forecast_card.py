@@ -139,6 +139,7 @@ trained network's.
 {table}
 
 {verdict(facts)}
+
 The MSE on the validation part was {metrics["validation_mse"]:.6g} after epoch
 {metrics["best_epoch"]} of {metrics["epochs_run"]}, whose weights were kept; that on what was
 learned from, at every step of a window, {metrics["training_mse"]:.6g}. {_season(settings)}
@@ -156,8 +157,7 @@ From the last {settings["window"]} values of the data:
 ## Data
 
 Column {_plain(data["column"])} of {_plain(", ".join(data["files"]))}: {data["values"]} values, a
-value a {data["step"]}, from {data["first"]} to {data["last"]}. {data["filled"]} of them were not
-there and were put in ({settings["fill"] or "nothing was asked for"}).
+value a {data["step"]}, from {data["first"]} to {data["last"]}. {_filled(facts)}
 
 Learned from: the first {data["learned_values"]}, which the scaling is taken from as well. From
 {data["validation_from"]} on they only say when to stop, and from {data["held_out_from"]} on they
@@ -182,6 +182,13 @@ It knows this one series. What is learned from ends where the validation part be
 values are to be learned from, train again. Far outside of the values that it has seen its
 forecasts mean nothing.
 """
+
+
+def _filled(facts: dict[str, Any]) -> str:
+    count, how = facts["data"]["filled"], facts["settings"]["fill"]
+    return (
+        f"{count} of them were not there and were put in ({how})." if count else "None is missing."
+    )
 
 
 def _season(settings: dict[str, Any]) -> str:

@@ -69,7 +69,8 @@ def forecasts_over_time(
 
 def _label_times(axes: Axes, first: int, count: int, label: Callable[[int], str]) -> None:
     at = sorted({*np.linspace(first, first + count - 1, min(count, _TICKS)).round().astype(int)})
-    axes.set_xticks(at, [label(int(each)) for each in at], fontsize=8)
+    texts = [label(int(each)).replace("T", "\n") for each in at]  # a time of day is long
+    axes.set_xticks(at, texts, fontsize=8)
 
 
 def error_by_epoch(

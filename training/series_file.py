@@ -137,7 +137,10 @@ def _separator(header: str, column: str, time: str) -> str:
     """Return what separates the names that are wanted, else what separates the most names."""
 
     def fit(separator: str) -> tuple[int, int]:
-        names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        try:
+            names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        except csv.Error:
+            return 0, 0  # whoever reads the line says what is wrong
         return sum(wanted in names for wanted in (column, time) if wanted), len(names)
 
     return max(_SEPARATORS, key=fit)

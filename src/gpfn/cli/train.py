@@ -119,8 +119,9 @@ def train_files(
     from gpfn.retraining.child import Trained
 
     given: Any = args.watch if watched.whole_folder else [*files]
-    chosen = argparse.Namespace(**{**vars(args), watched.argument: given, "out": out})
-    outcome = train_once(chosen)
+    name = args.name or args.watch.resolve().name  # which a params.json may have to say
+    more = {watched.argument: given, "out": out, "name": name}
+    outcome = train_once(argparse.Namespace(**{**vars(args), **more}))
     return Trained(outcome.files[0].name, outcome.summary, outcome.facts.get("metrics") or {})
 
 
