@@ -18,6 +18,7 @@ ROWS = {
     "jet.eta": np.array([-3.0, -1, 0, 1, 3]),
     "isTight": np.array([True, False, True, False, True]),
     "channel": np.array(["mm", "ee", "em", None, "mm"], object),
+    "count(Jet_pt)": np.array([1, 0, 0, 0, 2]),
     "run": np.array([2**60, 2**60 + 1, 1, 2, 3], np.int64),
 }
 
@@ -63,6 +64,7 @@ def rows_of(text: str) -> list[int]:
         ("hypot(nMuon, nMuon) > 5.6", [4]),
         ("run == 1152921504606846977", [1]),
         ("nMuon < 99999999999999999999999", [0, 1, 2, 3, 4]),
+        ("count( Jet_pt ) >= 1", [0, 4]),
         ("true", [0, 1, 2, 3, 4]),
         ("FALSE OR nMuon == .3e1", [3]),
         ("nMuon == 1 or nMuon == 2 and mass > 130", [1]),
@@ -86,10 +88,11 @@ def test_a_condition_means_what_people_mean(text: str, rows: list[int]) -> None:
         ("mass > 1; mass", "';' means nothing here, at character 9"),
         ("system('x') > 1", "no function system; there are abs, sqrt, exp"),
         ("__import__('os')", "no function __import__"),
+        ("count(1) > 1", "no function count; there are"),
         ("abs(mass, 1) > 1", "abs takes 1 of them, got 2, at character 1"),
         ("mas > 120", "no column 'mas'; did you mean mass?, at character 1"),
         ("mass > 1 and zzz", "no column 'zzz'; there are mass, nMuon, Jet_pt[0], mean radius, j"),
-        ("mass > 1 and zzz", "jet.eta, isTight and 2 more, at character 14"),
+        ("mass > 1 and zzz", "jet.eta, isTight and 3 more, at character 14"),
         ("nMuon", "expected a condition, got a number; compare it, such as with > 0, at ch"),
         ("nMuon and isTight", "expected a condition, got a number"),
         ("not nMuon", "expected a condition, got a number"),

@@ -9,8 +9,8 @@
     unary       ("-" | "+") unary | atom ["**" unary]
     atom        number | "text" | true | false | column | function(or, …) | (or)
 
-A column is called as it is: ``mass``, ``jet.pt``, ``Jet_pt[0]``, and between backquotes with
-anything in it: ```mean radius```.
+A column is called as it is: ``mass``, ``jet.pt``, ``Jet_pt[0]``, ``count(Jet_pt)``, and between
+backquotes with anything in it: ```mean radius```.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _WORDS = {"&&": "and", "&": "and", "||": "or", "|": "or", "!": "not", "~": "not"
 _COMPARING = frozenset({"<", "<=", ">", ">=", "==", "!="})
 _RESERVED = frozenset({"and", "or", "not"})
 _END = "the end"
+_COUNT = "count"
+"""Of a branch of a ROOT file: how many values an event has, which is a column."""
 
 
 class CutFunction(NamedTuple):
@@ -199,9 +201,15 @@ class _Parser:
         raise WrongCut(f"expected a column or a number, got {token.text}", token.at)
 
     def _call(self, name: _Token) -> Node:
+        if name.text == _COUNT and self._here.kind == "name":
+            branch = self._step()
+            self._close()
+            return Node("column", f"{_COUNT}({branch.text})", name.at)
         function = FUNCTIONS.get(name.text)
         if function is None:
-            raise WrongCut(f"no function {name.text}; there are {', '.join(FUNCTIONS)}", name.at)
+            raise WrongCut(
+                f"no function {name.text}; there are {', '.join((*FUNCTIONS, _COUNT))}", name.at
+            )
         parts = [self._deeper(self.either, name)]
         while self._take(","):
             parts.append(self._deeper(self.either, name))
