@@ -81,9 +81,8 @@ def _classes(values: np.ndarray, name: str) -> Target:
     numbers = np.array([places[value] for value in values], np.int32)
     for value, count in zip(found, np.bincount(numbers), strict=True):
         if count < LEAST_OF_A_CLASS:
-            told = (
-                f"class {value} has {count} row{"s" * int(count > 1)}, and each of the three parts"
-            )
+            rows = "1 row" if count == 1 else f"{count} rows"
+            told = f"class {value} has {rows}, and each of the three parts"
             way = "give more of it, or leave it out with --signal-region"
             raise SetupError(f"{told} (training, validation, test) needs one; {way}", field=name)
     return Target(numbers, tuple(map(str, found)))
