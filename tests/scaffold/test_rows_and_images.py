@@ -73,6 +73,15 @@ def test_the_sample_is_a_row_of_the_columns_that_a_model_toml_lists(special: Pat
     assert answer.status == 200
 
 
+def test_rows_are_usual_where_a_model_toml_lists_columns(special: Path) -> None:
+    model = [word for word in SPECIAL["matrix"] if word not in ("--kind", "rows")]
+    assert main(["init", "arrays", *model]) == 0
+    assert "takes=" not in Path("arrays/func.py").read_text()
+    (special / "model.toml").write_text(MATRIX)
+    assert main(["init", "f", *model]) == 0
+    assert 'takes="rows"' in Path("f/func.py").read_text()
+
+
 WRONG_TOML = {
     'model = "matrix.onnx"\n[[columns]]\nname = "a"\n': "model.toml has 1, but x takes 3",
     MATRIX.replace("bool", "string"): "a column of string cannot feed x, which is float32",

@@ -44,6 +44,7 @@ _TOLD = {"condition": "a condition", "number": "a number", "text": "a text"}
 _UNCOMPARED = "condition", "number"
 _SHOWN = 6
 _LARGEST = 2**63 - 1
+_NOTHING = np.array(None, object)
 
 
 class Cut:
@@ -162,7 +163,7 @@ def _compared(node: Node, columns: Mapping[str, _Array]) -> Any:
         raise WrongCut(told, node.at)
     if node.text not in ("==", "!="):
         raise WrongCut(f"texts are equal or not; {node.text} is for numbers", node.at)
-    known = np.logical_not(np.equal(left, None) | np.equal(right, None))
+    known = np.logical_not(np.equal(left, _NOTHING) | np.equal(right, _NOTHING))
     return np.logical_and(known, _COMPARED[node.text](left, right).astype(np.bool_))
 
 

@@ -49,6 +49,8 @@ def usual_kind(source: FoundModel) -> str:
     told = source.description
     if told and told.image and (told.labels or told.classes or not no_image(source)):
         return "image"
+    if source.description is not None and source.description.columns and not no_rows(source):
+        return "rows"
     return "text" if not _no_text(source) else "arrays"
 
 
