@@ -13,7 +13,7 @@ TOLERANCE = 1e-4
 def disagreement(
     expected: np.ndarray, answers: dict[str, np.ndarray], tolerance: float = TOLERANCE
 ) -> float:
-    """Return the largest difference; raise when it is above the tolerance."""
+    """Return the largest difference; raise RuntimeError when it is above the tolerance."""
     worst = 0.0
     for name, answer in answers.items():
         apart = float(np.abs(answer - expected).max())

@@ -27,12 +27,13 @@ def outcome(
 ) -> Outcome:
     """Return what was written to ``out``: the exports, facts and card, and the pictures.
 
-    Training into the checkout's ``models`` also renews the function's own copy of the
-    LiteRT file, which is the first of ``exports``.
+    Training into the checkout's ``models`` also renews the own copy of the LiteRT file that a
+    function of that name has; it is the first of ``exports``.
     """
     model, lite = facts["model"], exports[0]
-    if out.resolve() == ROOT / "models":
-        shutil.copyfile(out / lite, ROOT / "functions" / model / lite)
+    function = ROOT / "functions" / model
+    if out.resolve() == ROOT / "models" and function.is_dir():
+        shutil.copyfile(out / lite, function / lite)
     files = tuple(out / name for name in (*exports, f"{model}.json", f"{model}.md"))
     plots = tuple(sorted((out / "plots").glob(f"{model}-*.png")))
     return Outcome(summary, facts, history, files, plots)

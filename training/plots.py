@@ -16,6 +16,8 @@ __all__ = [
     "error_by_epoch",
     "forecasts_over_time",
     "images_with_answers",
+    "new_figure",
+    "save_figure",
     "series_in_parts",
     "whole_series",
 ]
@@ -25,12 +27,12 @@ _TICKS = 7
 
 def whole_series(file: Path, learned: np.ndarray, held_out: np.ndarray) -> None:
     """Plot the series by year; the part held out is shaded."""
-    figure, axes = _figure("The series", "year", "value")
+    figure, axes = new_figure("The series", "year", "value")
     years = FIRST_YEAR + np.arange(len(learned) + len(held_out)) / 12
     axes.plot(years, np.concatenate([learned, held_out]), linewidth=1)
     axes.axvspan(years[len(learned)], years[-1], alpha=0.15, label="held out")
     axes.legend(loc="upper left")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def series_in_parts(
@@ -40,13 +42,13 @@ def series_in_parts(
 
     ``label`` says when a value is.
     """
-    figure, axes = _figure("The series", "", "value")
+    figure, axes = new_figure("The series", "", "value")
     axes.plot(values, linewidth=1)
     for shade, (name, (begin, end)) in zip((0.12, 0.3), parts.items(), strict=True):
         axes.axvspan(begin - 0.5, end - 0.5, alpha=shade, color="C1", label=name)
     _label_times(axes, 0, len(values), label)
     axes.legend(loc="upper left")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def forecasts_over_time(
@@ -57,14 +59,14 @@ def forecasts_over_time(
     ``first`` is the number of the first value. Forecasts are as long as ``actual``, with NaN
     where there is none.
     """
-    figure, axes = _figure("Actual vs. Forecast, held out", "", "value")
+    figure, axes = new_figure("Actual vs. Forecast, held out", "", "value")
     steps = first + np.arange(len(actual))
     axes.plot(steps, actual, "bo-", markersize=4, linewidth=0.5, label="Actual")
     for style, (name, forecast) in zip(("r.-", "k:", "g--"), made.items(), strict=False):
         axes.plot(steps, forecast, style, linewidth=1, label=name)
     _label_times(axes, first, len(actual), label)
     figure.legend(loc="outside lower center", ncols=1 + len(made))
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _label_times(axes: Axes, first: int, count: int, label: Callable[[int], str]) -> None:
@@ -85,7 +87,7 @@ def error_by_epoch(
     ``beside`` has errors to compare it with, by what they are; ``validation`` the error by epoch
     on what is not learned from.
     """
-    figure, axes = _figure(f"{measure} by epoch", "epoch", measure)
+    figure, axes = new_figure(f"{measure} by epoch", "epoch", measure)
     axes.plot(range(1, len(history) + 1), history, label="training")
     if validation:
         axes.plot(range(1, len(validation) + 1), validation, label="validation", linewidth=1)
@@ -93,20 +95,20 @@ def error_by_epoch(
         axes.axhline(error, color="grey", linestyle=line, label=label)
     axes.set_yscale("log")
     axes.legend()
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def actual_and_forecast(
     file: Path, first_step: str, actual: np.ndarray, forecast: np.ndarray
 ) -> None:
     """Plot the values of one window as blue dots and their forecasts as red ones."""
-    figure, axes = _figure("Actual vs. Forecast", f"month (1 is {first_step})", "value")
+    figure, axes = new_figure("Actual vs. Forecast", f"month (1 is {first_step})", "value")
     steps = np.arange(1, len(actual) + 1)
     axes.plot(steps, actual, "bo", markersize=7, label="Actual")
     axes.plot(steps, forecast, "r.", markersize=9, label="Forecast")
     axes.set_xticks(steps)
     figure.legend(loc="outside right upper")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def images_with_answers(
@@ -122,10 +124,11 @@ def images_with_answers(
         title = f"{expected[index]} as {answers[index]}" if wrong else str(answers[index])
         place.set_title(title, color="red" if wrong else "black", fontsize=10)
         place.axis("off")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
-def _figure(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+def new_figure(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    """Return an empty figure of 800 by 400 pixels, and its axes."""
     # Not pyplot: it keeps every figure and picks a window system.
     figure = Figure(figsize=(8, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -134,7 +137,8 @@ def _figure(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _save(figure: Figure, file: Path) -> None:
+def save_figure(figure: Figure, file: Path) -> None:
+    """Write it as PNG, the same bytes for the same picture."""
     with mpl.rc_context({"savefig.dpi": 100}):
         # Without the version of matplotlib in it the file only changes when the picture does.
         figure.savefig(file, metadata={"Software": None})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["counting", "reporting"]
+__all__ = ["counting", "reading", "reporting"]
 
 
 @contextmanager
@@ -42,3 +42,24 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(what, total=total)
         yield lambda count: progress.advance(bar, count)
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[str, int, int], None]]:
+    """Give the function to call with a file's name, how far it is read, and of how much.
+
+    The bar is only shown on a terminal, and goes when all is read.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    console = Console(stderr=True, force_jupyter=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
+        bar = progress.add_task("reading")
+
+        def after_chunk(name: str, done: int, total: int) -> None:
+            progress.update(bar, description=f"reading {name}", completed=done, total=total)
+
+        yield after_chunk

@@ -39,6 +39,20 @@ def test_those_of_images_are_its_scripts() -> None:
     shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "training", text=True)
     told = vars(parse("images"))
     assert {name: told[name] for name in json.loads(shown)} == json.loads(shown)
+def test_the_defaults_of_tables_are_the_scripts() -> None:
+    """An option that is not given is left out, and then the script's own default holds."""
+    code = "import json, tabular as m; s = m.Settings(); "
+    code += "print(json.dumps({name: str(getattr(s, name)) for name in s.__slots__}))"
+    shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "training", text=True)
+    settings = json.loads(shown)
+    told = {name: value for name, value in vars(parse("tabular", "a.csv")).items() if value}
+    assert told.pop("data") == [Path("a.csv")]
+    assert told.pop("model") == "tabular"
+    assert {name: str(value) for name, value in told.items()} == {
+        name: settings[name] for name in told
+    }
+    assert vars(parse("tabular")).keys() >= settings.keys()
+    assert settings["out"] == "tabular"
 
 
 def test_quick_means_few_epochs() -> None:

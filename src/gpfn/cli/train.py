@@ -43,12 +43,15 @@ gpfn train forecast --data sales.csv --column value --time month
 gpfn train forecast --watch incoming --column value --push http://127.0.0.1:9000 --name sales
 gpfn train digits
 gpfn train images photos --out photos-model
+gpfn train tabular data.csv --target kind --out flowers
+gpfn train tabular --signal higgs.root --background top.root --mapping jets.toml
 """
 
 TRAININGS = {
     "forecast": "gpfn.cli.train_forecast",
     "digits": "gpfn.cli.train_digits",
     "images": "gpfn.cli.train_images",
+    "tabular": "gpfn.cli.train_tabular",
 }
 """A model's name and the module that declares its options; the code is training/NAME.py."""
 
