@@ -31,7 +31,7 @@ from tabular_table import Table, prepare
 from tabular_target import Split, find_target
 
 from gpfn.data.cut import Cut
-from gpfn.errors import SetupError
+from gpfn.errors import CallerError, SetupError
 
 __all__ = ["APART", "EXPORTS", "Settings", "train"]
 
@@ -78,6 +78,7 @@ def train(settings: Settings) -> Outcome:
     from tabular_facts import data_facts
 
     files, hidden = _files(settings), _hidden(settings.hidden)
+    _check_name(settings.name)
     mapping = _mapping(settings)
     rows = _read(files, settings, mapping)
     target = find_target(rows.targets, settings.target or "class", settings.task)
@@ -140,6 +141,16 @@ def _files(settings: Settings) -> list[DataFile]:
     if not settings.target:
         raise SetupError("which column is to be learnt? Name it", field="--target")
     return [DataFile(path) for path in settings.data]
+
+
+def _check_name(name: str) -> None:
+    """Raise SetupError for a name that no repository takes."""
+    from gpfn.repository.names import check_model_name
+
+    try:
+        check_model_name(name or "model")
+    except CallerError as error:
+        raise SetupError(error.detail, field="--name") from None
 
 
 def _hidden(text: str) -> tuple[int, ...]:

@@ -61,14 +61,16 @@ def branches_toml(mapping: BranchMapping | None) -> str:
         lines.append(f"tree = [{', '.join(map(_text, mapping.tree))}]")
     lines.append("inputs = [")
     for each in mapping.inputs:
-        choices = ", ".join(_text(_spelled(pick)) for pick in each.choices)
-        lines.append(f"  {{ branch = [{choices}], padding = {each.padding!r} }},")
+        names = [_text(_spelled(pick)) for pick in each.choices]
+        branch = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+        padded = f"{{ branch = {branch}, padding = {each.padding!r} }}"
+        lines.append(f"  {padded if each.padding != 0 else branch},")
     return "\n".join([*lines, "]"]) + "\n"
 
 
 def _spelled(pick: Pick) -> str:
     """Return a pick as a mapping spells it."""
-    if pick.count:
+    if pick.counted:
         return f"count({pick.branch})"
     return f"{pick.branch}[{pick.start}:{pick.stop}]" if pick.stop else pick.branch
 

@@ -140,6 +140,7 @@ def _usual_out(args: argparse.Namespace, script: Path) -> Path | None:
     module = TRAININGS.get(args.model)
     watched = importlib.import_module(module).WATCHED if module else None
     given = getattr(args, watched.argument, None) if watched else None
+    given = given or getattr(args, "signal", None)  # of a training on files of two kinds
     if given:
         first = given[0] if isinstance(given, list) else given
         return Path.cwd() / f"{first.resolve().stem}-{args.model}"

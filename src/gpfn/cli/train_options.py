@@ -87,8 +87,8 @@ def add_watch(parser: argparse.ArgumentParser, watched: Watched) -> None:
                     "each model as a version with the tag candidate")  # fmt: skip
     to.add_argument("--repository", default="", metavar="PLACE", help="the same for a repository's "
                     "folder or bucket itself, without a server")  # fmt: skip
-    flag("--name", default="", metavar="NAME", help="the model's name in the repository (default: "
-         "that of the folder)")  # fmt: skip
+    flag("--name", default="", metavar="NAME", help="the model's name, in the repository and where "
+         "its files tell one (default: that of the folder)")  # fmt: skip
     token = "a token of the repository (default: $GPFN_TOKEN)"  # noqa: S105 - help, no token
     flag("--token", default="", help=token)
     flag("--settle", type=seconds, default=2.0, metavar="SECONDS", help="how long files have to "

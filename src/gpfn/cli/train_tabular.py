@@ -49,14 +49,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_number(parser, "--patience", whole(1), 20, "epochs without a better validation loss")
     flag("--max-rows", type=whole(1), metavar="N", help="rows kept in memory, drawn at random of "
          "more (default: as many as hold 50 million values, a million at most)")  # fmt: skip
-    flag("--name", type=_name, help="the model's name in params.json (default: the folder's)")
-    add_common(parser, epochs=200, learning_rate=0.001, seed=7, out="tabular/ here")
-    parser.set_defaults(out=Path("tabular"))
-
-
-def _name(text: str) -> str:
-    """Read a name as TFaaS takes them."""
-    if not text or not all(c.isascii() and (c.isalnum() or c == "_") for c in text):
-        told = f"expected letters, digits and underscores, got {text[:40]!r}"
-        raise argparse.ArgumentTypeError(told)
-    return text
+    add_common(parser, epochs=200, learning_rate=0.001, seed=7, out="DATA-tabular here")
