@@ -28,6 +28,7 @@ from gpfn.build.dependencies import requirement_files, requirements_of
 from gpfn.cli.csv_rows import read_csv
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
+from gpfn.data.cut import Cut
 from gpfn.deadline import NEVER
 from gpfn.errors import BrokenReply, CallerError, GpfnError, InvalidTensor
 from gpfn.events.kafka import read_record, wrapped, write_record
@@ -138,6 +139,13 @@ _PLACE = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
 _PLACE /= f"gpfn-fuzz-{os.getpid()}"
 
 
+_CUT_ROWS = {
+    "a": np.arange(3.0),
+    "b": np.array(["x", None, "y"], object),
+    "J[0]": np.array([1, 2, 3]),
+}
+
+
 class Target(NamedTuple):
     """One parser. ``modules`` are those whose branches are counted, by their dotted names."""
 
@@ -145,6 +153,12 @@ class Target(NamedTuple):
     check: Callable[[bytes], object]
     modules: tuple[str, ...]
     seeds: Callable[[], list[bytes]]
+
+
+def _cut(data: bytes) -> None:
+    """A condition that is accepted says of every row whether it fulfils it."""
+    found = Cut(data.decode("utf-8", "replace"))(_CUT_ROWS)
+    assert (found.dtype, found.shape) == (np.bool_, (3,))
 
 
 def _same(first: Any, second: Any) -> None:
@@ -952,6 +966,8 @@ def _rows() -> Mapping[str, Target]:
         Target("graphpipe-request", _graphpipe_request,
                ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode", "gpfn.graphpipe.tensors"),
                seeds.graphpipe_requests),
+        Target("cut", _cut, ("gpfn.data.cut", "gpfn.data.cut_parser"),
+               lambda: [b"a > 1 & J[0] * 2 <= 4 or not b == 'x'", b"abs(-a) ** 2 < max(3, J[0])"]),
         Target("graphpipe-response", _graphpipe_response,
                ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode", "gpfn.graphpipe.tensors"),
                seeds.graphpipe_responses),

@@ -13,10 +13,12 @@ import numpy as np
 from gpfn.data.seam import Chunk
 from gpfn.errors import SetupError
 
-__all__ = ["as_numbers", "choose_features", "is_pattern", "targets_of", "words"]
+__all__ = ["MOST", "as_numbers", "choose_features", "is_pattern", "targets_of", "words"]
 
 _LARGEST = 2**53
 """Beyond it a double does not have every whole number: such a column holds ids, no amounts."""
+MOST = 1e37
+"""Numbers beyond it are taken for infinite: their differences are, in float32."""
 _SHOWN = 8
 _SPECIAL = {"M": "a date", "m": "a duration", "O": "text", "S": "bytes", "U": "text"}
 
@@ -149,8 +151,8 @@ def _is_number(value: object) -> bool:
 def targets_of(chunk: Chunk, name: str, path: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the targets of a chunk and which are missing, bool [rows].
 
-    Numbers are float64 [rows], texts and truth values an object array [rows] of str without
-    spaces around them. Raises SetupError for lists, dates and ids.
+    Numbers are float64 [rows], texts and truth values an object array [rows] of str, with one
+    space where there are several or the end of a line. Raises SetupError for lists, dates and ids.
     """
     column = chunk.columns[name]
     missing = chunk.missing.get(name, np.zeros(chunk.rows, bool)).copy()
@@ -160,10 +162,11 @@ def targets_of(chunk: Chunk, name: str, path: str) -> tuple[np.ndarray, np.ndarr
         told = f"column {name!r} has {what}; a target is a number, a text or a truth value"
         raise SetupError(told, field=path)
     if kind == "O":
-        words = ["" if value is None else str(value).strip() for value in column]
+        words = ["" if value is None else " ".join(str(value).split()) for value in column]
         return np.array(words, object), missing | np.array([not word for word in words], bool)
     if kind == "b":
         return np.where(column, "true", "false").astype(object), missing
     if kind in "iu":
         _check_whole(column, name, chunk.first, path)
-    return column.astype(np.float64), missing | ~np.isfinite(column.astype(np.float64))
+    found = column.astype(np.float64)
+    return found, missing | ~(np.abs(found) <= MOST)

@@ -77,6 +77,8 @@ def scores_by_class(
         axes = figure.add_subplot(rows, columns, number)
         others = classes[0] if len(classes) == 2 else "the others"
         _scores(axes, training, test, place, (classes[place], others))
+    if len(shown) < len(classes) > 2:
+        figure.suptitle(f"{len(shown)} of {len(classes)} classes")
     lines, labels = figure.axes[0].get_legend_handles_labels()
     if len(classes) > 2:
         labels = [label.replace(_short(classes[0]), "the class", 1) for label in labels]
@@ -129,6 +131,7 @@ def importance_of_columns(file: Path, names: Sequence[str], lost: np.ndarray, me
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(visible=True, alpha=0.3, axis="x")
+    axes.set_axisbelow(True)
     save_figure(figure, file)
 
 

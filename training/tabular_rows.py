@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from reservoir import Reservoir
-from tabular_columns import as_numbers, choose_features, is_pattern, targets_of, words
+from tabular_columns import MOST, as_numbers, choose_features, is_pattern, targets_of, words
 
 from gpfn.data.cut import Cut
 from gpfn.data.formats import open_source
@@ -90,7 +90,7 @@ def read_rows(
         source = _opened(file.path, wanted)
         try:
             features = _checked(source, file, wanted, features)
-            sample = sample or Reservoir(_most(wanted, len(features)), len(features), wanted.seed)
+            sample = sample or _sample(wanted, len(features))
             for values, targets in _used(source, file, wanted, features, counts):
                 sample.add(values, targets)
                 progress(file.path.name, *source.extent)
@@ -109,8 +109,13 @@ def _opened(path: Path, wanted: Wanted) -> ColumnSource:
     return open_source(path, mapping=wanted.mapping)
 
 
-def _most(wanted: Wanted, width: int) -> int:
-    return wanted.most or max(1, min(_MOST_ROWS, _MOST_VALUES // width))
+def _sample(wanted: Wanted, width: int) -> Reservoir:
+    most = wanted.most or max(1, min(_MOST_ROWS, _MOST_VALUES // width))
+    try:
+        return Reservoir(most, width, wanted.seed)
+    except MemoryError:
+        told = f"{most:,} rows of {width} columns do not fit into memory; take fewer"
+        raise SetupError(told, field="--max-rows") from None
 
 
 def _checked(
@@ -167,7 +172,7 @@ def _used(
             values = as_numbers(chunk, features, str(file.path))
         targets, unknown = _targets(chunk, file, wanted)
         counts.without_target += _take(left, unknown)
-        counts.not_finite += _take(left, np.isinf(values).any(axis=1))
+        counts.not_finite += _take(left, (np.abs(values) > MOST).any(axis=1))
         gaps = np.isnan(values).any(axis=1)
         dropped = wanted.missing == "drop"
         counts.with_missing += _take(left, gaps) if dropped else int(gaps[left].sum())

@@ -27,6 +27,7 @@ inputs = [
 ]
 """
 
+
 def write_events(path: Path, events: int, seed: int, harder: float) -> None:
     """Write a tree as nanoAOD has them: some jets an event, a few without any."""
     chance = np.random.default_rng(seed)

@@ -114,6 +114,23 @@ def test_labels_lose_their_spaces_and_empty_ones_are_missing(tmp_path: Path) -> 
     assert rows.counts["without_target"] == 2
 
 
+def test_numbers_that_float32_cannot_subtract_are_not_finite(tmp_path: Path) -> None:
+    rows = read(text_file(tmp_path, "a,y\n3e38,1.5\n-3e38,1.5\n1,1e38\n1,2.5\n"))
+    assert rows.values.tolist() == [[1]]
+    assert rows.counts["not_finite"] == 2
+    assert rows.counts["without_target"] == 1
+
+
+def test_more_rows_than_any_memory_has_are_refused(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "a,y\n1,1\n")
+    with pytest.raises(SetupError, match=r"^--max-rows: 1,0.* rows of 1 columns do not fit"):
+        read(path, most=10**15)
+
+
+def test_labels_stay_on_one_line(tmp_path: Path) -> None:
+    assert read(parquet(tmp_path, {"a": [1], "y": ["a\n b"]})).targets.tolist() == ["a b"]
+
+
 def test_truth_values_are_numbers_and_labels(tmp_path: Path) -> None:
     rows = read(text_file(tmp_path, "a,y\ntrue,true\nfalse,false\n"))
     assert rows.values.tolist() == [[1], [0]]

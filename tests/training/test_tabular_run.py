@@ -238,6 +238,18 @@ def test_a_run_that_is_stopped_leaves_the_old_files(kinds: Made, tmp_path: Path)
     assert (tmp_path / "model.tflite").read_text() == "old"
 
 
+def test_sigterm_while_it_writes_leaves_nothing_half_written(kinds: Made, tmp_path: Path) -> None:
+    words = ["--target", "kind", "--epochs", "1", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "gpfn", "train", "tabular", str(kinds.data), *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not [*tmp_path.glob(".training-*")]:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert [*tmp_path.iterdir()] == []
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A model server with an empty repository."""
@@ -272,6 +284,23 @@ def test_tfaas_takes_the_frozen_graph_with_its_parameters(kinds: Made, server: S
     finally:
         (kinds.out / "upload.json").unlink()
     check_asked(kinds, server, "cancer")
+
+
+def test_a_watched_folder_is_trained_on_and_pushed(server: Served, tmp_path: Path) -> None:
+    names, rows = made(60)
+    (tmp_path / "new-rows").mkdir()
+    for number, part in enumerate(np.split(rows, 2)):
+        write_csv(tmp_path / "new-rows" / f"{number}.csv", names, part.tolist())
+    words = ["--watch", "new-rows", "--target", "y", "--once", "--settle", "100ms"]
+    done = run(*words, "--push", server.url, "--epochs", "2", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    told = {line["event"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert told["pushed"]["name"] == "new-rows"
+    models = json.loads(server.get("/repository/models"))["models"]
+    assert {"new-rows": {"candidate": 1}}.items() <= {m["name"]: m["tags"] for m in models}.items()
+    out = tmp_path / "new-rows-tabular"
+    facts = json.loads(next(out.rglob("tabular.json")).read_text())
+    assert facts["data"]["rows"]["read"] == 60
 
 
 def check_asked(kinds: Made, server: Served, name: str) -> None:
