@@ -4,6 +4,7 @@ The rows come out of CSV, Parquet or ROOT files, with their class or number in a
 with a class for each file. A part is held out for the test, which nothing else sees.
 """
 
+import errno
 import json
 import re
 import sys
@@ -96,11 +97,23 @@ def train(settings: Settings) -> Outcome:
         print(f"note: {line}", file=sys.stderr)
     network = _network(table, scaling, hidden, settings.seed)
     found = _fit(network, table, settings)
-    with staging(settings.out) as folder:
-        _finish(network, found, table, facts, folder, mapping)
+    try:
+        with staging(settings.out) as folder:
+            _finish(network, found, table, facts, folder, mapping)
+            _remove_old_plots(settings.out / "plots", folder / "plots")
+    except OSError as error:
+        told = f"cannot write it: {error.strerror or error}; nothing of it has its name"
+        raise SetupError(told, field=str(settings.out)) from error
     made = (*EXPORTS, "model.toml", "params.json", LABELS, SAMPLE)
     history = facts["history"]["training"]
     return outcome(settings.out, made, facts, history, tabular_card.summary(facts))
+
+
+def _remove_old_plots(old: Path, made: Path) -> None:
+    """Remove pictures of a former training that this one has not: a number has no ROC curve."""
+    for picture in old.glob("tabular-*.png"):
+        if not (made / picture.name).exists():
+            picture.unlink()
 
 
 def _finish(
@@ -241,7 +254,7 @@ def _export(network: Any, predict: Predict, table: Table, folder: Path) -> float
 
     result = output_name(table.target.classes)
     exporter = Exporter(network, (None, len(table.features)), source=INPUT, result=result)
-    exporter.savedmodel(folder / SAVED)
+    _save(exporter, folder / SAVED)
     exporter.lite(folder / SAVED, folder / LITE)
     exporter.frozen(folder / FROZEN)
     exporter.onnx(folder / ONNX)
@@ -249,6 +262,17 @@ def _export(network: Any, predict: Predict, table: Table, folder: Path) -> float
     expected = predict(values)
     answers = {name: ask(folder / name, INPUT, result, values) for name in EXPORTS}
     return disagreement(expected, answers, APART * max(1.0, float(np.abs(expected).max())))
+
+
+def _save(exporter: Any, folder: Path) -> None:
+    """Write a SavedModel. Raises OSError for what TensorFlow cannot write, a full disk too."""
+    from tensorflow import errors
+
+    try:
+        exporter.savedmodel(folder)
+    except errors.OpError as error:
+        why = error.message.rpartition("; ")[2].partition(" [Op")[0]
+        raise OSError(errno.EIO, why) from error
 
 
 def _plot(

@@ -11,7 +11,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """Values in, float32 [n, k]; probabilities [n, classes] or numbers [n, 1] out."""
 
 _REPEATS = 5
-_ROWS = 10_000
+_ROWS, _VALUES = 10_000, 4_000_000
 
 
 def measures(answers: np.ndarray, targets: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -76,7 +76,8 @@ def importance(
 ) -> np.ndarray:
     """Return what is lost when a column is shuffled, float64 [columns, repeats].
 
-    That is area under the ROC curve, or R² of a number. Of many rows 10,000 are asked.
+    That is area under the ROC curve, or R² of a number. Of many rows 10,000 are asked, and
+    fewer where there are more than 400 columns.
     """
     from sklearn.metrics import r2_score
 
@@ -84,9 +85,10 @@ def importance(
         return area(answers, targets) if classes else float(r2_score(targets, answers[:, 0]))
 
     chance = np.random.default_rng(seed)
-    if len(values) > _ROWS:
+    most = min(_ROWS, max(500, _VALUES // values.shape[1]))
+    if len(values) > most:
         order = chance.permutation(len(values))
-        chosen = _every_class(targets, order) if classes else order[:_ROWS]
+        chosen = (_every_class(targets, order) if classes else order)[:most]
         values, targets = values[chosen], targets[chosen]
     values = values.copy()
     best = quality(predict(values))
@@ -102,7 +104,7 @@ def importance(
 
 
 def _every_class(targets: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Choose the first rows of an order, but at least one of every class."""
+    """Put the first row of every class before the others of an order."""
     _, first = np.unique(targets[order], return_index=True)
     rest = np.setdiff1d(np.arange(len(order)), first, assume_unique=True)
-    return order[np.concatenate([first, rest])[:_ROWS]]
+    return order[np.concatenate([first, rest])]

@@ -133,6 +133,9 @@ def _checked(
         asked += exact
     _check_readable(file.path, [name for name in asked if name not in names], wanted)
     if wanted.mapping is not None:
+        if wanted.target in wanted.mapping.names:
+            told = f"--mapping makes a feature of {wanted.target}, which is to be learnt"
+            raise SetupError(told, field="--target")
         return tuple(wanted.mapping.names)
     return features or choose_features(
         names, wanted.features, wanted.drop, {wanted.target} - {""}, path

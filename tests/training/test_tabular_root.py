@@ -127,6 +127,10 @@ def test_branches_are_features_and_targets_by_name(folder: Path) -> None:
             ["--target", "nMuon", "--mapping", "jets.toml", "--drop", "MET_pt"],
             "gpfn: --mapping: --mapping says which features there are; leave",
         ),
+        (
+            ["--target", "nMuon", "--mapping", "jets.toml"],
+            "gpfn: --target: --mapping makes a feature of nMuon, which is to be learnt",
+        ),
         (["--target", "nMuon", "--signal-region", "Jet_pt > 3"], "gpfn: --signal-region: no col"),
     ],
 )

@@ -174,6 +174,35 @@ def test_init_makes_a_function_that_takes_rows_by_name(kinds: Made, tmp_path: Pa
     assert max(probabilities, key=probabilities.__getitem__) == kind == "malignant"
 
 
+def test_pictures_of_a_former_training_of_another_kind_go(tmp_path: Path) -> None:
+    names, rows = made(60)
+    data = write_csv(tmp_path / "made.csv", names, rows.tolist())
+    (tmp_path / "made-tabular" / "plots").mkdir(parents=True)
+    for name in ("tabular-roc.png", "other.png"):
+        (tmp_path / "made-tabular" / "plots" / name).write_text("old")
+    done = run(str(data), "--target", "y", "--epochs", "1", "--json", cwd=tmp_path)
+    plots = {path.name for path in (tmp_path / "made-tabular" / "plots").iterdir()}
+    assert "other.png" in plots
+    assert "tabular-roc.png" not in plots
+    assert [Path(name).name for name in json.loads(done.stdout)["plots"]] == sorted(
+        plots - {"other.png"}
+    )
+
+
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(tmp_path: Path) -> None:
+    """A bound on the size of files is what a process meets first of those that a disk has."""
+    names, rows = made(60)
+    write_csv(tmp_path / "made.csv", names, rows.tolist())
+    words = "-m gpfn train tabular made.csv --target y --epochs 1 --out out"
+    command = f"ulimit -f 8; exec {sys.executable} {words}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "gpfn: out: cannot write it: File too large" in done.stderr.splitlines()[-1]
+    assert [*(tmp_path / "out").iterdir()] == []
+
+
 def test_two_files_are_signal_and_background(tmp_path: Path) -> None:
     """With gaps that medians stand for, a constant column, and a region that selects."""
     chance = np.random.default_rng(2)
