@@ -39,6 +39,8 @@ def test_those_of_images_are_its_scripts() -> None:
     shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "training", text=True)
     told = vars(parse("images"))
     assert {name: told[name] for name in json.loads(shown)} == json.loads(shown)
+
+
 def test_the_defaults_of_tables_are_the_scripts() -> None:
     """An option that is not given is left out, and then the script's own default holds."""
     code = "import json, tabular as m; s = m.Settings(); "

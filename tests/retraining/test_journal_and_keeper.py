@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from gpfn.errors import SetupError
-from gpfn.retraining.journal import FAILED, PUSHED, TRAINED, Journal
+from gpfn.retraining.journal import FAILED, PUSHED, TRAINED, TrainingJournal
 from gpfn.retraining.keeper import ModelKeeper
 
 
 def test_the_last_word_counts_also_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
+    journal = TrainingJournal(path)
     journal.add("a", TRAINED, summary="good", metrics={"mse": 1.5})
     journal.add("b", FAILED, why="bad.csv:3: \udcff is no number")
     journal.add("a", PUSHED, version=3)
-    for read in (journal, Journal(path)):
+    for read in (journal, TrainingJournal(path)):
         found = read.find("a")
         assert found is not None
         assert (found.state, found.told["summary"], found.told["version"]) == (PUSHED, "good", 3)
@@ -29,13 +29,13 @@ def test_the_last_word_counts_also_after_a_restart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("torn", [1, 10, 40])
 def test_a_line_that_was_cut_off_costs_nothing_but_itself(tmp_path: Path, torn: int) -> None:
     path = tmp_path / "journal.jsonl"
-    Journal(path).add("a", TRAINED)
-    Journal(path).add("b", FAILED)
+    TrainingJournal(path).add("a", TRAINED)
+    TrainingJournal(path).add("b", FAILED)
     path.write_bytes(path.read_bytes()[:-torn])
-    journal = Journal(path)
+    journal = TrainingJournal(path)
     assert journal.find("b") is None or torn == 1
     journal.add("c", TRAINED)
-    again = Journal(path)
+    again = TrainingJournal(path)
     assert again.find("a")
     assert again.find("c")
     assert again.trained == "c"
@@ -46,10 +46,10 @@ def test_lines_of_nobody_are_passed_over(tmp_path: Path) -> None:
     rows = ["[]", "null", '{"state": "trained"}', '{"digest": 1, "state": "trained"}', "\xff", "{"]
     rows += [json.dumps({"digest": "x", "state": "danced"})]
     path.write_bytes("\n".join(rows).encode("latin-1"))
-    journal = Journal(path)
+    journal = TrainingJournal(path)
     assert journal.find("x") is None
     journal.add("y", TRAINED)
-    assert Journal(path).trained == "y"
+    assert TrainingJournal(path).trained == "y"
 
 
 def test_a_model_takes_the_place_of_the_last(tmp_path: Path) -> None:

@@ -170,11 +170,6 @@ def _made(folder: Path | None) -> Iterator[None]:
         raise
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that what is half written goes on the way."""
-    raise SystemExit(128 + number)
-
-
 def locate(model: str) -> Path:
     """Return the training script: below the working directory, in gpfn's checkout, or its copy.
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from gpfn.errors import SetupError
 
-__all__ = ["FAILED", "PUSHED", "TRAINED", "Journal", "JournalEntry"]
+__all__ = ["FAILED", "PUSHED", "TRAINED", "JournalEntry", "TrainingJournal"]
 
 TRAINED, PUSHED, FAILED = "trained", "pushed", "failed"
 _STATES = (TRAINED, PUSHED, FAILED)
@@ -29,7 +29,7 @@ class JournalEntry(NamedTuple):
     told: Mapping[str, Any]
 
 
-class Journal:
+class TrainingJournal:
     """A file that only grows; the last word on a digest counts."""
 
     def __init__(self, path: Path) -> None:

@@ -22,7 +22,7 @@ from gpfn.retraining.child import (
     TrainOnce,
     train_in_child,
 )
-from gpfn.retraining.journal import FAILED, PUSHED, TRAINED, Journal
+from gpfn.retraining.journal import FAILED, PUSHED, TRAINED, TrainingJournal
 from gpfn.retraining.keeper import ModelKeeper
 from gpfn.retraining.watched_folder import Snapshot, WatchedFolder
 
@@ -65,7 +65,7 @@ class Retraining:
         """Look at the folder ``every`` so many seconds. Raises SetupError."""
         self._watched, self._keeper, self._job, self._tell = watched, keeper, job, tell
         self._every, self._first_pause = every, first_pause
-        self._journal = Journal(keeper.journal)
+        self._journal = TrainingJournal(keeper.journal)
         self._pending: tuple[str, Trained] | None = None
         self._pause, self._next_push = first_pause, 0.0
         self._settled = ""
