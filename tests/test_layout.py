@@ -38,6 +38,7 @@ SHORT = {
     "gpfn.cli.train_forecast": "a training: each declares its options in a module",
     "gpfn.cli.train_tabular": "a training: each declares its options in a module",
     "gpfn.data.ahead": "how readers read while others compute, and nothing else",
+    "gpfn.data.spark.carried": "what a task of either kind has of the model: values alone",
     "gpfn.data.wanted": "a rule that every reader of columns asks, and its words",
     "gpfn.cli.train_images": "a training: each declares its options in a module",
     "gpfn.deadline": "a word of the ground floor, on every start path",

@@ -5,7 +5,7 @@ One file, or ``count`` of 1, is scored in this process; several are in processes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gpfn.data.journal import Journal
@@ -15,7 +15,7 @@ from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
 from gpfn.data.seam import Extent
 from gpfn.data.worker import scored
 
-__all__ = ["ScoreRun", "score_files"]
+__all__ = ["ScoreRun", "Through", "score_files"]
 
 
 class ScoreRun(NamedTuple):
@@ -31,8 +31,16 @@ class ScoreRun(NamedTuple):
     again: bool = False
 
 
-def score_files(run: ScoreRun, followed: Followed | None = None) -> Iterator[FileReport]:
+Through = Callable[[ScoreRun, Followed | None], Iterator[FileReport]]
+"""Something else that hands files out, and gives the report of each."""
+
+
+def score_files(
+    run: ScoreRun, followed: Followed | None = None, through: Through | None = None
+) -> Iterator[FileReport]:
     """Give the report of each file as it is done; an error of one is in its report.
+
+    ``through`` is what scores them, when it is not processes of this machine.
 
     Raises SetupError or ModelUnreadable when the model cannot be opened.
     """
@@ -46,8 +54,12 @@ def score_files(run: ScoreRun, followed: Followed | None = None) -> Iterator[Fil
             yield before
     if not left:
         return
-    several = run.processes > 1 and len(left) > 1
-    reports = _in_processes(run, left, followed) if several else _here(run, left, followed)
+    if through is not None:
+        reports = through(run._replace(jobs=left), followed)
+    elif run.processes > 1 and len(left) > 1:
+        reports = _in_processes(run, left, followed)
+    else:
+        reports = _here(run, left, followed)
     for report in reports:
         if not report.error:
             journal.note(report)

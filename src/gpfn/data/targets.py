@@ -10,7 +10,7 @@ from gpfn.data.formats import FORMATS, FileFormat, find_format, format_named
 from gpfn.data.scoring import ScoreJob
 from gpfn.errors import SetupError
 
-__all__ = ["score_jobs"]
+__all__ = ["score_jobs", "source_files"]
 
 _FAILED = ".failed.jsonl"
 
@@ -25,9 +25,7 @@ def score_jobs(
     that the source has. Raises SetupError for what two of them would write, and for an output
     that is a source.
     """
-    files = [file for source in sources for file in _files(source, reads)]
-    if not files:
-        raise SetupError("no file of data to score")
+    files = source_files(sources, reads)
     is_file = _has_format(output) and not os.path.isdir(output) and not output.endswith(os.sep)
     if is_file and len(files) > 1:
         told = f"{len(files)} files cannot go into one; name a folder"
@@ -38,6 +36,14 @@ def score_jobs(
         jobs.append(ScoreJob(file, target, f"{target}{_FAILED}"))
     _check(jobs)
     return jobs
+
+
+def source_files(sources: Sequence[str], reads: str = "") -> list[str]:
+    """Return the files of a run, in order. Raises SetupError when there are none."""
+    files = [file for source in sources for file in _files(source, reads)]
+    if not files:
+        raise SetupError("no file of data to score")
+    return files
 
 
 def _files(source: str, reads: str) -> list[str]:
