@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.options import add_signature, parse_threads, whole
+from gpfn.cli.score_spark import add_spark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gpfn.cli.score_spark import ScoreWork
     from gpfn.data.running import ScoreRun
     from gpfn.data.scorer import ModelOrder
     from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
@@ -26,6 +28,7 @@ gpfn score model.tflite day-*.parquet -o scores/ --features pt,eta,phi --jobs 4
 gpfn score higgs.tflite events.root -o friend.root --mapping branches.toml
 gpfn score model.onnx data/ -o scores/ --to parquet --keep id --max-failed 1%
 gpfn score http://127.0.0.1:9000/digits events.jsonl -o answers.jsonl --json
+gpfn score model.onnx day-*.parquet -o scores/ --keep id --spark spark://10.0.0.7:7077
 """
 
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t"}
@@ -60,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-failed", type=_max_failed, default=None, metavar="N|N%", help="rows of a file that "
         "may fail, or their share; more fail the file (default: any number)")  # fmt: skip
     add("--again", action="store_true", help="score files that are done once more")
+    add_spark(parser)
     add_signature(parser)
     token = "a token of the model server (default: $GPFN_TOKEN)"  # noqa: S105 - help, no token
     add("--token", default="", help=token)
@@ -71,12 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, show how far it is, and tell what became of each file."""
     from gpfn.cli.score_screen import ScoreScreen
-    from gpfn.data.running import score_files
 
-    run = _run(args)
+    work = _work(args)
     reports: list[FileReport] = []
-    with _ended_by_signals(), ScoreScreen(run.jobs, quiet=args.json) as screen:
-        for report in score_files(run, screen.follow):
+    with _ended_by_signals(), ScoreScreen(work.jobs, quiet=args.json) as screen:
+        for report in work.reports(screen):
             reports.append(report)
             screen.done(report)
     screen.summary(reports)
@@ -87,14 +90,25 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(report.error for report in reports) else 0
 
 
-def _run(args: argparse.Namespace) -> "ScoreRun":
+def _work(args: argparse.Namespace) -> "ScoreWork":
+    from gpfn.cli.score_spark import ScoreWork, spark_work
     from gpfn.data.formats import format_named
-    from gpfn.data.running import ScoreRun
-    from gpfn.data.targets import score_jobs
+    from gpfn.data.running import score_files
     from gpfn.models.threads import available_cpus
 
     for name in filter(None, (args.format, args.to)):
         format_named(name)
+    if args.spark:  # a task has one processor, unless --threads says another number
+        return spark_work(args, _order(args, available_cpus()), _options(args))
+    run = _run(args)
+    return ScoreWork(run.jobs, lambda screen: score_files(run, screen.follow))
+
+
+def _run(args: argparse.Namespace) -> "ScoreRun":
+    from gpfn.data.running import ScoreRun
+    from gpfn.data.targets import score_jobs
+    from gpfn.models.threads import available_cpus
+
     jobs = score_jobs(args.data, args.output, reads=args.format, writes=args.to)
     _check_root(args, jobs)
     count = min(args.jobs or available_cpus(), len(jobs))

@@ -66,7 +66,7 @@ class ScoreScreen:
         for note in report.notes:
             if note not in self._noted:
                 self._noted.add(note)
-                self._tell(f"gpfn: {note}", self._stream)
+                self.note(note)
         if report.error:
             self._tell(f"gpfn: {report.error}", self._stream)
         elif not self._quiet:
@@ -74,6 +74,10 @@ class ScoreScreen:
         if report.failed and not report.error:
             told = f"{report.failed} of {report.rows} rows of {source} failed"
             self._tell(f"gpfn: {told}; see {report.job.failed}", self._stream)
+
+    def note(self, line: str) -> None:
+        """Tell something that a user should know meanwhile."""
+        self._tell(f"gpfn: {line}", self._stream)
 
     def summary(self, reports: Sequence["FileReport"]) -> None:
         """Tell of all files together, where there are several."""
