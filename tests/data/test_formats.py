@@ -1,5 +1,7 @@
 """Every format reads what it has written, in chunks of any size; and what it says of bad files."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from gpfn.data.formats import FORMATS, find_format, open_sink, open_source
 from gpfn.data.seam import Chunk
 from gpfn.errors import SetupError
+from tests.conftest import ROOT
 
 ROWS = 1000
 COLUMNS = {
@@ -105,3 +108,28 @@ def test_a_sink_that_fails_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError), sink:
             raise ZeroDivisionError
         assert not [*tmp_path.iterdir()]
+
+
+_WITHOUT = """
+import sys
+sys.modules["pyarrow"] = None  # as where it is not installed
+from gpfn.cli.main import main
+sys.exit(main(["score", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize(("suffix", "title"), [("csv", "CSV"), ("parquet", "Parquet")])
+def test_without_pyarrow_the_error_is_the_command(tmp_path: Path, suffix: str, title: str) -> None:
+    source = written(tmp_path, f".{suffix}")
+    model = str(ROOT / "models" / "digits.tflite")
+    words = [model, str(source), "-o", str(tmp_path / "out.npy")]
+    run = subprocess.run(
+        [sys.executable, "-c", _WITHOUT, *words], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    told = f"pyarrow, which {title} needs, is not installed; run: pip install 'gpfn[data]'"
+    assert told in run.stderr
+    np.save(tmp_path / "in.npy", np.zeros((2, 8, 8, 1), np.uint8))
+    words[1] = str(tmp_path / "in.npy")
+    subprocess.run([sys.executable, "-c", _WITHOUT, *words], check=True, capture_output=True)
+    assert len(np.load(tmp_path / "out.npy")) == 2

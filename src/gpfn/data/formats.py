@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,7 +166,10 @@ def _check_file(path: str) -> None:
 
 def _named(row: FileFormat, target: str) -> Any:
     for package in row.packages:
-        if find_spec(package) is None:
-            raise MissingExtra(f"{package}, which {row.title} needs,", row.extra)
+        try:
+            import_module(package)
+        except ImportError:
+            told = f"{package}, which {row.title} needs,"
+            raise MissingExtra(told, row.extra) from None
     module, _, function = target.partition(":")
     return getattr(import_module(module), function)
