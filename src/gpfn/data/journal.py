@@ -96,6 +96,6 @@ def _digest(order: ModelOrder, options: ScoreOptions) -> str:
     file, _, _ = place.partition(".py:")
     place = f"{file}.py" if file != place else place  # a function of that file
     model = model_digest(place) if os.path.exists(place) else order.uri
-    how = order._replace(token="", threads=0)  # nosec - who asks changes no answer
+    how = order._replace(token="", threads=0)  # who asks changes no answer
     told = repr((model, how, options._replace(chunk=0)))
     return hashlib.sha256(told.encode()).hexdigest()
