@@ -4,10 +4,13 @@ import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpfn.errors import SetupError
-from gpfn.models.branches import BranchMapping, Pick
+from gpfn.models.branches import BranchMapping, Pick, parse_branches, parse_pick
 from gpfn.models.description import read_branches
+from gpfn.models.toml_table import Table
 
 FORTY_TWO = """
 [branches]
@@ -114,3 +117,26 @@ def test_files_that_are_no_mapping(tmp_path: Path, text: str, told: str) -> None
 def test_a_mapping_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"mapping\.toml: cannot be read: No such file"):
         read_branches(tmp_path / "mapping.toml")
+
+
+@given(st.text(st.sampled_from("ab_.(:)[0129]count "), max_size=20))
+def test_any_text_is_an_input_or_an_error(text: str) -> None:
+    pick = parse_pick(text)
+    table = Table({"branches": {"inputs": [text]}})
+    if pick is None or not 0 < pick.width <= 65536:
+        with pytest.raises(SetupError, match=r"branches\.inputs"):
+            parse_branches(table)
+        return
+    found = parse_branches(table)
+    assert found is not None
+    assert found.inputs[0].choices == (pick,)
+    assert len(found.names) == found.width
+
+
+@given(st.from_regex(r"[A-Za-z_.]{1,9}", fullmatch=True), st.integers(0, 99), st.integers(1, 9))
+def test_a_value_is_asked_for_by_its_name(branch: str, start: int, width: int) -> None:
+    for pick in (Pick(branch), Pick(branch, start, start + width), Pick(branch, counted=True)):
+        assert len(pick.names) == pick.width
+        for number, name in enumerate(pick.names):
+            one = Pick(branch, start + number, start + number + 1) if pick.stop else pick
+            assert parse_pick(name) == one
