@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpfn.cli import train
+from gpfn.cli import train, train_watch
 from gpfn.cli.main import main
 from gpfn.cli.train_push import CANDIDATE, push_of
 from gpfn.errors import CannotConnect
@@ -108,6 +108,23 @@ def test_a_repository_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     assert push is not None
     with pytest.raises(CannotConnect, match=r"127\.0\.0\.1:9"):
         push(result(tmp_path / "made"), TRAINED)
+
+
+def test_options_that_change_nothing_are_no_news_and_others_are(tmp_path: Path) -> None:
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text("a = 1")
+
+    def told(*words: str) -> str:
+        args = chosen(*words)
+        args.mapping = mapping
+        return train_watch._options(args)
+
+    first = told("--column", "value")
+    assert told("--column", "value", "--push", "http://x", "--settle", "9", "--json") == first
+    assert told("--column", "other") != first
+    assert told("--column", "value", "--epochs", "5") != first
+    mapping.write_text("a = 2")
+    assert told("--column", "value") != first
 
 
 def test_once_tells_a_bad_file_and_fails(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """``gpfn train … --watch FOLDER``: train whenever files come, and push a candidate each time."""
 
 import argparse
+import hashlib
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -87,8 +88,16 @@ def _check_apart(folder: Path, out: Path, *, deep: bool) -> None:
 
 
 def _options(args: argparse.Namespace) -> str:
+    """Return what is asked for as a text, with the content of files that it names."""
     chosen = {name: value for name, value in vars(args).items() if name not in _OURS}
-    return repr((args.model, sorted(chosen.items())))
+    named = [each for value in chosen.values() for each in _files(value)]
+    digests = {str(each): hashlib.sha256(each.read_bytes()).hexdigest() for each in named}
+    return repr((args.model, sorted(chosen.items()), sorted(digests.items())))
+
+
+def _files(value: object) -> list[Path]:
+    values = value if isinstance(value, list) else [value]
+    return [each for each in values if isinstance(each, Path) and each.is_file()]
 
 
 @contextmanager
