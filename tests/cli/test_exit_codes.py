@@ -73,8 +73,10 @@ def test_1_is_a_failure_that_is_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    shared: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GPFN_MODEL_MIRROR", str(shared / "data" / "models"))
     assert main([name, *FAILING[name]]) == 1
     assert "absent" in (told := "".join(capfd.readouterr())) or NOWHERE in told
     assert "Traceback" not in told
