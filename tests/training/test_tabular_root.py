@@ -1,6 +1,8 @@
 """``gpfn train tabular`` on ROOT files: branches by a mapping, and by name."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tabular_folder import branches_toml
 
 from gpfn.data.root import FEATURES, RootSource
 from gpfn.models.description import read_branches, read_description
+from tests.conftest import ROOT
 from tests.training.tabular_files import QUICK, run
 
 MAPPING = """\
@@ -101,6 +104,11 @@ def test_model_toml_has_the_mapping_so_that_files_are_scored(
     model = folder / "higgs-tabular" / "model.tflite"
     answers = ask(model, "features", "probabilities", chunk.columns[FEATURES])
     assert answers.shape == (600, 2)
+    words = ["score", str(model), str(folder / "higgs.root"), "-o", str(folder / "scored.root")]
+    subprocess.run([sys.executable, "-m", "gpfn", *words], check=True, cwd=ROOT)
+    with uproot.open(folder / "scored.root") as file:
+        scored = file["Friend"]["probabilities"].array(library="np")
+    assert np.abs(scored - answers).max() <= 1e-6
     assert answers[:, 1].mean() > 0.55  # of what is signal
 
 
