@@ -69,6 +69,13 @@ def test_a_java_that_ends_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     log.unlink()
 
 
+def test_a_setting_that_spark_refuses() -> None:
+    told = refused("local[2]", **{"spark.executor.memory": "1m", "spark.testing.memory": "1"})
+    assert "1" in told
+    assert "memory" in told.lower()
+    Path(told.rpartition(" ")[2]).unlink()
+
+
 def test_no_pyspark() -> None:
     code = (
         "import importlib.util as util\n"

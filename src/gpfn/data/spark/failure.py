@@ -81,15 +81,15 @@ def _meaning(known: Sequence[tuple[str, str]], text: str) -> str:
 def _text(error: BaseException) -> str:
     """Return all that an error of PySpark says, with that of Java where it has one."""
     java: Any = getattr(error, "java_exception", None)
-    told = f"{type(error).__name__}: {error}"
+    told = type(error).__name__
     if java is None:
-        return told
+        return f"{told}: {error}"
     from py4j.protocol import Py4JError  # type: ignore[import-untyped] # it has no types
 
     try:
-        return f"{told}\n{java.toString()}"
+        return f"{told}: {error}\n{java.toString()}"
     except (Py4JError, OSError):  # Java is gone
-        return told
+        return f"{told}: Java ended"
 
 
 def _rebuilt(kind: str, told: str) -> GpfnError:

@@ -72,13 +72,9 @@ def spark_session(master: SparkMaster) -> Iterator[RunningSpark]:
     with ExitStack() as stack:
         out = stack.enter_context(os.fdopen(number, "wb"))
         stack.enter_context(_python_of(master))
-        try:
-            yield stack.enter_context(_running(master, log, out))
-        except GpfnError:
-            raise
-        except Exception as error:  # noqa: BLE001 - PySpark has a dozen kinds
-            raise spark_error(error, log) from None
-        log.unlink(missing_ok=True)
+        stack.enter_context(_told(log))
+        yield stack.enter_context(_running(master, log, out))
+    log.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -94,17 +90,36 @@ def _running(master: SparkMaster, log: Path, out: Any) -> Iterator[RunningSpark]
     launch: Any = launch_gateway  # it has no types
     gateway = launch(conf, {"stdout": out, "stderr": out, "start_new_session": True})
     try:
-        context = SparkContext(conf=conf, gateway=gateway)
-        try:
+        with _told(log), _context(SparkContext(conf=conf, gateway=gateway)) as context:
             context.setLogLevel("WARN")
             yield RunningSpark(SparkSession(context), master, log)
-        finally:
-            with suppress(Exception):  # it may have been the first to go
-                context.stop()
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
         _end(gateway)
+
+
+@contextmanager
+def _context(context: Any) -> Iterator[Any]:
+    try:
+        yield context
+    finally:
+        with suppress(Exception):  # it may have been the first to go
+            context.stop()
+
+
+@contextmanager
+def _told(log: Path) -> Iterator[None]:
+    """Make one line of what is raised, while Java is there to say what it was."""
+    try:
+        yield
+    except GpfnError:
+        raise
+    except Exception as error:
+        theirs = type(error).__module__.startswith(("pyspark", "py4j"))
+        if theirs or isinstance(error, ConnectionError):  # Java is gone
+            raise spark_error(error, log) from None
+        raise
 
 
 def _end(gateway: Any) -> None:
