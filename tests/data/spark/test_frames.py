@@ -108,6 +108,20 @@ def test_an_output_that_is_there_is_kept_unless_asked(folder: Path, session: Run
         checked(run._replace(target="file"), session)
 
 
+def test_an_output_at_a_url_is_kept_unless_asked(folder: Path, session: RunningSpark) -> None:
+    run = run_of(folder, files(folder, 1, 50))._replace(target=(folder / "out").as_uri())
+    checked(run, session)
+    before = sorted(os.listdir(folder / "out"))
+    assert "_SUCCESS" in before
+    with pytest.raises(Exception, match=r"PATH_ALREADY_EXISTS") as found:
+        checked(run, session)
+    told = str(spark_error(found.value, session.log))
+    assert told.startswith("--spark: the output is there already; --again writes it anew")
+    assert sorted(os.listdir(folder / "out")) == before
+    assert checked(run._replace(again=True), session).rows == 50
+    assert sorted(os.listdir(folder / "out")) != before
+
+
 def test_scores_never_take_the_place_of_their_own_rows(folder: Path) -> None:
     (folder / "parts").mkdir()
     write(folder / "parts" / "part-0.parquet", a=[1.0], b=[1.0], c=[1.0])

@@ -35,6 +35,7 @@ _KNOWN = (
         "the workers have another Python than this one; say theirs by PYSPARK_PYTHON",
     ),
     ("No space left on device", "no space left on the device"),
+    ("PATH_ALREADY_EXISTS", "the output is there already; --again writes it anew"),
     (
         "Python worker exited unexpectedly",
         "a Python process of a worker ended unexpectedly, more than once (out of memory?)",

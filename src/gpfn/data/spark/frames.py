@@ -218,7 +218,7 @@ def _written(
     job, followed, noted = watch
 
     def work() -> tuple[int, int]:
-        plan.frame.write.mode("overwrite").option("compression", "zstd").parquet(folder.place)
+        plan.frame.write.mode(folder.mode).option("compression", "zstd").parquet(folder.place)
         counts = plan.counts.get
         return counts["rows"], counts["failed"]
 

@@ -55,6 +55,11 @@ class PartFolder:
         """Where Spark writes it."""
         return self._path if self._remote else f"file://{self._part}"
 
+    @property
+    def mode(self) -> str:
+        """What Spark does with a folder that is there; at a path it is one of ours, and empty."""
+        return "errorifexists" if self._remote and not self._again else "overwrite"
+
     def check(self, rows: int) -> None:
         """Raise SetupError where the parts that are here have not as many rows as were written.
 
