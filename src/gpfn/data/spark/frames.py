@@ -130,7 +130,7 @@ def _plan(run: FrameRun, session: RunningSpark, scorer: Scorer) -> _Plan:
     seen = session.spark.sparkContext.accumulator(0)
     work = PartitionScorer(carried_model(run.order, session), schema, place, seen)
     counts = Observation("gpfn")
-    scored = _map_in_arrow(frame, work, _ddl(schema, frame, keep)).observe(
+    scored = frame.mapInArrow(work, _ddl(schema, frame, keep)).observe(
         counts,
         functions.count(functions.lit(1)).alias("rows"),
         functions.count(FAILED).alias("failed"),
@@ -183,22 +183,6 @@ def _ddl(schema: pa.Schema, frame: Any, keep: Sequence[str]) -> str:
     kept = {name: frame.schema[name].dataType.simpleString() for name in keep}
     parts = [f"{_quoted(f.name)} {kept.get(f.name) or ddl_name(f.type, f.name)}" for f in schema]
     return ", ".join(parts)
-
-
-def _map_in_arrow(frame: Any, function: Any, schema: str) -> Any:
-    """Return ``frame.mapInArrow(function, schema)``.
-
-    PySpark's own method asks for pandas, which neither it nor the workers then use: the same
-    node of the plan is made here without.
-    """
-    from pyspark.sql import DataFrame
-    from pyspark.sql.udf import UserDefinedFunction
-    from pyspark.util import PythonEvalType
-
-    kind = PythonEvalType.SQL_MAP_ARROW_ITER_UDF
-    made = UserDefinedFunction(function, returnType=schema, evalType=kind)
-    column = made(*[frame[_quoted(name)] for name in frame.columns])
-    return DataFrame(frame._jdf.mapInArrow(column._jc, False, None), frame.sparkSession)
 
 
 def _notes(scorer: Scorer, feeder: Feeder) -> tuple[str, ...]:
