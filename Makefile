@@ -21,8 +21,10 @@ UV_COMPILE := $(PEERS)/uv/bin/uv pip compile --quiet --upgrade --universal --pyt
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 # Programs that the tests run or whose clients they run, files that they read; servers to compare with in benchmarks.
-CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka openwhisk root-samples
+CLIENTS := graphpipe tritonclient kserve perf-analyzer s3-server kafka openwhisk root-samples converters
 SERVERS := triton mlserver fastapi
+# Environments of `gpfn convert`; the tests run the first two, the others are gigabytes.
+CONVERTERS := keras trees torch litert-torch
 
 .PHONY: fuzz soak help install install-all peers bench-peers light run check test lint pytest images bench train docs site wheel lock clean
 
@@ -103,6 +105,7 @@ lock: $(PEERS)/uv/bin/uv $(PEERS)/.openwhisk ## Resolve the newest versions agai
 	$(foreach name,triton perf-analyzer s3-server openwhisk,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
 	$(UV_COMPILE) --no-deps locks/root-samples.in -o locks/root-samples.lock
+	$(foreach name,$(CONVERTERS),$(UV_COMPILE) locks/convert-$(name).in -o locks/convert-$(name).lock;)
 	.ci/openwhisk-lock $(PEERS)/openwhisk
 
 clean: ## Remove caches and everything built; the environments stay
@@ -149,6 +152,12 @@ $(PEERS)/.root-samples: locks/root-samples.lock locks/peer-root-samples.lock .ci
 # The broker's jars are in the user's cache, where `gpfn bridge kafka --up` puts them too.
 $(PEERS)/.kafka: src/gpfn/bridge/kafka/jars.sha256 | $(VENV)/.all
 	$(BIN)/python -c 'from gpfn.bridge.kafka.jars import kafka_jars; kafka_jars(print)'
+	mkdir -p $(PEERS)
+	touch $@
+
+# In the user's cache as well, where `gpfn convert` makes and finds them.
+$(PEERS)/.converters: locks/convert-keras.lock locks/convert-trees.lock | $(VENV)/.all
+	$(BIN)/gpfn convert --prepare keras,trees
 	mkdir -p $(PEERS)
 	touch $@
 

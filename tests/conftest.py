@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SLOW = (
     "tests/docs/test_ten_minutes.py",
+    "tests/convert/test_keras.py",
+    "tests/convert/test_trees.py",
+    "tests/convert/test_environments.py",
+    "tests/convert/test_converter.py",
     "tests/e2e/bridge/test_bridge_faults.py",
     "tests/bridge/test_kafka_outage.py",
     "tests/bridge/test_kafka_refusals.py",

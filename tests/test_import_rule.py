@@ -50,6 +50,7 @@ FLOORS = (
         "build",
         "certify",
         "coldstart",
+        "convert",
         "data",
         "local",
         "pipelines",

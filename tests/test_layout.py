@@ -41,6 +41,7 @@ SHORT = {
     "gpfn.data.spark.carried": "what a task of either kind has of the model: values alone",
     "gpfn.data.wanted": "a rule that every reader of columns asks, and its words",
     "gpfn.cli.train_images": "a training: each declares its options in a module",
+    "gpfn.convert.inside.onnx_file": "what all writers of trees do last, where there is no gpfn",
     "gpfn.deadline": "a word of the ground floor, on every start path",
     "gpfn.hidden": "a word of the ground floor, on every start path",
     "gpfn.http.loop.large_body": "another protocol than the connection, for one reason alone",

@@ -23,6 +23,7 @@ FAILING = {
     "certify": ["unix:absent", "--only", "A4", "--timeout", "1"],
     "classy": ["absent.png"],
     "coldstart": ["absent"],
+    "convert": ["absent.keras", "-o", "model.onnx"],
     "config": ["absent"],
     "demo": ["--function", "absent"],
     "deploy": ["fn", "absent"],

@@ -89,7 +89,7 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     affine(Path("custom.onnx"), operator="Unheard")
     affine(Path("newer.onnx"), opset=99)
     assert "the file is empty" in refusal(capsys, "f", "--from", "empty.onnx")
-    assert "skl2onnx.to_onnx" in refusal(capsys, "f", "--from", "model.pkl")
+    assert "gpfn convert model.pkl" in refusal(capsys, "f", "--from", "model.pkl")
     assert "it has no operator Unheard; export" in refusal(capsys, "f", "--from", "custom.onnx")
     assert "has opset 99 of ai.onnx, and it" in refusal(capsys, "f", "--from", "newer.onnx")
     assert "no such file" in refusal(capsys, "f", "--from", "absent.onnx")

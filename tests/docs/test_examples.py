@@ -16,6 +16,7 @@ import pytest
 
 from gpfn.bridge.kafka.broker import Broker
 from gpfn.bridge.kafka.jars import kafka_jars
+from gpfn.convert.environments import environment
 from tests.conftest import ROOT
 from tests.docs.blocks import (
     BROKERS,
@@ -117,6 +118,8 @@ def test_console_examples_run(
 ) -> None:
     if block.needs == "kafka":
         with_kafka(cache)
+    if "gpfn convert" in block.code:
+        with_converters(cache)
     if block.needs in BROKERS:
         block = at_port(block, free_port())
     try:
@@ -131,6 +134,13 @@ def with_kafka(cache: Path) -> None:
     folder = kafka_jars(print)[0].parents[1]
     if not (cache / folder.name).exists():
         (cache / folder.name).symlink_to(folder)
+
+
+def with_converters(cache: Path) -> None:
+    """Put the converters' environments into a reader's cache: they are made once a machine."""
+    folders = [environment(name).parents[1] for name in ("keras", "trees")]
+    if not (cache / "convert").exists():
+        (cache / "convert").symlink_to(folders[0])
 
 
 def free_port() -> int:

@@ -38,7 +38,7 @@ def refusal(path: Path, name: str | None = None) -> str:
 def test_what_keras_saves(made_guarded: Path, tmp_path: Path, name: str) -> None:
     told = refusal(made_guarded / name)
     assert told.startswith(f"'{name}' is a Keras file")
-    assert ".export('mymodel')" in told
+    assert f"gpfn convert {name} -o model.tflite, then send model.tflite" in told
     (tmp_path / "model").write_bytes((made_guarded / name).read_bytes())
     assert "a Keras file" in refusal(tmp_path / "model")
 
@@ -47,16 +47,19 @@ def test_what_keras_saves(made_guarded: Path, tmp_path: Path, name: str) -> None
     ("content", "told"),
     [
         (zipped("config.json", "model.weights.h5"), "a Keras file"),
-        (zipped("archive/data.pkl", "archive/data/0"), "torch.onnx.export"),
+        (zipped("archive/data.pkl", "archive/data/0"), "a PyTorch file: gpfn convert "),
         (zipped("a.npy"), "weights without a graph"),
-        *((pickle.dumps({"a": 1}, protocol), "skl2onnx") for protocol in (2, 3, 4, 5)),
+        *(
+            (pickle.dumps({"a": 1}, protocol), "if you trust who made it: gpfn convert ")
+            for protocol in (2, 3, 4, 5)
+        ),
         (b"#!/bin/sh\n", "a program"),
         (b"\x7fELF\x02", "a program"),
         (b"\x93NUMPY\x01\x00", "weights"),
         (b"GGUF\x03", "weights"),
-        (XGBOOST, "onnxmltools.convert_xgboost"),
-        (b'{"learner":{"attributes":{', "xgboost.Booster(model_file="),
-        (b"tree\nversion=v4\nnum_class=3\n", "onnxmltools.convert_lightgbm"),
+        (XGBOOST, "a model of XGBoost: gpfn convert "),
+        (b'{"learner":{"attributes":{', "a model of XGBoost: gpfn convert "),
+        (b"tree\nversion=v4\nnum_class=3\n", "a model of LightGBM: gpfn convert "),
     ],
 )
 def test_by_content(tmp_path: Path, content: bytes, told: str) -> None:
@@ -87,17 +90,21 @@ def test_by_suffix(tmp_path: Path, name: str, told: str) -> None:
 
 
 OPENED = [
-    ("model.keras", zipped("config.json", "model.weights.h5"), "load_model('model.keras').export("),
-    ("model.h5", b"\x89HDF\r\n\x1a\n", "keras.models.load_model('model.h5').export('mymodel')"),
-    ("model.pt", zipped("model/data.pkl"), "torch.onnx.export(model, (example,), 'model.onnx')"),
-    ("model.pth", b"x", "torch.onnx.export"),
-    ("model.pkl", pickle.dumps({}), "skl2onnx.to_onnx(model, X[:1].astype('float32'))"),
-    ("model.joblib", b"\x78\x9c", "skl2onnx.to_onnx(model, X[:1].astype('float32'))"),
-    ("model.ubj", XGBOOST, "xgboost.Booster(model_file='model.ubj')"),
-    ("model.xgb", XGBOOST, "xgboost.Booster(model_file='model.xgb')"),
-    ("model.json", b'{"learner":{"attributes":{}', "xgboost.Booster(model_file='model.json')"),
-    ("model.txt", b"tree\nversion=v4\n", "lightgbm.Booster(model_file='model.txt')"),
-    ("model.onnx", pickle.dumps({}), "skl2onnx.to_onnx"),
+    (
+        "model.keras",
+        zipped("config.json", "model.weights.h5"),
+        "gpfn convert model.keras -o model.tflite",
+    ),
+    ("model.h5", b"\x89HDF\r\n\x1a\n", "gpfn convert model.h5 -o model.tflite"),
+    ("model.pt", zipped("model/data.pkl"), "gpfn convert model.pt -o model.onnx"),
+    ("model.pth", b"x", "a PyTorch file: gpfn convert "),
+    ("model.pkl", pickle.dumps({}), "gpfn convert model.pkl -o model.onnx --trust"),
+    ("model.joblib", b"\x78\x9c", "gpfn convert model.joblib -o model.onnx --trust"),
+    ("model.ubj", XGBOOST, "gpfn convert model.ubj -o model.onnx"),
+    ("model.xgb", XGBOOST, "gpfn convert model.xgb -o model.onnx"),
+    ("model.json", b'{"learner":{"attributes":{}', "gpfn convert model.json -o model.onnx"),
+    ("model.txt", b"tree\nversion=v4\n", "gpfn convert model.txt -o model.onnx"),
+    ("model.onnx", pickle.dumps({}), "gpfn convert model.onnx -o converted.onnx --trust"),
 ]
 """What frameworks write: a name, how it begins, and the command that helps."""
 
@@ -113,7 +120,9 @@ def test_opening_one_says_which_command_helps(
     told = caught.value.detail
     assert told.startswith(f"{path} is a")
     assert command in told
-    assert told.endswith((", then use model.onnx", ", then use the folder mymodel"))
+    assert told.endswith(
+        (", then use model.onnx", ", then use model.tflite", ", then use converted.onnx")
+    )
     assert "\n" not in told
 
 
@@ -140,7 +149,7 @@ def test_every_command_says_it(
     )
     assert main(words) == 1
     told = capfd.readouterr()
-    assert "skl2onnx.to_onnx(model, X[:1].astype('float32'))" in told.out + told.err
+    assert "gpfn convert model.pkl -o model.onnx --trust" in told.out + told.err
 
 
 def test_what_is_no_model_of_another_framework_is_named_as_before(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ REFUSED = {
     "what.xyz": "expected a LiteRT model (.tflite) or",
     "custom.onnx": "Unheard",
     "newer.onnx": "pset",
-    "model.pkl": "skl2onnx",
+    "model.pkl": "gpfn convert model.pkl",
     "weightless.onnx": "the model needs the file 'lost.weights' beside it",
     "http://127.0.0.1:9/": "on this machine, not an address",
     "grpc://127.0.0.1:9/x": "on this machine, not an address",

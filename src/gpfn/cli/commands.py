@@ -34,6 +34,7 @@ COMMANDS = {
     "coldstart": "gpfn.cli.coldstart",
     "completion": "gpfn.cli.completion",
     "config": "gpfn.cli.config",
+    "convert": "gpfn.cli.convert",
     "demo": "gpfn.cli.demo",
     "deploy": "gpfn.cli.deploy",
     "dev": "gpfn.cli.dev",

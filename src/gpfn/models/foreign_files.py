@@ -6,11 +6,12 @@ others need their own framework. Each has a way to one of the formats that are t
 """
 
 import os
+import shlex
 from typing import IO, NamedTuple
 
-from gpfn.errors import ModelRefused, UnsupportedMedia
+from gpfn.errors import ModelRefused, SetupError, UnsupportedMedia
 
-__all__ = ["is_foreign_name", "refuse_kind", "told_foreign"]
+__all__ = ["foreign_kind", "is_foreign_name", "refuse_kind", "told_foreign"]
 
 _HEAD = 512
 _TAIL = 1 << 16
@@ -21,56 +22,54 @@ class _Foreign(NamedTuple):
     """A format, and how to get from it to one of ours.
 
     ``command`` makes a servable model of it, where one line does: FILE in it stands for the
-    file's name, ``gives`` is what it writes and ``sent`` what of that a server is sent.
-    Where none does, ``instead`` says what a server takes.
+    file's name, OUT for ``gives``, which it writes. Where none does, ``instead`` says what a
+    server takes. ``kind`` is what ``gpfn convert`` calls it, where that converts it.
     """
 
     title: str
     suffixes: tuple[str, ...]
     command: str = ""
     gives: str = "model.onnx"
-    sent: str = "model.onnx"
     instead: str = ""
+    kind: str = ""
 
     def way(self, name: str, then: str) -> str:
-        """Return what helps: the command for a file of that name, and what ``then`` to do."""
-        return f"{self.command.replace('FILE', repr(name[:99]))}, then {then}"
+        """Return what helps: the command for a file of that name, and ``then`` what to do."""
+        gives = self.gives if name != self.gives else f"converted{os.path.splitext(name)[1]}"
+        words = self.command.replace("OUT", gives).replace("FILE", shlex.quote(name[:99]))
+        return f"{words}, then {then} {gives}"
 
 
 _KERAS = _Foreign(
     "a Keras file",
     (".keras", ".h5", ".hdf5", ".weights"),
-    "in Python: keras.models.load_model(FILE).export('mymodel')",
-    "the folder mymodel",
-    "the folder mymodel as a bundle (tar czf mymodel.tar.gz mymodel)",
+    "gpfn convert FILE -o OUT",
+    "model.tflite",
+    kind="keras",
 )
 _TORCH = _Foreign(
     "a PyTorch file",
     (".pt", ".pth", ".pt2", ".torchscript", ".ckpt"),
-    "in Python, with the model in eval mode: torch.onnx.export(model, (example,), 'model.onnx')",
+    "gpfn convert FILE -o OUT",
+    kind="torch",
 )
 _PICKLE = _Foreign(
     "a Python pickle, which runs code when it is loaded",
     (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"),
-    "for scikit-learn in Python, with its model and some rows X: "
-    "open('model.onnx', 'wb').write("
-    "skl2onnx.to_onnx(model, X[:1].astype('float32')).SerializeToString())",
+    "if you trust who made it: gpfn convert FILE -o OUT --trust",
+    kind="pickle",
 )
 _XGBOOST = _Foreign(
     "a model of XGBoost",
     (".ubj", ".xgb"),
-    "in Python: trees = xgboost.Booster(model_file=FILE); "
-    "x = onnxmltools.convert.common.data_types.FloatTensorType([None, trees.num_features()]); "
-    "onnxmltools.save_model(onnxmltools.convert_xgboost(trees, initial_types=[('x', x)]), "
-    "'model.onnx')",
+    "gpfn convert FILE -o OUT",
+    kind="xgboost",
 )
 _LIGHTGBM = _Foreign(
     "a model of LightGBM",
     (),
-    "in Python: trees = lightgbm.Booster(model_file=FILE); "
-    "x = onnxmltools.convert.common.data_types.FloatTensorType([None, trees.num_feature()]); "
-    "onnxmltools.save_model(onnxmltools.convert_lightgbm(trees, initial_types=[('x', x)]), "
-    "'model.onnx')",
+    "gpfn convert FILE -o OUT",
+    kind="lightgbm",
 )
 _PROGRAM = _Foreign(
     "a program",
@@ -82,7 +81,6 @@ _WEIGHTS = _Foreign(
     "weights without a graph",
     (".safetensors", ".npz", ".npy", ".msgpack", ".caffemodel", ".gguf"),
     "export the model with its graph: to ONNX, or with Keras' model.export('mymodel')",
-    "that",
     "that",
 )
 _KINDS = (_KERAS, _TORCH, _PICKLE, _XGBOOST, _PROGRAM, _WEIGHTS)
@@ -98,7 +96,12 @@ _MARKS: tuple[tuple[bytes, _Foreign], ...] = (
     (b"\x93NUMPY", _WEIGHTS._replace(title="weights without a graph (a NumPy array)")),
     (b"GGUF", _WEIGHTS),
 )
-_IN_ZIP = ((b"model.weights.h5", _KERAS), (b"data.pkl", _TORCH), (b".npy", _WEIGHTS))
+_IN_ZIP = (
+    (b"model.weights.h5", _KERAS),
+    (b"archive_format", _TORCH),
+    (b"data.pkl", _TORCH),
+    (b".npy", _WEIGHTS),
+)
 
 
 def refuse_kind(path: "str | os.PathLike[str]", name: str | None = None) -> None:
@@ -122,7 +125,7 @@ def refuse_kind(path: "str | os.PathLike[str]", name: str | None = None) -> None
         raise ModelRefused(f"{error.strerror}: {name}", field="model") from None
     found = found or _by_suffix(name)
     if found:
-        help_ = found.instead or found.way(name, f"send {found.sent}")
+        help_ = found.instead or found.way(name, "send")
         raise UnsupportedMedia(f"{name!r:.99} is {found.title}: {help_}", field="model")
 
 
@@ -139,7 +142,20 @@ def told_foreign(path: str) -> str:
         return ""
     if found is None or not found.command:
         return ""
-    return f"{path} is {found.title}: {found.way(name, f'use {found.gives}')}"
+    return f"{path} is {found.title}: {found.way(name, 'use')}"
+
+
+def foreign_kind(path: str) -> str:
+    """Return what ``gpfn convert`` calls the kind of a file; nothing when it does not convert it.
+
+    Raises SetupError for a file that cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            found = _by_content(file) or _by_suffix(path)
+    except OSError as error:
+        raise SetupError(f"cannot read {path}: {error.strerror}", field="MODEL") from None
+    return found.kind if found else ""
 
 
 def is_foreign_name(name: str) -> bool:

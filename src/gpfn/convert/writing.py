@@ -1,0 +1,135 @@
+"""Giving a converted model its name, with a ``model.toml`` beside it.
+
+The model comes whole or not at all. The description follows it; where the folder has one of
+another model, that stays, and the new model has none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpfn.errors import GpfnError, SetupError
+from gpfn.models.description import FILE_NAME, read_description
+
+if TYPE_CHECKING:
+    from gpfn.convert.converting import Conversion, Report
+
+__all__ = ["description_text", "publish_model"]
+
+_NAME_BYTES = 200
+
+
+def publish_model(order: Conversion, report: Report, work: Path) -> str:
+    """Move the model out of the work folder; returns the path of its description.
+
+    That is empty where a ``model.toml`` of another model is. Raises SetupError when the model
+    cannot get its name; what was there before is there again then.
+    """
+    target = Path(os.path.abspath(order.output.rstrip("/")))
+    made = work / target.name
+    described = work / FILE_NAME
+    beside = target.parent / FILE_NAME
+    write = _may_describe(beside, target.name)
+    if write:
+        described.write_text(description_text(order, report), encoding="utf-8")
+        try:
+            read_description(described)
+        except GpfnError:  # columns or classes that cannot be named there, such as an empty one
+            described.write_text(description_text(order, report, rows=False), encoding="utf-8")
+    _swap(made, target, work / ".before", force=order.force)
+    if not write:
+        return ""
+    try:
+        described.replace(beside)
+    except OSError:
+        _swap_back(target, work / ".before", made)
+        raise
+    return os.path.join(os.path.dirname(order.output.rstrip("/")), FILE_NAME)
+
+
+def _may_describe(beside: Path, name: str) -> bool:
+    """Say whether the ``model.toml`` of a folder is not there, or of the model of that name."""
+    if not beside.exists():
+        return True
+    try:
+        return read_description(beside).model.name == name
+    except GpfnError:
+        return False
+
+
+def _swap(made: Path, target: Path, before: Path, *, force: bool) -> None:
+    there = os.path.lexists(target)
+    if there and not force:  # it was not when this began
+        raise SetupError(f"{target} is there; --force writes over it", field="-o")
+    try:
+        if there:
+            target.rename(before)
+        made.rename(target)
+    except BaseException:  # a signal too: the work folder goes, with what was there before
+        if os.path.lexists(before) and not os.path.lexists(target):
+            before.rename(target)
+        raise
+
+
+def _swap_back(target: Path, before: Path, made: Path) -> None:
+    target.rename(made)
+    if os.path.lexists(before):
+        before.rename(target)
+
+
+def description_text(order: Conversion, report: Report, *, rows: bool = True) -> str:
+    """Return the ``model.toml`` of a converted model, with what it says of ``rows``."""
+    return "\n".join([*_lines(order, report, rows=rows), ""])
+
+
+def _lines(order: Conversion, report: Report, *, rows: bool) -> Iterator[str]:
+    name = os.path.basename(order.output.rstrip("/"))
+    facts = report.facts
+    yield f"model = {_text(name)}"
+    yield f"title = {_text(f'{order.source.shown}, converted by gpfn')}"
+    yield f"source = {_text(_origin(order, facts))}"
+    yield f"description = {_text(_proof(order, report))}"
+    if not rows:
+        return  # columns and classes are left out
+    classes = _listed(facts.get("classes"))
+    if classes and _has_scores(report, len(classes)):
+        yield f"classes = [{', '.join(map(_text, classes))}]"
+    for column in _listed(facts.get("columns")):
+        yield f"\n[[columns]]\nname = {_text(column)}"
+        if facts.get("gaps"):
+            yield "default = nan"
+
+
+def _has_scores(report: Report, classes: int) -> bool:
+    """Say whether an output of numbers may be scores by class: there is one beside the label."""
+    outputs = report.found.outputs
+    return classes > 1 and len(outputs) > 1 and any(not each.exact for each in outputs)
+
+
+def _origin(order: Conversion, facts: Any) -> str:
+    from gpfn.models.parts import model_digest
+
+    versions = facts.get("versions")
+    told = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else ""
+    path = order.source.path or order.state
+    digest = f", sha256 {model_digest(path)}" if path else ""
+    return f"{order.source.shown}{digest}, by {told}"[: _NAME_BYTES * 4]
+
+
+def _proof(order: Conversion, report: Report) -> str:
+    found = report.found
+    told = f"largest difference to the source {found.largest:.2g}, tolerance {order.tolerance:g}"
+    return told if found.equal_share is None else f"{told}, labels equal"
+
+
+def _listed(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def _text(value: str) -> str:
+    """Return a TOML string: JSON's are, but for what TOML does not let stand."""
+    return json.dumps(value).replace("\x7f", "\\u007f")

@@ -1,0 +1,1 @@
+"""Models of other frameworks: converted, and asked the same on both sides."""

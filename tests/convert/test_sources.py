@@ -1,0 +1,140 @@
+"""What a model is, what it can become, and what is refused before anything is made."""
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpfn.cli.main import main
+from gpfn.convert.sources import TARGETS, find_source, find_target
+from gpfn.convert.torch_files import what_it_is
+from gpfn.errors import SetupError
+from tests.conftest import ROOT
+from tests.convert.making import refused
+
+TORCH = Path(__file__).parent / "torch"
+"""Written by PyTorch 2.15, by hand; torch is too large to be had in CI."""
+
+
+def rewritten(source: Path, target: Path, **members: bytes) -> str:
+    """Copy a zip with other members added or replaced."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        names = {name.replace("__", "/"): data for name, data in members.items()}
+        for name in old.namelist():
+            new.writestr(name, names.pop(name, None) or old.read(name))
+        for name, data in names.items():
+            new.writestr(name, data)
+    return str(target)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mlp.pt2", "torch_program"),
+        ("lstm.pt2", "torch_program"),
+        ("whole.pt", "torch_pickle"),
+    ],
+)
+def test_files_of_pytorch(name: str, kind: str) -> None:
+    assert find_source(str(TORCH / name)).name == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("weights.pt", "its class is needed: gpfn convert module:factory --state"),
+        ("script.pt", "is TorchScript, which PyTorch no longer exports"),
+        ("mlp.onnx", "needs no conversion: it is opened as it is"),
+        ("mlp.tflite", "needs no conversion"),
+        ("answers.npz", "is of no kind that is converted"),
+    ],
+)
+def test_files_that_are_not_converted(name: str, told: str, tmp_path: Path, capsys) -> None:
+    assert told in refused(capsys, str(TORCH / name), "-o", str(tmp_path / "m.onnx"))
+
+
+def test_a_program_with_code_in_it_has_to_be_trusted(tmp_path: Path, capsys) -> None:
+    with zipfile.ZipFile(TORCH / "mlp.pt2") as archive:
+        model = json.loads(archive.read("t_mlp/models/model.json"))
+    text = json.dumps(model)
+    assert "expr_str" in text
+    formula = text.replace("Symbol('s", "__import__('os').system('true') or Symbol('s")
+    members = {
+        "t_mlp__models__model.json": formula.encode(),
+        "t_mlp__data__constants__opaque_obj_0": pickle.dumps(1),
+        "t_mlp__data__aotinductor__model__a.so": b"\x7fELF",
+    }
+    for name, data in members.items():
+        path = rewritten(TORCH / "mlp.pt2", tmp_path / "changed.pt2", **{name: data})
+        assert find_source(path).name == "torch_code", name
+        told = refused(capsys, path, "-o", str(tmp_path / "m.onnx"))
+        assert "runs code of whoever made it" in told
+
+
+@given(st.binary(max_size=200))
+def test_whatever_a_pickle_has_is_told_and_not_run(data: bytes) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a/data.pkl", data)
+    buffer.seek(0)
+    assert what_it_is(buffer) in ("weights", "module")  # type: ignore[arg-type]
+
+
+def test_a_name_of_a_module_is_no_plain_name(tmp_path: Path) -> None:
+    code = pickle.dumps(print)
+    plain = pickle.dumps({"a": [1.0]})
+    for data, kind in ((code, "module"), (plain, "weights")):
+        with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+            archive.writestr("m/data.pkl", data)
+        assert what_it_is(str(tmp_path / "m.pt")) == kind
+
+
+def test_what_it_becomes() -> None:
+    keras = find_source(str(TORCH / "mlp.pt2"))
+    assert find_target("a/b.onnx", keras).name == "onnx"
+    assert find_target("B.TFLITE", keras).name == "tflite"
+    for output, told in (("folder", "not a SavedModel"), ("m.bin", "ends in .onnx, .tflite, .pb")):
+        with pytest.raises(SetupError, match=told):
+            find_target(output, keras)
+    assert [target.suffixes for target in TARGETS][-1] == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["absent.keras", "-o", "m.onnx"], "no such file: absent.keras"),
+        (["{folder}", "-o", "m.onnx"], "without saved_model.pb, so not a SavedModel"),
+        (["{torch}/mlp.pt2", "-o", "m.tflite"], "takes 6.4 GB; if that is all right, add --with"),
+        (["{torch}/mlp.pt2", "-o", "m.onnx", "--with", "litert-torch"], "this needs no --with"),
+        (["{torch}/mlp.pt2", "-o", "m.onnx", "--state", "{torch}/weights.pt"], "module:factory"),
+        (["nets:make", "-o", "m.onnx", "--state", "absent.pt"], "no such file: absent.pt"),
+        (["nets:make", "-o", "m.onnx", "--sample", "absent.npy"], "no such file: absent.npy"),
+        (["nets:make", "-o", "m.onnx", "--sample", "a.csv"], "PyTorch takes .npy files"),
+        (["{torch}/mlp.pt2", "-o", "{torch}/mlp.onnx"], "is there; --force writes over it"),
+    ],
+)
+def test_refused_before_anything_is_made(words, told, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GPFN_CACHE_DIR", str(tmp_path / "cache"))
+    filled = [word.format(folder=tmp_path, torch=TORCH) for word in words]
+    assert told in refused(capsys, *filled)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_usage(capsys) -> None:
+    assert main(["convert"]) == 2
+    assert "give MODEL and -o OUT" in capsys.readouterr().err
+    assert main(["convert", "m.keras"]) == 2
+    assert "give -o OUT" in capsys.readouterr().err
+    assert main(["convert", "m.keras", "-o", "m.onnx", "--tolerance", "-1"]) == 2
+
+
+def test_init_names_the_command(tmp_path: Path, capsys) -> None:
+    assert main(["init", "f", "--from", str(TORCH / "whole.pt")]) == 1
+    assert "gpfn convert whole.pt -o model.onnx, then use model.onnx" in capsys.readouterr().err
+    assert (ROOT / "docs" / "convert.md").is_file()
