@@ -6,6 +6,7 @@ in a new process, and then reported with what happened.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -37,6 +38,7 @@ _CODE = (
 )
 _TRIES = 2
 _END_SECONDS = 2.0
+_MOST_TOLD = 16 << 20
 
 
 class _Try(NamedTuple):
@@ -134,16 +136,20 @@ def _listened(
 ) -> FileReport | None:
     """Take one message of a process; returns the report of a file that is done, or lost."""
     try:
-        kind, value = worker.link.recv()
+        kind, value = json.loads(worker.link.recv_bytes(_MOST_TOLD))
     except (EOFError, OSError):
         return _lost(worker, waiting)
     if kind == "broken":
         raise _error(*value)
     if kind == "progress":
         if followed is not None and worker.given is not None:
-            followed(worker.given.job, *value)
+            rows, extent = value
+            followed(worker.given.job, rows, Extent(*extent))
         return None
-    report: FileReport | None = value if kind == "done" else None
+    report = None
+    if kind == "done" and worker.given is not None:
+        told = value | {"job": worker.given.job, "notes": tuple(value["notes"])}
+        report = FileReport(**told)
     worker.ready, worker.given = True, None
     if waiting:
         worker.give(waiting.popleft())

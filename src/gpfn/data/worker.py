@@ -6,6 +6,7 @@ on when who has started it is gone, in whatever way.
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import signal
@@ -37,11 +38,17 @@ def work(number: int) -> None:
     try:
         scorer = Scorer(order)
     except GpfnError as error:
-        link.send(("broken", (type(error).__name__, error.detail, error.field)))
+        _tell(link, "broken", (type(error).__name__, error.detail, error.field))
         return
-    link.send(("ready", None))
+    _tell(link, "ready")
     while True:
-        link.send(("done", scored(orders.get(), scorer, options, _Teller(link))))
+        report = scored(orders.get(), scorer, options, _Teller(link))
+        _tell(link, "done", report._asdict() | {"job": None})
+
+
+def _tell(link: Connection, kind: str, value: object = None) -> None:
+    """Send a message as JSON: who reads it never unpickles what a model's process says."""
+    link.send_bytes(json.dumps((kind, value)).encode())
 
 
 def _end(_number: int, _frame: object) -> None:
@@ -70,7 +77,7 @@ class _Teller:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + TOLD_EVERY
-            self._link.send(("progress", (rows, extent)))
+            _tell(self._link, "progress", (rows, extent))
 
 
 def scored(job: ScoreJob, scorer: Scorer, options: ScoreOptions, told: Any) -> FileReport:

@@ -24,6 +24,7 @@ __all__ = ["TrainOnce", "Trained", "TrainingEnded", "TrainingRefused", "train_in
 
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 _LOOK = 0.2  # seconds between looks whether it is to end
+_MOST_TOLD = 16 << 20
 
 
 class Trained(NamedTuple):
@@ -66,9 +67,9 @@ def train_in_child(
             while not wait([ours, process.sentinel], _LOOK):
                 if stopped():
                     return None
-            told: Any = None
+            told = b""
             with suppress(EOFError, OSError):  # it has ended without a word
-                told = ours.recv()
+                told = ours.recv_bytes(_MOST_TOLD)
             process.join(_GRACE)
             return _result(told, process.exitcode)
         finally:
@@ -85,11 +86,12 @@ def _end(process: Any) -> None:
     process.close()
 
 
-def _result(told: object, code: int | None) -> Trained:
-    if isinstance(told, Trained):
-        return told
-    if isinstance(told, str):
-        raise TrainingRefused(told)
+def _result(told: bytes, code: int | None) -> Trained:
+    if told:  # JSON, not a pickle: the child has read files of others
+        trained, refusal = json.loads(told)
+        if trained is None:
+            raise TrainingRefused(refusal)
+        return Trained(*trained)
     how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
     raise TrainingEnded(f"the training's process ended by {how} and has left no model")
 
@@ -102,11 +104,10 @@ def _work(train: TrainOnce, files: list[Path], out: Path, theirs: Connection) ->
     os.dup2(2, 1)  # the parent's standard output is for its own words
     try:
         trained = train(files, out)
-        metrics = json.loads(json.dumps(dict(trained.metrics)))  # no JSON is the training's bug
-        answer: Trained | str = trained._replace(metrics=metrics)
+        answer = json.dumps((trained._replace(metrics=dict(trained.metrics)), ""))
     except GpfnError as error:
-        answer = str(error)
-    theirs.send(answer)
+        answer = json.dumps((None, str(error)))
+    theirs.send_bytes(answer.encode())
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
