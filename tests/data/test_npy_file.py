@@ -89,3 +89,22 @@ def test_what_is_written_is_what_numpy_reads(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"text, which \.npy cannot hold"), open_sink(one) as sink:
         sink.write({"t": np.array(["a"], object)})
     assert np.load(one).shape == (3, 3), "the file that was there stays"
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ("(3, 18446744073709551616)", "cut short"),
+        ("(4, 4294967296, 4294967296)", "cut short"),
+        ("(-3,)", "the shape"),
+        ("(1000000000000, 0)", "without a value"),
+        ("(" * 3000, "not a .npy file"),
+    ],
+)
+def test_a_header_that_lies_is_refused(tmp_path: Path, shape: str, told: str) -> None:
+    """Sizes that wrap round, rows of no bytes that would never end, and what is no literal."""
+    head = f"{{'descr':'<f8','fortran_order':False,'shape':{shape}}}\n".encode()
+    size = len(head).to_bytes(2, "little")
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + size + head + b"0" * 64)
+    with pytest.raises(SetupError, match=told):
+        open_source(tmp_path / "a.npy")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +24,12 @@ __all__ = ["DATA", "NpySink", "NpySource"]
 
 DATA = "data"
 """The name of the only column of a file that has no names."""
+
+_UNREADABLE = (
+    *(ValueError, SyntaxError, TypeError, EOFError, OSError),
+    *(TokenError, RecursionError, MemoryError),
+)
+"""What NumPy raises of headers that are no literals."""
 
 _READERS = {
     (1, 0): npy_format.read_array_header_1_0,
@@ -52,7 +60,7 @@ class NpySource:
             if version not in _READERS:
                 raise SetupError(f"an unknown version {version} of .npy", field=self._path)
             shape, fortran, dtype = _READERS[version](self._file)
-        except (ValueError, SyntaxError, TypeError, EOFError, OSError) as error:
+        except _UNREADABLE as error:
             raise SetupError(f"not a .npy file: {error}", field=self._path) from error
         return shape, fortran, dtype
 
@@ -63,11 +71,15 @@ class NpySource:
             raise SetupError(told, field=self._path)
         if not shape:
             raise SetupError("a single value; expected an array of rows", field=self._path)
+        if min(shape) < 0:
+            raise SetupError(f"its header says the shape {shape}", field=self._path)
         for name, kind in _fields(dtype):
             if kind.base.kind not in "biufSU":
                 told = f"values of {kind.base}, which are neither numbers nor text"
                 raise SetupError(told, field=f"{self._path}: {name}")
-        self._row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        self._row = prod(shape[1:]) * dtype.itemsize  # of Python's numbers, which do not wrap
+        if shape[0] and not self._row:
+            raise SetupError(f"{shape[0]} rows without a value in them", field=self._path)
         have = os.fstat(self._file.fileno()).st_size - self._start
         if have < self._row * shape[0]:
             told = f"cut short: {have} bytes of values, and its header says {self._row * shape[0]}"
