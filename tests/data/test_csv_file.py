@@ -159,3 +159,29 @@ def test_what_is_written_has_plain_names_and_columns_of_lists(tmp_path: Path) ->
             {"y": np.ones((2, 2)), 'a"b': np.array([1, 2])}, {'a"b': np.array([True, False])}
         )
     assert (tmp_path / "a.csv").read_text() == 'y.0,y.1,"a""b"\n1,1,\n1,1,2\n'
+
+
+def test_a_quote_amid_a_cell_is_text(path: Path) -> None:
+    [chunk] = read(path, 'a,b\n1,5"x\n2,y\n')
+    assert chunk.columns["b"].tolist() == ['5"x', "y"]
+    with pytest.raises(SetupError, match="a quote is not closed"):
+        read(path, 'a,b\n1,"x\n2,y\n')
+
+
+def test_a_quote_amid_a_cell_costs_no_more_than_others(path: Path) -> None:
+    """Every quote behind it once led to another count of all before it."""
+    count = 300_000
+    lines = [f'{number},"a, ""b"" "' for number in range(count)]
+    chunks = read(path, 'a,b\n0,5"x\n' + "\n".join(lines), rows=1 << 20)
+    assert sum(chunk.rows for chunk in chunks) == count + 1
+    texts = [text for chunk in chunks for text in chunk.columns["b"].tolist()]
+    assert {*texts} == {'5"x', 'a, "b" '}
+    assert [n for chunk in chunks for n in chunk.columns["a"].tolist()] == [0, *range(count)]
+
+
+def test_numbers_are_those_that_are_written(path: Path) -> None:
+    """Arrow reads 1e400 as infinity, and 0x10 as 16 where all others are whole numbers."""
+    [chunk] = read(path, "x,y,n\n1e400,inf,0x10\n2,-Infinity,12\n")
+    assert chunk.columns["x"].tolist() == ["1e400", "2"]
+    assert chunk.columns["y"].tolist() == ["inf", "-Infinity"]
+    assert chunk.columns["n"].tolist() == ["0x10", "12"]

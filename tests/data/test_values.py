@@ -33,6 +33,7 @@ def column(dtype: str, inner: str = "", **more: Any) -> RowColumn:
         (np.array([1.5]), "string", [None], "expected text, got a number"),
         (np.array(["1", " 2.5 ", "nan", "1_0", "x", "", "\u0661"], object), "float32",
          [1, 2.5, np.nan, None, None, None, None], "expected a number|missing"),
+        (np.array(["1e400", "-inf"], object), "float64", [None, -np.inf], "too large"),
         (np.array(["7", "7.0", "7.5"], object), "int32", [7, 7, None], "whole number"),
         (np.array(["true", "0", "yes"], object), "bool", [True, False, None], "true or false"),
         (np.array(["a", None, 1], object), "string", ["a", None, None], "missing|expected text"),

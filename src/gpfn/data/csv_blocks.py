@@ -21,6 +21,8 @@ _HEAD = 1 << 20
 """Bytes that the line of names may take."""
 _LONGEST = 64 << 20
 """Bytes without an end of a line outside of quotes: then one of them was never closed."""
+_SUSPECT = 4 << 20
+"""Bytes without such an end from which it is looked at closely."""
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
@@ -99,7 +101,7 @@ class CsvBlocks:
 
     def __init__(self, path: str, head: CsvHead) -> None:
         self._path = path
-        self._newline = head.newline
+        self._newline, self._separator = head.newline, head.separator
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close
         self._total = os.fstat(self._file.fileno()).st_size
         self._file.seek(head.start)
@@ -121,7 +123,7 @@ class CsvBlocks:
                 del block[have:]
                 yield from self._last(block)
                 return
-            end = self._end(block)
+            end = self._end(block) or self._literal_end(block)
             if not end and have > _LONGEST:
                 raise self._unclosed(block)
             wanted, rest = size, bytes(memoryview(block)[end:])
@@ -137,7 +139,7 @@ class CsvBlocks:
         return have
 
     def _last(self, block: bytearray) -> Iterator[Block]:
-        if block.count(b'"') % 2:
+        if self._is_open(block):
             raise self._unclosed(block)
         self._done += len(block)
         whole = block.rstrip(b"\r\n")
@@ -151,9 +153,32 @@ class CsvBlocks:
     def _end(self, block: bytearray) -> int:
         """Return the end of the last line that ends outside of quotes, 0 without one."""
         at = block.rfind(self._newline) + 1
-        while at and block.count(b'"', 0, at) % 2:
-            at = block.rfind(self._newline, 0, block.rfind(b'"', 0, at)) + 1
+        odd = block.count(b'"', 0, at) % 2
+        while at and odd:
+            before = block.rfind(self._newline, 0, block.rfind(b'"', 0, at)) + 1
+            odd ^= block.count(b'"', before, at) % 2
+            at = before
         return at
+
+    def _literal_end(self, block: bytearray) -> int:
+        """Return the end of the last line of a block with a quote that is text, as in ``5"``."""
+        end = block.rfind(self._newline) + 1 if len(block) > _SUSPECT else 0
+        return 0 if self._is_open(block[:end]) else end
+
+    def _is_open(self, block: bytearray) -> bool:
+        """Say whether a block ends within quotes; one amid a cell without quotes is text."""
+        if block.count(b'"') % 2 == 0:
+            return False
+        text = io.StringIO(block.decode(errors="replace"), newline="")
+        limit = csv.field_size_limit(len(block) + 1)
+        try:
+            for _ in csv.reader(text, delimiter=self._separator, strict=True):
+                pass
+        except csv.Error as error:
+            return "unexpected end" in str(error)
+        finally:
+            csv.field_size_limit(limit)
+        return False
 
     def close(self) -> None:
         """Close the file."""

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from gpfn.data.ahead import ahead
@@ -84,7 +85,7 @@ class CsvSource:
         for field in table.schema:
             if not pa.types.is_null(field.type):
                 kinds.setdefault(field.name, field.type)
-        return self._chunks(table, names, rows)
+        return self._chunks(self._as_written(table, block, names), names, rows)
 
     def _chunks(self, table: pa.Table, names: list[str], rows: int) -> Iterator[Chunk]:
         for batch in table.combine_chunks().to_batches(max_chunksize=rows):
@@ -98,8 +99,9 @@ class CsvSource:
 
         lines = parted(block, self._head)
         whole = lines.whole
-        table = self._typed(whole, names, kinds).combine_chunks() if whole else None
-        batches = table.to_batches() if table is not None else []
+        typed = self._typed(whole, names, kinds) if whole else None
+        table = self._as_written(typed, whole, names) if typed is not None else None
+        batches = table.combine_chunks().to_batches() if table is not None else []
         columns, missing = batch_columns(batches[0], names, self._path) if batches else ({}, {})
         yield from spread(lines, columns, missing, names, rows)
 
@@ -112,6 +114,23 @@ class CsvSource:
         fitting = {f.name: self._fitting(f, kinds.get(f.name)) for f in found.schema}
         same = all(fitting[f.name] == f.type for f in found.schema)
         return found if same else self._parsed(block, names, fitting)
+
+    def _as_written(self, table: pa.Table, block: Block, names: list[str]) -> pa.Table:
+        """Return a block's table with columns as text in which Arrow may read another number.
+
+        It takes ``1e400`` for infinity, and in columns of whole numbers ``0x10`` for 16.
+        """
+        hexadecimal = _has(block, b"0x") or _has(block, b"0X")
+        types = {field.name: field.type for field in table.schema}
+        for name, kind in types.items():
+            if pa.types.is_floating(kind):
+                odd = pc.any(pc.is_inf(table.column(name))).as_py()
+            else:
+                odd = hexadecimal and pa.types.is_integer(kind)
+            if odd:
+                types[name] = pa.string()
+        same = all(types[field.name] == field.type for field in table.schema)
+        return table if same else self._parsed(block, names, types)
 
     def _fitting(self, field: pa.Field, before: pa.DataType | None) -> pa.DataType:
         """Return what a column is read as in a block that does not fit the types so far.
@@ -141,7 +160,7 @@ class CsvSource:
                 ),
                 csv.ParseOptions(
                     delimiter=head.separator,
-                    newlines_in_values=_has_quotes(block),
+                    newlines_in_values=_has(block, b'"'),
                     ignore_empty_lines=len(head.names) > 1,
                 ),
                 csv.ConvertOptions(
@@ -165,9 +184,10 @@ class CsvSource:
         self._blocks.close()
 
 
-def _has_quotes(block: Block) -> bool:
+def _has(block: Block, sign: bytes) -> bool:
+    """Say whether a block may have that sign: a view leaves the begin of a line out."""
     whole: Any = block.obj if isinstance(block, memoryview) else block
-    return b'"' in whole  # what a view leaves out of it is the begin of a line: no harm is done
+    return sign in whole
 
 
 class _LineError(Exception):

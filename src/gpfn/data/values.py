@@ -107,6 +107,8 @@ def _number(text: str, column: RowColumn) -> float:
         number = float(text)
     except ValueError:
         raise WrongValue(told) from None
+    if np.isinf(number) and any(sign.isdigit() for sign in text):
+        raise WrongValue("too large for float64")
     return _rounded(number, column.taken)
 
 
