@@ -118,3 +118,22 @@ def test_what_is_written_is_json(tmp_path: Path) -> None:
         {"y": None, "m": [3, 4], "one": 1, "t": "b"},
         {"y": 2, "m": None, "one": 1, "t": "c"},
     ]
+
+
+def test_whole_numbers_are_exact_however_long(path: Path) -> None:
+    [chunk] = read(path, ['{"x": 123456789012345678901234567890}', '{"x": -9223372036854775809}'])
+    assert chunk.columns["x"].tolist() == [123456789012345678901234567890, -9223372036854775809]
+
+
+def test_data_do_not_say_whose_answer_it_is(path: Path) -> None:
+    [chunk] = read(path, [event(1, data={"x": 1}), event(2, data={"ce_id": "1", "x": 2})])
+    assert (
+        chunk.faults[1].reason == "the event's data have a member ce_id, which is the event's own"
+    )
+    assert chunk.missing["ce_id"].tolist() == [False, True]
+
+
+def test_lists_within_lists_are_no_array_from_some_depth_on(path: Path) -> None:
+    deep = "[" * 1000 + "1" + "]" * 1000
+    [chunk] = read(path, [f'{{"x": {deep}}}', f'{{"x": {deep}}}'])
+    assert chunk.columns["x"].dtype == object

@@ -20,6 +20,8 @@ __all__ = ["column_of", "json_values"]
 
 _EXACT = 1 << 53
 _INT64 = range(-(1 << 63), 1 << 63)
+_AXES = 16
+"""Lists within lists that can be an array; deeper ones stay as they came."""
 
 
 def column_of(values: Sequence[Any]) -> Array:
@@ -56,7 +58,7 @@ def _holds(values: Sequence[Any], kinds: set[type]) -> bool:
 def _stacked(values: Sequence[Any]) -> Array | None:
     """Return lists of one shape as one array; None where they are not, or hold other things."""
     flat: list[Any] = []
-    shapes = {_shape(value, flat) for value in values}
+    shapes = {_shape(value, flat, _AXES) for value in values}
     if len(shapes) != 1 or None in shapes:
         return None
     [shape] = shapes
@@ -66,17 +68,20 @@ def _stacked(values: Sequence[Any]) -> Array | None:
     return column.reshape(len(values), *(shape or ()))
 
 
-def _shape(value: Any, flat: list[Any]) -> tuple[int, ...] | None:
-    """Return the shape of nested lists, whose values are added to ``flat``; None without one."""
+def _shape(value: Any, flat: list[Any], axes: int) -> tuple[int, ...] | None:
+    """Return the shape of nested lists, whose values are added to ``flat``.
+
+    None where they have none, or one of more than ``axes`` axes.
+    """
     if isinstance(value, np.ndarray):
         flat.extend(value.ravel().tolist())
         return value.shape if value.dtype.kind in "biuf" else None
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not axes:
         return None
     if not any(isinstance(item, list) for item in value):
         flat.extend(value)
         return (len(value),)
-    inner = {_shape(item, flat) for item in value}
+    inner = {_shape(item, flat, axes - 1) for item in value}
     if len(inner) != 1 or None in inner:
         return None
     return (len(value), *(inner.pop() or ()))

@@ -23,7 +23,7 @@ from gpfn.data.seam import Array, Chunk, Extent, Fault, Mask
 from gpfn.data.sink import PartSink
 from gpfn.data.wanted import check_wanted
 from gpfn.errors import GpfnError, SetupError
-from gpfn.json_exact import UnreadableNumber, loads_loosely
+from gpfn.json_exact import UnreadableNumber, loads
 from gpfn.limits import Limits
 
 __all__ = ["EVENT_COLUMNS", "JsonLinesSink", "JsonLinesSource"]
@@ -99,13 +99,13 @@ def _row(line: bytes) -> dict[str, Any] | Fault:
 
 
 def _members(line: bytes) -> dict[str, Any] | Fault:
-    value = loads_loosely(line)
+    value = loads(line)
     if not isinstance(value, dict):
         return Fault("expected an object", line[:_SHOWN].decode(errors="backslashreplace").strip())
     return _event_row(line) if "specversion" in value else value
 
 
-def _event_row(line: bytes) -> dict[str, Any]:
+def _event_row(line: bytes) -> dict[str, Any] | Fault:
     from gpfn.events.json_format import read_event
     from gpfn.media import is_json
     from gpfn.tensors.codec import decode_bytes
@@ -115,9 +115,13 @@ def _event_row(line: bytes) -> dict[str, Any]:
     media = event.datacontenttype or "application/json"
     if is_json(media):
         data = event.json()
-        return about | (data if isinstance(data, dict) else {DATA: data})
-    told = {name: str(value) for name, value in event.extensions.items()}
-    found = decode_bytes(event.data or b"", media, (), Limits(), attributes=told)
+        members = data if isinstance(data, dict) else {DATA: data}
+        if twice := about.keys() & members:  # whose answer it is would be said by the data
+            told = f"the event's data have a member {min(twice)}, which is the event's own"
+            return Fault(told, line[:_SHOWN].decode(errors="backslashreplace").strip())
+        return about | members
+    more = {name: str(value) for name, value in event.extensions.items()}
+    found = decode_bytes(event.data or b"", media, (), Limits(), attributes=more)
     return about | {DATA: next(iter(found.values()))}
 
 
