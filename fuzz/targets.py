@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -29,6 +29,7 @@ from gpfn.cli.csv_rows import read_csv
 from gpfn.cli.options import parse_threads
 from gpfn.cli.serve import ListenAddress
 from gpfn.data.cut import Cut
+from gpfn.data.formats import open_source
 from gpfn.deadline import NEVER
 from gpfn.errors import BrokenReply, CallerError, GpfnError, InvalidTensor
 from gpfn.events.kafka import read_record, wrapped, write_record
@@ -159,6 +160,24 @@ def _cut(data: bytes) -> None:
     """A condition that is accepted says of every row whether it fulfils it."""
     found = Cut(data.decode("utf-8", "replace"))(_CUT_ROWS)
     assert (found.dtype, found.shape) == (np.bool_, (3,))
+
+
+def _data_file(data: bytes, name: str) -> None:
+    """A file that is accepted has its rows in order, as many whatever the chunk is."""
+    path = _written(data, name)
+    counts = set()
+    for most in (1, 1000):
+        with closing(open_source(path)) as source:
+            count = 0
+            for chunk in source.chunks(None, most):
+                assert chunk.first == count
+                assert 0 < chunk.rows <= most
+                assert {len(array) for array in chunk.columns.values()} <= {chunk.rows}
+                assert {len(mask) for mask in chunk.missing.values()} <= {chunk.rows}
+                assert all(0 <= row < chunk.rows for row in chunk.faults)
+                count += chunk.rows
+            counts.add(count)
+    assert len(counts) == 1
 
 
 def _same(first: Any, second: Any) -> None:
@@ -968,6 +987,15 @@ def _rows() -> Mapping[str, Target]:
                seeds.graphpipe_requests),
         Target("cut", _cut, ("gpfn.data.cut", "gpfn.data.cut_parser"),
                lambda: [b"a > 1 & J[0] * 2 <= 4 or not b == 'x'", b"abs(-a) ** 2 < max(3, J[0])"]),
+        Target("data-csv", lambda data: _data_file(data, "rows.csv"),
+               ("gpfn.data.csv_blocks", "gpfn.data.csv_file", "gpfn.data.csv_lines"),
+               lambda: [b'a,b\n1,"x, ""y"""\n2.5,z\n\n,\n', b"a;b\n0x1;1e400\n3\n;5\"\n"]),
+        Target("data-json-lines", lambda data: _data_file(data, "rows.jsonl"),
+               ("gpfn.data.json_lines", "gpfn.data.json_columns"),
+               lambda: [b'{"a": [1, 2], "b": "x"}\n{"a": [3, 4.5]}\nno\n',
+                        *seeds.events("structured")]),
+        Target("data-npy", lambda data: _data_file(data, "rows.npy"),
+               ("gpfn.data.npy_file",), seeds.npy),
         Target("graphpipe-response", _graphpipe_response,
                ("gpfn.graphpipe.reader", "gpfn.graphpipe.decode", "gpfn.graphpipe.tensors"),
                seeds.graphpipe_responses),
