@@ -66,6 +66,28 @@ def test_defaults_and_texts_that_mean_a_gap() -> None:
     assert told == dict.fromkeys((0, 1), "missing, and the column has no default")
 
 
+@pytest.mark.parametrize(
+    ("array", "dtype", "default"),
+    [
+        (np.array([2**53 + 1, 0]), "float32", 0.5),
+        (np.array([True, False]), "float32", 0.5),
+        (np.array([2**60 + 1, 0], np.uint64), "int64", 7),
+        (np.array([2**62 + 1, 0]), "uint64", 7),
+        (np.array([1.0, np.nan]), "string", "none"),
+        (np.array([1.0, np.nan]), "int32", 7),
+        (np.array([2, 0], np.uint8), "bool", True),
+    ],
+)
+def test_a_row_is_the_same_beside_one_that_has_the_default(
+    array: np.ndarray, dtype: str, default: Any
+) -> None:
+    into = column(dtype, default=default)
+    alone, beside = (taken(array[:1], None, into), taken(array, np.array([False, True]), into))
+    assert beside.faults == alone.faults
+    assert beside.faults or beside.values[0] == alone.values[0]
+    assert beside.values[1] == default
+
+
 def test_a_declared_dtype_holds_as_well_as_the_inputs() -> None:
     found = taken(np.array([1, 300, 2]), None, column("float32", "uint8"))
     assert {*found.faults} == {1}

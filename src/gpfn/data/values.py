@@ -45,14 +45,15 @@ def taken(array: Array, mask: Mask | None, column: RowColumn) -> Taken:
         faults = {int(row): _MISSING for row in np.flatnonzero(mask)}
     if array.dtype.kind == "O":
         return Taken(_one_by_one(array, column, faults), faults)
-    if mask is not None and column.default is not None:
-        array = array.astype(np.result_type(array.dtype, column.taken.numpy))
-        array[mask] = column.default
     for target in dict.fromkeys((column.dtype, column.taken)):
         found, wrong = _cast(array, target)
         for row in wrong:
-            faults.setdefault(row, _told(array[row], column))
+            if mask is None or not mask[row]:
+                faults.setdefault(row, _told(array[row], column))
         array = found
+    if mask is not None and column.default is not None:
+        array = array.copy()
+        array[mask] = column.default
     return Taken(array, faults)
 
 
