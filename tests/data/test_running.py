@@ -106,6 +106,14 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, files: list[str], proces
     with (output / "5.npy").open("ab") as file:
         file.write(b"x")
     assert scored_now() == {"3", "4", "5"}
+    same = os.stat(files[1])
+    copy = tmp_path / "copy.npy"
+    np.save(copy, np.load(files[1]) + 1)
+    os.utime(copy, ns=(same.st_atime_ns, same.st_mtime_ns))
+    copy.replace(files[1])  # of the same size and time, and of other content
+    array = np.load(output / "2.npy")
+    np.save(output / "2.npy", np.zeros_like(array))
+    assert scored_now() == {"1", "2"}
     (output / JOURNAL).write_text("{")
     assert len(scored_now()) == COUNT
     path = tmp_path / "model.py"
@@ -113,6 +121,39 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, files: list[str], proces
     assert len(scored_now()) == COUNT
     again = [*score_files(run(model, files, output, processes, again=True))]
     assert not any(report.skipped for report in again)
+
+
+def test_a_file_that_changes_while_it_is_scored_is_scored_again(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.ones((20, 3)))
+    job = ScoreJob(str(source), str(target), f"{target}.failed.jsonl")
+    order = ScoreRun([job], ModelOrder(refusing(tmp_path)))
+
+    def change(*_: object) -> None:
+        np.save(source.with_suffix(".new.npy"), np.full((20, 3), 2.0))
+        source.with_suffix(".new.npy").replace(source)
+
+    [first] = score_files(order, change)
+    assert not first.error
+    [second] = score_files(order)
+    assert not second.skipped
+    assert np.load(target)["y"].tolist() == [6.0] * 20
+    [third] = score_files(order)
+    assert third.skipped
+
+
+def test_an_error_says_that_the_output_there_is_older(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.npy", tmp_path / "out.npy"
+    np.save(source, np.ones((2, 3)))
+    job = ScoreJob(str(source), str(target), f"{target}.failed.jsonl")
+    order = ScoreRun([job], ModelOrder(refusing(tmp_path)))
+    assert [report.error for report in score_files(order)] == [""]
+    source.write_bytes(b"x")
+    [report] = score_files(order)
+    assert report.error.endswith(f"; what is at {target} is not of this run")
+    target.unlink()
+    [report] = score_files(order)
+    assert "of this run" not in report.error
 
 
 def test_a_model_that_cannot_be_opened_is_the_only_error(tmp_path: Path, files: list[str]) -> None:
@@ -249,6 +290,8 @@ def test_outputs_are_named_before_anything_is_opened(tmp_path: Path) -> None:
         ([one, one], f"{tmp_path}/y.csv", "--output: 2 files cannot go into one"),
         ([one, one], f"{tmp_path}/out", "would have the same name"),
         ([one], one, "would be written over"),
+        ([f"{tmp_path}/y.csv.failed.jsonl"], f"{tmp_path}/y.csv", "over by the failed rows of"),
+        ([one, f"{one}.failed.jsonl"], f"{tmp_path}/out", "and the failed rows of .* same name"),
         ([str(tmp_path / "data" / "..")], "out", "no file of data"),
         ([str(folder / "notes.txt")], "out/", "which format"),
     ):

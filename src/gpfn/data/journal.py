@@ -1,8 +1,8 @@
 """What was scored before: a file that is done is not done again.
 
 The journal ``.gpfn-score.json`` lies in the folder of the outputs. An output counts as done
-while it is there in the size that it had, its source is the same file by size and time, and model
-and options are the same. What cannot be read of it is nothing that was done.
+while it is there in the size and of the time that it had, its source is the same file by size
+and times, and model and options are the same. What cannot be read of it is nothing that was done.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from gpfn.data.scorer import ModelOrder
 from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
 from gpfn.data.whole_file import WholeFile
 
-__all__ = ["JOURNAL", "Journal"]
+__all__ = ["JOURNAL", "Journal", "SourceStamp", "source_stamp"]
+
+SourceStamp = Mapping[str, Any]
 
 JOURNAL = ".gpfn-score.json"
 
@@ -50,11 +53,15 @@ class Journal:
             return None
         return FileReport(job, rows, failed, skipped=True)
 
-    def note(self, report: FileReport) -> None:
-        """Write down that a file is done; when that fails, it will be done again."""
+    def note(self, report: FileReport, before: SourceStamp) -> None:
+        """Write down that a file is done; when that fails, it will be done again.
+
+        ``before`` is what `source_stamp` gave before it was read: a source that has another
+        stamp by now has changed meanwhile, and will be done again.
+        """
         job, place = report.job, _place(report.job)
         with suppress(OSError):  # it is done all the same
-            entry = {**_stamp(job), "made_by": self._made_by}
+            entry = {**_stamp(job), **before, "made_by": self._made_by}
             entry |= {"rows": report.rows, "failed": report.failed}
             known = _read(place) | {Path(job.target).name: entry}
             file = WholeFile(place)
@@ -78,14 +85,27 @@ def _read(place: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _stamp(job: ScoreJob) -> dict[str, Any]:
-    source, target = os.stat(job.source), os.stat(job.target)
+def source_stamp(job: ScoreJob) -> SourceStamp:
+    """Return what tells a source from another one, or from what it is later.
+
+    The time of the last change of a file's entry is new where a copy has kept its size and the
+    time that anybody may set. Nothing of a file that is not there.
+    """
+    try:
+        source = os.stat(job.source)
+    except OSError:
+        return {}
     return {
         "source": os.path.realpath(job.source),
         "source_size": source.st_size,
         "source_time": source.st_mtime_ns,
-        "size": target.st_size,
+        "source_changed": source.st_ctime_ns,
     }
+
+
+def _stamp(job: ScoreJob) -> dict[str, Any]:
+    target = os.stat(job.target)
+    return {**source_stamp(job), "size": target.st_size, "time": target.st_mtime_ns}
 
 
 def _digest(order: ModelOrder, options: ScoreOptions) -> str:

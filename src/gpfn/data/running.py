@@ -5,10 +5,11 @@ One file, or ``count`` of 1, is scored in this process; several are in processes
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from gpfn.data.journal import Journal
+from gpfn.data.journal import Journal, source_stamp
 from gpfn.data.processes import Followed, score_in_processes
 from gpfn.data.scorer import ModelOrder, Scorer
 from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
@@ -45,8 +46,9 @@ def score_files(
     Raises SetupError or ModelUnreadable when the model cannot be opened.
     """
     journal = Journal(run.order, run.options)
-    left = []
+    left, stamps = [], {}
     for job in run.jobs:
+        stamps[job] = source_stamp(job)  # of what will be read, or of what is older
         before = None if run.again else journal.done(job)
         if before is None:
             left.append(job)
@@ -61,9 +63,19 @@ def score_files(
     else:
         reports = _here(run, left, followed)
     for report in reports:
-        if not report.error:
-            journal.note(report)
+        if report.error:
+            yield _failed(report)
+            continue
+        journal.note(report, stamps[report.job])
         yield report
+
+
+def _failed(report: FileReport) -> FileReport:
+    """Return a report that says whether what lies there as the output is an older one."""
+    target = report.job.target
+    if not os.path.lexists(target):
+        return report
+    return report._replace(error=f"{report.error}; what is at {target} is not of this run")
 
 
 def _in_processes(

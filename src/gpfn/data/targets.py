@@ -49,7 +49,10 @@ def source_files(sources: Sequence[str], reads: str = "") -> list[str]:
 def _files(source: str, reads: str) -> list[str]:
     if not os.path.isdir(source):
         return [source]
-    names = sorted(os.listdir(source))
+    try:
+        names = sorted(os.listdir(source))
+    except OSError as error:
+        raise SetupError(f"cannot read it: {error.strerror}", field=source) from error
     found = [name for name in names if not name.startswith(".") and (reads or _has_format(name))]
     chosen = [os.path.join(source, name) for name in found if not name.endswith(_FAILED)]
     return [path for path in chosen if os.path.isfile(path)]
@@ -76,12 +79,12 @@ def _check(jobs: Sequence[ScoreJob]) -> None:
     sources = {os.path.realpath(job.source): job.source for job in jobs}
     seen: dict[str, str] = {}
     for job in jobs:
-        place = os.path.realpath(job.target)
-        if place in sources:
-            raise SetupError(
-                f"would be written over by the scores of {job.source}", field=job.target
-            )
-        if place in seen:
-            told = f"the scores of {seen[place]} and {job.source} would have the same name"
-            raise SetupError(told, field=job.target)
-        seen[place] = job.source
+        for what, path in (("scores", job.target), ("failed rows", job.failed)):
+            place = os.path.realpath(path)
+            if place in sources:
+                told = f"would be written over by the {what} of {job.source}"
+                raise SetupError(told, field=path)
+            if place in seen:
+                told = f"the {what} of {job.source} and {seen[place]} would have the same name"
+                raise SetupError(told, field=path)
+            seen[place] = f"the {what} of {job.source}"
