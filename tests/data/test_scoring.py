@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpfn.data.scoring import MaxFailed, ScoreOptions
+from gpfn.data.scorer import ModelOrder, Scorer
+from gpfn.data.scoring import MaxFailed, ScoreJob, ScoreOptions, score_file
 from gpfn.errors import GpfnError, ModelFailed, SetupError
 from gpfn.models.open import open_model
 from tests.data.scored import ROOT, fails, read, refusing, score, write
@@ -177,6 +178,64 @@ def test_more_failed_rows_than_allowed_fail_the_file(
     assert [*fails(target)] == [7, 8, 9]
     allowed = ScoreOptions(max_failed=MaxFailed(3, 0.15))
     assert score(refusing(tmp_path), tmp_path / "in.npy", target, allowed).failed == 3
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+@pytest.mark.parametrize("chunk", [100, 20_000, 40_000])
+def test_a_share_of_failed_rows_is_that_of_the_whole_file(
+    tmp_path: Path, suffix: str, chunk: int
+) -> None:
+    array = np.ones((40_000, 3), np.float32)
+    array[1000:1400] = -1  # the share of the first chunks is more than that of all
+    source = tmp_path / f"in.{suffix}"
+    if suffix == "npy":
+        np.save(source, array)
+    else:
+        write(source, a=array[:, 0], b=array[:, 1], c=array[:, 2])
+    target = tmp_path / "out.npy"
+    allowed = ScoreOptions(chunk=chunk, max_failed=MaxFailed(None, 0.01))
+    assert score(refusing(tmp_path), source, target, allowed).failed == 400
+    strict = ScoreOptions(chunk=chunk, max_failed=MaxFailed(None, 0.009))
+    with pytest.raises(SetupError, match=r"rows failed; --max-failed allows 0\.9"):
+        score(refusing(tmp_path), source, target, strict)
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_a_share_is_allowed_to_the_row(percent: int) -> None:
+    most = MaxFailed(None, float(str(percent)) / 100)
+    most.check(percent, 100, 100)
+    with pytest.raises(SetupError, match="rows failed"):
+        most.check(percent + 1, 100, 100)
+
+
+def test_a_file_is_scored_as_if_it_were_the_only_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(_OPEN)
+    scorer = Scorer(ModelOrder(f"{path}:open_sizes"))
+    for at, rows in enumerate(([[1.0, 1, 1]], [[-1.0, 1], [2, 2]])):
+        np.save(tmp_path / f"{at}.npy", np.array(rows))
+        target = str(tmp_path / f"{at}.out.npy")
+        job = ScoreJob(str(tmp_path / f"{at}.npy"), target, f"{target}.failed.jsonl")
+        score_file(job, scorer, ScoreOptions(chunk=1))
+    scorer.close()
+    found = np.load(target)
+    assert np.isnan(found[0]).all()
+    assert found[1].tolist() == [4, 4]
+
+
+_OPEN = """
+from gpfn.models.python import declare
+from gpfn.tensors.spec import TensorSpec
+
+OPEN = TensorSpec("float32", (None, None))
+
+
+@declare(inputs={"x": OPEN}, outputs={"y": OPEN})
+def open_sizes(x):
+    if (x < 0).any():
+        raise ValueError("a negative number")
+    return 2 * x
+"""
 
 
 @pytest.mark.parametrize(

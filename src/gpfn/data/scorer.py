@@ -101,6 +101,7 @@ class Scorer:
             )
         check_wanted((*made.wanted, *order.keep), names, path)
         self._answered = self._failed = 0
+        self._kinds = {}  # where sizes are open, another file may have other ones
         self._asked.begin()
         return made
 
@@ -159,7 +160,7 @@ class Scorer:
         if faults:
             gaps = np.ones(chunk.rows, np.bool_)
             gaps[rows] = False
-        if gaps is not None or not self._kinds:
+        if arrays or gaps is not None:
             self._learn(arrays)
         for name in arrays or self._kinds:
             if name in columns:

@@ -25,8 +25,6 @@ Told = Callable[[int, Extent], None]
 
 _OPTIONS = ("separator", "mapping", "tree")
 """What of the options a format may take when it is opened."""
-_SHARE_AFTER = 10_000
-"""Rows before a share of failed ones means something."""
 
 
 class MaxFailed(NamedTuple):
@@ -35,14 +33,16 @@ class MaxFailed(NamedTuple):
     rows: int | None = None
     share: float | None = None
 
-    def check(self, failed: int, rows: int, *, at_end: bool = False) -> None:
-        """Raise SetupError when more have failed."""
+    def check(self, failed: int, rows: int, whole: int | None) -> None:
+        """Raise SetupError when more have failed of ``rows`` than may of all.
+
+        ``whole`` is how many the file has, None where that is not known yet: then the share
+        is not, whatever it is among the rows so far.
+        """
         told = f"{failed} of {rows} rows failed"
         if self.rows is not None and failed > self.rows:
             raise SetupError(f"{told}; --max-failed allows {self.rows}")
-        if self.share is None or (rows < _SHARE_AFTER and not at_end):
-            return
-        if failed > self.share * rows:
+        if self.share is not None and whole and failed / whole > self.share:
             raise SetupError(f"{told}; --max-failed allows {self.share:.4%}")
 
 
@@ -108,7 +108,7 @@ def score_file(
     with closing(source), FailedRows(job) as failed:
         with _sink(job, options) as sink:
             rows = _score(source, sink, failed, feeder, _Means(scorer, options, told))
-            options.max_failed.check(failed.count, rows, at_end=True)
+            options.max_failed.check(failed.count, rows, rows)
         seconds = time.perf_counter() - began
         return FileReport(job, rows, failed.count, seconds, notes=_notes(scorer, feeder))
 
@@ -158,7 +158,7 @@ def _score(
         scored = scorer.score(chunk, feeder)
         failed.add(chunk, scored.faults)
         rows += chunk.rows
-        options.max_failed.check(failed.count, rows)
+        options.max_failed.check(failed.count, rows, source.rows)
         if not scorer.has_answered:  # what outputs are is not known yet
             held.append((chunk, scored.faults))
             continue

@@ -68,7 +68,7 @@ def score_frame(
     with folder:
         rows, failed = _written(plan, folder, session, (job, followed, noted))
         folder.check(rows)
-        run.options.max_failed.check(failed, rows, at_end=True)
+        run.options.max_failed.check(failed, rows, rows)
     notes = list(plan.notes)
     if failed:
         notes.append(f"the column {FAILED} of {run.target} says why a row failed")
