@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gpfn.data.feeding import row_shape
+from gpfn.data.input_column import row_shape
 from gpfn.data.seam import Array
 from gpfn.errors import (
     BackendTimeout,

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpfn.data.input_column import FedInput, column_of, row_shape, sizes_of, whole_input
 from gpfn.data.seam import Array, Chunk
-from gpfn.data.values import taken
 from gpfn.data.wanted import shown_names
 from gpfn.errors import SetupError
 from gpfn.models.columns import Column
@@ -24,7 +24,7 @@ from gpfn.tensors.dtypes import DTYPE_TABLE
 from gpfn.tensors.shapes import spec_text
 from gpfn.tensors.spec import TensorSpec, bare
 
-__all__ = ["Fed", "Feeder", "column_feeder", "feeder_of", "row_shape"]
+__all__ = ["Fed", "Feeder", "column_feeder", "feeder_of"]
 
 _BLOCK = 1 << 18
 """Bytes of a matrix that are filled at once, so that they are still in the cache."""
@@ -41,19 +41,6 @@ class Fed(NamedTuple):
     faults: dict[int, str]
 
 
-class _Input(NamedTuple):
-    """An input and the columns that feed it: one of its shape, or several of one value a row."""
-
-    spec: TensorSpec
-    columns: tuple[RowColumn, ...]
-    matrix: bool
-
-    @property
-    def tail(self) -> tuple[int | None, ...]:
-        """The shape of a row."""
-        return row_shape(self.spec) or ()
-
-
 class Feeder:
     """What makes a model's arrays of a file's chunks.
 
@@ -61,18 +48,19 @@ class Feeder:
     its own. ``assumed`` says, where nobody did, what was taken for what.
     """
 
-    def __init__(self, inputs: Sequence[_Input], assumed: str = "") -> None:
+    def __init__(self, inputs: Sequence[FedInput], assumed: str = "") -> None:
         self._inputs = tuple(inputs)
         columns = {column.name: column for each in inputs for column in each.columns}
         self.wanted = tuple(columns)
         self.types = {name: _text_type(column) for name, column in columns.items()}
         self.assumed = assumed
+        self._counts: dict[str, int] = {}
 
     def feed(self, chunk: Chunk) -> Fed:
         """Return the arrays for the rows of a chunk.
 
-        Raises SetupError, with the column, for one whose rows have another shape than the
-        input's; it would be wrong for every row.
+        Raises SetupError, with the column, for lists where each of several columns has one
+        value of the input; they would be wrong for every row.
         """
         faults = {row: fault.reason for row, fault in chunk.faults.items()}
         arrays = {}
@@ -80,7 +68,7 @@ class Feeder:
             if each.matrix:
                 arrays[each.spec.name] = _matrix(each, chunk, faults)
             else:
-                arrays[each.spec.name] = _whole(each, chunk, faults)
+                arrays[each.spec.name] = whole_input(each, chunk, faults, self._counts)
         if not faults:
             return Fed(arrays, None, faults)
         right = np.ones(chunk.rows, np.bool_)
@@ -98,9 +86,9 @@ def _text_type(column: RowColumn) -> str:
     return "int64" if column.dtype.whole and column.dtype.name != "uint64" else "float64"
 
 
-def _matrix(each: _Input, chunk: Chunk, faults: dict[int, str]) -> Array:
+def _matrix(each: FedInput, chunk: Chunk, faults: dict[int, str]) -> Array:
     """Return columns side by side, in blocks of rows that stay in the cache."""
-    parts = [_values(column, chunk, faults) for column in each.columns]
+    parts = [column_of(column, chunk, faults) for column in each.columns]
     for column, part in zip(each.columns, parts, strict=True):
         if part.ndim != 1:
             told = f"{part.shape[1:]} values a row; expected one"
@@ -112,68 +100,7 @@ def _matrix(each: _Input, chunk: Chunk, faults: dict[int, str]) -> Array:
         block = whole[at : at + step]
         for number, part in enumerate(parts):
             block[:, number] = part[at : at + step]
-    return whole.reshape(chunk.rows, *_sizes(each.tail, len(parts)))
-
-
-def _whole(each: _Input, chunk: Chunk, faults: dict[int, str]) -> Array:
-    """Return one column as the input: its values, or lists in its shape."""
-    column = each.columns[0]
-    array = chunk.columns[column.name]
-    if array.dtype.kind == "O" and column.taken.name != "string":
-        array = _of_lists(array, each, faults)
-        chunk = chunk._replace(columns={column.name: array})
-    found = _values(column, chunk, faults)
-    if each.spec.shape is None:
-        return found
-    count, known = prod(found.shape[1:]), prod(size or 1 for size in each.tail)
-    open_sizes = each.tail.count(None)
-    if count % known if open_sizes else count != known:
-        told = f"has {list(found.shape[1:])} values a row; the model takes {spec_text(each.spec)}"
-        raise SetupError(told, field=column.name)
-    same = len(found.shape) == 1 + len(each.tail)
-    return found if same else found.reshape(chunk.rows, *_sizes(each.tail, count))
-
-
-def _of_lists(array: Array, each: _Input, faults: dict[int, str]) -> Array:
-    """Return lists of any lengths as one array; those of another shape are faults."""
-    if not any(isinstance(value, np.ndarray | list) for value in array):
-        return array
-    tail = [1 if size is None else size for size in each.tail]
-    whole = np.zeros((len(array), prod(tail)), object)
-    for row, value in enumerate(array):
-        flat = np.array(value, object).ravel() if value is not None else None
-        if flat is None:
-            continue
-        if flat.size != prod(tail):
-            told = f"{flat.size} values; the model takes {spec_text(each.spec)}"
-            faults.setdefault(row, f"{each.columns[0].name}: {told}")
-        else:
-            whole[row] = flat
-    numbers = np.zeros(whole.shape, DTYPE_TABLE[each.spec.dtype].numpy)
-    for number in range(whole.shape[1]):
-        found = taken(whole[:, number], None, each.columns[0])
-        numbers[:, number] = found.values
-        for row, told in found.faults.items():
-            faults.setdefault(row, f"{each.columns[0].name}: {told}")
-    return numbers.reshape(len(array), *tail)
-
-
-def _values(column: RowColumn, chunk: Chunk, faults: dict[int, str]) -> Array:
-    found = taken(chunk.columns[column.name], chunk.missing.get(column.name), column)
-    for row, told in found.faults.items():
-        faults.setdefault(row, f"{column.name}: {told}")
-    return found.values
-
-
-def _sizes(tail: Sequence[int | None], count: int) -> list[int]:
-    """Return the shape of a row of ``count`` values; the first open size takes the rest."""
-    known = prod(size for size in tail if size is not None) or 1
-    sizes: list[int] = []
-    left = count // known
-    for size in tail:
-        sizes.append(left if size is None else size)
-        left = left if size is not None else 1
-    return sizes
+    return whole.reshape(chunk.rows, *sizes_of(each.tail, len(parts)))
 
 
 def feeder_of(
@@ -204,19 +131,6 @@ def feeder_of(
     raise SetupError(told, field=path)
 
 
-def row_shape(spec: TensorSpec) -> tuple[int | None, ...] | None:
-    """Return the shape of a row of an input: all but its first size, where that is of rows.
-
-    An input whose first size is another number than 1 has no such axis. None when it is not told.
-
-    >>> row_shape(TensorSpec("float32", (None, 42))), row_shape(TensorSpec("float32", (20,)))
-    ((42,), (20,))
-    """
-    if spec.shape is None:
-        return None
-    return spec.shape[1:] if spec.shape[:1] in ((None,), (1,)) else spec.shape
-
-
 def _plain(name: str, spec: TensorSpec) -> RowColumn:
     dtype = DTYPE_TABLE[spec.dtype]
     return RowColumn(name, dtype, dtype)
@@ -235,13 +149,13 @@ def _by_features(specs: Sequence[TensorSpec], features: Sequence[str]) -> Feeder
         told = f"{len(features)} columns; the model takes {spec_text(spec)}"
         raise SetupError(told, field="--features")
     if len(features) == 1:
-        return Feeder([_Input(spec, (_plain(features[0], spec),), matrix=False)])
-    return Feeder([_Input(spec, tuple(_plain(name, spec) for name in features), matrix=True)])
+        return Feeder([FedInput(spec, (_plain(features[0], spec),), matrix=False)])
+    return Feeder([FedInput(spec, tuple(_plain(name, spec) for name in features), matrix=True)])
 
 
 def column_feeder(spec: TensorSpec, name: str) -> Feeder:
     """Return how a column that has the values of the only input in each row feeds it."""
-    return Feeder([_Input(spec, (_plain(name, spec),), matrix=False)])
+    return Feeder([FedInput(spec, (_plain(name, spec),), matrix=False)])
 
 
 def _by_schema(specs: Sequence[TensorSpec], declared: Sequence[Column]) -> Feeder:
@@ -251,10 +165,10 @@ def _by_schema(specs: Sequence[TensorSpec], declared: Sequence[Column]) -> Feede
     for block in schema.blocks:
         columns = tuple(schema.columns[number] for number in block.columns)
         if block.matrix:
-            inputs.append(_Input(by_name[block.inputs[0]], columns, matrix=True))
+            inputs.append(FedInput(by_name[block.inputs[0]], columns, matrix=True))
         else:
             pairs = zip(block.inputs, columns, strict=True)
-            inputs += [_Input(by_name[name], (column,), matrix=False) for name, column in pairs]
+            inputs += [FedInput(by_name[name], (column,), matrix=False) for name, column in pairs]
     return Feeder(inputs)
 
 
@@ -264,7 +178,7 @@ def _by_name(specs: Sequence[TensorSpec], names: Sequence[str]) -> Feeder | None
         name = next((name for name in (spec.name, bare(spec.name)) if name in names), None)
         if name is None:
             return None
-        inputs.append(_Input(spec, (_plain(name, spec),), matrix=False))
+        inputs.append(FedInput(spec, (_plain(name, spec),), matrix=False))
     return Feeder(inputs)
 
 
@@ -277,11 +191,11 @@ def _by_order(specs: Sequence[TensorSpec], names: Sequence[str]) -> Feeder | Non
         return None
     [spec] = specs
     if len(own) == 1:
-        return Feeder([_Input(spec, (_plain(own[0], spec),), matrix=False)])
+        return Feeder([FedInput(spec, (_plain(own[0], spec),), matrix=False)])
     if _width(spec) != len(own):
         return None
     told = f"{shown_names(own)} are taken as the values of {spec.name}, in this order"
-    return Feeder([_Input(spec, tuple(_plain(n, spec) for n in own), matrix=True)], told)
+    return Feeder([FedInput(spec, tuple(_plain(n, spec) for n in own), matrix=True)], told)
 
 
 def _width(spec: TensorSpec) -> int | None:

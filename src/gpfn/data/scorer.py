@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpfn.data.computing import HOPELESS, RowAsker, row_bytes
-from gpfn.data.feeding import Feeder, column_feeder, feeder_of, row_shape
+from gpfn.data.feeding import Feeder, column_feeder, feeder_of
+from gpfn.data.input_column import row_shape
 from gpfn.data.root import FEATURES
 from gpfn.data.seam import Array, Chunk, Mask
 from gpfn.data.wanted import check_wanted

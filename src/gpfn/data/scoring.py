@@ -168,7 +168,9 @@ def _score(
         if told is not None:
             told(rows, source.extent)
     if held:
-        raise SetupError(f"no row of {rows} could be scored; {failed.hint}", field=failed.source)
+        faults = held[0][1]
+        why = f"no row of {rows} could be scored; the first one: {faults[min(faults)]}"
+        raise SetupError(f"{why}; {failed.hint}", field=failed.source)
     if not rows:
         sink.write(scorer.empty())
     return rows
