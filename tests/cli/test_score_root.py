@@ -144,7 +144,7 @@ def test_branches_as_columns_without_a_mapping(
 
 
 def test_entries_that_fail_are_set_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = event_file(folder / "x.root", {"x": [1.0, 1e300, 3.0], "n": [1, 2, (1 << 24) + 1]})
+    path = event_file(folder / "x.root", {"x": [1.0, 1e300, 3.0], "n": [1, 2, (1 << 53) + 1]})
     (folder / "map.toml").write_text('[branches]\ninputs = ["x", "n"]\n')
     assert score(folder, path, "y.root", model="two") == 0
     assert "2 of 3 rows" in capsys.readouterr().err
@@ -153,7 +153,7 @@ def test_entries_that_fail_are_set_aside(folder: Path, capsys: pytest.CaptureFix
         assert file["Friend"]["entry"].array().tolist() == [0, 1, 2]
     failed = (folder / "y.root.failed.jsonl").read_text().splitlines()
     assert "x: 1e+300, which is too large for a float32" in failed[0]
-    assert "n: 16777217, which a float32 would round" in failed[1]
+    assert "n: 9007199254740993, beyond 2**53, which a float32 would round" in failed[1]
 
 
 def test_16_files_by_two_processes_of_which_two_are_damaged(

@@ -19,8 +19,10 @@ from gpfn.models.branches import Pick
 
 __all__ = ["Jagged", "Values", "VectorPart", "features", "picked"]
 
-_EXACT = 1 << 24
+_BITS = 1 << 24
 """Up to here a float32 holds every whole number."""
+_EXACT = 1 << 53
+"""Up to here a whole number may be rounded, as a number of JSON and CSV is; see docs/score.md."""
 
 
 class Jagged(NamedTuple):
@@ -55,8 +57,8 @@ def features(
 ) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
     """Return the matrix of ``rows`` events, [rows, width] of float32, and what is wrong with some.
 
-    An event is wrong that has a value which float32 cannot hold: a whole number that it would
-    round, a floating-point number that would become infinite. The reason names the branch.
+    An event is wrong that has a value which float32 cannot hold: a whole number beyond 2**53 that
+    it would round, a floating-point number that would become infinite. The reason names the branch.
     """
     width = sum(part.pick.width for part in parts)
     usual = parts[0].padding if parts else 0.0
@@ -157,17 +159,18 @@ def _as_float32(
 ) -> npt.NDArray[np.float32]:
     """Return numbers as float32, which is how they reach a model.
 
-    A float64 is rounded. ``events`` are the numbers of the events in the chunk, where they are
-    not simply counted. Of an event with a whole number that would be rounded, or with a finite
-    number that would not stay one, the reason is added to ``faults``.
+    A float64 is rounded, and a whole number up to 2**53. ``events`` are the numbers of the events
+    in the chunk, where they are not simply counted. Of an event with a larger whole number that
+    would be rounded, or with a finite number that would not stay one, the reason is added to
+    ``faults``.
     """
     kind, size = values.dtype.kind, values.dtype.itemsize
     with np.errstate(over="ignore"):
         found = values.astype(np.float32, copy=False)
     wrong, why = np.zeros(0, np.intp), ""
-    if kind in "iu" and size > 2:
+    if kind in "iu" and size > 4:
         large = np.flatnonzero(np.abs(found) >= _EXACT)
-        wrong, why = large[_rounded(values[large])], "which a float32 would round"
+        wrong, why = large[_rounded(values[large])], "beyond 2**53, which a float32 would round"
     elif kind == "f" and size > 4:
         infinite = np.flatnonzero(np.isinf(found))
         wrong, why = infinite[~np.isinf(values[infinite])], "which is too large for a float32"
@@ -178,8 +181,9 @@ def _as_float32(
 
 
 def _rounded(values: Array) -> Mask:
-    """Say which whole numbers, none of them 0, have more than the 24 bits of a float32."""
+    """Say which whole numbers, none of them 0, are beyond 2**53 and no float32."""
     signed = values.dtype.kind == "i"
     size = np.abs(values.astype(np.int64)).view(np.uint64) if signed else values.astype(np.uint64)
     lowest = size & (~size + np.uint64(1))
-    return size // lowest >= _EXACT
+    far: Mask = (size // lowest >= _BITS) & (size > _EXACT)
+    return far
