@@ -239,10 +239,16 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
 
 
 def test_the_part_of_a_living_process_stays(tmp_path: Path) -> None:
-    living = tmp_path / f".a.csv.part-{os.getppid()}"
-    living.write_text("of another run")
+    file = WholeFile(tmp_path / "a.csv")
+    start = file.part.name.removesuffix(str(os.getpid()))
+    living = tmp_path / f"{start}{os.getppid()}"
+    elsewhere = tmp_path / ".a.csv.part-elsewhere-999999999"  # its processes are not known here
+    dead = tmp_path / f"{start}999999999"
+    for path in (living, elsewhere, dead):
+        path.write_text("of another run")
+    file.commit()
     WholeFile(tmp_path / "a.csv").commit()
-    assert names(tmp_path) == [living.name, "a.csv"]
+    assert names(tmp_path) == sorted([living.name, elsewhere.name, "a.csv"])
 
 
 @pytest.fixture

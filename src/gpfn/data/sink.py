@@ -13,13 +13,15 @@ from gpfn.data.whole_file import WholeFile, cannot_write
 
 __all__ = ["PartSink"]
 
+_ARROWS = (ValueError, TypeError, NotImplementedError)
+
 
 class PartSink(ABC):
     """The frame of a `gpfn.data.seam.ColumnSink`.
 
     A format has ``_append``, which writes rows, ``_finish``, which ends the file that is at
     ``_part``, and ``_abandon``, which lets go of it. What they raise as OSError, and Arrow as
-    ValueError or TypeError, is told as a SetupError with the file's name, and the part is
+    `_ARROWS`, is told as a SetupError with the file's name, and the part is
     removed.
     """
 
@@ -33,7 +35,7 @@ class PartSink(ABC):
         """Append rows; see `gpfn.data.seam.ColumnSink`."""
         try:
             self._append(columns, missing)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, *_ARROWS) as error:
             self.discard()
             raise cannot_write(self._path, error) from error
 
@@ -43,7 +45,7 @@ class PartSink(ABC):
             return
         try:
             self._finish()
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, *_ARROWS) as error:
             self.discard()
             raise cannot_write(self._path, error) from error
         self._open = False

@@ -1,7 +1,8 @@
 """Outputs that appear whole or not at all: written under another name, then renamed.
 
-The other name is ``.NAME.part-PID`` in the same folder, so that renaming is one step of the
-file system. What a killed process left is removed by the next one that writes the same file.
+The other name is ``.NAME.part-HOST-PID`` in the same folder, so that renaming is one step of the
+file system, and machines that share the folder never write into each other's. What a killed
+process left is removed by the next one of the same machine that writes the same file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from gpfn.errors import SetupError
 
 __all__ = ["WholeFile", "cannot_write", "remove_leftovers"]
 
-_PART = ".part-"
+_HOST = re.sub(r"[^A-Za-z0-9_.]", "_", os.uname().nodename)[:64]
+_PART = f".part-{_HOST}-"
 
 
 class WholeFile:
