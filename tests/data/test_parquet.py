@@ -103,6 +103,25 @@ def test_small_writes_become_few_row_groups(path: Path) -> None:
     assert found.read()["x"].to_pylist() == [*range(200_000)]
 
 
+def test_long_lists_are_read_a_few_rows_at_once(path: Path) -> None:
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(200 << 17, np.int8)), 1 << 17)
+    table = pa.table({"a.b": lists, "x": pa.array(np.arange(200))})
+    pq.write_table(table, path)  # the zeros take next to nothing on the disk
+    source = open_source(path)
+    assert [chunk.rows for chunk in source.chunks(["a.b"], 1000)] == [64, 64, 64, 8]
+    source.close()
+    source = open_source(path)
+    (chunk,) = source.chunks(["x"], 1000)
+    assert chunk.columns["x"].tolist() == [*range(200)]
+
+
+def test_long_lists_are_written_before_they_fill_the_memory(path: Path) -> None:
+    with open_sink(path) as sink:
+        for _ in range(12):
+            sink.write({"y": np.zeros((100, 1 << 15), np.float32)})
+    assert pq.ParquetFile(path).metadata.num_row_groups == 2
+
+
 def test_a_file_of_no_rows(path: Path) -> None:
     with open_sink(path) as sink:
         sink.write({"x": np.zeros(0, np.float32), "m": np.zeros((0, 3))})

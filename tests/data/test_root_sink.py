@@ -80,6 +80,18 @@ def test_many_small_pieces_make_few_baskets(tmp_path: Path) -> None:
         assert file["Friend"].num_entries == 120_000
 
 
+def test_large_entries_are_written_before_they_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "y.root"
+    with open_sink(path, compression="none") as sink:
+        for _ in range(12):
+            sink.write({"y": np.zeros((100, 1 << 15), np.float32)})
+            sizes = [part.stat().st_size for part in tmp_path.glob(".*.part-*")]
+        assert sizes[0] > 64 << 20
+    with uproot.open(path) as file:
+        assert file["Friend"].num_entries == 1200
+        assert file["Friend"]["y"].num_baskets == 2
+
+
 def test_no_rows_make_an_empty_tree(tmp_path: Path) -> None:
     path = write(tmp_path / "out.root", {name: each[:0] for name, each in COLUMNS.items()})
     with uproot.open(path) as file:

@@ -20,6 +20,9 @@ _BUFFER = 256 << 10
 """Bytes of a column that are read at once; without it, whole columns of a row group are."""
 _GROUP = 1 << 17
 """Rows of a row group that is written; smaller ones are read more slowly."""
+_MOST_BYTES = 64 << 20
+"""Bytes of rows that are in memory at once, whether they are read or written."""
+_VALUE_BYTES = 8
 
 
 class ParquetSource:
@@ -57,16 +60,42 @@ class ParquetSource:
 
     def _batches(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         try:
-            for batch in self._file.iter_batches(rows, columns=[*names]):
+            most = max(1, min(rows, int(_MOST_BYTES / self._row_bytes(names))))
+            for batch in self._file.iter_batches(most, columns=[*names]):
                 if batch.num_rows:
                     yield batch
         except (pa.ArrowException, OSError) as error:
             raise _damaged(self._path, error) from error
 
+    def _row_bytes(self, names: Sequence[str]) -> float:
+        """Return about how many bytes a row has, at the most on average of a row group.
+
+        Lists and texts may be of any length; how many values there are is told in the file,
+        where what they take on the disk may be little.
+        """
+        schema, about = self._file.schema, self._file.metadata
+        paths = [schema.column(number).path for number in range(len(schema))]
+        wanted = [at for at, path in enumerate(paths) if _is_of(path, {*names})]
+        largest = 1.0
+        for number in range(about.num_row_groups):
+            group = about.row_group(number)
+            leaves = [group.column(at) for at in wanted]
+            size = sum(
+                max(each.num_values * _VALUE_BYTES, each.total_uncompressed_size) for each in leaves
+            )
+            largest = max(largest, size / max(1, group.num_rows))
+        return largest
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _is_of(path: str, names: set[str]) -> bool:
+    """Tell whether a path of the file's schema is that of a column, or of what it is made of."""
+    parts = path.split(".")
+    return any(".".join(parts[:end]) in names for end in range(1, len(parts) + 1))
 
 
 def _repeated(names: Sequence[str]) -> set[str]:
@@ -84,14 +113,15 @@ class ParquetSink(PartSink):
         super().__init__(path)
         self._writer: Any = None
         self._held: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
         schema = self._held[0].schema if self._held else self._writer and self._writer.schema
         batch = record_batch(columns, missing, schema)
         self._held.append(batch)
         self._rows += batch.num_rows
-        if self._rows >= _GROUP:
+        self._bytes += batch.nbytes
+        if self._rows >= _GROUP or self._bytes >= _MOST_BYTES:
             self._flush()
 
     def _flush(self) -> None:
@@ -103,7 +133,7 @@ class ParquetSink(PartSink):
             )  # a dictionary of numbers takes ten times as long, and is larger
         if self._held:
             self._writer.write_table(pa.Table.from_batches(self._held))
-        self._held, self._rows = [], 0
+        self._held, self._rows, self._bytes = [], 0, 0
 
     def _finish(self) -> None:
         self._flush()

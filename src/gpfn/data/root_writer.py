@@ -30,6 +30,8 @@ COMPRESSIONS = {"zstd": ("ZSTD", 3), "zlib": ("ZLIB", 1), "lz4": ("LZ4", 1), "no
 _NO_WORD = re.compile(r"[^A-Za-z0-9_.]+")
 _BASKET_ROWS = 50_000
 """Entries of a basket: many small ones make a file large and slow to read."""
+_BASKET_BYTES = 64 << 20
+"""Bytes of entries that are held until they are written, where entries are large."""
 _BASKETS = 32
 """Baskets that a tree has room for at first; it makes room for ten times as many as needed."""
 
@@ -56,7 +58,7 @@ class RootSink(PartSink):
         self._names: dict[str, str] = {}
         self._types: dict[str, np.dtype[Any]] = {}
         self._held: list[dict[str, Array]] = []
-        self._rows = self._written = 0
+        self._rows = self._written = self._bytes = 0
         super().__init__(path)
 
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
@@ -74,7 +76,8 @@ class RootSink(PartSink):
         self._held.append(rows)
         self._rows += count
         self._written += count
-        if self._rows >= _BASKET_ROWS:
+        self._bytes += sum(each.nbytes for each in rows.values())
+        if self._rows >= _BASKET_ROWS or self._bytes >= _BASKET_BYTES:
             self._flush()
 
     def _begin(self) -> None:
@@ -112,7 +115,7 @@ class RootSink(PartSink):
 
     def _flush(self) -> None:
         held, rows = self._held, self._rows
-        self._held, self._rows = [], 0
+        self._held, self._rows, self._bytes = [], 0, 0
         if rows:
             self._tree.extend(
                 {
