@@ -121,7 +121,9 @@ def test_a_pipeline_is_a_model(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--separator", "xx"], "expected one character"),
+        (["--separator", "xx"], "expected one ASCII character"),
+        (["--separator", "."], "none of numbers or quotes"),
+        (["--separator", "é"], "expected one ASCII character"),
         (["--max-failed", "101%"], "expected a number of rows or 0% to 100%"),
         (["--max-failed", "some"], "expected a whole number"),
         (["--chunk", "0"], "expected"),
@@ -137,6 +139,21 @@ def test_wrong_options_are_wrong_usage(
 def test_a_format_that_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "m.tflite", "a.csv", "-o", "b.csv", "--to", "xls"]) == 1
     assert "no format 'xls'; there are parquet, csv, root, npy, jsonl" in capsys.readouterr().err
+
+
+def test_odd_names_are_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = refusing(tmp_path)
+    line, raw = str(tmp_path / "a\nb\x1b.csv"), os.fsdecode(bytes(tmp_path / "q") + b"\xff.csv")
+    for name in (line, raw):
+        Path(name).write_text("a,b,c\n1,2,3\n")
+    assert main(["score", model, line, "-o", f"{tmp_path}/out"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"{tmp_path}/out/a\\nb\\x1b.csv  1 rows")
+    assert told.count("\n") == 1
+    assert main(["score", model, raw, "-o", f"{tmp_path}/out"]) == 1
+    shown = f"{tmp_path}/q\\udcff.csv"
+    wanted = f"gpfn: {shown}: CSV needs a name in UTF-8, which this one is not; rename it\n"
+    assert capsys.readouterr().err == wanted
 
 
 def test_a_terminal_has_a_bar_while_it_runs(tmp_path: Path) -> None:

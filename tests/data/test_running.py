@@ -123,6 +123,15 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, files: list[str], proces
     assert not any(report.skipped for report in again)
 
 
+def test_a_process_may_end_by_a_signal_without_a_name(tmp_path: Path, files: list[str]) -> None:
+    path = Path(refusing(tmp_path, "deadly").partition(":")[0])
+    path.write_text(path.read_text().replace("signal.SIGKILL", "40"))
+    np.save(files[1], np.full((2, 3), -1.0))
+    reports = by_name([*score_files(run(f"{path}:deadly", files, tmp_path / "out"))])
+    assert "was ended by signal 40, twice" in reports.pop("1").error
+    assert not any(report.error for report in reports.values())
+
+
 def test_a_file_that_changes_while_it_is_scored_is_scored_again(tmp_path: Path) -> None:
     source, target = tmp_path / "in.npy", tmp_path / "out.npy"
     np.save(source, np.ones((20, 3)))

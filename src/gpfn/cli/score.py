@@ -31,6 +31,7 @@ gpfn score http://127.0.0.1:9000/digits events.jsonl -o answers.jsonl --json
 gpfn score model.onnx day-*.parquet -o scores/ --keep id --spark spark://10.0.0.7:7077
 """
 
+_NO_SEPARATORS = '"\r\n0123456789+-.'  # the latter are in numbers, which have no quotes
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t"}
 
 
@@ -187,8 +188,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _separator(text: str) -> str:
     found = _SEPARATORS.get(text, text)
-    if len(found) != 1 or found in '"\r\n':
-        raise argparse.ArgumentTypeError(f"expected one character, got {text!r:.20}")
+    if len(found) != 1 or not found.isascii() or found in _NO_SEPARATORS:
+        raise argparse.ArgumentTypeError(
+            f"expected one ASCII character, none of numbers or quotes, got {text!r:.20}"
+        )
     return found
 
 

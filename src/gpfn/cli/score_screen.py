@@ -122,13 +122,14 @@ class ScoreScreen:
         self._bar.update(self._task, completed=read, description=told)
 
     def _tell(self, line: str, stream: TextIO) -> None:
-        """Print a line, above the bar where there is one."""
+        """Print a line, above the bar where there is one; names may have line breaks in them."""
+        line = escaped(line)
         if self._bar is None:
             print(line, file=stream, flush=True)
         elif stream is sys.stdout and not sys.stdout.isatty():
             print(line, flush=True)
         else:
-            self._bar.console.print(escaped(line), markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _size(path: str) -> int:

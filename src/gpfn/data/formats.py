@@ -104,6 +104,7 @@ def open_source(
     name = os.fspath(path)
     found = format_named(format_name) if format_name else find_format(name)
     _check_options(found, found.options, options, name)
+    _check_name(found, name)
     _check_file(name)
     source: ColumnSource = _named(found, found.reads)(name, **options)
     return source
@@ -117,6 +118,7 @@ def open_sink(path: str | os.PathLike[str], format_name: str = "", **options: An
     name = os.fspath(path)
     found = format_named(format_name) if format_name else find_format(name)
     _check_options(found, found.sink_options, options, name)
+    _check_name(found, name)
     sink: ColumnSink = _named(found, found.writes)(name, **options)
     return sink
 
@@ -148,6 +150,16 @@ def _check_options(
     for name in options:
         if name not in able:
             raise SetupError(f"{row.title} has no {name}", field=path)
+
+
+def _check_name(row: FileFormat, path: str) -> None:
+    """Raise SetupError for a name that Arrow, which takes text, cannot open."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        if "pyarrow" in row.packages:
+            told = f"{row.title} needs a name in UTF-8, which this one is not; rename it"
+            raise SetupError(told, field=path) from None
 
 
 def _check_file(path: str) -> None:

@@ -77,9 +77,12 @@ class _Worker:
         self.link.close()
         self.kill(_END_SECONDS)
         status = self._popen.returncode
-        if status < 0:
+        if status >= 0:
+            return f"ended with exit code {status}"
+        try:
             return f"was ended by {signal.Signals(-status).name}"
-        return f"ended with exit code {status}"
+        except ValueError:  # one of those that have numbers only
+            return f"was ended by signal {-status}"
 
     def stop(self) -> None:
         """Ask it to end."""

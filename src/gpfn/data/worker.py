@@ -18,7 +18,7 @@ from typing import Any
 from gpfn.data.scorer import Scorer
 from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions, score_file
 from gpfn.data.seam import Extent
-from gpfn.errors import GpfnError
+from gpfn.errors import GpfnError, escaped
 
 __all__ = ["TOLD_EVERY", "scored", "work"]
 
@@ -85,7 +85,8 @@ def scored(job: ScoreJob, scorer: Scorer, options: ScoreOptions, told: Any) -> F
     try:
         return score_file(job, scorer, options, told)
     except GpfnError as error:
-        where = "" if job.source in str(error) or job.target in str(error) else f"{job.source}: "
+        named = any(escaped(path) in str(error) for path in (job.source, job.target))
+        where = "" if named else f"{job.source}: "
         return FileReport(job, error=where + " ".join(str(error).split()))
     except MemoryError:
         return FileReport(job, error=f"{job.source}: not enough memory; try a smaller --chunk")

@@ -107,6 +107,11 @@ class PartFolder:
         replaced = self._whole.exists()
         if replaced:
             self._whole.rename(old)
-        self._part.rename(self._whole)
+        try:
+            self._part.rename(self._whole)
+        except OSError:
+            if replaced:
+                old.rename(self._whole)
+            raise
         if replaced:
             shutil.rmtree(old, ignore_errors=True)
