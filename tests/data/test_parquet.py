@@ -1,5 +1,6 @@
 """Parquet's types as columns: nulls, lists, dictionaries, and what is refused."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,34 @@ def test_small_writes_become_few_row_groups(path: Path) -> None:
     found = pq.ParquetFile(path)
     assert found.metadata.num_row_groups == 2
     assert found.read()["x"].to_pylist() == [*range(200_000)]
+
+
+def test_whole_decimals_keep_their_digits(path: Path) -> None:
+    long, short = 12345678901234567890, 2**53 + 1
+    columns = {
+        "l": pa.array([Decimal(long), None], pa.decimal128(20, 0)),
+        "s": pa.array([Decimal(short), None], pa.decimal128(18, 0)),
+    }
+    chunk = read(path, pa.table(columns))
+    assert chunk.columns["l"][0] == str(long)
+    assert int(chunk.columns["s"][0]) == short
+    assert chunk.missing["l"].tolist() == chunk.missing["s"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("step", [1, 2, 6])
+def test_lists_of_any_length_are_written_the_same_whatever_the_chunks(
+    path: Path, step: int
+) -> None:
+    lists = [[1.0, 2.0], [3.0, 4.0], [5.0], [6.0, 7.0], None, []]
+    table = pa.table({"r": pa.array(lists, pa.list_(pa.float32()))})
+    pq.write_table(table, path)
+    target = path.with_name("again.parquet")
+    source = open_source(path)
+    with open_sink(target) as sink:
+        for chunk in source.chunks(None, step):
+            sink.write(chunk.columns, chunk.missing)
+    assert pq.read_table(target)["r"].to_pylist() == lists
+    assert pq.read_schema(target).field("r").type == pa.list_(pa.float32())
 
 
 def test_long_lists_are_read_a_few_rows_at_once(path: Path) -> None:

@@ -16,6 +16,8 @@ from gpfn.errors import SetupError
 __all__ = ["arrow_of", "batch_columns", "obstacle", "record_batch"]
 
 _MATRIX = 2
+_LONGEST = 18
+"""Digits that an int64 holds, whatever they are."""
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _AS_TEXT = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
@@ -81,7 +83,7 @@ def _column(array: pa.Array) -> tuple[Array, Mask | None]:
     if _is(kind, _LISTS):
         return _lists(array)
     if pa.types.is_decimal(kind):
-        return _column(array.cast(pa.float64()))
+        return _column(array.cast(_decimal_type(kind)))
     if _is(kind, _AS_TEXT):
         return _column(array.cast(pa.string()))
     if pa.types.is_null(kind):
@@ -93,6 +95,13 @@ def _column(array: pa.Array) -> tuple[Array, Mask | None]:
         array = pc.fill_null(array, fill)
     plain = not (pa.types.is_boolean(kind) or _is(kind, _TEXTS))
     return array.to_numpy(zero_copy_only=plain), mask
+
+
+def _decimal_type(kind: pa.DataType) -> pa.DataType:
+    """Return what holds a decimal: whole ones exactly, as numbers or, where too long, as text."""
+    if kind.scale:
+        return pa.float64()
+    return pa.int64() if kind.precision <= _LONGEST else pa.string()
 
 
 def _lists(array: pa.Array) -> tuple[Array, Mask | None]:
@@ -137,9 +146,30 @@ def arrow_of(array: Array, mask: Mask | None = None) -> pa.Array:
 def _objects(array: Array, mask: Mask | None) -> pa.Array:
     """Return text as Arrow's; arrays of several lengths as lists."""
     values = array.tolist()
-    if any(isinstance(value, np.ndarray) for value in values):
-        return pa.array([None if v is None else v.tolist() for v in values], mask=mask)
+    lists = [value for value in values if isinstance(value, np.ndarray)]
+    if lists:
+        kind = pa.list_(pa.from_numpy_dtype(np.result_type(*{each.dtype for each in lists})))
+        if mask is not None:
+            values = [None if gap else v for v, gap in zip(values, mask, strict=True)]
+        return pa.array(values, kind)
     return pa.array(values, pa.string(), mask=mask)
+
+
+def _typed(array: Array, mask: Mask | None, kind: pa.DataType) -> pa.Array:
+    if mask is not None and mask.all():  # of lists nothing is known then
+        return pa.nulls(len(array), kind)
+    if array.ndim == _MATRIX and pa.types.is_list(kind):
+        found = _any_length(array, mask)
+    else:
+        found = arrow_of(array, mask)
+    return found if found.type == kind else found.cast(kind)
+
+
+def _any_length(array: Array, mask: Mask | None) -> pa.Array:
+    """Return the rows of a matrix as lists that may have other lengths in other batches."""
+    offsets = pa.array(np.arange(len(array) + 1) * array.shape[1], pa.int32())
+    nulls = None if mask is None else pa.array(mask)
+    return pa.ListArray.from_arrays(offsets, arrow_of(array.reshape(-1)), mask=nulls)
 
 
 def record_batch(
@@ -148,9 +178,9 @@ def record_batch(
     schema: pa.Schema | None = None,
 ) -> pa.RecordBatch:
     """Return columns as a batch, of the schema's types where one is given."""
-    arrays = [arrow_of(array, missing.get(name)) for name, array in columns.items()]
     if schema is None:
+        arrays = [arrow_of(array, missing.get(name)) for name, array in columns.items()]
         return pa.RecordBatch.from_arrays(arrays, [*columns])
-    typed = zip(arrays, schema, strict=True)
-    cast = [array if array.type == field.type else array.cast(field.type) for array, field in typed]
-    return pa.RecordBatch.from_arrays(cast, schema=schema)
+    given = zip(columns.items(), schema, strict=True)
+    arrays = [_typed(array, missing.get(name), field.type) for (name, array), field in given]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

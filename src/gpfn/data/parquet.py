@@ -98,6 +98,17 @@ def _is_of(path: str, names: set[str]) -> bool:
     return any(".".join(parts[:end]) in names for end in range(1, len(parts) + 1))
 
 
+def _of_any_length(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return lists of one length as lists of any: those of rows to come may be longer."""
+    arrays = [
+        array.cast(pa.list_(array.type.value_type))
+        if pa.types.is_fixed_size_list(array.type)
+        else array
+        for array in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+
 def _repeated(names: Sequence[str]) -> set[str]:
     return {name for at, name in enumerate(names) if name in names[:at]}
 
@@ -118,6 +129,7 @@ class ParquetSink(PartSink):
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
         schema = self._held[0].schema if self._held else self._writer and self._writer.schema
         batch = record_batch(columns, missing, schema)
+        batch = batch if schema else _of_any_length(batch)
         self._held.append(batch)
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
