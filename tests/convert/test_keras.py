@@ -96,9 +96,11 @@ def test_what_is_there_is_kept_or_replaced_whole(made: Path, tmp_path: Path, cap
     (out / "mine.txt").write_text("mine")
     words = [str(made / "network.keras"), "-o", str(out)]
     assert "--force writes over it" in refused(capsys, *words)
+    assert "is no SavedModel's folder" in refused(capsys, *words, "--force")
     assert (out / "mine.txt").read_text() == "mine"
+    (out / "mine.txt").unlink()
     convert(capsys, *words, "--force")
-    assert not (out / "mine.txt").exists()
+    convert(capsys, *words, "--force")
     assert (out / "saved_model.pb").is_file()
     convert(capsys, str(made / "network.keras"), "-o", str(tmp_path / "other.pb"))
     assert "saved" in (tmp_path / "model.toml").read_text(), "the description of another model"

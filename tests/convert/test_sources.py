@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gpfn.cli.main import main
 from gpfn.convert.sources import TARGETS, find_source, find_target
 from gpfn.convert.torch_files import what_it_is
+from gpfn.convert.writing import check_replaceable
 from gpfn.errors import SetupError
 from tests.conftest import ROOT
 from tests.convert.making import refused
@@ -124,6 +125,33 @@ def test_refused_before_anything_is_made(words, told, tmp_path: Path, capsys, mo
     filled = [word.format(folder=tmp_path, torch=TORCH) for word in words]
     assert told in refused(capsys, *filled)
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("output", ["mine", "mine/", "saved", "mine/..", ".", "model.onnx"])
+def test_force_never_removes_a_folder_that_is_no_model(
+    output: str, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "saved", "model.onnx"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "letter.txt").write_text("dear")
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    before = sorted(tmp_path.rglob("*"))
+    (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    told = refused(capsys, "m.h5", "-o", output, "--force")
+    assert any(each in told for each in ("is not replaced", "is a folder", "no name", "ends in"))
+    (tmp_path / "m.h5").unlink()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_force_replaces(tmp_path: Path) -> None:
+    check_replaceable(str(tmp_path / "absent"), folder=True)
+    check_replaceable(str(tmp_path), folder=True)
+    (tmp_path / "variables").mkdir()
+    with pytest.raises(SetupError, match=r"has no saved_model\.pb"):
+        check_replaceable(str(tmp_path), folder=True)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    check_replaceable(str(tmp_path), folder=True)
 
 
 def test_usage(capsys) -> None:

@@ -17,6 +17,7 @@ from gpfn.convert.converter import Allowance, Converter
 from gpfn.convert.environments import Progress, environment, used
 from gpfn.convert.sides import Sides, Speed
 from gpfn.convert.sources import Found, TargetFormat
+from gpfn.convert.writing import check_replaceable, publish_model
 from gpfn.errors import GpfnError, MissingExtra, ModelFailed, ModelRefused, SetupError
 from gpfn.models.files import cache_folder
 
@@ -102,6 +103,7 @@ def _check_output(order: Conversion) -> None:
         raise SetupError(f"{order.output} is the model itself; name another file", field="-o")
     if os.path.lexists(order.output) and not order.force:
         raise SetupError(f"{order.output} is there; --force writes over it", field="-o")
+    check_replaceable(order.output, folder=not order.target.suffixes)
     if not os.path.isdir(os.path.dirname(os.path.abspath(order.output))):
         raise SetupError(f"no such folder: {os.path.dirname(order.output)}", field="-o")
 
@@ -154,8 +156,6 @@ def convert(
         with used(place) if place else _nothing():
             report = _checked(order, python, work, log, read)
         if not report.refusal:
-            from gpfn.convert.writing import publish_model
-
             described = publish_model(order, report, work)
             report = report._replace(described=described)
     return report._replace(seconds=time.monotonic() - began)

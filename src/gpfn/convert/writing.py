@@ -18,9 +18,42 @@ from gpfn.models.description import FILE_NAME, read_description
 if TYPE_CHECKING:
     from gpfn.convert.converting import Conversion, Report
 
-__all__ = ["description_text", "publish_model"]
+__all__ = ["check_replaceable", "description_text", "publish_model"]
 
 _NAME_BYTES = 200
+_SAVED_MODEL = {
+    "saved_model.pb",
+    "fingerprint.pb",
+    "keras_metadata.pb",
+    "variables",
+    "assets",
+    "assets.extra",
+}
+"""What TensorFlow writes into the folder of a SavedModel, and nothing else does."""
+
+
+def check_replaceable(output: str, *, folder: bool) -> None:
+    """Raise SetupError for what nobody may want gone: a folder that is more than a SavedModel.
+
+    ``folder`` says that one is written. ``--force`` replaces a file, a SavedModel, an empty
+    folder or a link, never a folder of anything else.
+    """
+    path = output.rstrip("/") or output
+    if os.path.basename(path) in ("", ".", ".."):
+        raise SetupError(f"{output} is no name for a model", field="-o")
+    if not os.path.isdir(path) or os.path.islink(path):
+        return
+    if not folder:
+        raise SetupError(f"{output} is a folder, where a file is written", field="-o")
+    try:
+        names = set(os.listdir(path))
+    except OSError as error:
+        raise SetupError(f"cannot read {output}: {error.strerror}", field="-o") from error
+    if names and not ("saved_model.pb" in names and names <= _SAVED_MODEL):
+        other = sorted(names - _SAVED_MODEL)
+        has = f"has {other[0]!r:.80}" if other else "has no saved_model.pb"
+        told = f"{output} is no SavedModel's folder ({has}) and is not replaced; name another one"
+        raise SetupError(told, field="-o")
 
 
 def publish_model(order: Conversion, report: Report, work: Path) -> str:
@@ -65,6 +98,7 @@ def _swap(made: Path, target: Path, before: Path, *, force: bool) -> None:
     there = os.path.lexists(target)
     if there and not force:  # it was not when this began
         raise SetupError(f"{target} is there; --force writes over it", field="-o")
+    check_replaceable(str(target), folder=made.is_dir())
     try:
         if there:
             target.rename(before)
