@@ -6,6 +6,8 @@ from typing import Any
 
 from baselines import NAIVE, SEASONAL
 
+from gpfn.models.toml_table import toml_text
+
 __all__ = ["FILES", "SAID", "card", "files", "summary"]
 
 FILES = ("forecast.json", "forecast.md", "model.toml", "params.json")
@@ -67,8 +69,8 @@ def _description(facts: dict[str, Any]) -> str:
 def _model_toml(facts: dict[str, Any], model: str, sample: str) -> str:
     settings = facts["settings"]
     return f"""\
-title = {_toml(_title(facts))}
-description = {_toml(_description(facts))}
+title = {toml_text(_title(facts))}
+description = {toml_text(_description(facts))}
 source = "gpfn train forecast"
 model = "{model}"
 signature.inputs.series = {{ dtype = "float32", shape = [-1, {settings["window"]}] }}
@@ -77,11 +79,6 @@ signature.outputs.forecast = {{ dtype = "float32", shape = [-1, {settings["horiz
 [serving]
 warmup = ["{sample}"]
 """
-
-
-def _toml(text: str) -> str:
-    """Return a basic string of TOML, which is JSON's but for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _params(facts: dict[str, Any], model: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpfn.models.branches import BranchMapping, Pick
+from gpfn.models.toml_table import toml_text
 
 __all__ = [
     "INPUT",
@@ -41,14 +42,18 @@ def model_toml(
     defaults: Mapping[str, float],
 ) -> str:
     """Return the description of the model: its columns in order, and what stands for a gap."""
-    lines = [f"title = {_text(title)}", 'source = "gpfn train tabular"', f"model = {_text(model)}"]
+    lines = [
+        f"title = {toml_text(title)}",
+        'source = "gpfn train tabular"',
+        f"model = {toml_text(model)}",
+    ]
     if classes:
-        lines.append(f"labels = {_text(LABELS)}")
+        lines.append(f"labels = {toml_text(LABELS)}")
     for name in features:
-        lines += ["", "[[columns]]", f"name = {_text(name)}"]
+        lines += ["", "[[columns]]", f"name = {toml_text(name)}"]
         if name in defaults:
             lines.append(f"default = {defaults[name]!r}")
-    lines += ["", "[serving]", f"warmup = [{_text(SAMPLE)}]"]
+    lines += ["", "[serving]", f"warmup = [{toml_text(SAMPLE)}]"]
     return "\n".join(lines) + "\n"
 
 
@@ -58,10 +63,10 @@ def branches_toml(mapping: BranchMapping | None) -> str:
         return ""
     lines = ["", "[branches]"]
     if mapping.tree:
-        lines.append(f"tree = [{', '.join(map(_text, mapping.tree))}]")
+        lines.append(f"tree = [{', '.join(map(toml_text, mapping.tree))}]")
     lines.append("inputs = [")
     for each in mapping.inputs:
-        names = [_text(_spelled(pick)) for pick in each.choices]
+        names = [toml_text(_spelled(pick)) for pick in each.choices]
         branch = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
         padded = f"{{ branch = {branch}, padding = {each.padding!r} }}"
         lines.append(f"  {padded if each.padding != 0 else branch},")
@@ -97,8 +102,3 @@ def params_json(graph: str, facts: Mapping[str, Any]) -> str:
         "features": facts["data"]["features"],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def _text(value: str) -> str:
-    # A string of JSON is one of TOML, but for DEL.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -11,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpfn.cli.main import main
+from gpfn.convert.comparing import Agreement, Difference
+from gpfn.convert.converting import Conversion, Report
+from gpfn.convert.sides import Speed
 from gpfn.convert.sources import TARGETS, find_source, find_target
 from gpfn.convert.torch_files import what_it_is
-from gpfn.convert.writing import check_replaceable
+from gpfn.convert.writing import check_replaceable, publish_model
 from gpfn.errors import SetupError
+from gpfn.models.description import read_description
 from tests.conftest import ROOT
 from tests.convert.making import refused
 
@@ -152,6 +158,41 @@ def test_what_force_replaces(tmp_path: Path) -> None:
         check_replaceable(str(tmp_path), folder=True)
     (tmp_path / "saved_model.pb").write_bytes(b"")
     check_replaceable(str(tmp_path), folder=True)
+
+
+@pytest.mark.parametrize("name", ["\U0001f600", 'a"b\\', "\x7f\x85", "line\nbreak", "\udcff"])
+def test_a_description_can_be_read_whatever_names_are_in_it(name: str, tmp_path: Path) -> None:
+    source = find_source(str(shutil.copy(TORCH / "mlp.pt2", tmp_path / f"{name}.pt2")))
+    order = Conversion(source, TARGETS[0], str(tmp_path / "m.onnx"))
+    found = Agreement((Difference("label", True, 4), Difference("scores", False, 8)))
+    facts = {"columns": [name], "classes": [name, "b"], "versions": {"torch": name}}
+    report = Report(facts, found, Speed(1, 1.0, 1.0), 1, 1, True, 0.0)
+    assert publish(order, report, tmp_path)
+    described = read_description(tmp_path / "model.toml")
+    assert described.model.name == "m.onnx"
+
+
+def test_a_description_of_the_users_own_stays(tmp_path: Path) -> None:
+    source = find_source(str(TORCH / "mlp.pt2"))
+    report = Report({}, Agreement(()), Speed(1, 1.0, 1.0), 1, 1, True, 0.0)
+    order = Conversion(source, TARGETS[0], str(tmp_path / "m.onnx"))
+    (tmp_path / "model.toml").write_text('model = "m.onnx"\ntitle = "mine"\n')
+    assert not publish(order, report, tmp_path)
+    assert "mine" in (tmp_path / "model.toml").read_text()
+    assert publish(order._replace(force=True), report, tmp_path)
+    assert "mine" not in (tmp_path / "model.toml").read_text()
+    blank = order._replace(output=str(tmp_path / "a" / "my model.onnx"))
+    (tmp_path / "a").mkdir()
+    assert not publish(blank, report, tmp_path), "a name that no model.toml has"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["my model.onnx"]
+
+
+def publish(order: Conversion, report: Report, folder: Path) -> str:
+    work = Path(tempfile.mkdtemp(dir=folder))
+    (work / Path(order.output).name).write_bytes(b"model")
+    described = publish_model(order, report, work)
+    shutil.rmtree(work)
+    return described
 
 
 def test_usage(capsys) -> None:

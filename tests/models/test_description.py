@@ -30,7 +30,7 @@ from gpfn.models.description import (
     read_description,
 )
 from gpfn.models.scoring import Scoring
-from gpfn.models.toml_table import Table
+from gpfn.models.toml_table import Table, toml_text
 from gpfn.tensors.spec import TensorSpec
 from tests.conftest import ROOT
 
@@ -529,3 +529,9 @@ def test_what_is_no_toml_is_told_with_the_file(text: str, tmp_path: Path) -> Non
     with pytest.raises(SetupError, match="cannot be read: ") as caught:
         read_description(file)
     assert caught.value.field == str(file)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_any_text_is_spelt_as_toml_reads_it(text: str) -> None:
+    told = tomllib.loads(f"text = {toml_text(text)}")["text"]
+    assert told == text.encode("utf-8", "replace").decode()

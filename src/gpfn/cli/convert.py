@@ -93,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         told = f"{order.output} is not written: {report.refusal}; --tolerance lets more pass"
         raise ModelRefused(told)
     if not report.described:
-        told = "model.toml describes another model and stays as it is; another folder has its own"
+        told = "no model.toml is written: one is there (--force renews that of the same model), "
+        told += "or the model's name cannot stand in one"
         print(f"gpfn: {told}", file=sys.stderr)
     return 0
 

@@ -6,7 +6,6 @@ another model, that stays, and the new model has none.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import GpfnError, SetupError
 from gpfn.models.description import FILE_NAME, read_description
+from gpfn.models.toml_table import toml_text
 
 if TYPE_CHECKING:
     from gpfn.convert.converting import Conversion, Report
@@ -59,20 +59,16 @@ def check_replaceable(output: str, *, folder: bool) -> None:
 def publish_model(order: Conversion, report: Report, work: Path) -> str:
     """Move the model out of the work folder; returns the path of its description.
 
-    That is empty where a ``model.toml`` of another model is. Raises SetupError when the model
-    cannot get its name; what was there before is there again then.
+    That is empty where a ``model.toml`` of another model is, or any without ``force``. Raises
+    SetupError when the model cannot get its name; what was there before is there again then.
     """
     target = Path(os.path.abspath(order.output.rstrip("/")))
     made = work / target.name
     described = work / FILE_NAME
     beside = target.parent / FILE_NAME
-    write = _may_describe(beside, target.name)
-    if write:
-        described.write_text(description_text(order, report), encoding="utf-8")
-        try:
-            read_description(described)
-        except GpfnError:  # columns or classes that cannot be named there, such as an empty one
-            described.write_text(description_text(order, report, rows=False), encoding="utf-8")
+    write = _may_describe(beside, target.name, force=order.force) and any(
+        _is_written(described, description_text(order, report, rows=rows)) for rows in (True, False)
+    )  # without rows where columns or classes cannot be named there, such as an empty one
     _swap(made, target, work / ".before", force=order.force)
     if not write:
         return ""
@@ -84,10 +80,22 @@ def publish_model(order: Conversion, report: Report, work: Path) -> str:
     return os.path.join(os.path.dirname(order.output.rstrip("/")), FILE_NAME)
 
 
-def _may_describe(beside: Path, name: str) -> bool:
-    """Say whether the ``model.toml`` of a folder is not there, or of the model of that name."""
-    if not beside.exists():
+def _is_written(described: Path, text: str) -> bool:
+    """Write a description; say whether it can be read, as one of a model with a blank cannot."""
+    described.write_text(text, encoding="utf-8")
+    try:
+        read_description(described)
+    except GpfnError:
+        return False
+    return True
+
+
+def _may_describe(beside: Path, name: str, *, force: bool) -> bool:
+    """Say whether no ``model.toml`` is there, or one of the model of that name to be replaced."""
+    if not os.path.lexists(beside):
         return True
+    if not force:
+        return False
     try:
         return read_description(beside).model.name == name
     except GpfnError:
@@ -123,17 +131,17 @@ def description_text(order: Conversion, report: Report, *, rows: bool = True) ->
 def _lines(order: Conversion, report: Report, *, rows: bool) -> Iterator[str]:
     name = os.path.basename(order.output.rstrip("/"))
     facts = report.facts
-    yield f"model = {_text(name)}"
-    yield f"title = {_text(f'{order.source.shown}, converted by gpfn')}"
-    yield f"source = {_text(_origin(order, facts))}"
-    yield f"description = {_text(_proof(order, report))}"
+    yield f"model = {toml_text(name)}"
+    yield f"title = {toml_text(f'{order.source.shown}, converted by gpfn')}"
+    yield f"source = {toml_text(_origin(order, facts))}"
+    yield f"description = {toml_text(_proof(order, report))}"
     if not rows:
         return  # columns and classes are left out
     classes = _listed(facts.get("classes"))
     if classes and _has_scores(report, len(classes)):
-        yield f"classes = [{', '.join(map(_text, classes))}]"
+        yield f"classes = [{', '.join(map(toml_text, classes))}]"
     for column in _listed(facts.get("columns")):
-        yield f"\n[[columns]]\nname = {_text(column)}"
+        yield f"\n[[columns]]\nname = {toml_text(column)}"
         if facts.get("gaps"):
             yield "default = nan"
 
@@ -162,8 +170,3 @@ def _proof(order: Conversion, report: Report) -> str:
 
 def _listed(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else []
-
-
-def _text(value: str) -> str:
-    """Return a TOML string: JSON's are, but for what TOML does not let stand."""
-    return json.dumps(value).replace("\x7f", "\\u007f")

@@ -7,7 +7,6 @@ stands in the file stays as it is. It is written beside and renamed, whole or no
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import tomllib
@@ -22,6 +21,7 @@ from gpfn.models.description import FILE_NAME, Description, read_description
 from gpfn.models.files import check_file, publish
 from gpfn.models.open import backend_of
 from gpfn.models.parts import model_parts
+from gpfn.models.toml_table import toml_text
 
 __all__ = ["add_model"]
 
@@ -141,7 +141,7 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return toml_text(value)
     return str(value)
 
 

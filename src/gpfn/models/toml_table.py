@@ -18,7 +18,7 @@ from gpfn.settings import parse_duration, parse_size
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Scalar", "Table", "read_toml"]
+__all__ = ["Scalar", "Table", "read_toml", "toml_text"]
 
 Scalar = bool | int | float | str
 """A single value of TOML that is no date or time."""
@@ -27,6 +27,18 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that TOML writes without quotes."""
 _MOST_BYTES = 1 << 62
 _MOST_FILE = 16 << 20
+
+
+def toml_text(value: str) -> str:
+    """Return a text as TOML spells it, in quotes and on one line.
+
+    That is JSON's spelling but for DEL. Half a character, as of a file's name that is no text,
+    becomes a question mark: TOML has none.
+    """
+    import json
+
+    whole = value.encode("utf-8", "replace").decode("utf-8")
+    return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_toml(path: Path) -> Table:
