@@ -30,7 +30,9 @@ def refusal(ours, theirs, tolerance: float = 1e-5) -> str:
         (["a", "b"], [b"a", b"b"]),
         ([True, False], [1, 0]),
         ([1.0, 1e3], [1.001, 1e3]),
-        (np.zeros((0, 2)), np.zeros((0, 2))),
+        ([1.0, 2.0], [1, 2]),
+        ([0.0, 0.0], [0.0, 1e-9]),
+        ([1e-9, 2e-9], [1e-9, 2.001e-9]),
     ],
 )
 def test_these_agree(ours, theirs) -> None:
@@ -47,6 +49,13 @@ def test_these_agree(ours, theirs) -> None:
         ([0.5], [0.6], "differs by 0.1, over the tolerance of 1e-05"),
         ([1, 2, 3], [1, 2, 4], "1 of 3 values are not equal"),
         (["a"], ["b"], "1 of 1 values are not equal"),
+        ([1.0, 2e6], [1, 2_000_001], "1 of 2 values are not equal"),
+        ([1, 2], ["1", "2.0"], "1 of 2 values are not equal"),
+        ([1e-9, 2e-9], [0.0, 0.0], "differs by"),
+        ([1e30, 5.0, 6.0], [1e30, 6.0, 5.0], "differs by"),
+        ([[1e30], [5.0], [6.0]], [[1e30], [6.0], [5.0]], "differs by"),
+        ([NAN, NAN], [NAN, NAN], "is NaN throughout"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), "no output has a value"),
         ([1.0, 2.0], [1.0], "has the shape [1], and the source's [2]"),
     ],
 )
@@ -62,6 +71,7 @@ def test_a_small_column_beside_a_large_one_counts_by_itself() -> None:
 
 @given(arrays.arrays(np.float32, (4, 2)))
 def test_anything_agrees_with_itself(array) -> None:
+    array[0] = 1
     assert refusal(array, array.copy(), 0.0) == ""
 
 
@@ -114,3 +124,7 @@ def test_samples_that_cannot_be() -> None:
     with pytest.raises(InvalidTensor, match="as many rows"):
         given_samples({"x": np.zeros((0, 1))}, free)
     assert random_samples([TensorSpec("float32", (None, 0), "x")], {}, 1)[0]["x"].shape == (1, 0)
+
+
+def test_no_outputs_are_no_agreement() -> None:
+    assert Agreement(()).refusal(1.0) == "no output has a value that could be compared"

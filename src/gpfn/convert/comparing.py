@@ -2,7 +2,9 @@
 
 Numbers with a fraction differ by a distance: the absolute one up to 1; of larger values, it is
 relative to the value or to what is usual in its column, as float32 has seven digits and no
-more. Everything else is equal or not. NaN on both sides is agreement, NaN on one side is not.
+more. Where all values are tiny, a thousand times the largest stands for the 1, so that nothing
+passes for 0. Everything else is equal or not. NaN on both sides is agreement, NaN on one side is
+not, and nothing but NaN says nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ import numpy as np
 __all__ = ["Agreement", "Difference", "compare"]
 
 _Array = np.ndarray[Any, Any]
+
+_NUMBERS = {*"biuf"}
+_TINY = 1000.0
+"""Times the largest value: a difference within a tolerance of 1e-5 is a hundredth of that."""
 
 
 class Difference(NamedTuple):
@@ -50,6 +56,8 @@ class Agreement(NamedTuple):
         for each in self.outputs:
             if each.wrong:
                 return f"{each.name}: {each.wrong}"
+        if not any(each.values for each in self.outputs):
+            return "no output has a value that could be compared"
         for each in self.outputs:
             if each.unequal:
                 return f"{each.name}: {each.unequal} of {each.values} values are not equal"
@@ -63,7 +71,7 @@ class Agreement(NamedTuple):
 def compare(name: str, pairs: Sequence[tuple[_Array, _Array]]) -> Difference:
     """Return what is found of one output: the source's and the target's of each sample."""
     kinds = {side.dtype.kind for pair in pairs for side in pair}
-    exact = not kinds & {*"fc"} or bool(kinds & {*"UOS"})
+    exact = not kinds <= {*"fc"}  # a label as a fraction on one side is the same label or not
     values = sum(source.size for source, _ in pairs)
     both = [(_squeezed(source), _squeezed(target)) for source, target in pairs]
     for source, target in both:
@@ -71,10 +79,20 @@ def compare(name: str, pairs: Sequence[tuple[_Array, _Array]]) -> Difference:
             told = f"has the shape {list(target.shape)}, and the source's {list(source.shape)}"
             return Difference(name, exact, wrong=told)
     if exact:
-        unequal = sum(int((_plain(ours) != _plain(theirs)).sum()) for ours, theirs in both)
+        unequal = sum(_unequal(*pair) for pair in both)
         return Difference(name, True, values, unequal=unequal)
-    usual = _usual([source for source, _ in both])
-    return Difference(name, False, values, max(_distance(*pair, usual) for pair in both))
+    if values and all(np.isnan(side).all() for pair in both for side in pair):
+        return Difference(name, False, values, wrong="is NaN throughout, which shows nothing")
+    sources = [source for source, _ in both]
+    usual, least = _usual(sources), _least(sources)
+    return Difference(name, False, values, max(_distance(*pair, usual, least) for pair in both))
+
+
+def _unequal(ours: _Array, theirs: _Array) -> int:
+    """Return how many labels differ: as numbers where both are some, else as they are written."""
+    if {ours.dtype.kind, theirs.dtype.kind} <= _NUMBERS:
+        return int((ours != theirs).sum())
+    return int((_plain(ours) != _plain(theirs)).sum())
 
 
 def _squeezed(array: _Array) -> _Array:
@@ -93,15 +111,30 @@ def _plain(array: _Array) -> _Array:
 
 
 def _usual(arrays: Sequence[_Array]) -> Any:
-    """Return the root of the mean square of all values, by column where there are columns."""
+    """Return the median size of all values, by column where there are columns.
+
+    Not a mean, which one enormous value would make so large that all others agree.
+    """
     columns = arrays[0].ndim == 2 and len({array.shape[1:] for array in arrays}) == 1
     joined = np.concatenate(arrays) if columns else np.concatenate([a.ravel() for a in arrays])
-    squares = np.abs(joined.astype(np.complex128 if joined.dtype.kind == "c" else np.float64)) ** 2
-    squares = np.where(np.isfinite(squares), squares, 0.0)
-    return np.sqrt(squares.mean(axis=0)) if len(squares) else 0.0
+    if not joined.size:
+        return 0.0
+    sizes = _sizes(joined)
+    return np.median(np.where(np.isfinite(sizes), sizes, 0.0), axis=0)
 
 
-def _distance(source: _Array, target: _Array, usual: Any) -> float:
+def _least(arrays: Sequence[_Array]) -> float:
+    """Return what distances are relative to at least: 1, and less where all values are tiny."""
+    sizes = np.concatenate([_sizes(array).ravel() for array in arrays])
+    largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+    return min(1.0, _TINY * largest) or 1.0
+
+
+def _sizes(array: _Array) -> _Array:
+    return np.abs(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
+
+
+def _distance(source: _Array, target: _Array, usual: Any, least: float) -> float:
     """Return the largest distance; infinite where NaN or an infinity is on one side alone."""
     if not source.size:
         return 0.0
@@ -109,6 +142,6 @@ def _distance(source: _Array, target: _Array, usual: Any) -> float:
     ours, theirs = source.astype(wide), target.astype(wide)
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(invalid="ignore", over="ignore"):
-        found = np.abs(ours - theirs) / np.maximum(np.maximum(1.0, np.abs(ours)), usual)
+        found = np.abs(ours - theirs) / np.maximum(np.maximum(least, np.abs(ours)), usual)
     found = np.where(same, 0.0, np.where(np.isnan(found), np.inf, found))
     return float(found.max())
