@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NAIVE", "SEASONAL", "find_season", "forecasts", "origins", "scores", "targets_of"]
+__all__ = [
+    "NAIVE",
+    "SEASONAL",
+    "find_season",
+    "forecasts",
+    "judged",
+    "origins",
+    "scores",
+    "targets_of",
+]
 
 NAIVE, SEASONAL = "naive", "seasonal_naive"
 
@@ -26,6 +35,22 @@ def targets_of(values: np.ndarray, at: np.ndarray, horizon: int) -> np.ndarray:
     return values[at[:, np.newaxis] + 1 + np.arange(horizon)]
 
 
+def judged(
+    values: np.ndarray, missing: np.ndarray, at: np.ndarray, horizon: int, *, between: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the origins by which a forecast can be judged, and the values after each.
+
+    A value that was put in where one is ``missing`` is no truth: it is NaN among the targets.
+    Values ``between`` both sides are made of later ones, so that nothing may be forecast from
+    where the newest is one of them: it says what comes next.
+    """
+    targets = np.where(targets_of(missing, at, horizon), np.nan, targets_of(values, at, horizon))
+    used = ~np.isnan(targets).all(axis=1)
+    if between:
+        used &= ~missing[at]
+    return at[used], targets[used]
+
+
 def forecasts(
     values: np.ndarray, at: np.ndarray, horizon: int, season: int
 ) -> dict[str, np.ndarray]:
@@ -42,12 +67,16 @@ def forecasts(
 
 
 def scores(forecast: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """Return the mean squared and mean absolute error, and the squared one by steps ahead."""
+    """Return the mean squared and mean absolute error, and the squared one by steps ahead.
+
+    Targets that are NaN do not count; of a step that has no other the error is None.
+    """
     apart = forecast - targets
+    steps = [column[~np.isnan(column)] for column in apart.T]
     return {
-        "mse": float(np.square(apart).mean()),
-        "mae": float(np.abs(apart).mean()),
-        "mse_by_step": np.square(apart).mean(axis=0).tolist(),
+        "mse": float(np.nanmean(np.square(apart))),
+        "mae": float(np.nanmean(np.abs(apart))),
+        "mse_by_step": [float(np.square(each).mean()) if len(each) else None for each in steps],
     }
 
 

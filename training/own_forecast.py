@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import own_forecast_card
-from baselines import NAIVE, SEASONAL, find_season, forecasts, origins, scores, targets_of
+from baselines import NAIVE, SEASONAL, find_season, forecasts, judged, origins, scores
 from outcome import Outcome
 from own_series import OwnSeries, Parts, cut, own_series
 from staging import staging
@@ -41,6 +41,7 @@ class _Case(NamedTuple):
     window: int
     horizon: int
     season: int
+    fill: str = ""
 
     @property
     def learned(self) -> np.ndarray:
@@ -50,6 +51,23 @@ class _Case(NamedTuple):
         """Return the window that ends with each origin: (len(at), window), float32."""
         back = np.arange(1 - self.window, 1)
         return self.series.values[at[:, np.newaxis] + back].astype(np.float32)
+
+    def judged(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the origins of a part that say how good a forecast is, and what came then.
+
+        Raises SetupError when there is none.
+        """
+        at, targets = judged(
+            self.series.values,
+            self.series.is_missing,
+            origins(begin, end, self.horizon),
+            self.horizon,
+            between=self.fill == "linear",
+        )
+        if not len(at):
+            told = f"from {self.series.label(begin)} on hardly a value was there: nothing is left"
+            raise SetupError(f"{told} to judge a forecast by; take a denser series", field="--fill")
+        return at, targets
 
 
 def train_own(settings: Any) -> Outcome:
@@ -106,20 +124,22 @@ def _case(settings: Any) -> _Case:
     elif season > parts.learned:
         told = f"{season} values are more than the {parts.learned} that are learned from"
         raise SetupError(told, field="--season")
-    return _Case(series, parts, window, horizon, season if season > 1 else 0)
+    season = season if season > 1 else 0
+    return _Case(series, parts, window, horizon, season, settings.fill or "")
 
 
 def _fit(network: Any, predict: Any, case: _Case, settings: Any) -> Any:
     from ahead import fit_ahead, teaching
     from progress import reporting
 
-    at = origins(case.parts.learned, case.parts.held_out, case.horizon)
-    windows, targets = case.windows(at), targets_of(case.series.values, at, case.horizon)
+    at, targets = case.judged(case.parts.learned, case.parts.held_out)
+    case.judged(case.parts.held_out, case.parts.length)  # what is refused later is refused now
+    windows = case.windows(at)
     with reporting(settings.epochs) as after_epoch:
         return fit_ahead(
             network,
             *teaching(case.learned, case.window, case.horizon),
-            judge=lambda: float(np.square(predict(windows) - targets).mean()),
+            judge=lambda: float(np.nanmean(np.square(predict(windows) - targets))),
             epochs=settings.epochs,
             learning_rate=settings.learning_rate,
             seed=settings.seed,
@@ -130,8 +150,7 @@ def _fit(network: Any, predict: Any, case: _Case, settings: Any) -> Any:
 def _facts(case: _Case, settings: Any, predict: Any, course: Any) -> dict[str, Any]:
     """Measure the network and the baselines on the part that is held out."""
     series, parts = case.series, case.parts
-    at = origins(parts.held_out, parts.length, case.horizon)
-    targets = targets_of(series.values, at, case.horizon)
+    at, targets = case.judged(parts.held_out, parts.length)
     rivals = forecasts(series.values, at, case.horizon, case.season)
     own = scores(predict(case.windows(at)), targets)
     baselines = {name: scores(made, targets) for name, made in rivals.items()}
@@ -151,7 +170,7 @@ def _facts(case: _Case, settings: Any, predict: Any, course: Any) -> dict[str, A
             "time": settings.time,
             "step": series.step_name,
             "values": parts.length,
-            "filled": series.filled,
+            "filled": len(series.gaps),
             "first": series.label(0),
             "validation_from": series.label(parts.learned),
             "held_out_from": series.label(parts.held_out),

@@ -183,8 +183,11 @@ forecasts mean nothing.
 
 def _filled(facts: dict[str, Any]) -> str:
     count, how = facts["data"]["filled"], facts["settings"]["fill"]
+    if not count:
+        return "None is missing."
     return (
-        f"{count} of them were not there and were put in ({how})." if count else "None is missing."
+        f"{count} of them were not there and were put in ({how}). No forecast is judged by those, "
+        "nor made from where the newest value is one that was made of later ones."
     )
 
 

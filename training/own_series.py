@@ -29,13 +29,23 @@ _LARGEST, _SMALLEST = 1e30, 1e-30
 """Between these, what is computed with values is float32 still."""
 
 
+_NO_GAPS = np.zeros(0, int)
+
+
 class OwnSeries(NamedTuple):
-    """Values at even steps, float64; ``filled`` of them were put in."""
+    """Values at even steps, float64; those at ``gaps`` were put in."""
 
     column: str
     values: np.ndarray
     axis: TimeAxis | None
-    filled: int = 0
+    gaps: np.ndarray = _NO_GAPS
+
+    @property
+    def is_missing(self) -> np.ndarray:
+        """Say of each value whether it was put in, bool."""
+        missing = np.zeros(len(self.values), bool)
+        missing[self.gaps] = True
+        return missing
 
     @property
     def season(self) -> int:
@@ -79,9 +89,9 @@ def own_series(
         values = values[axis.order]
         raw = raw._replace(places=[raw.places[at] for at in axis.order])
     _check_missing(values, raw, fill)
-    spread, filled = _spread(values, axis, raw, fill)
+    spread, gaps = _spread(values, axis, raw, fill)
     _check_range(spread, raw)
-    return OwnSeries(raw.column, spread, axis, filled)
+    return OwnSeries(raw.column, spread, axis, gaps)
 
 
 def _check_missing(values: np.ndarray, raw: RawSeries, fill: str) -> None:
@@ -103,8 +113,8 @@ def _check_missing(values: np.ndarray, raw: RawSeries, fill: str) -> None:
 
 def _spread(
     values: np.ndarray, axis: TimeAxis | None, raw: RawSeries, fill: str
-) -> tuple[np.ndarray, int]:
-    """Return the values at all steps from the first to the last, and how many were put in."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values at all steps from the first to the last, and which were put in."""
     steps = np.arange(len(values)) if axis is None else axis.steps
     length = int(steps[-1]) + 1
     absent = length - len(values)
@@ -118,11 +128,11 @@ def _spread(
         told = f"{absent} of {length} values would have to be put in; are the times right?"
         raise SetupError(told, field=raw.places[int(np.argmax(np.diff(steps))) + 1])
     known = ~np.isnan(values)
-    filled = length - int(known.sum())
     steps, values = steps[known], values[known]
+    gaps = np.setdiff1d(np.arange(length), steps)
     if fill == "linear":
-        return np.interp(np.arange(length), steps, values), filled
-    return values[np.searchsorted(steps, np.arange(length), side="right") - 1], filled
+        return np.interp(np.arange(length), steps, values), gaps
+    return values[np.searchsorted(steps, np.arange(length), side="right") - 1], gaps
 
 
 def _check_range(values: np.ndarray, raw: RawSeries) -> None:

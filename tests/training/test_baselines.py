@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from baselines import NAIVE, SEASONAL, find_season, forecasts, origins, scores, targets_of
+from baselines import NAIVE, SEASONAL, find_season, forecasts, judged, origins, scores, targets_of
 
 VALUES = np.arange(20.0)
 
@@ -26,6 +26,19 @@ def test_the_baselines_know_nothing_after_the_origin() -> None:
 def test_scores() -> None:
     found = scores(np.array([[1.0, 2], [3, 4]]), np.array([[1.0, 3], [3, 7]]))
     assert found == {"mse": 2.5, "mae": 1.0, "mse_by_step": [0.0, 5.0]}
+
+
+def test_values_that_were_put_in_judge_nothing() -> None:
+    missing = np.zeros(20, bool)
+    missing[[11, 12, 15]] = True
+    at, targets = judged(VALUES, missing, origins(10, 20, 2), 2, between=False)
+    assert at.tolist() == [9, 11, 12, 13, 14, 15, 16, 17], "after 10 nothing is known"
+    assert np.isnan(targets[:, 0]).tolist() == [False, True] + [False] * 2 + [True] + [False] * 3
+    assert np.nansum(targets[-1]) == 18 + 19
+    at, _ = judged(VALUES, missing, origins(10, 20, 2), 2, between=True)
+    assert at.tolist() == [9, 13, 14, 16, 17], "a line from 10 to 13 says what 13 is"
+    found = scores(np.zeros((2, 2)), np.array([[np.nan, 2.0], [np.nan, 4.0]]))
+    assert found == {"mse": 10.0, "mae": 3.0, "mse_by_step": [None, 10.0]}
 
 
 @pytest.mark.parametrize("season", [4, 7, 12, 24])

@@ -194,6 +194,31 @@ def test_what_cannot_be_is_one_line_before_anything_is_written(
     assert not (tmp_path / "made").exists()
 
 
+def test_no_figure_is_of_values_that_were_put_in(tmp_path: Path) -> None:
+    values = np.random.default_rng(5).standard_normal(100)
+    texts = ["" if 0 < at < 99 and at % 4 == 3 else f"{value}" for at, value in enumerate(values)]
+    (tmp_path / "s.csv").write_text("\n".join(["value,x", *(f"{text},1" for text in texts)]))
+    words = ["--data", "s.csv", "--column", "value", "--epochs", "2", "--season", "0"]
+    told = trained(tmp_path, *words, "--fill", "linear").told
+    pairs = [(at, at + 1) for at in range(79, 99) if texts[at] and texts[at + 1]]
+    assert told["data"]["held_out_forecasts"] == len(pairs) == 11
+    naive = np.mean([(values[at] - values[after]) ** 2 for at, after in pairs])
+    assert told["metrics"]["baselines"]["naive"]["mse"] == pytest.approx(naive)
+    card = (tmp_path / "s-forecast" / "forecast.md").read_text()
+    assert "24 of them were not there and were put in (linear). No forecast is judged by" in card
+
+
+def test_a_part_that_was_put_in_as_a_whole_cannot_judge(tmp_path: Path) -> None:
+    texts = [f"{at % 7}" if at < 80 or at == 99 else "" for at in range(100)]
+    (tmp_path / "s.csv").write_text("\n".join(["value,x", *(f"{text},1" for text in texts)]))
+    words = ["train", "forecast", "--data", "s.csv", "--column", "value", "--out", "made"]
+    done = gpfn(*words, "--fill", "linear", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("gpfn: --fill: from row 81 on hardly a value was there")
+    assert not (tmp_path / "made").exists()
+
+
 def test_a_run_that_fails_leaves_the_folder_as_it_was(noise: Run, tmp_path: Path) -> None:
     shutil.copytree(noise.folder, tmp_path / "made")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "made").rglob("*")}

@@ -127,7 +127,8 @@ def test_times_that_are_out_of_order(read: Read, days: str, told: str) -> None:
 def test_what_is_missing_is_filled_when_asked(read: Read) -> None:
     rows = "day,value\n2020-01-01,1\n2020-01-02,\n2020-01-05,5\n2020-01-06,6\n"
     linear = read(rows, fill="linear")
-    assert (linear.values.tolist(), linear.filled) == ([1, 2, 3, 4, 5, 6], 3)
+    assert (linear.values.tolist(), linear.gaps.tolist()) == ([1, 2, 3, 4, 5, 6], [1, 2, 3])
+    assert linear.is_missing.tolist() == [False, True, True, True, False, False]
     assert read(rows, fill="previous").values.tolist() == [1, 1, 1, 1, 5, 6]
     with pytest.raises(SetupError, match=r"s\.csv:4: 10798 of 10801 values would have to be put"):
         read("day,value\n2020-01,1\n2020-02,2\n2920-01,3\n", fill="linear")
