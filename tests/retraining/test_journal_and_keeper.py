@@ -69,6 +69,7 @@ def test_what_a_crash_has_left_is_mended(tmp_path: Path) -> None:
     for name in (".old", ".new-abc"):
         (out / name).mkdir(parents=True)
         (out / name / "model").write_text(name)
+    (out / "lock").touch()
     with ModelKeeper(out) as keeper:  # it ended between the two renames
         assert (keeper.current / "model").read_text() == ".old"
     (out / ".old").mkdir()
@@ -84,3 +85,15 @@ def test_two_do_not_write_to_one_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match="file: cannot be written"):
         ModelKeeper(tmp_path / "file").__enter__()
+
+
+@pytest.mark.parametrize("name", ["current", ".old"])
+def test_a_folder_of_somebody_else_stays(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "letter.txt").write_text("dear")
+    with (
+        pytest.raises(SetupError, match="which is of no gpfn train --watch"),
+        ModelKeeper(tmp_path),
+    ):
+        pytest.fail("it was taken")
+    assert {path.name for path in tmp_path.rglob("*")} == {name, "letter.txt"}

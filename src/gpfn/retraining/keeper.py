@@ -37,6 +37,7 @@ class ModelKeeper:
         """Take the lock, and mend what a crash has left. Raises SetupError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_ours()
             self._lock = (self.folder / _LOCK).open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._mend()
@@ -57,6 +58,17 @@ class ModelKeeper:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def _check_ours(self) -> None:
+        """Refuse a folder of somebody else's, whose ``current`` would be replaced."""
+        if (self.folder / _LOCK).exists() or (self.folder / _JOURNAL).exists():
+            return
+        for name in (_CURRENT, _OLD):
+            if os.path.lexists(self.folder / name):
+                told = (
+                    f"has {name}, which is of no gpfn train --watch; give another folder by --out"
+                )
+                raise SetupError(told, field=str(self.folder))
 
     def _mend(self) -> None:
         old = self.folder / _OLD
