@@ -133,6 +133,20 @@ def test_refused_before_anything_is_made(words, told, tmp_path: Path, capsys, mo
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("name", ["m/data.pkl", "m/models/m.json"])
+def test_a_damaged_member_is_not_trusted(name: str, method: int, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pt"
+    with zipfile.ZipFile(whole, "w", method) as archive:
+        archive.writestr(name, json.dumps([*range(500)]))
+    begin = 50 + len(name)  # behind the heads, where a change may change nothing
+    for at in range(begin, begin + 40):
+        data = bytearray(whole.read_bytes())
+        data[at] ^= 0xFF
+        (tmp_path / "m.pt").write_bytes(data)
+        assert what_it_is(str(tmp_path / "m.pt")) == "module"
+
+
 @pytest.mark.parametrize("output", ["mine", "mine/", "saved", "mine/..", ".", "model.onnx"])
 def test_force_never_removes_a_folder_that_is_no_model(
     output: str, tmp_path: Path, capsys, monkeypatch

@@ -7,9 +7,11 @@ nothing of it is done.
 from __future__ import annotations
 
 import json
+import lzma
 import pickletools
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, Literal
 
@@ -20,6 +22,8 @@ Content = Literal["program", "program with code", "script", "module", "weights"]
 _PLAIN = ("collections", "torch._utils", "torch", "torch.serialization", "_codecs", "numpy")
 """Modules of what a file of weights names."""
 _MOST_BYTES = 64 << 20
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError)
+"""What reading a member of a zip raises that is damaged."""
 _OBJECTS = ("custom_obj", "opaque_obj")
 _SIGNS = re.compile(r"[\w+\-*/%(),.<>=&|~ ]*")
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -53,7 +57,7 @@ def what_it_is(path: str) -> Content:
                 return "module"
             with archive.open(inner) as file:
                 return _of_pickle(file)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+    except (*_DAMAGE, OSError, RuntimeError, NotImplementedError):
         return "module"
 
 
