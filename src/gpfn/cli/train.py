@@ -55,6 +55,9 @@ TRAININGS = {
 }
 """A model's name and the module that declares its options; the code is training/NAME.py."""
 
+_WATCHING = ("push", "repository", "token", "once")
+"""Options that do nothing for a single training: whoever gives one expects more of it."""
+
 _COPY = Path(__file__).parent / "training"
 _NEEDED = ("tensorflow", "onnxruntime", "tf2onnx", "matplotlib", "rich", "sklearn")
 
@@ -84,6 +87,9 @@ def run(args: argparse.Namespace) -> int:
 
         _check_extra()
         return watch(args, watched, partial(train_files, args, watched))
+    for option in _WATCHING:
+        if getattr(args, option, None):
+            raise SetupError("goes with --watch FOLDER", field=f"--{option}")
     signal.signal(signal.SIGTERM, _leave)
     outcome = train_once(args)
     print(_as_json(outcome) if args.json else _as_text(outcome))
