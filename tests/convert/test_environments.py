@@ -118,6 +118,32 @@ def test_without_a_network(cache: Path, lock: Path, monkeypatch: pytest.MonkeyPa
     assert made_environments() == []
 
 
+def test_nothing_lets_pip_install_elsewhere(
+    cache: Path, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("TARGET", "PREFIX", "ROOT", "LOG", "REPORT"):
+        monkeypatch.setenv(f"PIP_{name}", str(elsewhere))
+    monkeypatch.setenv("PIP_DRY_RUN", "1")
+    monkeypatch.setenv("PIP_PYTHON", sys.executable)
+    monkeypatch.setenv("PIP_USER", "1")
+    assert has_six(environment("trees", lock=lock))
+    assert not elsewhere.exists()
+
+
+def test_settings_that_let_pip_install_elsewhere(
+    cache: Path, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    (home / "pip").mkdir(parents=True)
+    (home / "pip" / "pip.conf").write_text(f"[install]\ntarget = {tmp_path / 'elsewhere'}\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    with pytest.raises(SetupError, match="into another place; pip config list"):
+        environment("trees", lock=lock)
+    assert made_environments() == []
+    assert parts(cache) == []
+
+
 def test_a_cache_that_cannot_be_written(
     tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,18 +10,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from gpfn.convert.installing import (
+    Progress,
+    check_packages,
+    counted,
+    failed,
+    packages,
+    run_step,
+)
 from gpfn.errors import SetupError
-from gpfn.models.files import CACHE_VARIABLE, cache_folder, lock_folder
+from gpfn.models.files import cache_folder, lock_folder
 
 __all__ = [
     "ENVIRONMENTS",
@@ -34,16 +40,8 @@ __all__ = [
     "used",
 ]
 
-Progress = Callable[[int, int], None]
-"""Told how many packages have come, and how many there will be."""
-
 _WAIT_SECONDS = 3600.0
 _HERE = Path(__file__).parent
-_COLLECTING = re.compile(r"^(?:Collecting|Requirement already)")
-_NOTHING_TOLD = "pip says nothing"
-_UNWANTED = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
-"""What would let pip install into another place than the environment."""
-_KEPT = 200
 _SPARE = 1.5  # wheels are unpacked beside what they become
 
 
@@ -92,7 +90,7 @@ def environment(name: str, progress: Progress | None = None, *, lock: Path | Non
                 _sweep(place)
                 _make(name, lock, place, progress)
     except OSError as error:
-        raise _failed(name, f"{error.strerror or error}: {place.parent}") from error
+        raise failed(name, f"{error.strerror or error}: {place.parent}") from error
     return place
 
 
@@ -192,13 +190,14 @@ def _make(name: str, lock: Path, place: Path, progress: Progress | None) -> None
     _check_room(name, place.parent)
     work = Path(tempfile.mkdtemp(prefix=".made-", dir=place.parent))
     try:
-        _run(name, [sys.executable, "-m", "venv", str(work / "environment")], work)
+        run_step(name, [sys.executable, "-m", "venv", str(work / "environment")], work)
         python = str(work / "environment" / "bin" / "python")
         words = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps"]
         words += ["--require-hashes", "--no-compile", "--progress-bar", "off", "--retries", "2"]
         words += ["-r", str(lock)]
-        count = _packages(lock)
-        _run(name, [python, *words], work, progress and _counted(progress, count))
+        count = len(packages(lock))
+        run_step(name, [python, *words], work, progress and counted(progress, count))
+        check_packages(name, lock, work / "environment")
         if progress:
             progress(count, count)
         (work / "environment").rename(place)
@@ -211,72 +210,7 @@ def _check_room(name: str, folder: Path) -> None:
     free = shutil.disk_usage(folder).free / 1e6
     if free < wanted:
         told = f"it takes {wanted:,.0f} MB while it is made, and {folder} has {free:,.0f} MB free"
-        raise _failed(name, told)
-
-
-def _packages(lock: Path) -> int:
-    """Return how many packages a lock has, however many versions of each."""
-    lines = re.findall(r"^([A-Za-z0-9._-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    return len(set(lines))
-
-
-def _counted(progress: Progress, count: int) -> Callable[[str], None]:
-    """Return what counts the packages in pip's lines; the last step is the installation."""
-    seen = 0
-
-    def line(text: str) -> None:
-        nonlocal seen
-        if _COLLECTING.match(text):
-            seen = min(seen + 1, count - 1)
-            progress(seen, count)
-
-    return line
-
-
-def _run(
-    name: str, command: list[str], work: Path, line: Callable[[str], None] | None = None
-) -> None:
-    """Run a step in a process group of its own; raises SetupError with its reason."""
-    environ = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
-    environ["TMPDIR"] = str(work)  # what it unpacks goes with it
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environ,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            for text in process.stdout:
-                lines = [*lines[-_KEPT:], text.rstrip()]
-                if line:
-                    line(text)
-        except BaseException:
-            with suppress(ProcessLookupError):  # it has ended by itself
-                os.killpg(process.pid, 9)
-            raise
-    if process.returncode:
-        raise _failed(name, _reason(lines))
-
-
-def _reason(lines: list[str]) -> str:
-    """Return what pip says is wrong: its first error, which later ones only follow from."""
-    errors = [line for line in lines if line.startswith("ERROR:")]
-    plain = [line for line in lines if line.strip()]
-    return " ".join((errors or plain[-1:] or [_NOTHING_TOLD])[0].split()).removeprefix("ERROR: ")
-
-
-def _failed(name: str, told: str) -> SetupError:
-    hint = (
-        "pip needs a network or a mirror of its own (PIP_INDEX_URL), and room under "
-        f"{cache_folder()} ({CACHE_VARIABLE}); --python names a Python that has the packages"
-    )
-    return SetupError(f"cannot make the environment {name}: {told}; {hint}", field="gpfn convert")
+        raise failed(name, told)
 
 
 def _size(folder: Path) -> int:
