@@ -74,6 +74,14 @@ def test_a_lambda_that_is_trusted(made: Path, tmp_path: Path, capsys) -> None:
     assert report["largest_difference"] <= 1e-5
 
 
+def test_a_file_that_is_of_two_formats_hides_no_code(made: Path, tmp_path: Path, capsys) -> None:
+    both = tmp_path / "both.h5"
+    both.write_bytes((made / "lambda.h5").read_bytes() + (made / "network.keras").read_bytes())
+    assert zipfile.is_zipfile(both)
+    told = refused(capsys, str(both), "-o", str(tmp_path / "m.onnx"))
+    assert "it has a Lambda layer, which is code of whoever made the file" in told
+
+
 def test_damaged_files(made: Path, tmp_path: Path, capsys) -> None:
     half = tmp_path / "half.keras"
     half.write_bytes((made / "network.keras").read_bytes()[:4000])

@@ -21,6 +21,8 @@ from .talk import Refused, first_line
 
 __all__ = ["KerasSource", "SavedSource", "open_source"]
 
+_CODE = {"Lambda", "__lambda__"}
+_HDF5 = (".h5", ".hdf5")
 _LOOPS = ("SimpleRNN", "LSTM", "GRU", "RNN")
 _OPEN_STEPS = (
     "a recurrent layer runs in LiteRT only when it is unrolled, and its number of steps is open: "
@@ -83,7 +85,7 @@ class KerasSource:
 
     def __init__(self, path: str, *, trust: bool) -> None:
         config = _config(path)
-        if config is not None and not trust and "Lambda" in _layer_kinds(config):
+        if config is not None and not trust and _CODE & _layer_kinds(config):
             raise Refused(
                 "it has a Lambda layer, which is code of whoever made the file; "
                 "--trust runs it, in a process of its own"
@@ -166,9 +168,12 @@ def _versions() -> dict[str, str]:
 
 
 def _config(path: str) -> Any:
-    """Return the layers that a file declares, before anything of it is made; None if unknown."""
+    """Return the layers that a file declares, before anything of it is made; None if unknown.
+
+    What is read is what Keras will read, which goes by the name: HDF5 with a zip behind it is both.
+    """
     try:
-        if zipfile.is_zipfile(path):
+        if not path.endswith(_HDF5) and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return json.loads(archive.read("config.json"))
         import h5py
