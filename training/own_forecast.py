@@ -13,6 +13,7 @@ import own_forecast_card
 from baselines import NAIVE, SEASONAL, find_season, forecasts, judged, origins, scores
 from outcome import Outcome
 from own_series import OwnSeries, Parts, cut, own_series
+from picture_folder import shown
 from staging import staging
 
 from gpfn.errors import SetupError
@@ -165,7 +166,7 @@ def _facts(case: _Case, settings: Any, predict: Any, course: Any) -> dict[str, A
             "season": case.season,
         },
         "data": {
-            "files": [file.name for file in settings.data],
+            "files": [shown(Path(file.name)) for file in settings.data],
             "column": series.column,
             "time": settings.time,
             "step": series.step_name,

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dense import Scaling
+from picture_folder import shown
 from tabular_folder import plain_name
 from tabular_measures import measures
 from tabular_rows import DataFile
@@ -29,8 +31,8 @@ def data_facts(
         "title": f"{name}: {what} from {len(table.features)} columns",
         "settings": {**chosen, "hidden": list(hidden)},
         "data": {
-            "files": [{"name": file.path.name, "label": file.label} for file in files],
-            "mapping": settings.mapping.name if settings.mapping else "",
+            "files": [{"name": shown(Path(file.path.name)), "label": file.label} for file in files],
+            "mapping": shown(Path(settings.mapping.name)) if settings.mapping else "",
             "target": settings.target or "class",
             "target_note": table.target.note,
             "classes": list(table.target.classes),

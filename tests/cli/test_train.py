@@ -139,6 +139,16 @@ def test_a_training_that_fails_takes_its_folder_away_again(
     assert not any((tmp_path / "here").iterdir())
 
 
+def test_a_folder_whose_name_is_no_text_is_refused_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / os.fsdecode(b"s\xff.csv")).touch()
+    assert main(["train", "forecast", "--data", os.fsdecode(b"s\xff.csv")]) == 1
+    assert capsys.readouterr().err.startswith("gpfn: --out: its name is no UTF-8")
+    assert len([*tmp_path.iterdir()]) == 1
+
+
 def test_a_script_that_is_absent_is_told_with_the_places_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Trainings on a user's own series, end to end, as users start them."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -197,14 +198,16 @@ def test_what_cannot_be_is_one_line_before_anything_is_written(
 def test_no_figure_is_of_values_that_were_put_in(tmp_path: Path) -> None:
     values = np.random.default_rng(5).standard_normal(100)
     texts = ["" if 0 < at < 99 and at % 4 == 3 else f"{value}" for at, value in enumerate(values)]
-    (tmp_path / "s.csv").write_text("\n".join(["value,x", *(f"{text},1" for text in texts)]))
-    words = ["--data", "s.csv", "--column", "value", "--epochs", "2", "--season", "0"]
+    name = os.fsdecode(b"s\xff.csv")  # a name that is no text
+    (tmp_path / name).write_text("\n".join(["value,x", *(f"{text},1" for text in texts)]))
+    words = ["--data", name, "--column", "value", "--epochs", "2", "--season", "0", "--out", "made"]
     told = trained(tmp_path, *words, "--fill", "linear").told
+    assert told["data"]["files"] == ["s\ufffd.csv"]
     pairs = [(at, at + 1) for at in range(79, 99) if texts[at] and texts[at + 1]]
     assert told["data"]["held_out_forecasts"] == len(pairs) == 11
     naive = np.mean([(values[at] - values[after]) ** 2 for at, after in pairs])
     assert told["metrics"]["baselines"]["naive"]["mse"] == pytest.approx(naive)
-    card = (tmp_path / "s-forecast" / "forecast.md").read_text()
+    card = (tmp_path / "made" / "forecast.md").read_text()
     assert "24 of them were not there and were put in (linear). No forecast is judged by" in card
 
 

@@ -6,6 +6,7 @@ run by itself, and an installed package has a copy; this command finds it and ca
 
 import argparse
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -162,6 +163,9 @@ def _made(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
+    if str(folder).encode("utf-8", "replace") != os.fsencode(folder):
+        told = "its name is no UTF-8, which TensorFlow does not write to; give another folder"
+        raise SetupError(told, field="--out")
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
