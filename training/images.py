@@ -100,9 +100,9 @@ def _written(
             facts = images_card.facts(settings, trained, base, exports)
             _draw(made / "plots", trained, base.image)
             images_card.write(made, facts, base.image)
-    except (OSError, RuntimeError, tf.errors.OpError) as error:
-        told = f"{shown(out)} cannot be written: {' '.join(str(error).split()):.200}"
-        raise SetupError(f"{told}; what was there is as it was", field="--out") from None
+    except (RuntimeError, tf.errors.OpError) as error:
+        told = f"cannot be written: {' '.join(str(error).split()):.200}"
+        raise SetupError(f"{told}; what was there is as it was", field=shown(out)) from None
     return facts
 
 

@@ -97,13 +97,9 @@ def train(settings: Settings) -> Outcome:
         print(f"note: {line}", file=sys.stderr)
     network = _network(table, scaling, hidden, settings.seed)
     found = _fit(network, table, settings)
-    try:
-        with staging(settings.out) as folder:
-            _finish(network, found, table, facts, folder, mapping)
-            _remove_old_plots(settings.out / "plots", folder / "plots")
-    except OSError as error:
-        told = f"cannot write it: {error.strerror or error}; nothing of it has its name"
-        raise SetupError(told, field=str(settings.out)) from error
+    with staging(settings.out) as folder:
+        _finish(network, found, table, facts, folder, mapping)
+        _remove_old_plots(settings.out / "plots", folder / "plots")
     made = (*EXPORTS, "model.toml", "params.json", LABELS, SAMPLE)
     history = facts["history"]["training"]
     return outcome(settings.out, made, facts, history, tabular_card.summary(facts))

@@ -323,7 +323,7 @@ def test_a_disk_without_room_is_told_and_leaves_nothing(
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("gpfn: --out: out cannot be written: "), done.stderr
+    assert last.startswith("gpfn: out: cannot be written: "), done.stderr
     assert "File too large" in last
     assert not (tmp_path / "out").exists()
 

@@ -199,7 +199,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing(tmp_path: Path) -> Non
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "gpfn: out: cannot write it: File too large" in done.stderr.splitlines()[-1]
+    assert "gpfn: out: cannot be written: File too large" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 
