@@ -26,6 +26,9 @@ LIES = (
 )
 
 
+DEEP = LIES.replace("b'no answer\\n'", "b'[' * 200_000 + b'\\n'")
+
+
 class Runs:
     """Pickled, it is code that runs when it is loaded."""
 
@@ -71,6 +74,7 @@ def left(folder: Path) -> set[str]:
         ("os.write(2, b'first\\nthe last line\\n') and os._exit(3)", "ended with 3: the last line"),
         ("os.kill(os.getpid(), 9)", "the converter was ended by SIGKILL"),
         (LIES, "answered with what cannot be read"),
+        (DEEP, "answered with what cannot be read"),
         ("1 / 0", "failed: ZeroDivisionError: division by zero"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gpfn.cli.commands import USAGE
 from gpfn.cli.options import between, seconds, whole
-from gpfn.errors import ModelRefused, SetupError
+from gpfn.errors import ModelRefused, SetupError, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +79,9 @@ def run(args: argparse.Namespace) -> int:
         return USAGE
     order = _order(args)
     report = _converted(order, args)
-    for line in report.facts.get("warnings") or []:
-        print(f"gpfn: {line}", file=sys.stderr)
+    warnings = report.facts.get("warnings")
+    for line in warnings if isinstance(warnings, list) else ():
+        print(f"gpfn: {escaped(str(line)):.300}", file=sys.stderr)
     from gpfn.cli.convert_table import print_report, report_document
 
     if args.json:

@@ -99,7 +99,7 @@ class Converter:
         line = self._line()
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
             raise self._failed("answered with what cannot be read")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,7 @@ __all__ = ["Sides", "Speed"]
 
 _Array = np.ndarray[Any, Any]
 
+_DAMAGE = (zipfile.BadZipFile, zlib.error)
 _SECONDS = 0.2
 _LEAST_CALLS = 3
 
@@ -74,7 +76,7 @@ class Sides:
         try:
             with np.load(self._came, allow_pickle=False) as file:
                 return [file[str(at)] for at in range(int(str(count)))]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, *_DAMAGE) as error:
             raise ModelFailed(f"the converter's answer cannot be read: {error}") from error
 
     def _asked(self, sample: Arrays, seconds: float) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class Sides:
         if count != len(theirs):
             told = f"the source gives {count} outputs, and what was written {len(theirs)}"
             raise ModelRefused(told)
-        return self._names if {*self._names} == {*theirs} else theirs
+        return self._names if sorted(self._names) == sorted(theirs) else theirs
 
 
 def _names(told: object) -> list[str]:
