@@ -12,7 +12,7 @@ import numpy as np
 import own_forecast_card
 from baselines import NAIVE, SEASONAL, find_season, forecasts, judged, origins, scores
 from outcome import Outcome
-from own_series import OwnSeries, Parts, cut, own_series
+from own_series import OwnSeries, Parts, cut, own_series, without_later
 from picture_folder import shown
 from staging import staging
 
@@ -118,6 +118,7 @@ def _case(settings: Any) -> _Case:
     )
     window, horizon = settings.window or WINDOW, settings.horizon or HORIZON
     parts = cut(series, window, horizon)
+    series = without_later(series, parts)
     season = settings.season
     if season is None:
         usual = series.season if 2 * series.season <= parts.learned else 0

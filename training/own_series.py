@@ -16,7 +16,7 @@ from time_axis import TimeAxis, time_axis
 
 from gpfn.errors import SetupError
 
-__all__ = ["FILLS", "OwnSeries", "Parts", "cut", "own_series"]
+__all__ = ["FILLS", "OwnSeries", "Parts", "cut", "own_series", "without_later"]
 
 FILLS = ("previous", "linear")
 """What may be put where a value is missing: the last one before, or a line between both sides."""
@@ -170,6 +170,21 @@ def cut(series: OwnSeries, window: int, horizon: int) -> Parts:
         hint = "take a column that changes, or subtract what is the same in all rows"
         raise SetupError(f"{told}; {hint}", field="--data")
     return parts
+
+
+def without_later(series: OwnSeries, parts: Parts) -> OwnSeries:
+    """Return a series whose first part has nothing of the second, however gaps were filled.
+
+    A line over the end of the first part would lead to a later value: there the last one before
+    the gap stays.
+    """
+    first = parts.learned
+    missing = series.is_missing
+    while missing[first - 1]:  # the first value of all is none that is missing
+        first -= 1
+    values = series.values.copy()
+    values[first : parts.learned] = values[first - 1]
+    return series._replace(values=values)
 
 
 def _parts(length: int, horizon: int) -> Parts:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import series
-from own_series import OwnSeries, cut, own_series
+from own_series import OwnSeries, Parts, cut, own_series, without_later
 
 from gpfn.errors import SetupError
 from tests.conftest import ROOT
@@ -132,6 +132,15 @@ def test_what_is_missing_is_filled_when_asked(read: Read) -> None:
     assert read(rows, fill="previous").values.tolist() == [1, 1, 1, 1, 5, 6]
     with pytest.raises(SetupError, match=r"s\.csv:4: 10798 of 10801 values would have to be put"):
         read("day,value\n2020-01,1\n2020-02,2\n2920-01,3\n", fill="linear")
+
+
+def test_a_line_over_the_end_of_what_is_learned_from_tells_nothing_of_later(read: Read) -> None:
+    rows = "".join(f"2020-01-{day:02d},{day}\n" for day in range(1, 31) if day not in (20, 21, 22))
+    found = read(f"day,value\n{rows}", fill="linear")
+    assert found.values.tolist() == [*range(1, 31)]
+    told = without_later(found, Parts(21, 25, 30))
+    assert told.values.tolist() == [*range(1, 20), 19, 19, *range(22, 31)]
+    assert without_later(found, Parts(19, 25, 30)).values.tolist() == [*range(1, 31)]
 
 
 def test_rows_are_sorted_when_asked(read: Read) -> None:
