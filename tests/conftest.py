@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import pytest
 
 from gpfn.hidden import HIDDEN
 
-__all__ = ["ROOT", "SLOW", "nothing_hidden", "root", "shared"]
+__all__ = ["ROOT", "SLOW", "nothing_hidden", "root", "same_environment", "shared"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -134,6 +135,25 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def same_environment() -> Iterator[None]:
+    """Take back what the environment is changed to: servers of other tests would inherit it."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        if os.environ != before:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def environment_as_it_was() -> Iterator[None]:
+    """Give each test the environment that the first one had."""
+    with same_environment():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_hidden() -> Iterator[None]:
     """Forget which texts a test has let be hidden: other tests may have the same words."""
@@ -171,8 +191,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same for a module that skips itself while it is collected."""
-    report = yield
+    """The same for a module that skips itself while it is collected, which may change much."""
+    with same_environment():
+        report = yield
     return _no_skips(report)
 
 
