@@ -124,13 +124,22 @@ class CsvSource:
         types = {field.name: field.type for field in table.schema}
         for name, kind in types.items():
             if pa.types.is_floating(kind):
-                odd = pc.any(pc.is_inf(table.column(name))).as_py()
+                odd = self._beyond(table.column(name), block, name)
             else:
                 odd = hexadecimal and pa.types.is_integer(kind)
             if odd:
                 types[name] = pa.string()
         same = all(types[field.name] == field.type for field in table.schema)
         return table if same else self._parsed(block, names, types)
+
+    def _beyond(self, column: pa.ChunkedArray, block: Block, name: str) -> bool:
+        """Say whether infinity stands for a number in a column, and not for the word."""
+        infinite = pc.is_inf(column)
+        if not pc.any(infinite).as_py():
+            return False
+        texts = self._parsed(block, [name], {name: pa.string()}).column(name)
+        digits = pc.match_substring_regex(texts.combine_chunks(), "[0-9]")
+        return bool(pc.any(pc.and_(infinite.combine_chunks(), digits)).as_py())
 
     def _fitting(self, field: pa.Field, before: pa.DataType | None) -> pa.DataType:
         """Return what a column is read as in a block that does not fit the types so far.
