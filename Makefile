@@ -61,7 +61,8 @@ lint: install-all ## Style, formatting and types
 
 pytest: install-all peers light ## All tests, with every example in README.md and docs/
 	@$(COMPILE)
-	$(BIN)/python -m pytest $(PARALLEL) -m "not timing" --ignore tests/images_engine
+	$(BIN)/python -m pytest $(PARALLEL) -m "not timing" --ignore tests/images_engine --ignore tests/training
+	$(BIN)/python -m pytest $(PARALLEL) -m "not timing" tests/training
 	$(BIN)/python -m pytest -m timing --ignore tests/docs --ignore tests/images_engine
 
 images: install-all ## Build the images on a running engine and test them in their sandboxes

@@ -1,4 +1,7 @@
-"""The training scripts are no package: their folder goes on the path, as when they run."""
+"""The training scripts are no package: their folder goes on the path, as when they run.
+
+They say to TensorFlow how to compute, which a process keeps: `make test` runs them by themselves.
+"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""One session of Spark for the tests of this folder: it takes seconds to begin."""
+"""One session of Spark for each module here: it takes seconds to begin, and is alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from gpfn.data.spark.session import RunningSpark, SparkMaster, spark_session
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def session() -> Iterator[RunningSpark]:
     """A local Spark of two processes."""
     with spark_session(SparkMaster("local[2]")) as begun:
