@@ -49,6 +49,9 @@ from gpfn.serving.browser import own_hosts
 ANSWER = CallOutcome(ProcessAnswer(200, (("content-type", "text/plain"),), b"x" * 669))
 
 class AtOnce:
+    def begin(self, deployed, call, done):
+        asyncio.get_running_loop().call_soon(done, ANSWER)
+        return True
     async def call(self, deployed, call):
         return ANSWER
     def forget(self, key):
