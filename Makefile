@@ -106,7 +106,7 @@ lock: $(PEERS)/uv/bin/uv $(PEERS)/.openwhisk ## Resolve the newest versions agai
 	$(foreach name,triton perf-analyzer s3-server openwhisk,$(UV_COMPILE) --no-deps locks/peer-$(name).in \
 		-o locks/peer-$(name).lock;)
 	$(UV_COMPILE) --no-deps locks/root-samples.in -o locks/root-samples.lock
-	$(foreach name,$(CONVERTERS),$(UV_COMPILE) locks/convert-$(name).in -o locks/convert-$(name).lock;)
+	$(foreach name,$(CONVERTERS),$(UV_COMPILE) locks/convert-$(name).in -o src/gpfn/convert/locks/$(name).lock;)
 	.ci/openwhisk-lock $(PEERS)/openwhisk
 
 clean: ## Remove caches and everything built; the environments stay
@@ -157,7 +157,7 @@ $(PEERS)/.kafka: src/gpfn/bridge/kafka/jars.sha256 | $(VENV)/.all
 	touch $@
 
 # In the user's cache as well, where `gpfn convert` makes and finds them.
-$(PEERS)/.converters: locks/convert-keras.lock locks/convert-trees.lock | $(VENV)/.all
+$(PEERS)/.converters: src/gpfn/convert/locks/keras.lock src/gpfn/convert/locks/trees.lock | $(VENV)/.all
 	$(BIN)/gpfn convert --prepare keras,trees
 	mkdir -p $(PEERS)
 	touch $@

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
-LOCKS = sorted((ROOT / "locks").glob("*.lock"))
+LOCKS = sorted([*(ROOT / "locks").glob("*.lock"), *(ROOT / "src").rglob("*.lock")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 PYTHONS = ("3.11", "3.12", "3.13")

@@ -9,11 +9,17 @@ import pytest
 
 from gpfn.build.stage.lock import select
 from gpfn.cli.main import main
-from gpfn.convert.environments import environment, made_environments, remove_environment, used
+from gpfn.convert.environments import (
+    ENVIRONMENTS,
+    environment,
+    made_environments,
+    remove_environment,
+    used,
+)
 from gpfn.errors import SetupError
 from tests.conftest import ROOT
 
-LOCK = ROOT / "locks" / "convert-keras.lock"
+LOCK = ROOT / "src" / "gpfn" / "convert" / "locks" / "keras.lock"
 MAKES = (
     "import sys; from pathlib import Path; from gpfn.convert.environments import environment;"
     "print(environment('trees', lock=Path(sys.argv[1])))"
@@ -186,7 +192,5 @@ def test_names_that_are_none(capsys) -> None:
     assert main(["convert", "--remove", "all,keras"]) == 1
 
 
-def test_every_lock_is_in_the_wheel() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
-    for path in (ROOT / "locks").glob("convert-*.lock"):
-        assert f'"locks/{path.name}" = "gpfn/convert/bundled/{path.name}"' in text
+def test_every_environment_has_a_lock_in_the_package() -> None:
+    assert {path.stem for path in LOCK.parent.glob("*.lock")} == {*ENVIRONMENTS}

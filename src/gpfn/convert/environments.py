@@ -157,10 +157,8 @@ def _alone(name: str, folder: Path) -> Iterator[None]:
 
 
 def _lock(name: str) -> Path:
-    """Return the lock of an environment: the checkout's, or that of the installed package."""
-    file = f"convert-{name}.lock"
-    installed = _HERE / "bundled" / file
-    return installed if installed.is_file() else _HERE.parents[2] / "locks" / file
+    """Return the lock of an environment, which is a part of the package."""
+    return _HERE / "locks" / f"{name}.lock"
 
 
 def _place(name: str, lock: Path) -> Path:
