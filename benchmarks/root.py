@@ -200,7 +200,8 @@ def two_processes(folder: Path, events: int, files: int, turns: int) -> dict[str
         os.link(path, folder / "many" / f"{number}.root")
     words = [sys.executable, "-m", "gpfn", "score", str(folder / "dnn.tflite")]
     words += [str(folder / "many"), "-o", str(folder / "scores"), "--again"]
-    words += ["--mapping", str(folder / "mapping.toml"), "--jobs"]
+    # a thread each: a single process would otherwise compute on both processors
+    words += ["--mapping", str(folder / "mapping.toml"), "--threads", "1", "--jobs"]
 
     def by(processes: str) -> None:
         subprocess.run([*words, processes], check=True, capture_output=True)
