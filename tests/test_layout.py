@@ -31,6 +31,7 @@ SHORT = {
     "gpfn.build.health": "an image's check, run every ten seconds: imports nothing of ours",
     "gpfn.build.sample": "what trial, measurement and rules share, each in another process",
     "gpfn.cli.bridge": "a command: each is a module, and its actions too",
+    "gpfn.cli.ending": "a rule that commands share which clear up, and nothing else",
     "gpfn.cli.image": "a command: each is a module",
     "gpfn.cli.main": "what every start of the command line imports",
     "gpfn.cli.pipeline": "a command: each is a module, and its actions too",

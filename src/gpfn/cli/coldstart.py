@@ -3,9 +3,9 @@
 import argparse
 import json
 import signal
-import sys
 from pathlib import Path
 
+from gpfn.cli.ending import raise_at
 from gpfn.cli.options import between, whole
 from gpfn.errors import SetupError
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     target = find_target(args.function)
     request = _request(args, target)
     pull_models(target, request.body)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    raise_at(signal.SIGTERM)
     with show_progress("cold") as progress:
         cold = cold_calls(target, request, args.cold, progress)
     with show_progress("warm") as progress:

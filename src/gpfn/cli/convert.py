@@ -3,10 +3,10 @@
 import argparse
 import signal
 import sys
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.commands import USAGE
+from gpfn.cli.ending import raise_at
 from gpfn.cli.options import between, seconds, whole
 from gpfn.errors import ModelRefused, SetupError, escaped
 
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, or look after the environments; 1 when both sides do not agree."""
-    signal.signal(signal.SIGTERM, _leave)
+    raise_at(signal.SIGTERM)
     if args.list or args.prepare or args.remove:
         from gpfn.cli.convert_environments import look_after
 
@@ -163,8 +163,3 @@ def _read(words: "Sequence[str]", specs: "Sequence[TensorSpec]") -> "dict[str, A
     except SetupError as error:
         field = "--sample" if error.field == "--input" else error.field
         raise SetupError(error.detail, field=field) from error
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that what is half written goes on the way."""
-    raise SystemExit(128 + number)

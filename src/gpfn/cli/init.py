@@ -7,10 +7,10 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from gpfn.cli.commands import USAGE
+from gpfn.cli.ending import raise_at
 from gpfn.errors import SetupError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(name)
     if not args.tar:
         check_place(folder, force=args.force)
-    signal.signal(signal.SIGTERM, _leave)
+    raise_at(signal.SIGTERM)
     source = _opened(args.model)
     try:
         kind = args.kind or usual_kind(source)
@@ -153,11 +153,6 @@ def _check_fit(kind: str, source: "FoundModel") -> None:
 
     if misfit := KINDS[kind].misfit(source):
         raise SetupError(misfit, field="--kind")
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that what is half written goes on the way."""
-    raise SystemExit(128 + number)
 
 
 def _print_tar(files: Mapping[str, str | Path]) -> int:

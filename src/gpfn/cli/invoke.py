@@ -5,9 +5,8 @@ import json
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
+from gpfn.cli.ending import raise_at
 from gpfn.cli.event_data import is_given, make_body
 from gpfn.cli.given import add_rows, add_texts
 from gpfn.cli.options import add_platform, seconds, whole
@@ -122,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args, target)
     if target is not None and not args.at and args.engine is None:  # an image has its models
         pull_models(target, request.body)
-    signal.signal(signal.SIGTERM, _leave)
+    raise_at(signal.SIGTERM)
     try:
         with session:
             answer = session.call(request, args.repeat)
@@ -183,11 +182,6 @@ def _host(args: argparse.Namespace, target: "Target | None") -> "Host":
 
     image = args.container or default_tag(target, args.platform)
     return make_image_host(args.platform, target, ContainerEngine(args.engine), image)
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that the function's process is ended on the way."""
-    raise SystemExit(128 + number)
 
 
 def _request(args: argparse.Namespace, target: "Target | None") -> "Invocation":

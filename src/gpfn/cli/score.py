@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gpfn.cli.ending import raise_at
 from gpfn.cli.options import add_signature, parse_threads, whole
 from gpfn.cli.score_spark import add_spark
 
@@ -213,10 +214,7 @@ def _ended_by_signals() -> Iterator[None]:
     """Have a polite end remove what is half-written, as Ctrl-C does."""
     import signal
 
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = raise_at(signal.SIGTERM, signal.SIGHUP)
     try:
         yield
     finally:

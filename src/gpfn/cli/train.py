@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
+from gpfn.cli.ending import raise_at
 from gpfn.cli.train_options import Training, Watched, add_watch
 from gpfn.errors import MissingExtra, SetupError
 
@@ -91,15 +92,10 @@ def run(args: argparse.Namespace) -> int:
     for option in _WATCHING:
         if getattr(args, option, None):
             raise SetupError("goes with --watch FOLDER", field=f"--{option}")
-    signal.signal(signal.SIGTERM, _leave)
+    raise_at(signal.SIGTERM)
     outcome = train_once(args)
     print(_as_json(outcome) if args.json else _as_text(outcome))
     return 0
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into an exception, so that what is half written goes on the way."""
-    raise SystemExit(128 + number)
 
 
 def train_once(args: argparse.Namespace) -> Any:
