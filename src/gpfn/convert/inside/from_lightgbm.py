@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_file import finish
+from .onnx_file import write_trees
 from .talk import Refused
 
 __all__ = ["LightGBMSource", "open_source"]
 
-_OPSET = 15
 _MOST = 1e6  # a column's range may be told without an end
 
 
@@ -45,17 +44,16 @@ class LightGBMSource:
     def convert(self, _target: str, out: str) -> None:
         """Write it as ``onnx``, the only target."""
         from onnxmltools import convert_lightgbm
-        from onnxmltools.convert.common.data_types import FloatTensorType
 
-        kinds = [("x", FloatTensorType([None, self._width]))]
-        words = {"initial_types": kinds, "target_opset": _OPSET, "zipmap": False}
-        try:
-            made = convert_lightgbm(self.model, **words)
-        except Exception as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise Refused(f"onnxmltools cannot write {self._objective}: {told}") from error
-        answers = self.ask(["x"], [np.zeros((2, self._width), np.float32)])
-        self._outputs = finish(made, len(answers), out)
+        self._outputs = write_trees(
+            convert_lightgbm,
+            self.model,
+            out,
+            objective=self._objective,
+            width=self._width,
+            ask=self.ask,
+            zipmap=False,
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return columns and where the values of training lay."""

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_file import finish
+from .onnx_file import write_trees
 from .talk import Refused
 
 __all__ = ["XGBoostSource", "open_source"]
-
-_OPSET = 15
 
 
 def open_source(order: dict[str, Any]) -> XGBoostSource:
@@ -60,17 +58,16 @@ class XGBoostSource:
     def convert(self, _target: str, out: str) -> None:
         """Write it as ``onnx``, the only target."""
         from onnxmltools import convert_xgboost
-        from onnxmltools.convert.common.data_types import FloatTensorType
 
         self.booster.feature_names = None  # it must be f0, f1, … for the converter
-        kinds = [("x", FloatTensorType([None, self._width]))]
-        try:
-            made = convert_xgboost(self.model, initial_types=kinds, target_opset=_OPSET)
-        except Exception as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise Refused(f"onnxmltools cannot write {self._objective}: {told}") from error
-        answers = self.ask(["x"], [np.zeros((2, self._width), np.float32)])
-        self._outputs = finish(made, len(answers), out)
+        self._outputs = write_trees(
+            convert_xgboost,
+            self.model,
+            out,
+            objective=self._objective,
+            width=self._width,
+            ask=self.ask,
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return columns and where the thresholds lie."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["finish"]
+import numpy as np
+
+from .talk import Refused
+
+__all__ = ["finish", "write_trees"]
+
+_OPSET = 15
 
 
 def finish(model: Any, outputs: int, out: str, *, batch: bool = True) -> list[str]:
@@ -33,3 +40,30 @@ def finish(model: Any, outputs: int, out: str, *, batch: bool = True) -> list[st
     with open(out, "wb") as file:
         file.write(model.SerializeToString(deterministic=True))
     return [value.name for value in graph.output]
+
+
+def write_trees(
+    converter: Callable[..., Any],
+    model: Any,
+    out: str,
+    *,
+    objective: str,
+    width: int,
+    ask: Callable[[Sequence[str], Sequence[np.ndarray]], list[np.ndarray]],
+    **words: Any,
+) -> list[str]:
+    """Write a model of trees by one of onnxmltools' converters; returns its outputs' names.
+
+    ``ask`` tells how many outputs there are; ``words`` go to the converter. Raises Refused when
+    it cannot write the ``objective``.
+    """
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    kinds = [("x", FloatTensorType([None, width]))]
+    try:
+        made = converter(model, initial_types=kinds, target_opset=_OPSET, **words)
+    except Exception as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise Refused(f"onnxmltools cannot write {objective}: {told}") from error
+    answers = ask(["x"], [np.zeros((2, width), np.float32)])
+    return finish(made, len(answers), out)
