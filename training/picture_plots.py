@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from picture_features import prepared
+from plots import empty_figure, save_figure
 
 from gpfn.images.preparation import ImageInput
 
@@ -126,9 +125,8 @@ def _short(name: str) -> str:
 @contextmanager
 def _figure(file: Path, size: tuple[float, float]) -> Iterator[Figure]:
     """Give a figure that is written to ``file`` at the end."""
-    figure = Figure(figsize=size, layout="constrained")  # not pyplot: it keeps every figure
-    FigureCanvasAgg(figure)
+    figure = empty_figure(size)
     yield figure
-    with mpl.rc_context({"savefig.dpi": 100}), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a letter that no font has is a box
-        figure.savefig(file, metadata={"Software": None})
+        save_figure(figure, file)

@@ -13,6 +13,7 @@ from series import FIRST_YEAR
 
 __all__ = [
     "actual_and_forecast",
+    "empty_figure",
     "error_by_epoch",
     "forecasts_over_time",
     "images_with_answers",
@@ -115,8 +116,7 @@ def images_with_answers(
     file: Path, images: np.ndarray, expected: np.ndarray, answers: np.ndarray
 ) -> None:
     """Show all wrong answers first, in red, then right ones, as far as there is room."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((8, 4))
     order = np.argsort(answers == expected, kind="stable")
     for place, index in zip(figure.subplots(4, 10).flat, order, strict=False):
         wrong = answers[index] != expected[index]
@@ -127,11 +127,17 @@ def images_with_answers(
     save_figure(figure, file)
 
 
+def empty_figure(size: tuple[float, float]) -> Figure:
+    """Return a figure of so many hundred pixels across and down."""
+    # Not pyplot: it keeps every figure and picks a window system.
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def new_figure(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     """Return an empty figure of 800 by 400 pixels, and its axes."""
-    # Not pyplot: it keeps every figure and picks a window system.
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((8, 4))
     axes = figure.add_subplot(title=title, xlabel=across, ylabel=up)
     axes.grid(visible=True, alpha=0.3)
     return figure, axes

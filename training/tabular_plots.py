@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from plots import new_figure, save_figure
+from plots import empty_figure, new_figure, save_figure
 
 __all__ = [
     "importance_of_columns",
@@ -42,8 +40,7 @@ def loss_by_epoch(
 
 def roc(file: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]]) -> None:
     """Plot the curve of each class, the largest areas first in the legend."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((6, 6))
     axes = figure.add_subplot(
         title="ROC on the test rows", xlabel="false positive rate", ylabel="true positive rate"
     )
@@ -71,8 +68,7 @@ def scores_by_class(
     shown = [1] if len(classes) == 2 else range(min(len(classes), _MOST_CLASSES))
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(8 if columns == 1 else 4 * columns, 4 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((8 if columns == 1 else 4 * columns, 4 * rows))
     for number, place in enumerate(shown, 1):
         axes = figure.add_subplot(rows, columns, number)
         others = classes[0] if len(classes) == 2 else "the others"
@@ -119,8 +115,7 @@ def _scores(
 def importance_of_columns(file: Path, names: Sequence[str], lost: np.ndarray, measure: str) -> None:
     """Plot by column what a measure loses, from [columns, repeats]: the 20 largest means."""
     order = np.argsort(-lost.mean(axis=1), kind="stable")[:_MOST_BARS]
-    figure = Figure(figsize=(8, max(2.5, 1.2 + 0.28 * len(order))), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((8, max(2.5, 1.2 + 0.28 * len(order))))
     more = f", {len(order)} of {len(names)} columns" if len(order) < len(names) else ""
     axes = figure.add_subplot(
         title=f"Permutation importance{more}", xlabel=f"{measure} lost when the column is shuffled"
@@ -137,8 +132,7 @@ def importance_of_columns(file: Path, names: Sequence[str], lost: np.ndarray, me
 
 def predicted_and_true(file: Path, name: str, true: np.ndarray, predicted: np.ndarray) -> None:
     """Plot what was predicted for the test rows against what was true."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((6, 6))
     axes = figure.add_subplot(
         title=f"{_short(name)} of the test rows", xlabel="true", ylabel="predicted"
     )
@@ -151,8 +145,7 @@ def predicted_and_true(file: Path, name: str, true: np.ndarray, predicted: np.nd
 
 def residuals(file: Path, true: np.ndarray, predicted: np.ndarray) -> None:
     """Plot predicted less true: how often, and over what was predicted."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure((10, 4))
     away = predicted - true
     left = figure.add_subplot(1, 2, 1, title="Residuals", xlabel="predicted - true", ylabel="rows")
     left.hist(away, _BINS if len(away) >= _FEW else _BINS // 2, color="tab:blue")
