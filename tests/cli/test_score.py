@@ -90,6 +90,19 @@ def test_columns_of_a_description_are_found_beside_the_model(root: Path, tmp_pat
     assert np.load(tmp_path / "o.npy").shape == (3, 10)
 
 
+def test_labels_of_a_description_name_the_values(root: Path, tmp_path: Path) -> None:
+    digits = tmp_path / "digits.tflite"
+    digits.write_bytes((root / "models" / "digits.tflite").read_bytes())
+    names = ["nought", *"123456789"]
+    (tmp_path / "labels.txt").write_text("\n".join(names))
+    (tmp_path / "model.toml").write_text('model = "digits.tflite"\nlabels = "labels.txt"\n')
+    np.save(tmp_path / "in.npy", np.zeros((2, 8, 8, 1), np.uint8))
+    words = [str(digits), str(tmp_path / "in.npy")]
+    assert main(["score", *words, "-o", f"{tmp_path}/o.csv"]) == 0
+    line = (tmp_path / "o.csv").read_text().partition("\n")[0]
+    assert line.split(",") == [f"probabilities.{name}" for name in names]
+
+
 @pytest.mark.parametrize("path", ["", "/v2/models/forecast", "/forecast"])
 def test_a_served_model_gives_what_the_file_gives(
     forecast: str, windows: Path, tmp_path: Path, path: str

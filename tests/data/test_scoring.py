@@ -16,6 +16,7 @@ from gpfn.data.scoring import MaxFailed, ScoreJob, ScoreOptions, score_file
 from gpfn.errors import GpfnError, ModelFailed, SetupError
 from gpfn.models.open import open_model
 from tests.data.scored import ROOT, fails, read, refusing, score, write
+from tests.rows import making
 
 FORECAST = str(ROOT / "models" / "forecast.tflite")
 DIGITS = str(ROOT / "models" / "digits.tflite")
@@ -136,6 +137,52 @@ def test_defaults_of_a_description_stand_for_what_is_missing(tmp_path: Path) -> 
     found = score(refusing(tmp_path), tmp_path / "in.csv", tmp_path / "o.csv", columns=columns)
     assert found.failed == 0
     assert read(tmp_path / "o.csv")["y"] == [14, 14, 6]
+
+
+@pytest.mark.parametrize(
+    ("made", "classes", "wanted"),
+    [
+        ({}, (), making.CLASSES),
+        ({"numbers": [2, 10, 1]}, (), ("2", "10", "1")),
+        ({"numbers": [2, 10, 1]}, ("two", "ten", "one"), ("two", "ten", "one")),
+        ({"zipmap": False}, ("r", "s", "t"), ("r", "s", "t")),
+        ({"zipmap": False}, ("r", "s"), None),
+        ({"zipmap": False}, ("crane", "heron", "crane"), None),
+        ({"zipmap": False}, (), None),
+    ],
+)
+def test_probabilities_have_the_names_of_their_classes(
+    tmp_path: Path, made: dict[str, Any], classes: tuple[str, ...], wanted: tuple[str, ...] | None
+) -> None:
+    model = str(making.classifier(tmp_path, **made))
+    source = write(tmp_path / "in.parquet", a=[0.0, 5.0], b=[9.0, -1.0], c=[0.0, 1.0])
+    output = "p" if made.get("zipmap", True) else "scores"
+    order = {"features": ("a", "b", "c"), "classes": classes, "outputs": (output,)}
+    score(model, source, tmp_path / "o.parquet", **order)
+    rows = read(tmp_path / "o.parquet")[output]
+    score(model, source, tmp_path / "o.csv", **order)
+    names = wanted or ("0", "1", "2")
+    assert read(tmp_path / "o.csv") == {
+        f"{output}.{name}": pytest.approx([row[at] for row in rows], rel=1e-6)
+        for at, name in enumerate(names)
+    }
+    score(model, source, tmp_path / "o.jsonl", **order)
+    lines = [json.loads(line)[output] for line in (tmp_path / "o.jsonl").open()]
+    values = [[*line.values()] if isinstance(line, dict) else line for line in lines]
+    assert values == [pytest.approx(row, rel=1e-6) for row in rows]
+    for line in lines:
+        assert (tuple(line) if isinstance(line, dict) else None) == wanted
+
+
+def test_no_column_of_csv_takes_the_place_of_another(tmp_path: Path) -> None:
+    """What is kept may be called as a value of an output is."""
+    source = write(tmp_path / "in.parquet", a=[1.0], b=[2.0], c=[3.0], **{"n.1": ["kept"]})
+    order = {"features": ("a", "b", "c"), "keep": ("n.1",)}
+    with pytest.raises(SetupError, match=r"o\.csv: two columns would be called n\.1"):
+        score(refusing(tmp_path), source, tmp_path / "o.csv", **order)
+    assert not (tmp_path / "o.csv").exists()
+    score(refusing(tmp_path), source, tmp_path / "o.parquet", **order)
+    assert read(tmp_path / "o.parquet") == {"n.1": ["kept"], "y": [6], "n": [[1, 2]]}
 
 
 def test_a_file_of_which_every_row_fails_is_given_up_early(tmp_path: Path) -> None:

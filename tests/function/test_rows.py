@@ -177,6 +177,15 @@ def test_classes_of_another_number_are_refused_when_it_opens(tmp_path: Path) -> 
     assert error(function, {}) == (500, "classes", "2 names, but the model gives 3 values a row")
 
 
+def test_classes_of_one_name_are_refused_when_it_opens(tmp_path: Path) -> None:
+    """An object has one value of a name: the labels of ImageNet have two cranes."""
+    (tmp_path / "names.txt").write_text("crane\nheron\ncrane\n")
+    making.describe(tmp_path, *TABLE, more="labels = 'names.txt'\n")
+    function = Function(model=str(making.classifier(tmp_path, zipmap=False)), takes="rows")
+    told = "crane is there twice, and rows name values by it"
+    assert error(function, {}) == (500, "classes", told)
+
+
 def test_a_matrix_without_names_is_refused_with_what_to_add(tmp_path: Path) -> None:
     function = Function(model=str(making.matrix(tmp_path)), takes="rows")
     with pytest.raises(SetupError, match=r"model\.toml beside the model, such as \[\[columns\]\]"):

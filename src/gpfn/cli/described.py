@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gpfn.errors import InvalidImage, ModelUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gpfn.images.preparation import ImageInput
     from gpfn.models.description import Description
@@ -55,19 +55,18 @@ def description_of(name: str) -> Description | None:
     return found
 
 
-def class_names(model: Model, found: Description | None) -> dict[str, Sequence[object]]:
-    """Return the classes of outputs by their names; those of a description are the first's.
+def class_names(
+    model: Model, found: Description | None, widths: Mapping[str, int]
+) -> dict[str, Sequence[object]]:
+    """Return the classes of outputs by their names, of those that have so many values a row.
 
     Raises ModelUnreadable for a file of labels that cannot be read.
     """
-    told: dict[str, Sequence[object]] = dict(getattr(model, "labels", {}))
-    outputs = [spec.name for spec in model.outputs]
-    if found is None or not outputs or outputs[0] in told:
-        return told
-    from gpfn.models.labels import described_classes
+    from gpfn.models.labels import described_classes, labels_of, output_classes
 
-    named = described_classes(found)
-    return {outputs[0]: named, **told} if named else told
+    classes = output_classes(model, described_classes(found) if found else ())
+    told = {name: labels_of(name, width, classes) for name, width in widths.items()}
+    return {name: labels for name, labels in told.items() if labels}
 
 
 def image_classifier(name: str, model: Model, found: Description | None) -> ImageModel | None:

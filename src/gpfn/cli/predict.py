@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -182,7 +183,8 @@ def _show(
     if answer.classes is not None:
         print_answer(outputs, answer.classes, best=args.top)
         return
-    classes = class_names(model, found)
+    widths = {name: prod(array.shape[1:]) for name, array in outputs.items()}
+    classes = class_names(model, found, widths)
     quantised = getattr(model, "quantization", {})
     shown = {
         name: quantised[name].dequantize(array) if name in quantised else array

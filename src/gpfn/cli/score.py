@@ -121,6 +121,7 @@ def _order(args: argparse.Namespace, count: int) -> "ModelOrder":
     from gpfn.cli.described import description_of
     from gpfn.cli.resolve import model_uri
     from gpfn.data.scorer import ModelOrder
+    from gpfn.models.labels import described_classes
     from gpfn.models.open import split_uri, with_signature
     from gpfn.models.threads import available_cpus
     from gpfn.secrets import read_setting
@@ -137,6 +138,7 @@ def _order(args: argparse.Namespace, count: int) -> "ModelOrder":
         columns=known.columns if known else (),
         keep=_names(args.keep),
         largest=known.serving.max_batch if known else None,
+        classes=described_classes(known) if known else (),
     )
 
 

@@ -1,13 +1,14 @@
 """CSV that is written: a line of names, then a line a row, by Arrow's writer.
 
-A value of a list has a column of its own, ``NAME.0``, ``NAME.1`` and so on.
+A value of a list has a column of its own, ``NAME.0``, ``NAME.1`` and so on, or with the name of
+its class behind the dot.
 """
 
 from __future__ import annotations
 
 import csv as plain_csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -17,6 +18,8 @@ from pyarrow import csv
 from gpfn.data.arrow import record_batch
 from gpfn.data.seam import Array, Mask
 from gpfn.data.sink import PartSink
+from gpfn.errors import SetupError
+from gpfn.models.labels import UNNAMED, ClassNames, class_keys
 
 __all__ = ["CsvSink", "flat_columns"]
 
@@ -24,8 +27,9 @@ __all__ = ["CsvSink", "flat_columns"]
 class CsvSink(PartSink):
     """A CSV file that is written; see `gpfn.data.seam.ColumnSink`. A missing value is empty."""
 
-    def __init__(self, path: str, separator: str = "") -> None:
+    def __init__(self, path: str, separator: str = "", classes: ClassNames = UNNAMED) -> None:
         super().__init__(path)
+        self._classes = classes
         self._separator = separator or ("\t" if path.endswith(".tsv") else ",")
         self._out: Any = pa.OSFile(self._part, "wb")
         self._writer: Any = None
@@ -35,7 +39,9 @@ class CsvSink(PartSink):
         flat: dict[str, Array] = {}
         masks: dict[str, Mask] = {}
         for name, array in columns.items():
-            for each, values in flat_columns(name, array):
+            for each, values in flat_columns(name, array, class_keys(name, array, self._classes)):
+                if each in flat:
+                    raise SetupError(f"two columns would be called {each}", field=self._path)
                 flat[each] = values
                 if name in missing:
                     masks[each] = missing[name]
@@ -67,18 +73,22 @@ class CsvSink(PartSink):
             self._out.close()
 
 
-def flat_columns(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+def flat_columns(
+    name: str, array: Array, labels: Sequence[str] = ()
+) -> Iterator[tuple[str, Array]]:
     """Give the columns of one value a row that an array of [rows, n…] has.
 
     >>> [name for name, _ in flat_columns("y", np.zeros((1, 2)))]
     ['y.0', 'y.1']
+    >>> [name for name, _ in flat_columns("y", np.zeros((1, 2)), ["no", "yes"])]
+    ['y.no', 'y.yes']
     """
     if array.ndim == 1:
         yield name, array
         return
     flat = array.reshape(len(array), prod(array.shape[1:]))
-    if array.shape[1:] == (1,):
+    if array.shape[1:] == (1,) and not labels:
         yield name, flat[:, 0]
         return
-    for number in range(flat.shape[1]):
-        yield f"{name}.{number}", flat[:, number]
+    for number, label in enumerate(labels or range(flat.shape[1])):
+        yield f"{name}.{label}", flat[:, number]

@@ -57,7 +57,7 @@ FORMATS: tuple[FileFormat, ...] = (
         extra="data",
         packages=("pyarrow",),
         options=("separator", "types"),
-        sink_options=("separator",),
+        sink_options=("separator", "classes"),
     ),
     FileFormat(
         name="root",
@@ -83,6 +83,7 @@ FORMATS: tuple[FileFormat, ...] = (
         suffixes=(".jsonl", ".ndjson"),
         reads="gpfn.data.json_lines:JsonLinesSource",
         writes="gpfn.data.json_lines:JsonLinesSink",
+        sink_options=("classes",),
     ),
 )
 """Every format that data is read from and written to."""

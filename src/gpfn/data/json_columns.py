@@ -94,9 +94,12 @@ def _objects(values: Sequence[Any]) -> Array:
     return array
 
 
-def json_values(array: Array, mask: Mask | None) -> Iterator[Any]:
-    """Give the values of a column as JSON has them; a float32 as its shortest text."""
-    if array.ndim > 1 and array.shape[1:] == (1,):
+def json_values(array: Array, mask: Mask | None, labels: Sequence[str] = ()) -> Iterator[Any]:
+    """Give the values of a column as JSON has them; a float32 as its shortest text.
+
+    With ``labels`` a row's values are an object by those.
+    """
+    if array.shape[1:] == (1,) and not labels:
         array = array[:, 0]
     if array.dtype.kind == "f":
         plain = array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64)
@@ -105,6 +108,8 @@ def json_values(array: Array, mask: Mask | None) -> Iterator[Any]:
         )
     else:
         values = array.tolist()
+    if labels:
+        values = [dict(zip(labels, row, strict=True)) for row in values]
     if mask is None:
         yield from values
     else:

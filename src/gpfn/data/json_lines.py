@@ -25,6 +25,7 @@ from gpfn.data.wanted import check_wanted
 from gpfn.errors import GpfnError, SetupError
 from gpfn.json_exact import UnreadableNumber, loads
 from gpfn.limits import Limits
+from gpfn.models.labels import UNNAMED, ClassNames, class_keys
 
 __all__ = ["EVENT_COLUMNS", "JsonLinesSink", "JsonLinesSource"]
 
@@ -143,14 +144,21 @@ def _none_or_not(value: object) -> bool | None:
 
 
 class JsonLinesSink(PartSink):
-    """A file of JSON lines that is written; see `gpfn.data.seam.ColumnSink`."""
+    """A file of JSON lines that is written; see `gpfn.data.seam.ColumnSink`.
 
-    def __init__(self, path: str) -> None:
+    Values whose classes are known are an object by class.
+    """
+
+    def __init__(self, path: str, classes: ClassNames = UNNAMED) -> None:
         super().__init__(path)
+        self._classes = classes
         self._out: IO[bytes] = open(self._part, "wb")  # noqa: SIM115 - closed by _finish
 
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
-        values = [[*json_values(array, missing.get(name))] for name, array in columns.items()]
+        values = [
+            [*json_values(array, missing.get(name), class_keys(name, array, self._classes))]
+            for name, array in columns.items()
+        ]
         names = [*columns]
         self._out.writelines(
             orjson.dumps(dict(zip(names, row, strict=True)), option=_OPTIONS)

@@ -21,6 +21,7 @@ from gpfn.data.wanted import check_wanted
 from gpfn.errors import ModelFailed, SetupError
 from gpfn.models.branches import BranchMapping
 from gpfn.models.columns import Column
+from gpfn.models.labels import output_classes
 from gpfn.models.open import open_with_token
 from gpfn.tensors.codec import text_or_base64
 from gpfn.tensors.dtypes import DTYPE_TABLE
@@ -40,6 +41,7 @@ class ModelOrder(NamedTuple):
     ``uri`` is what `gpfn.models.open_model` opens. ``features`` are columns in the order of the
     only input, ``columns`` those that the model's description lists, ``keep`` columns of a file
     that its output has as well. ``largest`` is the most rows of a call, None when nobody says.
+    ``classes`` are the names of classes that the description has.
     """
 
     uri: str
@@ -50,6 +52,7 @@ class ModelOrder(NamedTuple):
     columns: tuple[Column, ...] = ()
     keep: tuple[str, ...] = ()
     largest: int | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Scored(NamedTuple):
@@ -71,6 +74,7 @@ class Scorer:
         self.model = open_with_token(order.uri, threads=order.threads, token=order.token)
         self._asked = RowAsker(self.model, order.outputs, order.largest)
         self.obstacle = self._asked.obstacle
+        self.classes = output_classes(self.model, order.classes)
         self._kinds: dict[str, tuple[Any, tuple[int, ...]]] = {}
         self._answered = self._failed = 0
 

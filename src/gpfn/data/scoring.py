@@ -17,6 +17,7 @@ from gpfn.data.scorer import Scored, Scorer
 from gpfn.data.seam import Chunk, ColumnSink, ColumnSource, Extent
 from gpfn.errors import SetupError
 from gpfn.models.branches import BranchMapping
+from gpfn.models.labels import ClassNames
 
 __all__ = ["FileReport", "MaxFailed", "ScoreJob", "ScoreOptions", "Told", "score_file"]
 
@@ -106,7 +107,7 @@ def score_file(
     began = time.perf_counter()
     source, feeder = _opened(job, scorer, options)
     with closing(source), FailedRows(job) as failed:
-        with _sink(job, options) as sink:
+        with _sink(job, options, scorer.classes) as sink:
             rows = _score(source, sink, failed, feeder, _Means(scorer, options, told))
             options.max_failed.check(failed.count, rows, rows)
         seconds = time.perf_counter() - began
@@ -134,11 +135,10 @@ def _opened(job: ScoreJob, scorer: Scorer, options: ScoreOptions) -> tuple[Colum
     return source, feeder
 
 
-def _sink(job: ScoreJob, options: ScoreOptions) -> ColumnSink:
+def _sink(job: ScoreJob, options: ScoreOptions, classes: ClassNames) -> ColumnSink:
     row = format_named(options.writes) if options.writes else find_format(job.target)
-    given = {}
-    if "separator" in row.sink_options and options.separator:
-        given["separator"] = options.separator
+    said = {"separator": options.separator, "classes": classes}
+    given = {name: each for name, each in said.items() if each and name in row.sink_options}
     return open_sink(job.target, row.name, **given)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpfn.errors import SetupError
 from gpfn.models.description import Description, description_beside
-from gpfn.models.labels import described_classes
+from gpfn.models.labels import described_classes, output_classes
 from gpfn.rows.schema import RowSchema, listed, row_schema
 
 if TYPE_CHECKING:
@@ -34,17 +34,13 @@ def schema_of(
     SetupError, which says what to declare or which key of the ``model.toml`` is wrong.
     """
     told = describe_model(uri, candidates) if model is not None else None
-    classes, named = _own_classes(model), () if told is None else described_classes(told)
+    named = () if told is None else described_classes(told)
+    classes = output_classes(model, named)
     if named and model is not None:
-        # a classifier that was trained on numbers has nothing better to call its classes
-        numbers = [name for name, each in classes.items() if not isinstance(each[0], str)]
-        for name in numbers:
-            del classes[name]
-        _check_classes(named, model, classes)
-    names = {name: tuple(map(str, each)) for name, each in classes.items()}
+        _check_classes(named, model, {name: each for name, each in classes.items() if name})
     columns = () if told is None else told.columns
     sequences = frozenset(getattr(model, "sequences", ()))
-    return row_schema(specs, columns, classes={**names, "": named}, sequences=sequences)
+    return row_schema(specs, columns, classes=classes, sequences=sequences)
 
 
 def describe_model(uri: str, candidates: Sequence[str]) -> Description | None:
@@ -70,21 +66,18 @@ def _is_named(candidate: str) -> bool:
     return candidate.startswith(_CATALOGUE)
 
 
-def _own_classes(model: Model | None) -> dict[str, tuple[int | str, ...]]:
-    """Return what a model itself calls the classes of its outputs."""
-    found: Mapping[str, tuple[int | str, ...]] = getattr(model, "labels", {})
-    return {name: labels for name, labels in found.items() if labels}
-
-
 def _check_classes(
-    named: tuple[str, ...], model: Model, known: Mapping[str, tuple[int | str, ...]]
+    named: tuple[str, ...], model: Model, known: Mapping[str, tuple[str, ...]]
 ) -> None:
-    """Raise SetupError when no output can have so many classes, or has other names of its own."""
+    """Raise SetupError when no output can have such classes, or has other names of its own."""
+    if len({*named}) < len(named):
+        twice = next(name for at, name in enumerate(named) if name in named[:at])
+        raise SetupError(f"{twice} is there twice, and rows name values by it", field="classes")
     if not model.outputs:  # a Python function that declares nothing
         return
     for name, own in known.items():
         if len(own) == len(named) and {*own} != {*named}:
-            told = f"the model itself calls those of {name} {listed([*map(str, own)])}"
+            told = f"the model itself calls those of {name} {listed(own)}"
             raise SetupError(told, field="classes")
     if len(named) in map(len, known.values()):
         return

@@ -7,15 +7,33 @@ was trained on the folders 1 to 12 may well have 10 before 2, and only its own f
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import ModelUnreadable
 
 if TYPE_CHECKING:
-    from gpfn.models.description import Description
+    from numpy.typing import NDArray
 
-__all__ = ["check_labels", "described_classes", "read_labels"]
+    from gpfn.models.description import Description
+    from gpfn.models.model import Model
+
+__all__ = [
+    "UNNAMED",
+    "ClassNames",
+    "check_labels",
+    "class_keys",
+    "described_classes",
+    "labels_of",
+    "output_classes",
+    "read_labels",
+]
+
+ClassNames = Mapping[str, Sequence[str]]
+"""Names of classes by output; under the empty name those of every other output of their number."""
+
+UNNAMED: ClassNames = MappingProxyType({})
 
 _MOST_BYTES = 8 << 20
 _LISTS = ("classes", "labels")
@@ -65,6 +83,38 @@ def described_classes(described: Description, folder: str = "") -> tuple[str, ..
     from gpfn.models.files import local_path
 
     return read_labels(local_path(described.name, described.labels))
+
+
+def output_classes(model: Model | None, named: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the names of classes by output, as far as a model itself tells them.
+
+    ``named`` are those of its description, for every other output. A classifier that was
+    trained on numbers has nothing better to call its classes, so ``named`` come before those.
+    """
+    own: Mapping[str, tuple[int | str, ...]] = getattr(model, "labels", {})
+    known = {
+        name: tuple(map(str, labels))
+        for name, labels in own.items()
+        if labels and not (named and not isinstance(labels[0], str))
+    }
+    return {**known, "": tuple(named)}
+
+
+def class_keys(name: str, array: NDArray[Any], classes: ClassNames) -> Sequence[str]:
+    """Return what the values of an output's rows may be told by; none where nothing can be.
+
+    Those are numbers with a fraction, one for each class, and no two classes of one name.
+    """
+    if not classes or array.ndim != 2 or array.dtype.kind != "f":
+        return ()
+    labels = labels_of(name, array.shape[1], classes)
+    return labels if len({*labels}) == len(labels) else ()
+
+
+def labels_of(name: str, count: int, classes: ClassNames) -> Sequence[str]:
+    """Return the names of the ``count`` values that an output has for a row; none if unknown."""
+    labels = classes.get(name) or classes.get("", ())
+    return labels if len(labels) == count else ()
 
 
 def check_labels(labels: Sequence[str], classes: int, where: str) -> None:

@@ -17,6 +17,7 @@ import orjson
 
 from gpfn.errors import BackendError, ModelFailed
 from gpfn.media import JSON, TEXT_UTF8
+from gpfn.models.labels import ClassNames, class_keys
 from gpfn.rows.csv_rows import SEPARATORS
 from gpfn.tensors.cast import MASKED, is_masked
 from gpfn.tensors.codec import text_or_base64
@@ -34,8 +35,6 @@ __all__ = [
 _Array = npt.NDArray[Any]
 _MATRIX = 2
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
-
-_Classes = Mapping[str, tuple[str, ...]]
 
 
 class Written(NamedTuple):
@@ -67,7 +66,7 @@ def check_rows(arrays: Mapping[str, _Array], count: int) -> None:
 
 
 def row_objects(
-    arrays: Mapping[str, _Array], classes: _Classes, *, nonfinite: str = "null"
+    arrays: Mapping[str, _Array], classes: ClassNames, *, nonfinite: str = "null"
 ) -> tuple[list[dict[str, Any]], bool]:
     """Return the rows, and whether a number among them is not finite, and None therefore.
 
@@ -82,7 +81,7 @@ def row_objects(
                 raise BackendError("a value is not finite, which rows cannot hold", field=name)
             odd = True
         if array.ndim == _MATRIX:
-            labels = _labels(name, array, classes)
+            labels = class_keys(name, array, classes)
             if labels:
                 values = [dict(zip(labels, row, strict=True)) for row in values]
             elif array.shape[1] == 1:
@@ -93,7 +92,7 @@ def row_objects(
 
 
 def write_json(
-    arrays: Mapping[str, _Array], classes: _Classes, *, one: bool, nonfinite: str = "null"
+    arrays: Mapping[str, _Array], classes: ClassNames, *, one: bool, nonfinite: str = "null"
 ) -> Written:
     """Return the rows as a JSON list of objects; the object alone with ``one``."""
     rows, odd = row_objects(arrays, classes, nonfinite=nonfinite)
@@ -101,7 +100,7 @@ def write_json(
 
 
 def write_csv(
-    arrays: Mapping[str, _Array], classes: _Classes, separator: str, *, nonfinite: str = "null"
+    arrays: Mapping[str, _Array], classes: ClassNames, separator: str, *, nonfinite: str = "null"
 ) -> Written:
     """Return the rows as CSV with a line of names, CRLF at the ends of lines (RFC 4180)."""
     rows, odd = row_objects(arrays, classes, nonfinite=nonfinite)
@@ -114,7 +113,7 @@ def write_csv(
 
 
 def write_text(
-    arrays: Mapping[str, _Array], classes: _Classes, *, nonfinite: str = "null"
+    arrays: Mapping[str, _Array], classes: ClassNames, *, nonfinite: str = "null"
 ) -> Written:
     """Return the answer to one text: a text where that is all, else the row as JSON."""
     if len(arrays) == 1:
@@ -122,14 +121,6 @@ def write_text(
         if array.dtype.kind == "O" and array.size == 1 and isinstance(array.flat[0], str):
             return Written(array.flat[0].encode(), TEXT_UTF8)
     return write_json(arrays, classes, one=True, nonfinite=nonfinite)
-
-
-def _labels(name: str, array: _Array, classes: _Classes) -> tuple[str, ...]:
-    """Return the names of the classes that a matrix has a value of each for; none if unknown."""
-    if not classes or array.dtype.kind != "f":
-        return ()
-    labels = classes.get(name) or classes.get("", ())
-    return labels if len(labels) == array.shape[1] else ()
 
 
 def _values(name: str, array: _Array) -> tuple[list[Any], bool]:
@@ -157,9 +148,9 @@ _SIZES = (4, 8)
 """Bytes of the floating-point numbers that orjson writes."""
 
 
-def _columns(name: str, array: _Array, classes: _Classes) -> Iterator[str]:
+def _columns(name: str, array: _Array, classes: ClassNames) -> Iterator[str]:
     """Give the names of the CSV columns of an output."""
-    labels: Sequence[object] = _labels(name, array, classes) if array.ndim == _MATRIX else ()
+    labels = class_keys(name, array, classes)
     if not labels and (array.ndim == 1 or array.shape[1:] == (1,)):
         yield name
         return
