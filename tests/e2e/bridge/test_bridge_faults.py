@@ -55,7 +55,9 @@ def test_the_broker_is_killed_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_the_broker_stands_still(tmp_path: Path) -> None:
-    with own_broker(tmp_path / "broker") as kafka, world(kafka, tmp_path) as at:
+    """It is shorter away than its own controller's patience, which would have to take it back."""
+    patient = {"broker.session.timeout.ms": str(9000 * LONG)}
+    with own_broker(tmp_path / "broker", **patient) as kafka, world(kafka, tmp_path) as at:
         at.start_function(DELAY="0.005")
         at.write(1500)
         bridge = at.start_bridge()
