@@ -174,6 +174,23 @@ def test_probabilities_have_the_names_of_their_classes(
         assert (tuple(line) if isinstance(line, dict) else None) == wanted
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_what_is_kept_is_of_no_class(tmp_path: Path, suffix: str) -> None:
+    """Only outputs are probabilities of classes, however many values a kept column has."""
+    model = str(making.classifier(tmp_path, zipmap=False))
+    lists = [[1.0, 2.0, 3.0]]
+    source = write(tmp_path / "in.parquet", x=lists, kept=np.array(lists, np.float32))
+    order = {"keep": ("kept",), "classes": ("r", "s", "t")}
+    score(model, source, tmp_path / f"o.{suffix}", **order)
+    found = read(tmp_path / f"o.{suffix}")
+    if suffix == "csv":
+        names = ["kept.0", "kept.1", "kept.2", "label", "scores.r", "scores.s", "scores.t"]
+        assert [*found] == names
+    else:
+        assert found["kept"] == lists
+        assert [*found["scores"][0]] == ["r", "s", "t"]
+
+
 def test_no_column_of_csv_takes_the_place_of_another(tmp_path: Path) -> None:
     """What is kept may be called as a value of an output is."""
     source = write(tmp_path / "in.parquet", a=[1.0], b=[2.0], c=[3.0], **{"n.1": ["kept"]})

@@ -177,7 +177,7 @@ def test_a_folder_may_be_a_model(tmp_path: Path, root: Path) -> None:
 
     assert open_model(local_path("forecast", entry.model)).inputs
     folder.unlink()
-    with pytest.raises(ModelUnreadable, match="where the catalogue has it"):
+    with pytest.raises(ModelUnreadable, match="where its description has it"):
         local_path("forecast", entry.model)
 
 

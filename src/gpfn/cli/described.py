@@ -60,6 +60,8 @@ def class_names(
 ) -> dict[str, Sequence[object]]:
     """Return the classes of outputs by their names, of those that have so many values a row.
 
+    ``widths`` are of the outputs that can have a value for each class.
+
     Raises ModelUnreadable for a file of labels that cannot be read.
     """
     from gpfn.models.labels import described_classes, labels_of, output_classes

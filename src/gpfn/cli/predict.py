@@ -183,13 +183,16 @@ def _show(
     if answer.classes is not None:
         print_answer(outputs, answer.classes, best=args.top)
         return
-    widths = {name: prod(array.shape[1:]) for name, array in outputs.items()}
-    classes = class_names(model, found, widths)
     quantised = getattr(model, "quantization", {})
     shown = {
         name: quantised[name].dequantize(array) if name in quantised else array
         for name, array in outputs.items()
     }
+    kinds = "fiu" if args.image else "f"  # whole numbers of other models mostly stand for others
+    widths = {
+        name: prod(array.shape[1:]) for name, array in shown.items() if array.dtype.kind in kinds
+    }
+    classes = class_names(model, found, widths)
     if args.image and not classes:  # what sees a picture mostly tells classes
         classes = {name: range(array.shape[-1]) for name, array in shown.items() if array.ndim == 2}
     print_answer(shown, classes, best=args.top)

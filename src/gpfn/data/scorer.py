@@ -74,7 +74,8 @@ class Scorer:
         self.model = open_with_token(order.uri, threads=order.threads, token=order.token)
         self._asked = RowAsker(self.model, order.outputs, order.largest)
         self.obstacle = self._asked.obstacle
-        self.classes = output_classes(self.model, order.classes)
+        kept: dict[str, tuple[str, ...]] = dict.fromkeys(order.keep, ())
+        self.classes = output_classes(self.model, order.classes) | kept
         self._kinds: dict[str, tuple[Any, tuple[int, ...]]] = {}
         self._answered = self._failed = 0
 

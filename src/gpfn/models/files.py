@@ -63,7 +63,7 @@ def local_path(name: str, file: ModelFile) -> Path:
     if path is not None:
         return path
     if file.folder and not file.url:
-        told = f"{file.name} is not in {file.folder}, where the catalogue has it"
+        told = f"{file.name} is not in {file.folder}, where its description has it"
         raise ModelUnreadable(told, field="model")
     raise ModelUnreadable(
         f"{file.name} is not on this machine; run: gpfn models pull {name}", field="model"

@@ -31,7 +31,10 @@ __all__ = [
 ]
 
 ClassNames = Mapping[str, Sequence[str]]
-"""Names of classes by output; under the empty name those of every other output of their number."""
+"""Names of classes by output; under the empty name those of every other output of their number.
+
+An output that has none of them has an empty list.
+"""
 
 UNNAMED: ClassNames = MappingProxyType({})
 
@@ -113,7 +116,7 @@ def class_keys(name: str, array: NDArray[Any], classes: ClassNames) -> Sequence[
 
 def labels_of(name: str, count: int, classes: ClassNames) -> Sequence[str]:
     """Return the names of the ``count`` values that an output has for a row; none if unknown."""
-    labels = classes.get(name) or classes.get("", ())
+    labels = classes[name] if name in classes else classes.get("", ())
     return labels if len(labels) == count else ()
 
 

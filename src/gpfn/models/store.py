@@ -53,7 +53,7 @@ def obtain(
     if path is not None:
         return path
     if not file.url and file.folder not in ("", str(bundled_folder())):
-        told = f"{file.name} is not in {file.folder}, where the catalogue has it"
+        told = f"{file.name} is not in {file.folder}, where its description has it"
         raise DownloadFailed(told)
     if not file.url:
         raise DownloadFailed(f"{file.name} should have come with gpfn; install it again")
