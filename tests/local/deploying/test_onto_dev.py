@@ -98,6 +98,16 @@ def test_fn(running: DevProcess, folder: Path) -> None:
     assert shown(gpfn("invoke", "--at", first[2]["url"], stdin=b"hey")) == {**told, "n": 3}
 
 
+def test_a_trigger_that_has_moved_is_told_where_it_is(running: DevProcess, tmp_path: Path) -> None:
+    (tmp_path / "func.py").write_text(SOURCE)
+    deploy = ("deploy", "fn", str(tmp_path), "--at", running.fn, "--app", "moving", "--json")
+    for source in ("/before", "/after"):
+        (tmp_path / "func.yaml").write_text(YAML.replace("/told", source))
+        url = written(shown(gpfn(*deploy, "--create-app")))[-1]["url"]
+        assert urlsplit(url).path == f"/t/moving{source}"
+        assert shown(gpfn("invoke", "--at", url, stdin=b"hi"))["n"] == 2
+
+
 def test_a_function_that_fails_there_fails_here(running: DevProcess) -> None:
     run = gpfn("invoke", "--at", running.fn, "demo/told", "--json", stdin=b"bad")
     assert run.returncode == 1

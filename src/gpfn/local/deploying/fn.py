@@ -60,7 +60,10 @@ def _deploy(client: FnClient, plan: FnPlan, app: str, write: Writing) -> Iterato
     for trigger in plan.triggers:
         known = client.find_trigger(app, fn, trigger.name) if app and fn else None
         wanted = _trigger_write(plan, trigger, (app, fn), known)
-        url = endpoint_of(write(wanted), _TRIGGER) or endpoint_of(known or {}, _TRIGGER)
+        written = write(wanted)
+        if written and known and known.get("source") != trigger.source:
+            known = client.find_trigger(app, fn, trigger.name)  # it has another address now
+        url = endpoint_of(written, _TRIGGER) or endpoint_of(known or {}, _TRIGGER)
         yield DoneWrite(wanted.verb, wanted.kind, wanted.name, url)
 
 
