@@ -192,9 +192,19 @@ def test_no_secret_is_in_a_command(folder: Path) -> None:
         "NAMED": "secret:backend",
         "PLAIN": "a 'quoted' $text",
     }
-    lines = [f"  {name}: {json.dumps(value)}" for name, value in config.items()]
-    (folder / "func.yaml").write_text("name: e\nversion: 0.0.1\nconfig:\n" + "\n".join(lines))
-    plan = plan_function(str(folder), app="a")
+    annotations = {
+        "example.org/token": "not-to-be-seen",
+        "pw": {"who": [{"password": "not-to-be-seen"}]},
+        "urls": ["tcp://me:not-to-be-seen@x.test:1"],
+        "plain": {"a": [1, None]},
+    }
+    told = json.dumps(
+        {"name": "e", "version": "0.0.1", "config": config, "annotations": annotations}
+    )
+    (folder / "func.yaml").write_text(told)
+    app = "name: a\nsyslog_url: tcp://me:not-to-be-seen@logs.test:1\n"
+    (folder.parent / "app.yaml").write_text(app + "annotations: {key: not-to-be-seen}\n")
+    plan = plan_function(str(folder))
     shown: list[str] = []
 
     def show(one: RestWrite) -> Mapping[str, object]:
@@ -208,7 +218,12 @@ def test_no_secret_is_in_a_command(folder: Path) -> None:
     assert '--config API_TOKEN="${API_TOKEN}"' in text
     assert '--config db.password="${db_password}"' in text
     assert "--config NAMED=secret:backend" in text
-    assert shlex.split(shown[-1])[-4] == "PLAIN=a 'quoted' $text"
+    assert '--annotation example.org/token="${example_org_token}" --annotation pw="${pw}"' in text
+    assert '--annotation urls="${urls}"' in text
+    assert '--annotation key="${key}" --syslog-url "${SYSLOG_URL}"' in shown[0]
+    words = shlex.split(shown[-1])
+    assert "PLAIN=a 'quoted' $text" in words
+    assert 'plain={"a": [1, null]}' in words
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ commands/deploy.go). Nothing is taken back when a later request fails: what was 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 from gpfn.errors import SetupError
@@ -19,8 +18,10 @@ from gpfn.local.deploying.writes import (
     DoneWrite,
     RestWrite,
     Writing,
+    annotation_words,
     command_line,
     config_words,
+    syslog_words,
 )
 
 __all__ = ["deploy_functions"]
@@ -76,8 +77,8 @@ def _app_write(
     document = fn_document(
         name=plan.app, config=file.config, annotations=file.annotations, syslog_url=syslog
     )
-    options = [*config_words(file.config), *_annotation_words(file.annotations)]
-    options += ["--syslog-url", syslog] if syslog else []
+    options = [*config_words(file.config), *annotation_words(file.annotations)]
+    options += syslog_words(syslog)
     if found is not None:
         if plan.app_file is None:
             return None
@@ -140,13 +141,7 @@ def _options(plan: FnPlan) -> list[str]:
         "--idle-timeout": plan.limits.idle_timeout,
     }
     words = [word for name, value in given.items() if value for word in (name, str(value))]
-    return [*words, *config_words(plan.config), *_annotation_words(plan.annotations)]
-
-
-def _annotation_words(annotations: Mapping[str, object]) -> list[str]:
-    """Return the options of ``fn`` for annotations, whose values are JSON there."""
-    pairs = [f"{name}={json.dumps(value)}" for name, value in annotations.items()]
-    return [word for pair in pairs for word in ("--annotation", pair)]
+    return [*words, *config_words(plan.config), *annotation_words(plan.annotations)]
 
 
 def _quoted(entity: FnEntity) -> str:

@@ -7,12 +7,22 @@ command names a variable of the shell.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["DoneWrite", "RestWrite", "ShellWord", "Writing", "command_line", "config_words"]
+__all__ = [
+    "DoneWrite",
+    "RestWrite",
+    "ShellWord",
+    "Writing",
+    "annotation_words",
+    "command_line",
+    "config_words",
+    "syslog_words",
+]
 
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|auth|private|signature", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]*@|-----BEGIN ")
@@ -67,15 +77,43 @@ def command_line(words: Iterable[str]) -> str:
 
 def config_words(config: Mapping[str, str]) -> list[str]:
     """Return the options of ``fn`` for a configuration, secrets as variables of the shell."""
-    words: list[str] = []
-    for name, value in config.items():
-        if not value.startswith(_REFERENCE) and _is_secret(name, value):
-            variable = re.sub(r"\W", "_", name, flags=re.ASCII)
-            words += ["--config", ShellWord(f'{shlex.quote(name)}="${{{variable}}}"')]
-        else:
-            words += ["--config", f"{name}={value}"]
-    return words
+    pairs = [_pair(name, value, value) for name, value in config.items()]
+    return [word for pair in pairs for word in ("--config", pair)]
 
 
-def _is_secret(name: str, value: str) -> bool:
-    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+def annotation_words(annotations: Mapping[str, object]) -> list[str]:
+    """Return the same for annotations, whose values are JSON there."""
+    pairs = [_pair(name, value, json.dumps(value)) for name, value in annotations.items()]
+    return [word for pair in pairs for word in ("--annotation", pair)]
+
+
+def syslog_words(url: str) -> list[str]:
+    """Return the option for the address of an app's logs, which may have a password in it."""
+    if not url:
+        return []
+    return ["--syslog-url", _variable("SYSLOG_URL") if _is_secret("", url) else url]
+
+
+def _pair(name: str, value: object, text: str) -> str:
+    if _is_secret(name, value):
+        return ShellWord(f"{shlex.quote(name)}={_variable(name)}")
+    return f"{name}={text}"
+
+
+def _variable(name: str) -> ShellWord:
+    variable = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return ShellWord(f'"${{{variable}}}"')
+
+
+def _is_secret(name: str, value: object) -> bool:
+    """Say whether a value, or one inside of it, looks like a secret or has the name of one."""
+    if isinstance(value, Mapping):
+        inside = any(_is_secret(str(key), each) for key, each in value.items())
+    elif isinstance(value, list):
+        inside = any(_is_secret("", each) for each in value)
+    else:
+        text = str(value)
+        if text.startswith(_REFERENCE):
+            return False
+        inside = bool(_SECRET_VALUE.search(text))
+    return inside or bool(_SECRET_NAME.search(name))
