@@ -154,3 +154,16 @@ def test_what_cannot_be_done(words: tuple[str, ...], code: int, told: str, tmp_p
     assert run.returncode == code
     assert told in run.stderr
     assert run.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("platform", "option"),
+    [("fn", "--image"), ("fn", "--at"), ("fn", "--app"), ("openwhisk", "--image"),
+     ("openwhisk", "--auth"), ("openwhisk", "--package")],
+)  # fmt: skip
+def test_an_empty_option_is_not_passed_over(folder: Path, platform: str, option: str) -> None:
+    """A shell's variable that nobody has set: another image would be deployed, or elsewhere."""
+    app = () if platform == "openwhisk" or option == "--app" else ("--app", "a")
+    run = deploy(platform, str(folder), "--dry-run", *app, option, "")
+    assert run.returncode == 2, run.stdout
+    assert f"{option}: is empty: leave it out for the default" in run.stderr

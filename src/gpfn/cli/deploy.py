@@ -10,8 +10,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+from gpfn.cli.options import Filled
 from gpfn.errors import CannotConnect, GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "Put functions and their triggers into an app, as fn deploy does, without its build."
     fn = platforms.add_parser("fn", help="an Fn server", description=about, allow_abbrev=False)
     _add_common(fn, "FN_API_URL, or http://127.0.0.1:8080, otherwise; FN_TOKEN is the token")
-    fn.add_argument("--app", default="", help="the name of an app.yaml otherwise")
+    _text(fn)("--app", help="the name of an app.yaml otherwise")
     fn.add_argument("--create-app", action="store_true", help="make the app if it is not there")
     about = "Put functions as actions, as wsk action update does: an image, or their code."
     openwhisk = platforms.add_parser(
@@ -48,11 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_action(openwhisk)
 
 
+def _text(parser: argparse.ArgumentParser) -> Callable[..., argparse.Action]:
+    """Return what declares an option that takes a text, and not an empty one."""
+    return partial(parser.add_argument, action=Filled, default="")
+
+
 def _add_common(parser: argparse.ArgumentParser, where: str) -> None:
-    flag = parser.add_argument
+    flag, text = parser.add_argument, _text(parser)
     flag("folders", nargs="+", metavar="FOLDER", help="a folder with a func.yaml or a func.py")
-    flag("--at", metavar="URL", default="", help=f"the server; {where}")
-    flag("--image", default="", help="the image; by func.yaml's name and version otherwise")
+    text("--at", metavar="URL", help=f"the server; {where}")
+    text("--image", help="the image; by func.yaml's name and version otherwise")
     flag("--dry-run", action="store_true", help="print the equal commands of fn or wsk instead")
     flag("--json", action="store_true", help="print what was done, or the commands, as JSON")
 
@@ -61,15 +68,15 @@ def _add_action(parser: argparse.ArgumentParser) -> None:
     from gpfn.build.package import PYTHONS
     from gpfn.local.deploying.openwhisk import WEB
 
-    flag = parser.add_argument
-    flag("--auth", metavar="KEY", default="", help="WHISK_AUTH or ~/.wskprops otherwise")
-    flag("--name", default="", help="NAME or /NAMESPACE/PACKAGE/NAME; func.yaml's otherwise")
-    flag("--package", default="", help="the package, which is made if it is not there")
+    flag, text = parser.add_argument, _text(parser)
+    text("--auth", metavar="KEY", help="WHISK_AUTH or ~/.wskprops otherwise")
+    text("--name", help="NAME or /NAMESPACE/PACKAGE/NAME; func.yaml's otherwise")
+    text("--package", help="the package, which is made if it is not there")
     flag("--web", choices=WEB, default="", help="whether the web reaches it; raw: as it came")
     flag("--code", action="store_true", help="send the code as gpfn package packs it")
     flag("--with-deps", action="store_true", help="with --code: the packages go along")
     flag("--python", choices=PYTHONS, default=PYTHONS[0], help="with --code: the runtime's")
-    flag("--main", metavar="NAME", default="", help="what is called, unless it is main")
+    text("--main", metavar="NAME", help="what is called, unless it is main")
 
 
 def run(args: argparse.Namespace) -> int:

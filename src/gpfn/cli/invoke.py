@@ -9,7 +9,7 @@ from pathlib import Path
 from gpfn.cli.ending import raise_at
 from gpfn.cli.event_data import is_given, make_body
 from gpfn.cli.given import add_rows, add_texts
-from gpfn.cli.options import add_platform, seconds, whole
+from gpfn.cli.options import Filled, add_platform, seconds, whole
 from gpfn.errors import GpfnError, SetupError, error_document
 
 TYPE_CHECKING = False
@@ -94,11 +94,16 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at",
         metavar="URL",
+        action=Filled,
         default="",
         help="a server that has it: Fn's, an endpoint of it, or with --platform openwhisk another",
     )
     parser.add_argument(
-        "--auth", metavar="KEY", default="", help="OpenWhisk's key; as for wsk otherwise"
+        "--auth",
+        metavar="KEY",
+        action=Filled,
+        default="",
+        help="OpenWhisk's key; as for wsk otherwise",
     )
     parser.add_argument(
         "--like", metavar="FOLDER", help="with --at: the same function here, for what it takes"

@@ -1,12 +1,12 @@
-"""Numbers and platforms on the command line: read once, refused with the option's name.
+"""Numbers, texts and platforms on the command line: read once, refused with the option's name.
 
 Each function here makes what argparse calls a ``type``: it takes the option's text and
 returns the value, or raises ArgumentTypeError, which ends the command with exit code 2.
 """
 
 import argparse
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gpfn.cli.usage import did_you_mean
 from gpfn.errors import SetupError
@@ -15,11 +15,39 @@ from gpfn.settings import parse_duration, parse_whole
 if TYPE_CHECKING:
     from gpfn.platforms.row import Column
 
-__all__ = ["add_platform", "add_signature", "between", "parse_threads", "port", "seconds", "whole"]
+__all__ = [
+    "Filled",
+    "add_platform",
+    "add_signature",
+    "between",
+    "parse_threads",
+    "port",
+    "seconds",
+    "whole",
+]
 
 _T = TypeVar("_T")
 _MOST_SECONDS = 999_999.0
 _LONGEST = 40
+
+
+class Filled(argparse.Action):
+    """Store a text that may not be empty, where the default would be taken for it silently.
+
+    ``--image "$IMAGE"`` is empty when nobody has set the variable.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's interface
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Store the text. Raises ArgumentError, which ends the command with exit code 2."""
+        if not values:
+            raise argparse.ArgumentError(self, "is empty: leave it out for the default")
+        setattr(namespace, self.dest, values)
 
 
 def whole(least: int = 0, most: int = 10**9) -> Callable[[str], int]:
