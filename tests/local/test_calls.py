@@ -14,6 +14,7 @@ from gpfn.local.calls import (
     Calls,
     RunningCall,
     caller_of,
+    line_of,
 )
 from gpfn.local.state import State
 
@@ -37,12 +38,18 @@ def test_a_call_is_kept_as_it_was() -> None:
         request=CallBody.of("text/plain", memoryview(b"hi")),
         reply=CallBody.of("application/json", b"{}"),
         log=((1000.5, "stdout", "öne"), (1000.6, "stderr", "two")),
+        line=line_of("GET", "/t/a/b?c=%20&d=\xe9"),
     )
     added = kept.add(whole)
     assert added == whole._replace(number=1)
     assert kept.get(1) == added
     assert kept.find("c1") == added
     assert kept.get(2) is kept.find("c2") is None
+
+
+def test_a_line_is_kept_whole_or_not_at_all() -> None:
+    assert line_of("GET", "/" + "x" * 2000) == "GET /" + "x" * 2000
+    assert line_of("GET", "/" + "x" * 3000) == ""
 
 
 def test_lists_are_without_bodies_and_log() -> None:

@@ -108,3 +108,9 @@ def test_what_to_type_without_a_sample_or_a_trigger(tmp_path: Path) -> None:
     lines = next_lines(survey_folder(tmp_path).functions, "demo", *URLS, "KEY")
     assert lines[0].with_program.startswith("echo '{}' | ")
     assert len(lines) == 2
+
+
+def test_a_triggers_source_stands_in_an_address(tmp_path: Path) -> None:
+    make(tmp_path / "f", "name: f\ntriggers:\n- {name: f, type: http, source: '/a b?c'}\n")
+    line = next_lines(survey_folder(tmp_path).functions, "demo", *URLS, "KEY")[2]
+    assert line.with_program.startswith(f"curl {URLS[0]}/t/demo/a%20b%3Fc -H ")

@@ -113,7 +113,7 @@ def test_a_state_of_another_version_is_not_touched(place: Path) -> None:
     other = sqlite3.connect(place)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    assert "is of version 99, this gpfn reads version 1" in refused(place)
+    assert "is of version 99, this gpfn reads version 2" in refused(place)
     other = sqlite3.connect(place)
     assert other.execute("PRAGMA user_version").fetchone() == (99,)
     other.close()

@@ -27,6 +27,7 @@ __all__ = [
     "bounded",
     "caller_of",
     "from_row",
+    "line_of",
     "log_and_size",
     "to_row",
 ]
@@ -61,6 +62,7 @@ CALL_TABLES = (
     request_length INTEGER NOT NULL,
     reply_type TEXT NOT NULL,
     reply_length INTEGER NOT NULL,
+    line TEXT NOT NULL,
     request BLOB NOT NULL,
     reply BLOB NOT NULL,
     log BLOB NOT NULL)""",
@@ -70,15 +72,16 @@ CALL_TABLES = (
 )
 HEAD_COLUMNS = (
     "id, platform, key, name, caller, via, began, status, number, wait, start, init, run, cold,"
-    " failure, detail, memory, request_type, request_length, reply_type, reply_length"
+    " failure, detail, memory, request_type, request_length, reply_type, reply_length,"
+    " line"
 )
 """The columns of a record without its bodies and log, in the order of `from_row`."""
 ALL_COLUMNS = f"{HEAD_COLUMNS}, request, reply, log"
 INSERT_CALL = (
     "INSERT INTO calls (number, id, platform, key, name, caller, via, began, status, wait, start,"
     " init, run, cold, failure, detail, memory, size, request_type, request_length, reply_type,"
-    " reply_length, request, reply, log)"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " reply_length, line, request, reply, log)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 MARK_QUERY = "SELECT number, key, name, began, status, cold, wait + start + init + run FROM calls"
 COUNT_QUERY = (
@@ -89,6 +92,7 @@ ADD_LOG = "UPDATE calls SET log = ?, size = size + ? WHERE number = ?"
 _ROW_BYTES = 400  # what a row has beside its bodies and its log
 _MOST_DETAIL = 2000
 _MOST_TEXT = 300
+_MOST_LINE = 2048
 _CUT = "[the log is longer; the rest is left out]"
 
 _AGENTS = {
@@ -135,6 +139,8 @@ class CallRecord(NamedTuple):
     ``id`` is Fn's call id or OpenWhisk's activation id; ``number`` is given by `Calls.add`.
     ``status`` is what the caller got over HTTP, ``failure`` and ``detail`` are
     `CallOutcome`'s, ``memory`` is in bytes. ``log`` has a line as (seconds, stream, text).
+    ``line`` is `line_of` a call whose method and address are the caller's to choose: of a trigger
+    or a web action.
     """
 
     id: str
@@ -154,6 +160,7 @@ class CallRecord(NamedTuple):
     request: CallBody = CallBody()
     reply: CallBody = CallBody()
     log: tuple[LogLine, ...] = ()
+    line: str = ""
 
 
 class CallMark(NamedTuple):
@@ -183,6 +190,15 @@ def caller_of(user_agent: str) -> str:
     product = user_agent.split("/", 1)[0].split(" ", 1)[0].strip()
     name = "".join(letter for letter in product if letter.isprintable())[:40]
     return _AGENTS.get(name.lower(), name) or "unknown"
+
+
+def line_of(method: str, target: str) -> str:
+    """Return the method and the target of a request; nothing when it is too long to be kept.
+
+    A part of it would be another address.
+    """
+    line = f"{method} {target}"
+    return line if len(line) <= _MOST_LINE else ""
 
 
 def bounded(record: CallRecord) -> CallRecord:
@@ -223,7 +239,7 @@ def to_row(record: CallRecord) -> tuple[tuple[Any, ...], int]:
     """Return the values of a row, and the bytes that it counts for."""
     request, reply = record.request, record.reply
     log = _log_bytes(record)
-    size = _ROW_BYTES + len(request.data) + len(reply.data) + len(log)
+    size = _ROW_BYTES + len(request.data) + len(reply.data) + len(log) + len(record.line)
     return (
         (
             record.number,
@@ -240,6 +256,7 @@ def to_row(record: CallRecord) -> tuple[tuple[Any, ...], int]:
             request.length or len(request.data),
             _text(reply.media_type[:_MOST_TEXT]),
             reply.length or len(reply.data),
+            _text(record.line),
             request.data,
             reply.data,
             log,
@@ -268,7 +285,7 @@ def _text(text: str) -> str:
 
 def from_row(row: tuple[Any, ...]) -> CallRecord:
     """Return the record of a row of `HEAD_COLUMNS` or `ALL_COLUMNS`."""
-    request, reply, log = row[21:24] if len(row) > 21 else (b"", b"", b"[]")
+    request, reply, log = row[22:25] if len(row) > 22 else (b"", b"", b"[]")
     return CallRecord._make(
         (
             *row[:9],
@@ -278,5 +295,6 @@ def from_row(row: tuple[Any, ...]) -> CallRecord:
             CallBody(row[17], request, row[18]),
             CallBody(row[19], reply, row[20]),
             tuple((at, stream, text) for at, stream, text in orjson.loads(log)),
+            row[21],
         )
     )

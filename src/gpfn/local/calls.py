@@ -38,6 +38,7 @@ from gpfn.local.call_record import (
     bounded,
     caller_of,
     from_row,
+    line_of,
     log_and_size,
     to_row,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "LogLine",
     "RunningCall",
     "caller_of",
+    "line_of",
 ]
 
 _NUMBERS_END = 1 << 62

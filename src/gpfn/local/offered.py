@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ from gpfn.errors import GpfnError, InvalidRequest
 from gpfn.http.address import parse_url, request_head
 from gpfn.http.loop.client import LoopClient
 from gpfn.local.calls import CallRecord, Calls, RunningCall
+from gpfn.local.console.sending import is_object
+from gpfn.local.console.shell import action_target, web_target
 from gpfn.local.console.views import SentEvent, ShownFunction
 from gpfn.local.openwhisk.api import GUEST_KEY
 
@@ -102,7 +103,7 @@ class OfferedFunctions:
             action = None
         keys = (fn.id, same) if action else (fn.id,)
         triggers = self._fns.triggers(fn.app_id, fn_id=fn.id, limit=1)
-        trigger = f"/t/{app}{triggers[0].source}" if triggers else ""
+        trigger = quote(f"/t/{app}{triggers[0].source}") if triggers else ""
         ways = ("fn", *(["trigger"] if trigger else []), *(["openwhisk"] if action else []))
         shown = ShownFunction(
             fn.id, fn.name, app, keys, memory_limit=fn.memory, ways=ways, invoke_id=fn.id,
@@ -219,17 +220,10 @@ class OfferedFunctions:
             unsubscribe()
 
     async def _sent(self, shown: ShownFunction, event: SentEvent) -> HttpResponse:
-        whisk = event.way == "openwhisk"
-        address = self._whisk if whisk else self._fn
-        headers = [_AGENT, ("Content-Type", event.media_type)]
-        if whisk:
-            target, given = _asked_action(shown.action, event)
-            headers = [_AGENT, *given]
-        elif event.way == "trigger":
-            target = quote(shown.trigger, safe="/%")
-        else:
-            target = f"/invoke/{shown.invoke_id}"
-        head = request_head("POST", address._replace(target=target), None, headers)
+        address = self._whisk if event.way == "openwhisk" else self._fn
+        line, headers = _asked(shown, event)
+        method, _, target = line.partition(" ")
+        head = request_head(method, address._replace(target=target), None, [_AGENT, *headers])
         client = LoopClient(address, connections=1, limit=_MOST_ANSWER)
         answered: asyncio.Future[HttpResponse | GpfnError]
         answered = asyncio.get_running_loop().create_future()
@@ -258,25 +252,20 @@ async def _kept_one(
     return kept[call]
 
 
-def _asked_action(action: str, event: SentEvent) -> tuple[str, list[tuple[str, str]]]:
-    """Return where an action is asked, and the headers: what is no object goes over the web."""
-    package, _, name = action.rpartition("/")
-    if not _is_object(event):
-        path = f"/api/v1/web/guest/{quote(package or 'default')}/{quote(name)}"
-        return path, [("Content-Type", event.media_type)]
+def _asked(shown: ShownFunction, event: SentEvent) -> tuple[str, list[tuple[str, str]]]:
+    """Return the method and the target for an event, and the headers that say what it is."""
+    kind = [("Content-Type", event.media_type)] if event.media_type else []
+    if event.line:
+        return event.line, kind
+    if event.way == "trigger":
+        return f"POST {shown.trigger}", kind
+    if event.way != "openwhisk":
+        return f"POST /invoke/{shown.invoke_id}", kind
+    if not is_object(event.media_type, event.body):  # only a web action takes that
+        return f"POST {web_target(shown.action)}", kind
     basic = f"Basic {base64.b64encode(GUEST_KEY.encode()).decode()}"
-    path = f"{quote(package)}/{quote(name)}" if package else quote(name)
-    target = f"/api/v1/namespaces/_/actions/{path}?blocking=true&result=true"
-    return target, [("Content-Type", "application/json"), ("Authorization", basic)]
-
-
-def _is_object(event: SentEvent) -> bool:
-    if "json" not in event.media_type:
-        return False
-    try:
-        return isinstance(json.loads(event.body), dict)
-    except (ValueError, RecursionError):
-        return False
+    json = [("Content-Type", "application/json"), ("Authorization", basic)]
+    return f"POST {action_target(shown.action)}", json
 
 
 def _samples(folder: Path | None) -> Iterator[str]:

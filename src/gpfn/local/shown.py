@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from gpfn.local.calls import CallRecord
 from gpfn.local.folders import LocalFunction
@@ -129,7 +130,7 @@ def next_lines(
         ),
     ]
     if function.triggers:
-        url = shlex.quote(f"{fn_url}/t/{app}{function.triggers[0].source}")
+        url = shlex.quote(fn_url + quote(f"/t/{app}{function.triggers[0].source}"))
         data = f"-H 'Content-Type: {_media_type(sample)}' --data-binary "
         curl = f"curl {url} {data}{f'@{path}' if path else repr('{}')}"
         lines.append(NextLine(curl, f"{given}gpfn invoke --at {url}"))

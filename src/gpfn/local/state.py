@@ -20,7 +20,7 @@ from gpfn.sqlite_file import connect_file, explained, is_busy, make_file
 __all__ = ["State"]
 
 _APPLICATION = 0x67706476
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 0.5
 _CHECKPOINT_PAGES = 1000
 _SETTINGS = (

@@ -10,34 +10,42 @@ import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.local.dev_process import Answered, DevProcess, dev
+from tests.local.dev_process import Answered, DevProcess, ask, dev
 
 CODE = """\
 import hashlib
 
 
 def handler(ctx, data=None):
+    if ctx.Config().get("TELLS"):
+        return {"line": f"{ctx.Method()} {ctx.RequestURL()}", "n": len(data.getvalue())}
     return {"seen": hashlib.sha256(data.getvalue()).hexdigest()}
 
 
 def main(args):
-    return {"body": {"seen": {name: value for name, value in args.items() if name[:2] != "__"}}}
+    seen = {name: value for name, value in args.items() if name[:2] != "__"}
+    return {"body": {"seen": seen}, "method": args.get("__ow_method")}
 """
+ODD = "/q?x=1%20#y z"
 LARGE = b"\xff\xd8\xff" + bytes(range(256)) * 40
 EVENT = json.dumps({"a": 'it\'s "$HOME" `id` \u202e\u05d0', "b": [1, 2]}, ensure_ascii=False)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevProcess]:
-    folder = tmp_path_factory.mktemp("functions") / "sees"
-    folder.mkdir()
-    source = "triggers:\n- {name: sees, type: http, source: /sees}\n"
-    (folder / "func.yaml").write_text(f"name: sees\n{source}")
-    (folder / "func.py").write_text(CODE)
+    folder = tmp_path_factory.mktemp("functions")
+    sees = "triggers:\n- {name: sees, type: http, source: /sees}\n"
+    tells = f"config: {{TELLS: yes}}\ntriggers:\n- {{name: a, type: http, source: '{ODD}'}}\n"
+    tells += "- {name: b, type: http, source: /tells}\n"
+    for name, more in (("sees", sees), ("tells", tells)):
+        (folder / name).mkdir()
+        (folder / name / "func.yaml").write_text(f"name: {name}\n{more}")
+        (folder / name / "func.py").write_text(CODE)
     with dev(folder, "--app", "demo", "--memory") as run:
         yield run
 
@@ -81,11 +89,12 @@ def test_a_call_of_fn_is_made_again(
     run: DevProcess, tmp_path: Path, kind: str, body: bytes
 ) -> None:
     given = {"Content-Type": kind}
-    for way in (f"{run.fn}/t/demo/sees", run.endpoint("sees")):
+    ways = {f"{run.fn}/t/demo/sees": {"curl", "gpfn"}, run.endpoint("sees"): {"fn", "curl", "gpfn"}}
+    for way, programs in ways.items():
         first: Answered = run.post(way, body, **given)
         assert first.json() == {"seen": hashlib.sha256(body).hexdigest()}
         found = lines(run)
-        assert found.keys() == {"fn", "curl", "gpfn"}
+        assert found.keys() == programs
         for program in ("curl", "gpfn"):
             got = json.loads(typed(found[program], tmp_path))
             if b"\xe2\x80\xae" in body:  # what would not be seen is written out: the same JSON
@@ -117,3 +126,85 @@ def test_what_was_not_kept_whole_is_said_to_be_needed(run: DevProcess, tmp_path:
     (tmp_path / "body.bin").write_bytes(body)
     got = json.loads(typed(lines(run)["curl"], tmp_path))
     assert got == {"seen": hashlib.sha256(body).hexdigest()}
+
+
+def sent_again(run: DevProcess) -> str:
+    """Send the newest call again from its page, and return curl's command for that one."""
+    text = run.get(f"{run.fn}/ui/", Accept="text/html").body.decode()
+    number = re.findall(r'data-call="(\d+)"', text)[0]
+    run.events.clear()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    done = run.post(f"{run.fn}/ui/again", f"call={number}".encode(), **form)
+    assert done.status == 303, done
+    assert run.wait_for("call", caller="console")["status"] == 200
+    return lines(run)["curl"]
+
+
+@pytest.mark.parametrize("body", [None, b"[1]"])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "POST"])
+@pytest.mark.parametrize(
+    "target", ["/t/demo/tells?city=Bern&n=2&a[]={b,c}", f"/t/demo{quote(ODD)}"]
+)
+def test_a_trigger_is_called_again_as_it_was(
+    run: DevProcess, tmp_path: Path, method: str, target: str, body: bytes | None
+) -> None:
+    first = ask(method, f"{run.fn}{target}", body, {}).json()
+    assert first == {"line": f"{method} {run.fn}{target}", "n": len(body or b"")}
+    found = lines(run)
+    assert found.keys() == ({"curl", "gpfn"} if method == "POST" else {"curl"})
+    for line in found.values():
+        assert json.loads(typed(line, tmp_path)) == first, line
+    ask(method, f"{run.fn}{target}", body, {})
+    assert sent_again(run) == found["curl"]
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", b'{"a": 1}')])
+def test_a_web_action_is_called_again_as_it_was(
+    run: DevProcess, tmp_path: Path, method: str, body: bytes | None
+) -> None:
+    place = f"{run.openwhisk}/api/v1/web/guest/default/sees.json?city=Bern"
+    headers = {"Content-Type": "application/json"} if body else {}
+    first = ask(method, place, body, headers)
+    assert first.json()["method"] == method.lower()
+    assert first.json()["body"]["seen"]["city"] == "Bern"
+    found = lines(run)
+    assert json.loads(typed(found["curl"], tmp_path)) == first.json(), found
+    assert sent_again(run) == found["curl"]
+
+
+def test_a_head_is_asked_again_by_a_shell_alone(run: DevProcess, tmp_path: Path) -> None:
+    assert ask("HEAD", f"{run.fn}/t/demo/tells", None, {}).status == 200
+    assert typed(lines(run)["curl"], tmp_path).startswith(b"HTTP/1.1 200 ")
+    with pytest.raises(AssertionError, match="a HEAD is not sent from here"):
+        sent_again(run)
+
+
+def test_an_address_that_is_too_long_is_the_usual_one(run: DevProcess, tmp_path: Path) -> None:
+    ask("GET", f"{run.fn}/t/demo{quote(ODD)}?{'x' * 3000}", None, {})
+    found = lines(run)
+    place = f"{run.fn}/t/demo{quote(ODD)}"
+    assert json.loads(typed(found["curl"], tmp_path))["line"] == f"POST {place}"
+
+
+def test_the_form_calls_a_trigger_of_any_source(run: DevProcess) -> None:
+    page = run.get(f"{run.fn}/ui/console.json").json()
+    (key,) = (one["key"] for one in page["functions"] if one["name"] == "tells")
+    fields = urlencode({"function": key, "way": "trigger", "event": "[1]", "times": "1"})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert run.post(f"{run.fn}/ui/send", fields.encode(), **form).status == 303
+    assert lines(run)["curl"].partition(" -H")[0].count(quote(ODD)) == 1
+
+
+def test_an_action_with_a_space_is_called_again(run: DevProcess, tmp_path: Path) -> None:
+    rest = f"{run.openwhisk}/api/v1/namespaces/_/actions/a%20b"
+    given = {"Content-Type": "application/json", "Authorization": run.basic()}
+    code = {"exec": {"kind": "python:3", "code": CODE}}
+    assert ask("PUT", rest, json.dumps(code).encode(), given).status == 200
+    first = run.activate("a%20b", b'{"z": 1}').json()
+    found = lines(run)
+    for program in ("curl", "gpfn"):
+        assert json.loads(typed(found[program], tmp_path)) == first, found[program]
+    run.activate("a%20b", b"")  # no parameters are parameters too
+    found = lines(run)
+    assert found.keys() == {"wsk", "curl", "gpfn"}
+    assert sent_again(run) == found["curl"]

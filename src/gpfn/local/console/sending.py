@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from gpfn import json_exact
 from gpfn.errors import InvalidRequest
 from gpfn.local.console.functions_panel import SendForm
 from gpfn.local.console.views import SentEvent
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gpfn.local.console.views import ConsoleFunctions, ShownFunction
     from gpfn.serving.pages.forms import Sent
 
-__all__ = ["MOST_TIMES", "again", "filled_form", "sent_events", "way_key"]
+__all__ = ["MOST_TIMES", "again", "filled_form", "is_object", "sent_events", "way_key"]
 
 MOST_TIMES = 100
 _MOST_FILLED = 64 << 10
@@ -52,12 +53,29 @@ def sent_events(function: ShownFunction, sent: Sent) -> list[SentEvent]:
 
 
 def again(function: ShownFunction, record: CallRecord) -> SentEvent:
-    """Return the event of a call once more. Raises InvalidRequest when it was not kept whole."""
+    """Return the event of a call once more. Raises InvalidRequest when that cannot be.
+
+    Either it was not kept whole, or it is a HEAD.
+    """
     body = record.request
     if body.length > len(body.data):
         told = "only the first 64 kB of its event were kept; send it from where it came from"
         raise InvalidRequest(told, field="call")
-    return SentEvent(function.key, way_key(record), body.media_type, body.data)
+    if record.line.startswith("HEAD "):  # the client here waits for a body
+        told = "a HEAD is not sent from here; the command for a shell does it"
+        raise InvalidRequest(told, field="call")
+    way, line = way_key(record), record.line
+    return SentEvent(function.key, way, body.media_type, body.data, line=line)
+
+
+def is_object(media_type: str, body: bytes) -> bool:
+    """Say whether an action can be called with a body: with a JSON object, or none at all."""
+    if "json" not in (media_type or JSON):
+        return False
+    try:
+        return not body or isinstance(json_exact.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def way_key(record: CallRecord) -> str:

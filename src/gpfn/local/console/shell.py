@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 import orjson
 
 from gpfn.local.console.answers import visible
+from gpfn.local.console.sending import is_object
 from gpfn.media import JSON, essence
 
 if TYPE_CHECKING:
     from gpfn.local.call_record import CallBody, CallRecord
     from gpfn.local.console.views import ShownFunction
 
-__all__ = ["ServerAddresses", "file_needed", "shell_commands"]
+__all__ = ["ServerAddresses", "action_target", "file_needed", "shell_commands", "web_target"]
 
 _MOST_TYPED = 4096
 """Bytes of a body that a command has in it; a longer one is fetched."""
+
+_BODILESS = {"GET": "", "HEAD": " --head", "DELETE": " -X DELETE", "OPTIONS": " -X OPTIONS"}
+_ASCII = "".join(map(chr, range(33, 127)))
 
 
 class ServerAddresses(NamedTuple):
@@ -36,12 +41,25 @@ def shell_commands(
     A body that is too long to be typed is fetched from the console; what was not kept whole is to
     be put in a file first.
     """
-    data, file = _body(record, at)
+    given = _given(record, at)
+    if record.via.startswith("trigger"):
+        return _of_trigger(function, record, at, given)
     if record.platform != "openwhisk":
-        return _of_fn(function, record, at, data, file)
-    if record.via.startswith("web") or not _is_object(record):
-        return _of_web(function, record, at, data, file)
-    return _of_openwhisk(function, record, at, data, file)
+        return _of_fn(function, record, at, given)
+    if record.via == "web" or not _is_parameters(record.request):
+        return [("curl", _curl(at.openwhisk, _line(function, record), record, given))]
+    return _of_openwhisk(function, record, at, given)
+
+
+def action_target(action: str) -> str:
+    """Return where the REST calls an action, and waits for its result."""
+    return f"/api/v1/namespaces/_/actions/{quote(action)}?blocking=true&result=true"
+
+
+def web_target(action: str) -> str:
+    """Return where an action is one of the web."""
+    package, _, name = action.rpartition("/")
+    return f"/api/v1/web/guest/{quote(package or 'default')}/{quote(name)}"
 
 
 def file_needed(record: CallRecord) -> str:
@@ -50,16 +68,26 @@ def file_needed(record: CallRecord) -> str:
     return _file(body.media_type or JSON) if body.length > len(body.data) else ""
 
 
-def _body(record: CallRecord, at: ServerAddresses) -> tuple[str, str]:
-    """Return what stands before a command to give it the body, and what stands behind it."""
+class _Given(NamedTuple):
+    """What gives a command the body: what stands before it, and what behind it."""
+
+    before: str = ""
+    behind: str = ""
+
+    def to(self, command: str) -> str:
+        """Return the whole line."""
+        return f"{self.before}{command}{self.behind}"
+
+
+def _given(record: CallRecord, at: ServerAddresses) -> _Given:
     body = record.request
     if file := file_needed(record):
-        return "", f" < {file}"
+        return _Given(behind=f" < {file}")
     if not body.data:
-        return "printf '' | ", ""
+        return _Given("printf '' | ")
     if (text := _typed(body)) is not None:
-        return f"printf %s {shlex.quote(text)} | ", ""
-    return f"curl -sS {at.fn}/ui/calls/{record.number}/event | ", ""
+        return _Given(f"printf %s {shlex.quote(text)} | ")
+    return _Given(f"curl -sS {at.fn}/ui/calls/{record.number}/event | ")
 
 
 def _typed(body: CallBody) -> str | None:
@@ -77,56 +105,80 @@ def _typed(body: CallBody) -> str | None:
     return visible(text.rstrip())
 
 
-def _is_object(record: CallRecord) -> bool:
-    body = record.request
-    return "json" in (body.media_type or JSON) and body.data.lstrip()[:1] in (b"{", b"")
+def _is_parameters(body: CallBody) -> bool:
+    """Say whether a body can be an action's parameters; of one that was cut nobody knows."""
+    return body.length > len(body.data) or is_object(body.media_type, body.data)
+
+
+def _line(function: ShownFunction, record: CallRecord) -> str:
+    """Return the line of a call: as it came, else what is usual for the way it came."""
+    if record.line:
+        return record.line
+    if record.via.startswith("trigger"):
+        return f"POST {quote(record.via.removeprefix('trigger '))}"
+    return f"POST {web_target(function.action)}"
+
+
+def _of_trigger(
+    function: ShownFunction, record: CallRecord, at: ServerAddresses, given: _Given
+) -> list[tuple[str, str]]:
+    """Return what calls a trigger: fn has nothing for that."""
+    line = _line(function, record)
+    method, _, target = line.partition(" ")
+    commands = [("curl", _curl(at.fn, line, record, given))]
+    if method == "POST":
+        gpfn = f"gpfn invoke --at {_quoted(at.fn + target)} --content-type {_kind(record)}"
+        commands.append(("gpfn", given.to(gpfn)))
+    return commands
 
 
 def _of_fn(
-    function: ShownFunction, record: CallRecord, at: ServerAddresses, data: str, file: str
+    function: ShownFunction, record: CallRecord, at: ServerAddresses, given: _Given
 ) -> list[tuple[str, str]]:
-    kind = shlex.quote(record.request.media_type or JSON)
+    kind, line = _kind(record), f"POST /invoke/{function.invoke_id}"
     name = shlex.quote(f"{function.app}/{function.name}")
     app, own = shlex.quote(function.app), shlex.quote(function.name)
-    trigger = record.via.startswith("trigger") and function.trigger
-    place = shlex.quote(at.fn + (function.trigger if trigger else f"/invoke/{function.invoke_id}"))
-    invoke = f"FN_API_URL={at.fn} fn invoke --content-type {kind} {app} {own}"
-    return [
-        ("fn", f"{data}{invoke}{file}"),
-        ("curl", f"{data}{_curl(place, record)}{file}"),
-        ("gpfn", f"{data}gpfn invoke --at {at.fn} --content-type {kind} {name}{file}"),
-    ]
+    fn = f"FN_API_URL={at.fn} fn invoke --content-type {kind} {app} {own}"
+    gpfn = f"gpfn invoke --at {at.fn} --content-type {kind} {name}"
+    curl = _curl(at.fn, line, record, given)
+    return [("fn", given.to(fn)), ("curl", curl), ("gpfn", given.to(gpfn))]
 
 
 def _of_openwhisk(
-    function: ShownFunction, record: CallRecord, at: ServerAddresses, data: str, file: str
+    function: ShownFunction, record: CallRecord, at: ServerAddresses, given: _Given
 ) -> list[tuple[str, str]]:
-    name, path = shlex.quote(function.action), "/api/v1/namespaces/_/actions/"
-    place = shlex.quote(f"{at.openwhisk}{path}{function.action}?blocking=true&result=true")
+    name, line = shlex.quote(function.action), f"POST {action_target(function.action)}"
     key = shlex.quote(at.key)
     wsk = f"wsk --apihost {at.openwhisk} --auth {key} action invoke {name} --result"
     if record.request.data:
-        wsk = f"{data}{wsk} \\\n  --param-file {file.removeprefix(' < ') or '/dev/stdin'}"
+        file = given.behind.removeprefix(" < ") or "/dev/stdin"
+        wsk = f"{given.before}{wsk} \\\n  --param-file {file}"
     gpfn = f"gpfn invoke --at {at.openwhisk} --auth {key} --platform openwhisk {name}"
-    return [
-        ("wsk", wsk),
-        ("curl", f"{data}{_curl(place, record, f'-u {key} ')}{file}"),
-        ("gpfn", f"{data}{gpfn}{file}"),
-    ]
+    curl = _curl(at.openwhisk, line, record, given, f" -u {key}")
+    return [("wsk", wsk), ("curl", curl), ("gpfn", given.to(gpfn))]
 
 
-def _of_web(
-    function: ShownFunction, record: CallRecord, at: ServerAddresses, data: str, file: str
-) -> list[tuple[str, str]]:
-    """Return the one program that calls a web action, with a body that is no JSON object too."""
-    package, _, name = function.action.rpartition("/")
-    place = shlex.quote(f"{at.openwhisk}/api/v1/web/guest/{package or 'default'}/{name}")
-    return [("curl", f"{data}{_curl(place, record)}{file}")]
+def _curl(server: str, line: str, record: CallRecord, given: _Given, more: str = "") -> str:
+    """Return the whole command of curl for a request line; a body only where there was one."""
+    method, _, target = line.partition(" ")
+    place, kind = _quoted(server + target), record.request.media_type
+    if set("[]{}") & set(target):
+        more += " -g"  # they stand for themselves
+    if method in _BODILESS and not record.request.length:
+        header = f" \\\n  -H {shlex.quote(f'content-type: {kind}')}" if kind else ""
+        return f"curl -sS{more}{_BODILESS[method]} {place}{header}"
+    more += "" if method == "POST" else f" -X {shlex.quote(method)}"
+    header = shlex.quote(f"content-type: {kind or JSON}")
+    return given.to(f"curl -sS{more} {place} \\\n  -H {header} --data-binary @-")
 
 
-def _curl(place: str, record: CallRecord, more: str = "") -> str:
-    header = shlex.quote(f"content-type: {record.request.media_type or JSON}")
-    return f"curl -sS {more}{place} \\\n  -H {header} --data-binary @-"
+def _quoted(url: str) -> str:
+    """Return a URL for a shell. A target is bytes as Latin-1; what is no ASCII is encoded."""
+    return shlex.quote(quote(url, safe=_ASCII, encoding="latin-1"))
+
+
+def _kind(record: CallRecord) -> str:
+    return shlex.quote(record.request.media_type or JSON)
 
 
 def _file(kind: str) -> str:

@@ -25,7 +25,7 @@ class ShownFunction(NamedTuple):
     id, OpenWhisk's name. ``state`` is one of warm, busy, cold, failed and sequence, ``reason``
     says more in words. ``memory`` is what the largest of its ``processes`` has now, in bytes: each
     of them may have ``memory_limit``, in MiB. ``ways`` are those of `WAYS` that it has.
-    ``invoke_id`` is Fn's id, ``trigger`` the path of its HTTP trigger, ``action`` the name of its
+    ``invoke_id`` is Fn's id, ``trigger`` the target of its HTTP trigger, ``action`` the name of its
     action. ``samples`` are names of files that can be sent, ``image`` says that it takes images,
     ``saved`` when its files changed, in seconds since 1970.
     """
@@ -49,13 +49,17 @@ class ShownFunction(NamedTuple):
 
 
 class SentEvent(NamedTuple):
-    """What is sent from the console: a body with its media type, as ``way`` has it."""
+    """What is sent from the console: a body with its media type, as ``way`` has it.
+
+    ``line`` is that of the `CallRecord` which is sent again; nothing where the way has but one.
+    """
 
     key: str
     way: str
     media_type: str
     body: bytes
     cold: bool = False
+    line: str = ""
 
 
 class ConsoleFunctions(Protocol):

@@ -16,7 +16,7 @@ from gpfn.hosts.fn_request import RequestHead, head_of
 from gpfn.hosts.host import Invocation
 from gpfn.http.loop.exchange import Exchange, Headers, Response
 from gpfn.local.calling import CallOutcome, FunctionCall
-from gpfn.local.calls import CallBody, CallRecord, RunningCall, caller_of
+from gpfn.local.calls import CallBody, CallRecord, RunningCall, caller_of, line_of
 from gpfn.local.fn.answers import invoked, kept_back, refused, triggered
 from gpfn.local.fn.errors import FnError
 from gpfn.local.fn.replies import message_reply
@@ -132,6 +132,8 @@ class FnInvoker:
 
     def _record(self, asked: _Asked, outcome: CallOutcome, response: Response) -> None:
         running, exchange, body = asked
+        asked_for = exchange.request
+        line = "" if running.via == "invoke" else line_of(asked_for.method, asked_for.target)
         replied = response.buffers[0] if response.buffers else b""
         record = CallRecord(
             *running,
@@ -144,6 +146,7 @@ class FnInvoker:
             request=CallBody.of(exchange.fields.by_name.get("content-type", ""), body),
             reply=CallBody.of(_media_type(response.headers), replied),
             log=outcome.log,
+            line=line,
         )
         self._calls.add(record, outcome.rest)
         if outcome.failure:

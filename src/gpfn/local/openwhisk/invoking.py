@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpfn.hosts.openwhisk import activation_id
-from gpfn.local.calls import CallBody, caller_of
+from gpfn.local.calls import CallBody, caller_of, line_of
 from gpfn.local.openwhisk.activations import WhiskActivation
 from gpfn.local.openwhisk.recording import CallOrigin
 from gpfn.local.openwhisk.refusing import NOT_ALLOWED, WhiskRefusal
@@ -51,7 +51,7 @@ class InvokingSettings(NamedTuple):
 class InvokeOrigin(NamedTuple):
     """Where a call comes from; ``status`` is what a caller gets for a response that it waits for.
 
-    Who waits for none gets 202.
+    Who waits for none gets 202. ``line`` is that of `CallRecord`.
     """
 
     transaction: str
@@ -59,6 +59,7 @@ class InvokeOrigin(NamedTuple):
     via: str
     request: CallBody
     status: Callable[[ActivationResponse], int] = status_of
+    line: str = ""
 
     @classmethod
     def of(cls, request: WhiskRequest, via: str, *, waits: bool) -> InvokeOrigin:
@@ -66,7 +67,8 @@ class InvokeOrigin(NamedTuple):
         body = CallBody(request.header("content-type"), request.body, len(request.body))
         caller = caller_of(request.header("user-agent"))
         status = status_of if waits else _accepted
-        return cls(request.transaction, caller, via, body, status)
+        line = line_of(request.method, request.target) if via == "web" else ""
+        return cls(request.transaction, caller, via, body, status, line)
 
 
 class Invoking(NamedTuple):
@@ -129,6 +131,7 @@ class Invoker:
             origin.request,
             lambda response: 202 if left else origin.status(response),
             lambda: bool(left),
+            line=origin.line,
         )
         sequence = action.exec.kind == "sequence"
         run = self._sequences.run if sequence else self._runner.run

@@ -34,7 +34,7 @@ class CallOrigin(NamedTuple):
     ``began`` is when, in seconds since the epoch; ``via`` and ``caller`` are those of
     `gpfn.local.calls`. ``cause`` is the id of the sequence that it is part of. ``told`` is the
     HTTP status that the caller gets for a response; ``accepted`` says whether the caller has gone
-    with nothing but the id, for which there has to be a record then.
+    with nothing but the id, for which there has to be a record then. ``line`` is `CallRecord`'s.
     """
 
     transaction: str
@@ -45,6 +45,7 @@ class CallOrigin(NamedTuple):
     told: Callable[[ActivationResponse], int]
     accepted: Callable[[], bool]
     cause: str = ""
+    line: str = ""
 
 
 def path_of(action: WhiskAction) -> str:
@@ -129,6 +130,7 @@ def call_record(
         request=asked.request,
         reply=CallBody("application/json", body, len(body)) if body else CallBody(),
         log=outcome.log,
+        line=asked.line,
     )
 
 

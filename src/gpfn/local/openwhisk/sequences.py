@@ -108,6 +108,7 @@ class SequenceRunner:
             told=status_of,
             accepted=lambda: False,
             request=CallBody(),
+            line="",
         )
         progress = _Progress(ActivationResponse(APPLICATION_ERROR, payload), ran)
         for component in action.exec.components:
@@ -192,6 +193,7 @@ def _record(action: WhiskAction, done: WhiskActivation, asked: CallOrigin) -> Ca
         stages=CallStages(run=done.duration / 1000),
         request=asked.request,
         reply=_body(done.response.result),
+        line=asked.line,
     )
 
 
