@@ -89,6 +89,19 @@ def test_below_a_function_s_own_failure_stands_what_it_said() -> None:
     assert call_trouble(RECORD._replace(status=404, log=log)) == []
 
 
+def test_below_a_call_stands_what_a_hosted_fn_would_not_take() -> None:
+    small, large = CallBody("image/png", b"x", 6 << 20), CallBody("image/png", b"x", (6 << 20) + 1)
+    assert call_trouble(RECORD._replace(request=small, reply=small)) == []
+    (told,) = call_trouble(RECORD._replace(request=large, reply=small))
+    assert told == "its event has 6.3 MB; a hosted Fn takes at most 6 MiB"
+    both = RECORD._replace(request=large._replace(length=7_340_032), reply=large)
+    assert call_trouble(both)[0].startswith("its event has 7.3 MB and its answer has 6.3 MB; ")
+    failed = both._replace(status=502, detail="it broke")
+    assert call_trouble(failed)[0] == "it broke"
+    assert "a hosted Fn" in call_trouble(failed)[1]
+    assert call_trouble(both._replace(platform="openwhisk")) == []
+
+
 def test_three_lines_to_type_next() -> None:
     lines = next_lines(survey_folder(ROOT / "functions").functions, "demo", *URLS, "KEY")
     sample = shlex.quote(str((ROOT / "functions/add/sample.json").relative_to(Path.cwd())))

@@ -96,13 +96,17 @@ def call_document(record: CallRecord) -> dict[str, Any]:
 
 
 def call_trouble(record: CallRecord) -> list[str]:
-    """Return what to show below a call that failed: why, and what the function wrote last."""
-    written = [text for _, _, text in record.log[-_MOST_LINES:]]
-    if not record.failure and record.status < _FAILED:
-        return []
-    from gpfn.local.console.answers import failure_text
+    """Return what to show below a call: why it failed, with what the function wrote last.
 
-    return [failure_text(record), *written]
+    Below a call that went well stands what a hosted Fn would not take.
+    """
+    from gpfn.local.console.answers import failure_text, hosted_warning
+
+    warned = [warning] if (warning := hosted_warning(record)) else []
+    if not record.failure and record.status < _FAILED:
+        return warned
+    written = [text for _, _, text in record.log[-_MOST_LINES:]]
+    return [failure_text(record), *warned, *written]
 
 
 def _milliseconds(seconds: float) -> str:

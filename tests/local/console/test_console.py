@@ -191,6 +191,14 @@ def test_another_name_reads_nothing(run: Standing, path: str) -> None:
     assert ask(run, "GET", path, Host="evil.example")[0] == 403
 
 
+def test_what_a_hosted_fn_would_not_take_is_told(run: Standing) -> None:
+    assert "a hosted Fn" not in page(run)
+    run.add(call(0, request=CallBody("image/png", b"x", 7_000_000)))
+    told = "its event has 7.0 MB; a hosted Fn takes at most 6 MiB"
+    assert told in page(run)
+    assert json.loads(ask(run, "GET", "/ui/console.json")[2])["call"]["warning"] == told
+
+
 def test_a_call_is_sent_again_as_it_was(run: Standing) -> None:
     body = urlencode({"call": "1"}).encode()
     assert ask(run, "POST", "/ui/again", body, **FORM)[0] == 303

@@ -39,7 +39,8 @@ EVENT = json.dumps({"a": 'it\'s "$HOME" `id` \u202e\u05d0', "b": [1, 2]}, ensure
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevProcess]:
     folder = tmp_path_factory.mktemp("functions")
-    sees = "triggers:\n- {name: sees, type: http, source: /sees}\n"
+    sees = "config: {GPFN_MAX_BODY_BYTES: '8000000'}\n"
+    sees += "triggers:\n- {name: sees, type: http, source: /sees}\n"
     tells = f"config: {{TELLS: yes}}\ntriggers:\n- {{name: a, type: http, source: '{ODD}'}}\n"
     tells += "- {name: b, type: http, source: /tells}\n"
     for name, more in (("sees", sees), ("tells", tells)):
@@ -126,6 +127,13 @@ def test_what_was_not_kept_whole_is_said_to_be_needed(run: DevProcess, tmp_path:
     (tmp_path / "body.bin").write_bytes(body)
     got = json.loads(typed(lines(run)["curl"], tmp_path))
     assert got == {"seen": hashlib.sha256(body).hexdigest()}
+
+
+def test_a_large_event_is_answered_with_a_warning_in_the_log(run: DevProcess) -> None:
+    answer = run.post(f"{run.fn}/t/demo/sees", b"y" * 7_000_000)
+    assert answer.status == 200
+    told = run.wait_for("call", id=answer.headers["fn-call-id"])["trouble"]
+    assert told == ["its event has 7.0 MB; a hosted Fn takes at most 6 MiB"]
 
 
 def sent_again(run: DevProcess) -> str:

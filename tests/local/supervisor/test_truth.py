@@ -237,6 +237,7 @@ def test_the_rows_say_what_is_held() -> None:
     assert "RLIMIT_NPROC" in nobodys["processes and threads"].reason
     assert "kill -9" in nobodys["end of the server"].here
     assert roots["open files"][:4] == ("open files", "350", "1024", "RLIMIT_NOFILE")
+    assert "a warning over 6 MiB" in roots["size of a body"].here
     lenient = {row.what: row for row in emulated_with(ROOTS, truth=False)}
     assert lenient["memory"].here == "not held"
     assert lenient["log of a call"].same

@@ -23,6 +23,7 @@ __all__ = [
     "body_text",
     "drawn_answer",
     "failure_text",
+    "hosted_warning",
     "local_text",
     "shown_body",
     "visible",
@@ -31,6 +32,7 @@ __all__ = [
 MOST_SHOWN = 64 << 10
 """Bytes of a body that the page has."""
 
+_MOST_HOSTED = 6 << 20  # bytes of a request, and of a response, by Oracle's documents
 _LAID_OUT = 8 << 10  # bytes up to which JSON is laid out; more of it is shown as it came
 _PLAIN_LIST = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")
 _UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -86,6 +88,16 @@ def failure_text(record: CallRecord) -> str:
         if isinstance(value, str):
             return value[:500]
     return body_text(record.reply)[:500] or "it failed, and nothing says why"
+
+
+def hosted_warning(record: CallRecord) -> str:
+    """Return what of a call a hosted Fn would not take, in words; nothing when it takes all."""
+    bodies = (("event", record.request), ("answer", record.reply))
+    sizes = [(name, body.length or len(body.data)) for name, body in bodies]
+    large = [f"its {name} has {bytes_of(size)}" for name, size in sizes if size > _MOST_HOSTED]
+    if record.platform != "fn" or not large:
+        return ""
+    return f"{' and '.join(large)}; a hosted Fn takes at most 6 MiB"
 
 
 def body_text(body: CallBody) -> str:

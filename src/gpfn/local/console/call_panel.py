@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from gpfn.local.console.answers import drawn_answer, failure_text, local_text, shown_body
+from gpfn.local.console.answers import (
+    drawn_answer,
+    failure_text,
+    hosted_warning,
+    local_text,
+    shown_body,
+)
 from gpfn.local.console.asking import PageAsked
 from gpfn.local.console.blame import call_parts
 from gpfn.local.console.shell import ServerAddresses, file_needed, shell_commands
@@ -79,6 +85,8 @@ def call_panel(record: CallRecord | None, asked: PageAsked, around: CallAround) 
             f'<div class="flash bad" id="failure">{icon("bad")}<span><b>'
             f"{record.status}</b> {local_text(failed)}</span></div>"
         )
+    if warning := hosted_warning(record):
+        wrong += f'<div class="flash warn">{icon("warn")}<span>{warning}</span></div>'
     return (
         f'<section class="panel" id="call" aria-labelledby="callh" data-call="{record.number}">'
         f'{_head(record, asked, around)}<div class="body stack">{wrong}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gpfn.local.console.answers import body_text
+from gpfn.local.console.answers import body_text, hosted_warning
 from gpfn.local.console.blame import call_parts
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def _whole(record: CallRecord) -> dict[str, Any]:
     return {
         **_head(record),
         "detail": record.detail,
+        "warning": hosted_warning(record) or None,
         "stages": record.stages._asdict(),
         "parts": [one._asdict() for one in (*cold, *parts)],
         "request": _body(record.request),

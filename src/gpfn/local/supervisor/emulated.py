@@ -112,6 +112,14 @@ def _limits(means: Means) -> Iterator[EmulatedRow]:
         held,
     )
     yield EmulatedRow(
+        "size of a body",
+        "no limit; hosted by Oracle: 6 MiB",
+        "1 MiB",
+        "OpenWhisk: the same; Fn: 64 MiB, with a warning over 6 MiB",
+        "nothing here says whether your Fn is a hosted one",
+        False,
+    )
+    yield EmulatedRow(
         "open files", f"{FN_RULES.files}", f"{ACTION_RULES.files}", "RLIMIT_NOFILE", "", True
     )
 
