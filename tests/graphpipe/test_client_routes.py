@@ -117,7 +117,7 @@ def test_a_certificate_of_another_host_is_refused(
 def test_a_server_without_tls_is_told() -> None:
     with (
         scripted(lambda sock, seen: sock.sendall(http(b"plain"))) as server,
-        pytest.raises(CannotConnect, match="TLS: "),
+        pytest.raises(CannotConnect, match="TLS: the server speaks none; with http:// instead"),
     ):
         remote(f"https://localhost:{server.port}", ARRAY)
 

@@ -24,12 +24,14 @@ from gpfn.http.writer import send
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Connection", "connect"]
+__all__ = ["Connection", "connect", "tls_reason"]
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 _PIECE = 1 << 16
 _LONGEST = 24 * 3600.0
 """Seconds in one wait: a deadline may be infinite, a socket's time-out may not."""
+_PLAIN = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")
+"""How OpenSSL calls plain HTTP where it looked for the version and the length of a record."""
 
 
 class Connection:
@@ -273,5 +275,11 @@ def _encrypted(
     except ssl.SSLCertVerificationError as error:
         raise CannotConnect(f"TLS: {error.verify_message}") from error
     except (OSError, ValueError) as error:  # ValueError: a host that TLS cannot name
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise CannotConnect(f"TLS: {reason}") from error
+        raise CannotConnect(f"TLS: {tls_reason(error)}") from error
+
+
+def tls_reason(error: OSError | ValueError) -> str:
+    """Say why TLS failed, and where it is another address that is meant."""
+    if getattr(error, "reason", "") in _PLAIN:
+        return "the server speaks none; with http:// instead of https:// it may answer"
+    return getattr(error, "strerror", None) or type(error).__name__

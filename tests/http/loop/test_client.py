@@ -298,3 +298,20 @@ def test_a_certificate_of_another_host_is_refused(certificate: Path) -> None:
         server.close()
 
     asyncio.run(main())
+
+
+def test_a_server_without_tls_is_told() -> None:
+    def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK)
+
+    async def main() -> None:
+        server = await asyncio.start_server(plain, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = LoopClient(parse_url(f"https://127.0.0.1:{port}"), limit=LIMIT)
+        came = await ask(client)
+        assert isinstance(came, CannotConnect)
+        assert "TLS: the server speaks none; with http:// instead of https://" in str(came)
+        client.close()
+        server.close()
+
+    asyncio.run(main())

@@ -185,4 +185,8 @@ def reason(error: OSError) -> str:
     """Say why a connection failed."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there"
+    if hasattr(error, "reason"):  # an ssl.SSLError
+        from gpfn.http.connection import tls_reason
+
+        return f"TLS: {tls_reason(error)}"
     return error.strerror or str(error) or type(error).__name__
