@@ -61,7 +61,7 @@ async def main():
     state, sock = State(Path(sys.argv[1])), listen(Endpoint(port=0))
     entities, log = FnEntities(state), Log("dev")
     image = MappedImage("1", Path("func.py"))
-    api = FnApi(entities, AtOnce(), Calls(state), lambda name: image, log)
+    api = FnApi(entities, AtOnce(), Calls(state), lambda name: image, log, unknown=str)
     app = entities.create_app({"name": "models"})
     for number in range(int(sys.argv[2])):
         fields = {"app_id": app.id, "name": f"f{number:04}", "image": "f:0.0.1", "memory": 256}

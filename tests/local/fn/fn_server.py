@@ -134,6 +134,11 @@ def resolve(image: str) -> MappedImage | None:
     return None if image.startswith("unknown") else MappedImage("1", Path("func.py"))
 
 
+def unmapped(image: str) -> str:
+    """Say what there is to say of an image that nothing stands for."""
+    return f"nothing stands for the image {image}: --map {image}=FOLDER"
+
+
 @contextmanager
 def fn_server(
     place: Path | None = None, make: Callable[[], Any] = Said, resolver: Any = resolve
@@ -151,7 +156,7 @@ def fn_server(
         caller = make()
         calls = Calls(state)
         log = Log("dev", sink=lambda data, _: lines.append(data.decode()))
-        api = FnApi(FnEntities(state), caller, calls, resolver, log)
+        api = FnApi(FnEntities(state), caller, calls, resolver, log, unknown=unmapped)
         handler = LocalHandler([api], own_hosts(host, port), log)
         server = LoopServer(
             listening,

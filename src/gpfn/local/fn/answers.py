@@ -116,10 +116,10 @@ def triggered(answer: ProcessAnswer, identifier: str) -> Response:
     A status that HTTP does not have breaks an Fn server's reply: 500 without a body.
     """
     result = InvocationResult(answer.status, b"", answer.headers)
-    status, headers = unwrap_trigger(result).status, unwrap_trigger(result).headers
-    if not 200 <= status <= 999:
+    wrapped = unwrap_trigger(result)
+    if not 200 <= wrapped.status <= 999:
         return Response(500, (("Fn-Call-Id", identifier),), ())
-    return _response(status, headers, answer.body, identifier)
+    return _response(wrapped.status, wrapped.headers, answer.body, identifier)
 
 
 def _response(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpfn.errors import GpfnError
 from gpfn.http.loop.exchange import Exchange, Response
 from gpfn.local.fn.asking import FnRequest, changes_of, decoded, match, page_of, query_of
-from gpfn.local.fn.deploying import Deployer, unmapped_image
+from gpfn.local.fn.deploying import Deployer
 from gpfn.local.fn.documents import (
     APP_FIELDS,
     FN_FIELDS,
@@ -63,7 +63,7 @@ class FnApi:
         resolve: Resolve,
         log: Log | None = None,
         *,
-        unknown: Callable[[str], str] = unmapped_image,
+        unknown: Callable[[str], str],
     ) -> None:
         """``unknown`` says what to do about an image that ``resolve`` does not know."""
         self._entities = entities

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpfn.local.fn.entities import FnEntities
     from gpfn.local.fn.entity import App, Fn
 
-__all__ = ["Deployer", "unmapped_image"]
+__all__ = ["Deployer"]
 
 
 class _Known(NamedTuple):
@@ -61,11 +61,6 @@ class Deployer:
         """Return why there is nothing to start, nothing when there is."""
         known = self._known[deployed.key]
         return self._unknown(known.fn.image) if known.image is None else ""
-
-
-def unmapped_image(image: str) -> str:
-    """Return what is told of an image that stands for nothing here, when nobody knows better."""
-    return f"nothing stands for the image {image}: gpfn dev --map {image}=FOLDER says what does"
 
 
 def _deployed(app: App, fn: Fn, image: MappedImage | None) -> Deployed:

@@ -19,7 +19,7 @@ from gpfn.local.openwhisk.linking import RuleRoutes, TriggerRoutes
 from gpfn.local.openwhisk.managing import ActionRoutes, PackageRoutes
 from gpfn.local.openwhisk.naming import GUEST, check_name, check_namespace
 from gpfn.local.openwhisk.referring import not_yours
-from gpfn.local.openwhisk.refusing import WhiskRefusal, error_reply, refusal_reply
+from gpfn.local.openwhisk.refusing import INTERNAL, WhiskRefusal, error_reply, refusal_reply
 from gpfn.serving.routing import Route, Router
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _CHALLENGE = (("www-authenticate", 'Basic realm="OpenWhisk secure realm",charset
 _NO_KEY = "The resource requires authentication, which was not supplied with the request"
 _WRONG_KEY = "The supplied authentication is invalid"
 _NO_PATH = "The requested resource could not be found."
-_BUG = "There was an internal server error."
 _METHODS = ("PUT", "GET", "DELETE", "POST", "HEAD", "OPTIONS", "PATCH")
 _CHECKS = {"namespace": check_namespace, "package": check_name, "name": check_name}
 _MOST_FIELDS = 1000
@@ -143,7 +142,7 @@ class WhiskApi:
         if isinstance(error, WhiskRefusal):
             return refusal_reply(error, transaction)
         self._log.failure(error, call=transaction)
-        return error_reply(500, _BUG, transaction)
+        return error_reply(500, INTERNAL, transaction)
 
 
 def entity_routes(entities: WhiskEntities) -> Sequence[WhiskRoute]:

@@ -18,7 +18,7 @@ from gpfn.local.openwhisk.activations import WhiskActivation
 from gpfn.local.openwhisk.answering import id_header
 from gpfn.local.openwhisk.asking import WhiskRequest, WhiskRoute
 from gpfn.local.openwhisk.invoking import InvokeOrigin, check_parameters
-from gpfn.local.openwhisk.refusing import WhiskRefusal, json_reply
+from gpfn.local.openwhisk.refusing import INTERNAL, WhiskRefusal, json_reply
 from gpfn.local.openwhisk.results import (
     APPLICATION_ERROR,
     SUCCESS,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["FiringRoutes"]
 
 _TRIGGER = "/api/v1/namespaces/{namespace}/triggers/{name}"
-_BUG = "There was an internal server error."
 
 
 class FiringRoutes:
@@ -81,7 +80,7 @@ class FiringRoutes:
             except GpfnError as error:
                 refused = isinstance(error, WhiskRefusal) and error.status < 500
                 code = APPLICATION_ERROR if refused else WHISK_ERROR
-                told = {"error": error.message if isinstance(error, WhiskRefusal) else _BUG}
+                told = {"error": error.message if isinstance(error, WhiskRefusal) else INTERNAL}
         known = {"rule": str(rule.ref), "action": str(rule.action)}
         return {**known, "statusCode": code, "success": code == SUCCESS, **told}
 

@@ -14,6 +14,7 @@ from gpfn.errors import CallerError
 from gpfn.http.loop import Response
 
 __all__ = [
+    "INTERNAL",
     "NOT_ALLOWED",
     "WhiskRefusal",
     "error_reply",
@@ -24,6 +25,7 @@ __all__ = [
     "refusal_reply",
 ]
 
+INTERNAL = "There was an internal server error."
 NOT_ALLOWED = "Request defines parameters that are not allowed (e.g., reserved properties)."
 
 _JSON = (("content-type", "application/json"),)

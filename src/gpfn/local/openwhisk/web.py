@@ -15,7 +15,7 @@ from gpfn.local.openwhisk.asking import WhiskRequest, WhiskRoute
 from gpfn.local.openwhisk.invoking import InvokeOrigin, Invoking
 from gpfn.local.openwhisk.naming import GUEST, EntityRef
 from gpfn.local.openwhisk.records import WhiskAction, value_of
-from gpfn.local.openwhisk.refusing import WhiskRefusal, missing
+from gpfn.local.openwhisk.refusing import INTERNAL, WhiskRefusal, missing
 from gpfn.local.openwhisk.web_answers import split_extension, web_error, web_response
 from gpfn.local.openwhisk.web_arguments import WebCall, web_arguments
 
@@ -34,7 +34,6 @@ _METHODS = ("GET", "DELETE", "POST", "PUT", "HEAD", "OPTIONS", "PATCH")
 _DEFAULT = "default"
 _UNAUTHORIZED = "Authentication is possible but has failed or not yet been provided."
 _NOT_READY = "Response not yet ready."
-_BUG = "There was an internal server error."
 _ALLOWED = "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"
 
 _Headers = tuple[tuple[str, str], ...]
@@ -110,7 +109,7 @@ class WebRoutes:
             activation = await running.wait(self._invoker.settings.blocking_seconds)
         except WhiskRefusal as refusal:
             if refusal.status == 413:  # the platform has no answer of its own for that here
-                return web_error(500, _BUG, transaction)
+                return web_error(500, INTERNAL, transaction)
             return web_error(refusal.status, refusal.message, transaction)
         if activation is None:
             return _with(web_error(202, _NOT_READY, transaction), header)

@@ -16,6 +16,7 @@ from gpfn.http.loop import Response
 from gpfn.http.writer import check_header
 from gpfn.json_exact import dumps
 from gpfn.local.openwhisk.executable import is_binary
+from gpfn.local.openwhisk.refusing import INTERNAL
 from gpfn.local.openwhisk.results import APPLICATION_ERROR, SUCCESS, ActivationResponse
 from gpfn.platforms.openwhisk.media_types import MediaType, parse_media_type
 
@@ -25,7 +26,6 @@ _NO_PROPERTY = "Response does not include requested property."
 _NO_TYPE = "Response did not specify a known content-type."
 _OTHER_TYPE = "Response type in header did not match generated content type."
 _FAILED = "There was an error processing your request."
-_BUG = "There was an internal server error."
 _JSON = (("content-type", "application/json"),)
 _UTF8 = "; charset=UTF-8"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
@@ -66,7 +66,7 @@ def web_response(response: ActivationResponse, extension: str, transaction: str)
     if response.code not in (SUCCESS, APPLICATION_ERROR):
         return web_error(400, _FAILED, transaction)
     if not isinstance(result, dict):  # an array, which the platform trips over
-        return web_error(500, _BUG, transaction)
+        return web_error(500, INTERNAL, transaction)
     if response.code == APPLICATION_ERROR:
         result = result["error"]
     try:
