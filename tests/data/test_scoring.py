@@ -105,6 +105,27 @@ def test_values_that_do_not_fit_name_the_column_and_the_row(tmp_path: Path) -> N
     assert fails(target)[1]["values"] == {"a": 2**53 + 1, "b": 1.0, "c": "2.5"}
 
 
+def test_any_number_and_any_depth_of_json_is_told_of_and_kept(tmp_path: Path) -> None:
+    """orjson, which writes, knows whole numbers of 64 bits and 254 levels."""
+    big, deep = 2**80 + 1, "[" * 300 + "]" * 300
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(
+        f'{{"x": [1, 2, 3], "id": {big}}}\n{{"x": [1, 2, {big}], "id": 2}}\n'
+        f'{{"x": {{"a": {big}}}, "id": 3}}\n{{"x": {deep}, "id": 4}}\n'
+    )
+    report = score(refusing(tmp_path), source, target, keep=("id",))
+    assert (report.rows, report.failed) == (4, 3)
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(line["id"], line["y"]) for line in lines] == [
+        (big, 6),
+        (2, None),
+        (3, None),
+        (4, None),
+    ]
+    told = {row: found["values"]["x"] for row, found in fails(target).items()}
+    assert told == {1: [1, 2, big], 2: {"a": big}, 3: "a list"}
+
+
 def test_rows_of_csv_and_events_that_cannot_be_read_are_in_their_place(tmp_path: Path) -> None:
     csv, events = tmp_path / "in.csv", tmp_path / "in.jsonl"
     csv.write_text("a,b,c\n1,2,3\n1,2\n1,,3\n1,2,x\nnan,2,3\n")

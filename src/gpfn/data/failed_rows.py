@@ -13,6 +13,7 @@ import orjson
 
 from gpfn.data.seam import Chunk
 from gpfn.data.whole_file import WholeFile, cannot_write
+from gpfn.json_exact import dumps
 
 if TYPE_CHECKING:
     from io import BufferedWriter
@@ -65,7 +66,11 @@ class FailedRows:
             line["text"] = fault.text
         else:
             line["values"] = {name: _value(chunk, name, row) for name in chunk.columns}
-        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            return dumps(line, str, orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # lists within lists that are too deep to be written
+            line["values"] = {name: _shown(value) for name, value in line["values"].items()}
+            return dumps(line, str, orjson.OPT_APPEND_NEWLINE)
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +97,10 @@ class FailedRows:
             self._file.commit()
         else:
             self._file.discard()
+
+
+def _shown(value: Any) -> Any:
+    return f"a {type(value).__name__}" if isinstance(value, list | dict) else value
 
 
 def _value(chunk: Chunk, name: str, row: int) -> Any:

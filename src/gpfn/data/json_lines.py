@@ -23,7 +23,7 @@ from gpfn.data.seam import Array, Chunk, Extent, Fault, Mask
 from gpfn.data.sink import PartSink
 from gpfn.data.wanted import check_wanted
 from gpfn.errors import GpfnError, SetupError
-from gpfn.json_exact import UnreadableNumber, loads
+from gpfn.json_exact import UnreadableNumber, dumps, loads
 from gpfn.limits import Limits
 from gpfn.models.labels import UNNAMED, ClassNames, class_keys
 
@@ -161,7 +161,7 @@ class JsonLinesSink(PartSink):
         ]
         names = [*columns]
         self._out.writelines(
-            orjson.dumps(dict(zip(names, row, strict=True)), option=_OPTIONS)
+            dumps(dict(zip(names, row, strict=True)), option=_OPTIONS)
             for row in zip(*values, strict=True)
         )
 
