@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gpfn.data.scorer import ModelOrder, Scorer
 from gpfn.data.scoring import MaxFailed, ScoreJob, ScoreOptions, score_file
 from gpfn.errors import GpfnError, ModelFailed, SetupError
+from gpfn.models.columns import Column
 from gpfn.models.open import open_model
 from tests.data.scored import ROOT, fails, read, refusing, score, write
 from tests.rows import making
@@ -148,6 +149,28 @@ def test_rows_of_csv_and_events_that_cannot_be_read_are_in_their_place(tmp_path:
         ("3", None),
         ("4", 15),
     ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_column_that_is_declared_bool_feeds_numbers(
+    tmp_path: Path, suffix: str, wrong: bool
+) -> None:
+    """Whether a row is right does not depend on a word in another one."""
+    path = tmp_path / f"in.{suffix}"
+    flags = ["true", "false"] if suffix == "csv" else [True, False]
+    if suffix == "parquet":
+        write(path, a=[1, 2], flag=flags, c=[0, 0])
+    elif suffix == "csv":
+        rest = "3,oops,0\n" if wrong else ""
+        path.write_text("a,flag,c\n" + f"1,{flags[0]},0\n2,{flags[1]},0\n" + rest)
+    else:
+        rows = [{"a": 1, "flag": True, "c": 0}, {"a": 2, "flag": False, "c": 0}]
+        rest = [{"a": 3, "flag": "oops", "c": 0}] if wrong else []
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows + rest))
+    columns = (Column("a"), Column("flag", dtype="bool"), Column("c"))
+    score(refusing(tmp_path), path, tmp_path / "out.parquet", columns=columns)
+    assert read(tmp_path / "out.parquet")["y"][:2] == [2, 2]
 
 
 def test_defaults_of_a_description_stand_for_what_is_missing(tmp_path: Path) -> None:

@@ -93,6 +93,19 @@ def test_a_declared_dtype_holds_as_well_as_the_inputs() -> None:
     assert {*found.faults} == {1}
     assert found.values.dtype == np.float32
     assert taken(np.array([1.5]), None, column("float32", "int32")).faults[0].startswith("expected")
+    assert {*taken(np.array([1, 300]), None, column("int64", "uint8")).faults} == {1}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+def test_truth_values_that_are_declared_are_one_and_zero(dtype: str) -> None:
+    into = column(dtype, "bool", default=True)
+    gap = np.array([False, False, True])
+    for array in (np.array([True, False, False]), np.array([True, "false", None], object)):
+        found = taken(array, gap, into)
+        assert found.values.dtype == DTYPE_TABLE[dtype].numpy
+        assert (found.values.tolist(), {**found.faults}) == ([1, 0, 1], {})
+    numbers = taken(np.array([1, 0]), None, into).faults
+    assert numbers == dict.fromkeys((0, 1), "expected true or false, got a number")
 
 
 def test_plain_columns_are_not_copied() -> None:

@@ -38,7 +38,8 @@ def taken(array: Array, mask: Mask | None, column: RowColumn) -> Taken:
     ``array`` has [rows] or [rows, n…] values, of which ``mask`` says the missing rows. A column
     with a default has it in their place, of one without they are faults.
     """
-    if mask is None and array.dtype == column.taken.numpy and array.dtype.kind != "O":
+    own = column.dtype is column.taken
+    if mask is None and own and array.dtype == column.taken.numpy and array.dtype.kind != "O":
         return Taken(array)
     faults: dict[int, str] = {}
     if mask is not None and column.default is None:
@@ -46,6 +47,8 @@ def taken(array: Array, mask: Mask | None, column: RowColumn) -> Taken:
     if array.dtype.kind == "O":
         return Taken(_one_by_one(array, column, faults), faults)
     for target in dict.fromkeys((column.dtype, column.taken)):
+        if array.dtype.kind == "b" and target is not column.dtype:
+            array = array.view(np.uint8)  # the column is declared as one of truth values
         found, wrong = _cast(array, target)
         for row in wrong:
             if mask is None or not mask[row]:
