@@ -295,10 +295,10 @@ def _plot(
 
 
 def _write(folder: Path, facts: dict[str, Any], table: Table, mapping: Any) -> None:
-    features, classes = facts["data"]["features"], facts["data"]["classes"]
+    classes = facts["data"]["classes"]
+    columns = [(name, name in table.switches, table.defaults.get(name)) for name in table.features]
     texts = {
-        "model.toml": model_toml(facts["title"], LITE, features, classes, table.defaults)
-        + branches_toml(mapping),
+        "model.toml": model_toml(facts["title"], LITE, columns, classes) + branches_toml(mapping),
         "params.json": params_json(FROZEN, facts),
         LABELS: labels(facts),
         "tabular.json": json.dumps(facts, indent=2, ensure_ascii=False) + "\n",

@@ -13,7 +13,15 @@ import numpy as np
 from gpfn.data.seam import Chunk
 from gpfn.errors import SetupError
 
-__all__ = ["MOST", "as_numbers", "choose_features", "is_pattern", "targets_of", "words"]
+__all__ = [
+    "MOST",
+    "as_numbers",
+    "choose_features",
+    "is_pattern",
+    "kinds_of",
+    "targets_of",
+    "words",
+]
 
 _LARGEST = 2**53
 """Beyond it a double does not have every whole number: such a column holds ids, no amounts."""
@@ -117,6 +125,12 @@ def _numbers(chunk: Chunk, name: str, path: str) -> np.ndarray | None:
     if missing is not None:
         found[missing] = np.nan
     return found
+
+
+def kinds_of(chunk: Chunk, names: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the names of columns that have a value in a chunk, each with its dtype's letter."""
+    gaps = {name for name, mask in chunk.missing.items() if mask.all()}
+    return {(name, chunk.columns[name].dtype.kind) for name in names if name not in gaps}
 
 
 def _check_whole(column: np.ndarray, name: str, first: int, path: str) -> None:

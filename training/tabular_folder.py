@@ -37,11 +37,13 @@ def plain_name(text: str) -> str:
 def model_toml(
     title: str,
     model: str,
-    features: Sequence[str],
+    columns: Sequence[tuple[str, bool, float | None]],
     classes: Sequence[str],
-    defaults: Mapping[str, float],
 ) -> str:
-    """Return the description of the model: its columns in order, and what stands for a gap."""
+    """Return the description of the model: its columns in order.
+
+    Of each the name, whether it is of truth values, and what stands for a gap.
+    """
     lines = [
         f"title = {toml_text(title)}",
         'source = "gpfn train tabular"',
@@ -49,10 +51,12 @@ def model_toml(
     ]
     if classes:
         lines.append(f"labels = {toml_text(LABELS)}")
-    for name in features:
+    for name, switch, default in columns:
         lines += ["", "[[columns]]", f"name = {toml_text(name)}"]
-        if name in defaults:
-            lines.append(f"default = {defaults[name]!r}")
+        if switch:
+            lines.append('dtype = "bool"')
+        if default is not None:
+            lines.append(f"default = {str(bool(default)).lower() if switch else repr(default)}")
     lines += ["", "[serving]", f"warmup = [{toml_text(SAMPLE)}]"]
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from reservoir import Reservoir
-from tabular_columns import MOST, as_numbers, choose_features, is_pattern, targets_of, words
+from tabular_columns import (
+    MOST,
+    as_numbers,
+    choose_features,
+    is_pattern,
+    kinds_of,
+    targets_of,
+    words,
+)
 
 from gpfn.data.cut import Cut
 from gpfn.data.formats import open_source
@@ -67,13 +75,15 @@ class Counts:
 class Rows:
     """The sample: values float32 [n, features] and targets, float64 [n] or labels [n].
 
-    A value is NaN where it is missing and such rows are kept.
+    A value is NaN where it is missing and such rows are kept. ``switches`` are features that
+    are true or false in every file.
     """
 
     features: tuple[str, ...]
     values: np.ndarray
     targets: np.ndarray
     counts: dict[str, int] = field(default_factory=dict)
+    switches: frozenset[str] = frozenset()
 
 
 def read_rows(
@@ -85,14 +95,16 @@ def read_rows(
     SetupError, which names file, column and row.
     """
     features: tuple[str, ...] = ()
+    kinds: set[tuple[str, str]] = set()
     counts, sample = Counts(), None
     for file in files:
         source = _opened(file.path, wanted)
         try:
             features = _checked(source, file, wanted, features)
             sample = sample or _sample(wanted, len(features))
-            for values, targets in _used(source, file, wanted, features, counts):
+            for values, targets, found in _used(source, file, wanted, features, counts):
                 sample.add(values, targets)
+                kinds |= found
                 progress(file.path.name, *source.extent)
         finally:
             source.close()
@@ -100,7 +112,8 @@ def read_rows(
     if sample is None or not sample.kept:
         raise _nothing(files, wanted, counts)
     values, targets = sample.rows()
-    return Rows(features, values, targets, asdict(counts))
+    switches = frozenset(name for name in features if {k for n, k in kinds if n == name} == {"b"})
+    return Rows(features, values, targets, asdict(counts), switches)
 
 
 def _opened(path: Path, wanted: Wanted) -> ColumnSource:
@@ -162,8 +175,11 @@ def _used(
     wanted: Wanted,
     features: tuple[str, ...],
     counts: Counts,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give values and targets of the rows of a file that can be learnt from."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, set[tuple[str, str]]]]:
+    """Give values and targets of the rows of a file that can be learnt from.
+
+    With the kinds of the columns, as in :func:`tabular_columns.kinds_of`.
+    """
     others = [wanted.target] if wanted.target else []
     cut = wanted.region.columns if wanted.region else ()
     inputs = features if wanted.mapping is None else (FEATURES,)
@@ -171,6 +187,7 @@ def _used(
     for chunk in source.chunks(columns, max(1, min(_CHUNK, _CHUNK_VALUES // len(features)))):
         left = _selected(chunk, wanted.region, counts)
         values = chunk.columns.get(FEATURES) if wanted.mapping else None
+        kinds = kinds_of(chunk, () if wanted.mapping else features)
         if values is None:
             values = as_numbers(chunk, features, str(file.path))
         targets, unknown = _targets(chunk, file, wanted)
@@ -179,7 +196,7 @@ def _used(
         gaps = np.isnan(values).any(axis=1)
         dropped = wanted.missing == "drop"
         counts.with_missing += _take(left, gaps) if dropped else int(gaps[left].sum())
-        yield values[left], targets[left]
+        yield values[left], targets[left], kinds
 
 
 def _take(left: np.ndarray, away: np.ndarray) -> int:

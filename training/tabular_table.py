@@ -16,6 +16,7 @@ __all__ = ["Table", "prepare"]
 class Table:
     """Rows, targets and parts; ``defaults`` stand for gaps, by column.
 
+    ``switches`` are columns of truth values.
     ``weights`` [classes] are those of the classes, one of 1 when a number is predicted.
     """
 
@@ -26,6 +27,7 @@ class Table:
     defaults: dict[str, float]
     weights: np.ndarray
     counts: dict[str, int]
+    switches: frozenset[str] = frozenset()
 
     def rows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return values [n, features] and targets [n] of a part."""
@@ -52,11 +54,16 @@ def prepare(rows: Rows, target: Target, *, missing: str, class_weights: str, see
     weights = np.ones(max(1, classes))
     if classes and class_weights == "balanced":
         weights = balanced(target.values[parts.training], classes)
-    return Table(rows.features, rows.values, target, parts, defaults, weights, rows.counts)
+    return Table(
+        rows.features, rows.values, target, parts, defaults, weights, rows.counts, rows.switches
+    )
 
 
 def _fill(rows: Rows, training: np.ndarray) -> dict[str, float]:
-    """Put the medians of the training part where values are missing; return them by column."""
+    """Put the medians of the training part where values are missing; return them by column.
+
+    Of truth values that is the one that most rows have.
+    """
     found = {}
     for place, name in enumerate(rows.features):
         column = rows.values[:, place]
@@ -65,6 +72,7 @@ def _fill(rows: Rows, training: np.ndarray) -> dict[str, float]:
         if not len(known):
             told = f"no value in any training row; leave it out with --drop {name}"
             raise SetupError(told, field=name)
-        found[name] = float(np.median(known).astype(np.float32))
+        median = float(np.median(known).astype(np.float32))
+        found[name] = float(median > 0.5) if name in rows.switches else median  # half is neither
         column[np.isnan(column)] = found[name]
     return found

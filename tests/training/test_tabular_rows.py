@@ -137,6 +137,15 @@ def test_truth_values_are_numbers_and_labels(tmp_path: Path) -> None:
     assert rows.targets.tolist() == ["true", "false"]
 
 
+def test_features_of_truth_values_alone_are_told_apart(tmp_path: Path) -> None:
+    one = text_file(tmp_path, "b,n,e,both,y\nTrue,1,,false,0\n,0,,true,1\n", "one.csv")
+    gaps = pa.nulls(2, pa.int64())
+    two = parquet(tmp_path, {"b": [True] * 2, "n": [1, 0], "e": gaps, "both": [1, 0], "y": [0, 1]})
+    rows = read(one, two, missing="median")
+    assert rows.switches == {"b"}
+    assert rows.values[:, 3].tolist() == [0, 1, 1, 0]
+
+
 def test_more_rows_than_are_wanted_are_sampled(tmp_path: Path) -> None:
     path = parquet(tmp_path, {"a": np.arange(1000.0), "y": np.arange(1000) % 2})
     rows = read(path, most=10, seed=3)

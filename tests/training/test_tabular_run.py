@@ -143,6 +143,35 @@ def test_model_toml_names_the_columns_in_order(kinds: Made) -> None:
     assert told["labels"] == "labels.txt"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_was_trained_on_can_be_scored_with_truth_values(tmp_path: Path, suffix: str) -> None:
+    """The same file, with a gap that the commonest value stands for, and the function's row."""
+    data = tmp_path / f"flags.{suffix}"
+    rows = [(at / 60, at % 3 > 0, at % 3 + at / 60) for at in range(60)]
+    names = ["a", "flag", "y"]
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
+    columns["flag"][7] = None
+    if suffix == "csv":
+        write_csv(data, names, [*zip(*columns.values(), strict=True)])
+    else:
+        pq.write_table(pa.table(columns), data)
+    done = run(
+        *(str(data), "--target", "y", "--epochs", "1", "--missing", "median", "--out", "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    told = tomllib.loads((tmp_path / "out" / "model.toml").read_text())["columns"]
+    assert (told[1]["dtype"], told[1]["default"], "dtype" in told[0]) == ("bool", True, False)
+    words = [sys.executable, "-m", "gpfn"]
+    asked = [*words, "score", "out/model.tflite", str(data), "-o", "out.jsonl"]
+    subprocess.run(asked, cwd=tmp_path, check=True)
+    assert not (tmp_path / "out.jsonl.failed.jsonl").exists()
+    subprocess.run([*words, "init", "made", "--from", "out"], cwd=tmp_path, check=True)
+    row = json.dumps({"a": 0.5, "flag": True})
+    asked = [*words, "invoke", "made", "--content-type", "application/json"]
+    assert subprocess.run(asked, cwd=tmp_path, input=row, text=True, check=False).returncode == 0
+
+
 def test_a_number_is_predicted_in_its_own_units(number: Made) -> None:
     values, targets = number.test_part("y")
     answers = ask(number.out / "model.tflite", "features", "prediction", values)[:, 0]
