@@ -179,6 +179,15 @@ def test_a_quote_amid_a_cell_costs_no_more_than_others(path: Path) -> None:
     assert [n for chunk in chunks for n in chunk.columns["a"].tolist()] == [0, *range(count)]
 
 
+@pytest.mark.parametrize("odd", ["-1", "oops", "2.5", str(2**64), ""])
+def test_whole_numbers_of_a_dtype_that_is_said_are_exact(path: Path, odd: str) -> None:
+    """Those that are not of it are text, and so are their neighbours: none is another number."""
+    [chunk] = read(path, f"x,y\n{2**64 - 1},1\n{2**53 + 1},1\n{odd},300\n",
+                   types={"x": "uint64", "y": "uint8"})  # fmt: skip
+    assert [int(value) for value in chunk.columns["x"][:2]] == [2**64 - 1, 2**53 + 1]
+    assert chunk.columns["y"].tolist() == ["1", "1", "300"]
+
+
 def test_numbers_are_those_that_are_written(path: Path) -> None:
     """Arrow reads 1e400 as infinity, and 0x10 as 16 where all others are whole numbers."""
     [chunk] = read(path, "x,y,n\n1e400,inf,0x10\n2,-Infinity,12\n")

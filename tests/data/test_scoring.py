@@ -173,6 +173,27 @@ def test_a_column_that_is_declared_bool_feeds_numbers(
     assert read(tmp_path / "out.parquet")["y"][:2] == [2, 2]
 
 
+@pytest.mark.parametrize("odd", ["", "oops\n", "-1\n", "1.5\n"])
+def test_large_whole_numbers_of_csv_are_exact_whatever_their_neighbours(
+    tmp_path: Path, odd: str
+) -> None:
+    numbers = [2**53 + 1, 2**64 - 1, 5]
+    (tmp_path / "in.csv").write_text("x\n" + "".join(f"{number}\n" for number in numbers) + odd)
+    (tmp_path / "same.py").write_text(_SAME)
+    score(f"{tmp_path}/same.py:same", tmp_path / "in.csv", tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl")["y"][:3] == numbers
+
+
+_SAME = """
+from gpfn.models.python import declare
+from gpfn.tensors.spec import TensorSpec
+
+@declare({"x": TensorSpec("uint64", (None,))}, {"y": TensorSpec("uint64", (None,))})
+def same(x):
+    return x
+"""
+
+
 def test_defaults_of_a_description_stand_for_what_is_missing(tmp_path: Path) -> None:
     from gpfn.models.columns import Column
 

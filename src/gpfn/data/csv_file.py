@@ -155,8 +155,6 @@ class CsvSource:
         whole, fraction = pa.types.is_integer(found), pa.types.is_floating(found)
         if pa.types.is_floating(wanted):
             return wanted if whole or fraction else pa.string()
-        if whole and pa.types.is_integer(wanted):
-            return wanted
         return found if fraction and not said else pa.string()
 
     def _parsed(self, block: Block, names: list[str], kinds: Mapping[str, pa.DataType]) -> pa.Table:

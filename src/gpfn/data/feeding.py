@@ -79,11 +79,9 @@ class Feeder:
 
 def _text_type(column: RowColumn) -> str:
     """Return what text without types is read as: numbers in full, to be rounded once."""
-    if column.dtype.name == "string":
-        return "string"
-    if column.dtype.name == "bool":
-        return "bool"
-    return "int64" if column.dtype.whole and column.dtype.name != "uint64" else "float64"
+    if column.dtype.name in ("string", "bool", "uint64"):
+        return column.dtype.name
+    return "int64" if column.dtype.whole else "float64"
 
 
 def _matrix(each: FedInput, chunk: Chunk, faults: dict[int, str]) -> Array:
