@@ -194,3 +194,13 @@ def test_numbers_are_those_that_are_written(path: Path) -> None:
     assert chunk.columns["x"].tolist() == ["1e400", "2"]
     assert chunk.columns["y"].tolist() == [np.inf, -np.inf]
     assert chunk.columns["n"].tolist() == ["0x10", "12"]
+
+
+def test_large_whole_numbers_of_a_column_of_fractions_are_in_full(path: Path) -> None:
+    text = f"x,y,z\n{2**53 + 1},9.007199254740993e15,1\n-0.5,-1e300,2\n"
+    [chunk] = read(path, text, types=dict.fromkeys("xyz", "float64"))
+    assert chunk.columns["x"].tolist() == [str(2**53 + 1), "-0.5"]
+    assert chunk.columns["y"].tolist() == [2**53, -1e300]
+    assert chunk.columns["z"].tolist() == [1, 2]
+    [chunk] = read(path, text)
+    assert chunk.columns["x"].tolist() == [2**53, -0.5]

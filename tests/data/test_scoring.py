@@ -184,6 +184,28 @@ def test_large_whole_numbers_of_csv_are_exact_whatever_their_neighbours(
     assert read(tmp_path / "out.jsonl")["y"][:3] == numbers
 
 
+@pytest.mark.parametrize("odd", [[], [0.5], ["oops"]])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_large_whole_numbers_are_refused_by_floats_in_every_format(
+    tmp_path: Path, suffix: str, odd: list[Any]
+) -> None:
+    path = tmp_path / f"in.{suffix}"
+    numbers = [2**53 + 1, 2**60, -(2**53) - 3, 2**53, 1]
+    if suffix == "csv":
+        lines = [f"{value},0,0\n" for value in numbers + odd]
+        path.write_text("a,b,c\n" + "".join(lines))
+    elif suffix == "jsonl":
+        rows = [{"a": value, "b": 0, "c": 0} for value in numbers + odd]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    else:
+        write(path, a=numbers, b=[0] * 5, c=[0] * 5)
+    target = tmp_path / "out.parquet"
+    score(refusing(tmp_path), path, target, features=("a", "b", "c"))
+    told = "a: a whole number from 2**53 on, which the model's float32 cannot hold exactly"
+    assert [fails(target)[row]["reason"] for row in (0, 2)] == [told, told]
+    assert read(target)["y"][:5] == [None, 2**60, None, 2**53, 1]
+
+
 _SAME = """
 from gpfn.models.python import declare
 from gpfn.tensors.spec import TensorSpec

@@ -30,6 +30,7 @@ _FIRST = 1 << 20
 _BLOCK = 4 << 20
 """Bytes of the others: several threads have something to do, and a chunk is in the cache."""
 
+_EXACT = float(1 << 53)
 _PIECE = 1 << 20
 """Bytes that a thread of Arrow's parses at once. One piece needs no thread; and where it fails,
 no thread may be at work still when the process ends, which Arrow aborts at."""
@@ -118,13 +119,14 @@ class CsvSource:
     def _as_written(self, table: pa.Table, block: Block, names: list[str]) -> pa.Table:
         """Return a block's table with columns as text in which Arrow may read another number.
 
-        It takes ``1e400`` for infinity, and in columns of whole numbers ``0x10`` for 16.
+        It takes ``1e400`` for infinity, and in columns of whole numbers ``0x10`` for 16. Where
+        an input takes fractions, whole numbers from 2**53 on are to be looked at in full.
         """
         hexadecimal = _has(block, b"0x") or _has(block, b"0X")
         types = {field.name: field.type for field in table.schema}
         for name, kind in types.items():
             if pa.types.is_floating(kind):
-                odd = self._beyond(table.column(name), block, name)
+                odd = self._is_beyond(table.column(name), block, name)
             else:
                 odd = hexadecimal and pa.types.is_integer(kind)
             if odd:
@@ -132,14 +134,21 @@ class CsvSource:
         same = all(types[field.name] == field.type for field in table.schema)
         return table if same else self._parsed(block, names, types)
 
-    def _beyond(self, column: pa.ChunkedArray, block: Block, name: str) -> bool:
-        """Say whether infinity stands for a number in a column, and not for the word."""
-        infinite = pc.is_inf(column)
-        if not pc.any(infinite).as_py():
+    def _is_beyond(self, column: pa.ChunkedArray, block: Block, name: str) -> bool:
+        """Say whether infinity stands for a number in a column, and not for the word.
+
+        Or, where its type was said, a fraction for a large whole number.
+        """
+        far = pc.greater_equal(pc.abs(column), _EXACT)
+        if not pc.any(far).as_py():
             return False
-        texts = self._parsed(block, [name], {name: pa.string()}).column(name)
-        digits = pc.match_substring_regex(texts.combine_chunks(), "[0-9]")
-        return bool(pc.any(pc.and_(infinite.combine_chunks(), digits)).as_py())
+        texts = self._parsed(block, [name], {name: pa.string()}).column(name).combine_chunks()
+        infinite = pc.is_inf(column).combine_chunks()
+        odd = pc.and_(infinite, pc.match_substring_regex(texts, "[0-9]"))
+        if name in self._said:
+            whole = pc.match_substring_regex(texts, r"^\s*[+-]?[0-9]+\s*$")
+            odd = pc.or_(odd, pc.and_(far.combine_chunks(), whole))
+        return bool(pc.any(odd).as_py())
 
     def _fitting(self, field: pa.Field, before: pa.DataType | None) -> pa.DataType:
         """Return what a column is read as in a block that does not fit the types so far.

@@ -93,8 +93,8 @@ def _value(value: Any, column: RowColumn) -> Any:
             return _number(value, column)
         if type(value) is float:
             return _rounded(value, column.taken)
-        if type(value) is int and abs(value) > _EXACT and not _is_exact(value, column.taken):
-            raise WrongValue(_INEXACT.format(column.taken.name))
+        if type(value) is int:
+            _check_exact(value, column.taken)
     return checked(value, column)
 
 
@@ -113,6 +113,8 @@ def _number(text: str, column: RowColumn) -> float:
         raise WrongValue(told) from None
     if np.isinf(number) and any(sign.isdigit() for sign in text):
         raise WrongValue("too large for float64")
+    if abs(number) >= _EXACT and text.strip().lstrip("+-").isdigit():
+        _check_exact(int(text), column.taken)
     return _rounded(number, column.taken)
 
 
@@ -121,6 +123,11 @@ def _rounded(number: float, dtype: Dtype) -> float:
         if np.isfinite(number) and not np.isfinite(np.float64(number).astype(dtype.numpy)):
             raise WrongValue(f"too large for {dtype.name}")
     return number
+
+
+def _check_exact(number: int, dtype: Dtype) -> None:
+    if abs(number) > _EXACT and not _is_exact(number, dtype):
+        raise WrongValue(_INEXACT.format(dtype.name))
 
 
 def _is_exact(number: int, dtype: Dtype) -> bool:
