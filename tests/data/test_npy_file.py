@@ -91,6 +91,42 @@ def test_what_is_written_is_what_numpy_reads(tmp_path: Path) -> None:
     assert np.load(one).shape == (3, 3), "the file that was there stays"
 
 
+@pytest.mark.parametrize("others", [{}, {"z": np.zeros(1, np.float32)}])
+def test_no_value_changes_for_the_dtype_of_the_rows_before(
+    tmp_path: Path, others: dict[str, np.ndarray]
+) -> None:
+    path = tmp_path / "a.npy"
+
+    def written(*arrays: np.ndarray, gap: bool = False) -> list[object]:
+        with open_sink(path) as sink:
+            for array in arrays:
+                missing = {"y": np.array([gap])} if array is arrays[-1] else {}
+                sink.write({"y": array} | others, missing)
+        found = np.load(path)
+        return (found["y"] if others else found).tolist()
+
+    whole, half, nan = np.array([1]), np.array([2.5]), np.array([np.nan])
+    assert written(half, whole) == [2.5, 1]
+    assert written(whole, np.array([2.0])) == [1, 2]
+    assert np.isnan(written(half, nan.astype(np.float32))[1])
+    assert written(whole, nan, gap=True) == [1, np.iinfo(np.int64).min]
+    for first, then in (
+        (whole, half),
+        (whole, nan),
+        (half.astype(np.float32), np.array([0.1])),
+        (half, np.array([2**53 + 1])),
+        (whole, np.array([True])),
+        (np.array([True]), whole),
+    ):
+        told = rf"a\.npy: y: becomes {then.dtype} where it was {first.dtype}"
+        with pytest.raises(SetupError, match=told):
+            written(first, then)
+    with pytest.raises(SetupError, match=r"y: text, which \.npy cannot hold"):
+        written(whole, np.array(["a"], object))
+    with pytest.raises(SetupError, match=r"y: is missing in some rows, and there is no such truth"):
+        written(np.array([True]), np.array([False]), gap=True)
+
+
 @pytest.mark.parametrize(
     ("shape", "told"),
     [

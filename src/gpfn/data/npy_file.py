@@ -25,6 +25,7 @@ __all__ = ["DATA", "NpySink", "NpySource"]
 DATA = "data"
 """The name of the only column of a file that has no names."""
 
+_NO_TEXT = "text, which .npy cannot hold; write Parquet, CSV or JSON lines"
 _UNREADABLE = (
     *(ValueError, SyntaxError, TypeError, EOFError, OSError),
     *(TokenError, RecursionError, MemoryError),
@@ -150,7 +151,8 @@ class NpySink(PartSink):
 
     One column is a plain array, several are fields of a structured one. There is no missing
     value in it: NaN stands for one of floating-point numbers, the smallest number (of unsigned
-    ones the largest) for one of whole numbers. Raises SetupError for text.
+    ones the largest) for one of whole numbers. Raises SetupError for text, for a missing truth
+    value, and for values that the dtype of the first rows does not hold.
     """
 
     def __init__(self, path: str) -> None:
@@ -163,10 +165,10 @@ class NpySink(PartSink):
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
         if self._dtype is None:
             self._begin(columns)
-        filled = {name: _filled(a, missing.get(name)) for name, a in columns.items()}
+        filled = {n: self._column(n, array, missing.get(n)) for n, array in columns.items()}
         if self._dtype.names is None:
             [array] = filled.values()
-            whole = np.ascontiguousarray(array, self._dtype)
+            whole = np.ascontiguousarray(array)
         else:
             whole = np.empty(len(next(iter(filled.values()))), self._dtype)
             for name, array in filled.items():
@@ -175,11 +177,25 @@ class NpySink(PartSink):
             self._out.write(whole.reshape(-1).view(np.uint8).data)
         self._rows += len(whole)
 
+    def _column(self, name: str, array: Array, mask: Mask | None) -> Array:
+        """Return a column in the dtype that it has in the file; NaN or the like where missing."""
+        where = f"{self._path}: {name}"
+        if array.dtype.kind not in "biuf":
+            raise SetupError(_NO_TEXT, field=where)
+        dtype = self._dtype if self._dtype.names is None else self._dtype.fields[name][0].base
+        if array.dtype != dtype:
+            array = _cast(array, mask, dtype, where)
+        if mask is None or not mask.any():
+            return array
+        if dtype.kind == "b":
+            told = "is missing in some rows, and there is no such truth value in .npy"
+            raise SetupError(f"{told}; write Parquet, CSV or JSON lines", field=where)
+        return _filled(array, mask)
+
     def _begin(self, columns: Mapping[str, Array]) -> None:
         for name, array in columns.items():
             if array.dtype.kind not in "biuf":
-                told = "text, which .npy cannot hold; write Parquet, CSV or JSON lines"
-                raise SetupError(told, field=f"{self._path}: {name}")
+                raise SetupError(_NO_TEXT, field=f"{self._path}: {name}")
         if len(columns) == 1:
             [array] = columns.values()
             self._dtype, self._tail = array.dtype, array.shape[1:]
@@ -210,12 +226,21 @@ class NpySink(PartSink):
         self._out.close()
 
 
-def _filled(array: Array, mask: Mask | None) -> Array:
-    if mask is None or not mask.any():
-        return array
+def _cast(array: Array, mask: Mask | None, dtype: Any, where: str) -> Array:
+    """Return values in the dtype of the rows before. Raises SetupError where one would change."""
+    with np.errstate(all="ignore"):
+        found = array.astype(dtype)
+        again = found.astype(array.dtype)
+    there = slice(None) if mask is None else ~mask
+    same = np.array_equal(again[there], array[there], equal_nan=dtype.kind == "f")
+    if not same or (dtype.kind == "b") != (array.dtype.kind == "b"):
+        told = f"becomes {array.dtype} where it was {dtype}; write Parquet, CSV or JSON lines"
+        raise SetupError(told, field=where)
+    return found
+
+
+def _filled(array: Array, mask: Mask) -> Array:
     kind = array.dtype.kind
-    if kind == "b":
-        return array
     whole = array.copy()
     if kind == "f":
         whole[mask] = np.nan
