@@ -161,6 +161,35 @@ def test_what_is_written_has_plain_names_and_columns_of_lists(tmp_path: Path) ->
     assert (tmp_path / "a.csv").read_text() == 'y.0,y.1,"a""b"\n1,1,\n1,1,2\n'
 
 
+def test_a_gap_of_the_only_column_is_a_row(path: Path) -> None:
+    gaps = {"y": np.array([False, True, True])}
+    with open_sink(path) as sink:
+        sink.write({"y": np.array([1.5, 0, 0])}, gaps)
+        sink.write({"y": np.array([2.5])})
+        sink.write({"y": np.array([3.5, 0, 0])}, gaps)
+    assert path.read_text() == 'y\n1.5\n""\n""\n2.5\n3.5\n""\n""\n'
+    [chunk] = read(path, path.read_text())
+    assert chunk.missing["y"].tolist() == [False, True, True, False, False, True, True]
+    with open_sink(path) as sink:
+        sink.write({"y": np.array(["a", None, ""], object)}, {"y": np.array([False, True, False])})
+    assert path.read_text() == 'y\n"a"\n""\n""\n'
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_empty_lines_are_rows_of_the_only_column_wherever_they_are(path: Path, end: str) -> None:
+    for lines, gaps in (
+        (["x", "1", "", "2", ""], [False, True, False]),
+        (["x", "1", "", "", ""], [False, True, True]),
+        (["x", "1", "", "2"], [False, True, False]),
+        (["x", "", ""], [True]),
+    ):
+        [chunk] = read(path, end.join(lines), types={"x": "float64"})
+        assert chunk.missing["x"].tolist() == gaps
+    assert read(path, f"x{end}") == []
+    [chunk] = read(path, end.join(["x,y", "1,2", "", "", ""]))
+    assert chunk.rows == 1
+
+
 def test_a_quote_amid_a_cell_is_text(path: Path) -> None:
     [chunk] = read(path, 'a,b\n1,5"x\n2,y\n')
     assert chunk.columns["b"].tolist() == ['5"x', "y"]

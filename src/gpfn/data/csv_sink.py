@@ -25,7 +25,10 @@ __all__ = ["CsvSink", "flat_columns"]
 
 
 class CsvSink(PartSink):
-    """A CSV file that is written; see `gpfn.data.seam.ColumnSink`. A missing value is empty."""
+    """A CSV file that is written; see `gpfn.data.seam.ColumnSink`.
+
+    A missing value is empty; two quotes where it would be an empty line, which readers skip.
+    """
 
     def __init__(self, path: str, separator: str = "", classes: ClassNames = UNNAMED) -> None:
         super().__init__(path)
@@ -52,7 +55,20 @@ class CsvSink(PartSink):
                 include_header=False, delimiter=self._separator, quoting_style="needed"
             )
             self._writer = csv.CSVWriter(self._out, self._schema, write_options=options)
-        self._writer.write_batch(record_batch(flat, masks, self._schema))
+        batch = record_batch(flat, masks, self._schema)
+        if batch.num_columns == 1 and batch.column(0).null_count:
+            self._write_lone(batch.column(0))
+        else:
+            self._writer.write_batch(batch)
+
+    def _write_lone(self, column: pa.Array) -> None:
+        """Write rows of a file's only column, some of which are missing."""
+        if pa.types.is_string(column.type):
+            filled = pa.RecordBatch.from_arrays([column.fill_null("")], schema=self._schema)
+            self._writer.write_batch(filled)
+            return
+        texts = column.cast(pa.string()).fill_null('""').to_pylist()
+        self._out.write("".join(f"{text}\n" for text in texts).encode())
 
     def _names(self) -> bytes:
         """Return the line of names, quoted where they have to be: Arrow quotes all of them."""
