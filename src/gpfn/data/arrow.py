@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,12 +12,15 @@ import pyarrow.compute as pc
 
 from gpfn.data.seam import Array, Mask
 from gpfn.errors import SetupError
+from gpfn.json_exact import dumps
 
 __all__ = ["arrow_of", "batch_columns", "obstacle", "record_batch"]
 
 _MATRIX = 2
 _LONGEST = 18
 """Digits that an int64 holds, whatever they are."""
+_DIGITS = 15
+"""Digits that a double holds, whatever they are."""
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _AS_TEXT = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
@@ -46,12 +49,15 @@ def _is(kind: pa.DataType, able: Sequence[Any]) -> bool:
 
 
 def batch_columns(
-    batch: pa.RecordBatch, wanted: Sequence[str] | None, path: str
+    batch: pa.RecordBatch,
+    wanted: Sequence[str] | None,
+    path: str,
+    kept: Collection[str] = (),
 ) -> tuple[dict[str, Array], dict[str, Mask]]:
     """Return the columns of a batch as arrays, and what is missing of them.
 
-    Raises SetupError, with the column, for one of a type that is not read; those are left out
-    where ``wanted`` is None.
+    No value of those ``kept`` changes. Raises SetupError, with the column, for one of a type
+    that is not read; those are left out where ``wanted`` is None.
     """
     columns: dict[str, Array] = {}
     missing: dict[str, Mask] = {}
@@ -63,7 +69,8 @@ def batch_columns(
             continue
         if told:
             raise SetupError(told, field=f"{path}: {field.name}")
-        columns[field.name], mask = _column(array)
+        there = _as_it_stands(array, f"{path}: {field.name}") if field.name in kept else array
+        columns[field.name], mask = _column(there)
         if mask is not None:
             missing[field.name] = mask
     return columns, missing
@@ -95,6 +102,19 @@ def _column(array: pa.Array) -> tuple[Array, Mask | None]:
         array = pc.fill_null(array, fill)
     plain = not (pa.types.is_boolean(kind) or _is(kind, _TEXTS))
     return array.to_numpy(zero_copy_only=plain), mask
+
+
+def _as_it_stands(array: pa.Array, where: str) -> pa.Array:
+    """Return a column that is kept as one of which no value changes. Raises SetupError."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _as_it_stands(array.dictionary_decode(), where)
+    if pa.types.is_decimal(kind) and kind.scale and kind.precision > _DIGITS:
+        return array.cast(pa.string())
+    if _is(kind, _LISTS) and array.flatten().null_count:
+        told = "a list with a null in it, which is no list of numbers; it cannot be kept"
+        raise SetupError(told, field=where)
+    return array
 
 
 def _decimal_type(kind: pa.DataType) -> pa.DataType:
@@ -144,7 +164,7 @@ def arrow_of(array: Array, mask: Mask | None = None) -> pa.Array:
 
 
 def _objects(array: Array, mask: Mask | None) -> pa.Array:
-    """Return text as Arrow's; arrays of several lengths as lists."""
+    """Return text as Arrow's, also that of JSON's values; arrays of several lengths as lists."""
     values = array.tolist()
     lists = [value for value in values if isinstance(value, np.ndarray)]
     if lists:
@@ -152,7 +172,14 @@ def _objects(array: Array, mask: Mask | None) -> pa.Array:
         if mask is not None:
             values = [None if gap else v for v, gap in zip(values, mask, strict=True)]
         return pa.array(values, kind)
-    return pa.array(values, pa.string(), mask=mask)
+    try:
+        return pa.array(values, pa.string(), mask=mask)
+    except pa.ArrowTypeError:  # values of JSON, of any kinds
+        return pa.array([_json_text(value) for value in values], pa.string(), mask=mask)
+
+
+def _json_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else dumps(value).decode()
 
 
 def _typed(array: Array, mask: Mask | None, kind: pa.DataType) -> pa.Array:
@@ -177,10 +204,17 @@ def record_batch(
     missing: Mapping[str, Mask],
     schema: pa.Schema | None = None,
 ) -> pa.RecordBatch:
-    """Return columns as a batch, of the schema's types where one is given."""
+    """Return columns as a batch, of the schema's types where one is given.
+
+    Raises SetupError, with the column, for values that are not of its type.
+    """
     if schema is None:
         arrays = [arrow_of(array, missing.get(name)) for name, array in columns.items()]
         return pa.RecordBatch.from_arrays(arrays, [*columns])
-    given = zip(columns.items(), schema, strict=True)
-    arrays = [_typed(array, missing.get(name), field.type) for (name, array), field in given]
+    arrays = []
+    for (name, array), field in zip(columns.items(), schema, strict=True):
+        try:
+            arrays.append(_typed(array, missing.get(name), field.type))
+        except pa.ArrowException as error:
+            raise SetupError(f"is no longer {field.type}: {error}", field=name) from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

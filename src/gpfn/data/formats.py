@@ -24,7 +24,8 @@ class FileFormat(NamedTuple):
     ``reads`` and ``writes`` are ``module:function``: the first takes the path and the options
     by their names and gives a `ColumnSource`; the second takes the path, gives a `ColumnSink`.
     ``options`` are the names of those that reading takes, ``sink_options`` that writing takes.
-    ``packages`` are what both import, which come with ``extra``.
+    ``packages`` are what both import, which come with ``extra``. ``texts`` says whether text can
+    be written.
     """
 
     name: str
@@ -36,6 +37,7 @@ class FileFormat(NamedTuple):
     packages: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     sink_options: tuple[str, ...] = ()
+    texts: bool = True
 
 
 FORMATS: tuple[FileFormat, ...] = (
@@ -47,6 +49,7 @@ FORMATS: tuple[FileFormat, ...] = (
         writes="gpfn.data.parquet:ParquetSink",
         extra="data",
         packages=("pyarrow",),
+        options=("kept",),
     ),
     FileFormat(
         name="csv",
@@ -69,6 +72,7 @@ FORMATS: tuple[FileFormat, ...] = (
         packages=("uproot", "awkward"),
         options=("mapping", "tree", "columns"),
         sink_options=("tree", "compression"),
+        texts=False,
     ),
     FileFormat(
         name="npy",
@@ -76,6 +80,7 @@ FORMATS: tuple[FileFormat, ...] = (
         suffixes=(".npy",),
         reads="gpfn.data.npy_file:NpySource",
         writes="gpfn.data.npy_file:NpySink",
+        texts=False,
     ),
     FileFormat(
         name="jsonl",
@@ -83,6 +88,7 @@ FORMATS: tuple[FileFormat, ...] = (
         suffixes=(".jsonl", ".ndjson"),
         reads="gpfn.data.json_lines:JsonLinesSource",
         writes="gpfn.data.json_lines:JsonLinesSink",
+        options=("kept",),
         sink_options=("classes",),
     ),
 )
@@ -97,7 +103,8 @@ def open_source(
     ``options`` are what formats take, each under its name: ``separator`` (a character; by
     default it is found in the first line) and ``types`` (a dtype by column, ``string`` for
     text as it stands) of CSV; of ROOT ``mapping`` (a `BranchMapping`), ``tree`` (its name) and
-    ``columns`` (names that will be asked for, such as ``Jet_pt[0]``).
+    ``columns`` (names that will be asked for, such as ``Jet_pt[0]``); of JSON lines and Parquet
+    ``kept`` (names of columns that are only carried over, so that no value may change).
 
     Raises SetupError for a file that is absent, empty or damaged, for an unknown format and
     for an option that its format does not have; MissingExtra when its package is not there.

@@ -16,7 +16,7 @@ import orjson
 
 from gpfn.data.seam import Array, Mask
 
-__all__ = ["column_of", "json_values"]
+__all__ = ["column_of", "json_values", "kept_column"]
 
 _EXACT = 1 << 53
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -92,6 +92,13 @@ def _objects(values: Sequence[Any]) -> Array:
     for number, value in enumerate(values):
         array[number] = value
     return array
+
+
+def kept_column(values: Sequence[Any]) -> Array:
+    """Return the values as they came, whatever is beside them; arrays as `column_of` does."""
+    if any(isinstance(value, np.ndarray) for value in values):
+        return column_of(values)
+    return _objects(values)
 
 
 def json_values(array: Array, mask: Mask | None, labels: Sequence[str] = ()) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 import orjson
 
-from gpfn.data.json_columns import column_of, json_values
+from gpfn.data.json_columns import column_of, json_values, kept_column
 from gpfn.data.npy_file import DATA
 from gpfn.data.seam import Array, Chunk, Extent, Fault, Mask
 from gpfn.data.sink import PartSink
@@ -41,10 +41,14 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
 class JsonLinesSource:
-    """A file of JSON lines; see `gpfn.data.seam.ColumnSource`."""
+    """A file of JSON lines; see `gpfn.data.seam.ColumnSource`.
 
-    def __init__(self, path: str) -> None:
+    Columns that are ``kept`` are of objects: each value as it came.
+    """
+
+    def __init__(self, path: str, kept: Sequence[str] = ()) -> None:
         self._path = path
+        self._kept = frozenset(kept)
         self._file: IO[bytes] = open(path, "rb")  # noqa: SIM115 - closed by close
         self._total = os.fstat(self._file.fileno()).st_size
         names: dict[str, None] = {}
@@ -72,7 +76,7 @@ class JsonLinesSource:
         check_wanted(names, self.names, self._path)
         first, lines = 0, self._rows()
         while found := [*islice(lines, rows)]:
-            yield _chunk(found, names, first)
+            yield _chunk(found, names, first, self._kept)
             first += len(found)
 
     def _rows(self) -> Iterator[dict[str, Any] | Fault]:
@@ -126,14 +130,19 @@ def _event_row(line: bytes) -> dict[str, Any] | Fault:
     return about | {DATA: next(iter(found.values()))}
 
 
-def _chunk(found: Sequence[dict[str, Any] | Fault], names: Sequence[str], first: int) -> Chunk:
+def _chunk(
+    found: Sequence[dict[str, Any] | Fault],
+    names: Sequence[str],
+    first: int,
+    kept: frozenset[str],
+) -> Chunk:
     faults = {at: row for at, row in enumerate(found) if isinstance(row, Fault)}
     rows: list[Mapping[str, Any]] = [{} if isinstance(row, Fault) else row for row in found]
     columns: dict[str, Array] = {}
     missing: dict[str, Mask] = {}
     for name in names:
         values = [row.get(name) for row in rows]
-        columns[name] = column_of(values)
+        columns[name] = kept_column(values) if name in kept else column_of(values)
         if None in map(_none_or_not, values):
             missing[name] = np.array([value is None for value in values])
     return Chunk(columns, first, len(rows), missing, faults)

@@ -26,10 +26,14 @@ _VALUE_BYTES = 8
 
 
 class ParquetSource:
-    """A Parquet file; see `gpfn.data.seam.ColumnSource`. Raises SetupError for a damaged one."""
+    """A Parquet file; see `gpfn.data.seam.ColumnSource`. Raises SetupError for a damaged one.
 
-    def __init__(self, path: str) -> None:
+    Of columns that are ``kept`` no value changes: decimals that a double does not hold are text.
+    """
+
+    def __init__(self, path: str, kept: Sequence[str] = ()) -> None:
         self._path = path
+        self._kept = frozenset(kept)
         self._file: Any = None
         try:
             self._file = pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
@@ -53,7 +57,7 @@ class ParquetSource:
         names = self.names if wanted is None else wanted
         check_wanted(names, self.names, self._path, self._why)
         for batch in self._batches(names, rows):
-            columns, missing = batch_columns(batch, names, self._path)
+            columns, missing = batch_columns(batch, names, self._path, self._kept)
             chunk = Chunk(columns, self._done, batch.num_rows, missing)
             self._done += batch.num_rows
             yield chunk

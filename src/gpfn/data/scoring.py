@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gpfn.data.failed_rows import FailedRows
 from gpfn.data.feeding import Feeder
-from gpfn.data.formats import find_format, format_named, open_sink, open_source
+from gpfn.data.formats import FileFormat, find_format, format_named, open_sink, open_source
 from gpfn.data.scorer import Scored, Scorer
 from gpfn.data.seam import Chunk, ColumnSink, ColumnSource, Extent
 from gpfn.errors import SetupError
@@ -121,6 +121,8 @@ def _opened(job: ScoreJob, scorer: Scorer, options: ScoreOptions) -> tuple[Colum
     given: dict[str, Any] = {name: each for name, each in said.items() if name in row.options}
     if "columns" in row.options:
         given["columns"] = (*scorer.order.features, *scorer.order.keep)
+    if "kept" in row.options and _target_format(job, options).texts:
+        given["kept"] = scorer.order.keep
     source = open_source(job.source, row.name, **given)
     try:
         feeder = scorer.feeder(source.names, job.source, given.get("mapping"))
@@ -135,8 +137,12 @@ def _opened(job: ScoreJob, scorer: Scorer, options: ScoreOptions) -> tuple[Colum
     return source, feeder
 
 
+def _target_format(job: ScoreJob, options: ScoreOptions) -> FileFormat:
+    return format_named(options.writes) if options.writes else find_format(job.target)
+
+
 def _sink(job: ScoreJob, options: ScoreOptions, classes: ClassNames) -> ColumnSink:
-    row = format_named(options.writes) if options.writes else find_format(job.target)
+    row = _target_format(job, options)
     said = {"separator": options.separator, "classes": classes}
     given = {name: each for name, each in said.items() if each and name in row.sink_options}
     return open_sink(job.target, row.name, **given)

@@ -1,0 +1,76 @@
+"""Columns that are kept beside the scores: no value of them changes, in any format."""
+
+import csv
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gpfn.data.scoring import ScoreOptions
+from gpfn.errors import SetupError
+from tests.data.scored import refusing, score
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_kept_values_of_json_stay_whatever_is_beside_them(tmp_path: Path, chunk: int) -> None:
+    """The first rows have none, or are of another kind than those to come."""
+    values = [None, None, 1, 2.5, "hey", True, [1, 2], [1], {"a": None}, 2**70, "é,\n"]
+    source = tmp_path / "in.jsonl"
+    rows = [{"x": [at, 0, 0], "k": value} for at, value in enumerate(values)]
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    texts = [
+        value
+        if value is None or isinstance(value, str)
+        else json.dumps(value, separators=(",", ":"))
+        for value in values
+    ]
+    for suffix, wanted in (("jsonl", values), ("csv", texts), ("parquet", texts)):
+        target = tmp_path / f"out.{suffix}"
+        score(refusing(tmp_path), source, target, ScoreOptions(chunk=chunk), keep=("k",))
+        if suffix == "jsonl":
+            found = [json.loads(line)["k"] for line in target.read_text().splitlines()]
+        elif suffix == "csv":
+            with target.open(newline="") as file:
+                found = [row["k"] or None for row in csv.DictReader(file)]
+        else:
+            found = pq.read_table(target)["k"].to_pylist()
+        assert (found, [*map(type, found)]) == (wanted, [*map(type, wanted)])
+    source.write_text("".join(f'{{"k": {at}.5, "x": 1, "n": 2}}\n' for at in range(3)))
+    target = tmp_path / "out.csv"
+    score(refusing(tmp_path), source, target, features=("k", "x", "n"), keep=("k",), outputs=("y",))
+    assert target.read_text() == 'k,y\n"0.5",3.5\n"1.5",4.5\n"2.5",5.5\n'
+
+
+def test_kept_numbers_of_json_are_numbers_where_there_is_no_text(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.npy"
+    source.write_text("".join(f'{{"x": [{at}, 0, 0], "n": {at}}}\n' for at in range(4)))
+    score(refusing(tmp_path), source, target, ScoreOptions(chunk=2), keep=("n",), outputs=("y",))
+    assert np.load(target)["n"].tolist() == [0, 1, 2, 3]
+    with source.open("a") as file:
+        file.write('{"x": [1, 0, 0], "n": 2.5}\n')
+    with pytest.raises(SetupError, match=r"out\.npy: n: becomes float64 where it was int64"):
+        score(
+            *(refusing(tmp_path), source, target, ScoreOptions(chunk=2)),
+            keep=("n",),
+            outputs=("y",),
+        )
+
+
+def test_kept_values_of_parquet_do_not_change(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.jsonl"
+    money = pa.array([Decimal("1234567890123456789.01"), None], pa.decimal128(25, 2))
+    columns = {"m": money, "s": money.take([1, 1]).cast(pa.decimal128(15, 2)), "x": [[1.0] * 3] * 2}
+    pq.write_table(pa.table({**columns, "v": [[1, 2], None]}), source)
+    score(refusing(tmp_path), source, target, keep=("m", "s", "v"))
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(line["m"], line["v"]) for line in lines] == [
+        ("1234567890123456789.01", [1, 2]),
+        (None, None),
+    ]
+    pq.write_table(pa.table({**columns, "v": [[1, 2], [1, None]]}), source)
+    with pytest.raises(SetupError, match=r"in\.parquet: v: a list with a null in it"):
+        score(refusing(tmp_path), source, target, keep=("v",))
