@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import uproot
 
 from gpfn.data.scoring import ScoreOptions
 from gpfn.errors import SetupError
@@ -58,6 +59,60 @@ def test_kept_numbers_of_json_are_numbers_where_there_is_no_text(tmp_path: Path)
             keep=("n",),
             outputs=("y",),
         )
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_columns_that_are_kept_are_there_without_a_row(tmp_path: Path, suffix: str) -> None:
+    kinds = {
+        "n": pa.int64(),
+        "t": pa.string(),
+        "v": pa.list_(pa.float32()),
+        "w": pa.list_(pa.int8(), 2),
+    }
+    arrays = {name: pa.array([], kind) for name, kind in kinds.items()}
+    x = {"x": pa.array([], pa.list_(pa.float32()))}
+    pq.write_table(pa.table({**arrays, **x}), tmp_path / "in.parquet")
+    (tmp_path / "in.csv").write_text("x,n,t\n")
+    keep = ("n", "t") if suffix == "csv" else ("n", "t", "v", "w")
+    more = {"columns": ()} if suffix == "parquet" else {"features": ("x", "n", "t")}
+    for target in ("out.parquet", "out.csv"):
+        source = tmp_path / f"in.{suffix}"
+        score(refusing(tmp_path), source, tmp_path / target, keep=keep, outputs=("y",), **more)
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    assert schema.names == [*keep, "y"]
+    if suffix == "parquet":
+        assert schema.types == [
+            pa.int64(),
+            pa.string(),
+            kinds["v"],
+            pa.list_(pa.int8()),
+            pa.float32(),
+        ]
+        assert (tmp_path / "out.csv").read_text() == "n,t,w.0,w.1,y\n"
+    else:
+        assert (tmp_path / "out.csv").read_text() == "n,t,y\n"
+
+
+def test_numbers_that_are_kept_are_there_without_a_row(tmp_path: Path) -> None:
+    kind = np.dtype([("x", "f4", (3,)), ("n", "i8")])
+    np.save(tmp_path / "in.npy", np.zeros(0, kind))
+    target = tmp_path / "out.npy"
+    score(refusing(tmp_path), tmp_path / "in.npy", target, keep=("n",), outputs=("y",))
+    assert np.load(target).dtype == [("n", "i8"), ("y", "f4")]
+    with uproot.recreate(tmp_path / "in.root") as file:
+        file.mktree("Events", {"x": "3 * float32", "n": "int64", "v": "var * int16"})
+    keep = ("n", "v[0]")
+    score(refusing(tmp_path), tmp_path / "in.root", target, keep=keep, outputs=("y",))
+    assert np.load(target).dtype == [("n", "i8"), ("v[0]", "i2"), ("y", "f4")]
+
+
+def test_kept_lists_may_all_be_empty(tmp_path: Path) -> None:
+    lists = pa.array([[], [], [1.5]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"x": [[1.0] * 3] * 3, "v": lists}), tmp_path / "in.parquet")
+    target = tmp_path / "out.parquet"
+    options = ScoreOptions(chunk=2)
+    score(refusing(tmp_path), tmp_path / "in.parquet", target, options, keep=("v",))
+    assert pq.read_table(target)["v"].equals(pa.chunked_array([lists]))
 
 
 def test_kept_values_of_parquet_do_not_change(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from gpfn.data.seam import Array, Mask
 from gpfn.errors import SetupError
 from gpfn.json_exact import dumps
 
-__all__ = ["arrow_of", "batch_columns", "obstacle", "record_batch"]
+__all__ = ["arrow_of", "batch_columns", "empty_batch", "obstacle", "record_batch"]
 
 _MATRIX = 2
 _LONGEST = 18
@@ -76,6 +76,12 @@ def batch_columns(
     return columns, missing
 
 
+def empty_batch(fields: Iterable[pa.Field]) -> pa.RecordBatch:
+    """Return a batch of no row."""
+    schema = pa.schema(fields)
+    return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
+
+
 @cache
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
@@ -127,8 +133,11 @@ def _decimal_type(kind: pa.DataType) -> pa.DataType:
 def _lists(array: pa.Array) -> tuple[Array, Mask | None]:
     """Return lists of one length as a matrix, others as an object array of arrays."""
     rows = len(array)
+    if not rows:
+        size = array.type.list_size if pa.types.is_fixed_size_list(array.type) else 0
+        return np.zeros((0, size), _column(array.flatten())[0].dtype), None
     mask = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    if mask is None and rows:
+    if mask is None:
         sizes = pc.list_value_length(array)
         ends = pc.min_max(sizes).as_py()
         if ends["min"] == ends["max"] and not array.flatten().null_count:
@@ -158,7 +167,9 @@ def arrow_of(array: Array, mask: Mask | None = None) -> pa.Array:
             array = array.astype(array.dtype.newbyteorder("="))
         return pa.array(np.ascontiguousarray(array), mask=mask)
     size = array.shape[1]
-    inner = arrow_of(array.reshape(-1, *array.shape[2:]))
+    inner = arrow_of(array.reshape(len(array) * size, *array.shape[2:]))
+    if not size:
+        return pa.array([[]] * len(array), pa.list_(inner.type), mask=mask)
     nulls = None if mask is None else pa.array(mask)
     return pa.FixedSizeListArray.from_arrays(inner, size, mask=nulls)
 

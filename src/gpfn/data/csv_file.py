@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from gpfn.data.ahead import ahead
-from gpfn.data.arrow import batch_columns
+from gpfn.data.arrow import batch_columns, empty_batch
 from gpfn.data.csv_blocks import Block, CsvBlocks, CsvHead, read_head
-from gpfn.data.seam import Chunk, Extent
+from gpfn.data.seam import Array, Chunk, Extent
 from gpfn.data.wanted import check_wanted
 from gpfn.errors import SetupError
 from gpfn.tensors.dtypes import DTYPE_TABLE
@@ -192,6 +192,11 @@ class CsvSource:
             raise
         dates = {f.name: pa.string() for f in table.schema if _kept(f.type) != f.type}
         return self._parsed(block, names, {**kinds, **dates}) if dates else table
+
+    def empty(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of no row; see `gpfn.data.seam.ColumnSource`."""
+        fields = (pa.field(name, self._said.get(name, pa.string())) for name in names)
+        return batch_columns(empty_batch(fields), names, self._path)[0]
 
     def close(self) -> None:
         """Close the file, after the thread that reads ahead."""

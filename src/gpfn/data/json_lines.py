@@ -86,6 +86,10 @@ class JsonLinesSource:
             if line.strip():
                 yield _row(line)
 
+    def empty(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of no row; see `gpfn.data.seam.ColumnSource`."""
+        return {name: column_of([]) for name in names}
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -98,12 +98,15 @@ class NpySource:
         for first in range(0, self._shape[0], rows):
             count = min(rows, self._shape[0] - first)
             array = self._piece(first, count)
-            if self._dtype.names:
-                columns = {name: _native(array[name]) for name in names}
-            else:
-                columns = {name: _native(array) for name in names}
             self._done = first + count
-            yield Chunk(columns, first, count)
+            yield Chunk(self._columns(array, names), first, count)
+
+    def _columns(self, array: Array, names: Sequence[str]) -> dict[str, Array]:
+        return {name: _native(array[name] if self._dtype.names else array) for name in names}
+
+    def empty(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of no row; see `gpfn.data.seam.ColumnSource`."""
+        return self._columns(np.empty((0, *self._shape[1:]), self._dtype), names)
 
     def _piece(self, first: int, count: int) -> Array:
         array = np.empty((count, *self._shape[1:]), self._dtype)

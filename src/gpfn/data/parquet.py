@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpfn.data.arrow import batch_columns, obstacle, record_batch
+from gpfn.data.arrow import batch_columns, empty_batch, obstacle, record_batch
 from gpfn.data.seam import Array, Chunk, Extent, Mask
 from gpfn.data.sink import PartSink
 from gpfn.data.wanted import check_wanted
@@ -89,6 +89,11 @@ class ParquetSource:
             )
             largest = max(largest, size / max(1, group.num_rows))
         return largest
+
+    def empty(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of no row; see `gpfn.data.seam.ColumnSource`."""
+        batch = empty_batch(self._file.schema_arrow.field(name) for name in names)
+        return batch_columns(batch, names, self._path, self._kept)[0]
 
     def close(self) -> None:
         """Close the file."""

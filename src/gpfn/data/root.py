@@ -16,7 +16,7 @@ import numpy as np
 
 from gpfn.data.root_features import Jagged, Values, VectorPart, features, picked
 from gpfn.data.root_file import RootTree, readable
-from gpfn.data.root_spans import read_spans
+from gpfn.data.root_spans import read_none, read_spans
 from gpfn.data.seam import Array, Chunk, Extent, Fault, Mask
 from gpfn.errors import SetupError
 from gpfn.models.branches import BranchInput, BranchMapping, Pick, parse_pick
@@ -122,6 +122,12 @@ class RootSource:
                 missing[name] = mask
         told = {row: Fault(why) for row, why in faults.items()}
         return Chunk(columns, self._done, rows, missing, told)
+
+    def empty(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of no entry; see `gpfn.data.seam.ColumnSource`."""
+        picks = {name: self._pick(name) for name in names if not self._is_features(name)}
+        branches = read_none(self._tree, [*dict.fromkeys(each.branch for each in picks.values())])
+        return self._chunk(names, picks, branches, 0).columns
 
     def _is_features(self, name: str) -> bool:
         return name == FEATURES and self._mapping is not None

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gpfn.data.root_features import Jagged, Values
 from gpfn.data.root_file import RootTree, readable
 
-__all__ = ["read_spans"]
+__all__ = ["read_none", "read_spans"]
 
 _ENTRIES = 50_000
 """Entries that are worth the while of a read, if there are as many."""
@@ -51,6 +51,13 @@ def read_spans(
             branches = {name: _values(array[name].layout) for name in names}
         array = None  # its memory is not needed while the values are
         yield branches, count
+
+
+def read_none(tree: RootTree, names: Sequence[str]) -> dict[str, Values]:
+    """Return branches of no entry. Raises SetupError, with the file, for one that is damaged."""
+    with readable(tree.path):
+        array = next(_whole(tree, names, iter([(0, 0)])))
+        return {name: _values(array[name].layout) for name in names}
 
 
 def _step(tree: RootTree, names: Sequence[str], most: int, densest: float) -> int:

@@ -178,7 +178,7 @@ def _score(
         why = f"no row of {rows} could be scored; the first one: {faults[min(faults)]}"
         raise SetupError(f"{why}; {failed.hint}", field=failed.source)
     if not rows:
-        sink.write(scorer.empty())
+        sink.write(source.empty(scorer.order.keep) | scorer.empty())
     return rows
 
 

@@ -78,6 +78,9 @@ class ColumnSource(Protocol):
         Raises SetupError for a name that is no column and for a file that is damaged.
         """
 
+    def empty(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return columns of no row, as those of a chunk would be."""
+
     def close(self) -> None:
         """Let go of the file; calling it twice is harmless."""
 
