@@ -1,6 +1,7 @@
 """A uniform sample of rows that come in chunks, whose size is bounded however many come."""
 
 import numpy as np
+from label_texts import label
 
 __all__ = ["Reservoir"]
 
@@ -22,10 +23,10 @@ class Reservoir:
         """Take rows: float32 [n, width], and targets [n], float64 or an object array of str."""
         if targets.dtype == object and self._targets.dtype != object:
             words = np.empty(len(self._values), object)
-            words[: self.kept] = [_word(number) for number in self._targets[: self.kept]]
+            words[: self.kept] = [label(number) for number in self._targets[: self.kept]]
             self._targets = words
         elif targets.dtype != object and self._targets.dtype == object:
-            targets = np.array([_word(number) for number in targets], object)
+            targets = np.array([label(number) for number in targets], object)
         most = len(self._values)
         room = min(most - self.kept, len(values))
         self._values[self.kept : self.kept + room] = values[:room]
@@ -46,8 +47,3 @@ class Reservoir:
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return values [kept, width] and targets [kept]."""
         return self._values[: self.kept], self._targets[: self.kept]
-
-
-def _word(number: float) -> str:
-    """Return a number as a label: a whole one without a point."""
-    return str(int(number)) if number == int(number) else repr(float(number))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 import numpy as np
+from label_texts import label
 
 from gpfn.data.seam import Chunk
 from gpfn.errors import SetupError
@@ -176,7 +177,7 @@ def targets_of(chunk: Chunk, name: str, path: str) -> tuple[np.ndarray, np.ndarr
         told = f"column {name!r} has {what}; a target is a number, a text or a truth value"
         raise SetupError(told, field=path)
     if kind == "O":
-        words = ["" if value is None else " ".join(str(value).split()) for value in column]
+        words = ["" if value is None else label(value) for value in column]
         return np.array(words, object), missing | np.array([not word for word in words], bool)
     if kind == "b":
         return np.where(column, "true", "false").astype(object), missing

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from label_texts import is_gap, typed
 from reservoir import Reservoir
 from tabular_columns import (
     MOST,
@@ -17,7 +18,7 @@ from tabular_columns import (
 )
 
 from gpfn.data.cut import Cut
-from gpfn.data.formats import open_source
+from gpfn.data.formats import find_format, open_source
 from gpfn.data.seam import Chunk, ColumnSource
 from gpfn.errors import SetupError
 from gpfn.models.branches import BranchMapping
@@ -112,14 +113,29 @@ def read_rows(
     if sample is None or not sample.kept:
         raise _nothing(files, wanted, counts)
     values, targets = sample.rows()
+    if wanted.target and any(_is_text(file.path) for file in files):
+        targets = _decided(targets)
     switches = frozenset(name for name in features if {k for n, k in kinds if n == name} == {"b"})
     return Rows(features, values, targets, asdict(counts), switches)
 
 
 def _opened(path: Path, wanted: Wanted) -> ColumnSource:
-    if wanted.mapping is None:
-        return open_source(path)
-    return open_source(path, mapping=wanted.mapping)
+    if wanted.mapping is not None:
+        return open_source(path, mapping=wanted.mapping)
+    if wanted.target and _is_text(path):  # blocks would have types of their own
+        return open_source(path, types={wanted.target: "string"})
+    return open_source(path)
+
+
+def _is_text(path: Path) -> bool:
+    """Say whether a file's format leaves open what is a number and what a text."""
+    return "types" in find_format(path).options
+
+
+def _decided(targets: np.ndarray) -> np.ndarray:
+    """Return targets that came as text as what all of them are, truth values as labels."""
+    found = typed(targets) if targets.dtype == object else targets
+    return np.where(found, "true", "false").astype(object) if found.dtype == bool else found
 
 
 def _sample(wanted: Wanted, width: int) -> Reservoir:
@@ -185,7 +201,7 @@ def _used(
     inputs = features if wanted.mapping is None else (FEATURES,)
     columns = list(dict.fromkeys((*inputs, *others, *cut)))
     for chunk in source.chunks(columns, max(1, min(_CHUNK, _CHUNK_VALUES // len(features)))):
-        left = _selected(chunk, wanted.region, counts)
+        left = _selected(chunk, file, wanted, counts)
         values = chunk.columns.get(FEATURES) if wanted.mapping else None
         kinds = kinds_of(chunk, () if wanted.mapping else features)
         if values is None:
@@ -206,14 +222,17 @@ def _take(left: np.ndarray, away: np.ndarray) -> int:
     return int(gone.sum())
 
 
-def _selected(chunk: Chunk, region: Cut | None, counts: Counts) -> np.ndarray:
+def _selected(chunk: Chunk, file: DataFile, wanted: Wanted, counts: Counts) -> np.ndarray:
     """Return which rows of a chunk could be read and are inside of the region, bool [rows]."""
     left = np.ones(chunk.rows, bool)
     left[list(chunk.faults)] = False
     counts.read += chunk.rows
     counts.unreadable += len(chunk.faults)
-    if region is not None:
-        inside = region({name: _with_gaps(chunk, name) for name in region.columns})
+    if wanted.region is not None:
+        columns = {name: _with_gaps(chunk, name) for name in wanted.region.columns}
+        if wanted.target in columns and _is_text(file.path):
+            columns[wanted.target] = _compared(columns[wanted.target])
+        inside = wanted.region(columns)
         counts.outside_region += _take(left, ~inside)
     return left
 
@@ -228,9 +247,23 @@ def _with_gaps(chunk: Chunk, name: str) -> np.ndarray:
     return found
 
 
+def _compared(texts: np.ndarray) -> np.ndarray:
+    """Return a target that came as text as what a cut compares: numbers where all of it is."""
+    known = texts != np.array(None, object)
+    found = typed(texts[known])
+    if found.dtype == object or known.all():
+        return texts if found.dtype == object else found
+    whole = np.full(len(texts), np.nan)
+    whole[known] = found
+    return whole
+
+
 def _targets(chunk: Chunk, file: DataFile, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
     if wanted.target:
-        return targets_of(chunk, wanted.target, str(file.path))
+        targets, unknown = targets_of(chunk, wanted.target, str(file.path))
+        if _is_text(file.path):
+            unknown |= np.array([is_gap(text, MOST) for text in targets], bool)
+        return targets, unknown
     return np.full(chunk.rows, file.label, object), np.zeros(chunk.rows, bool)
 
 

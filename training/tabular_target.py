@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from label_texts import numbers_of
 
 from gpfn.errors import SetupError
 
@@ -36,12 +37,10 @@ def find_target(values: np.ndarray, name: str, task: str = "auto") -> Target:
 
     Texts are classes. Whole numbers are classes when they are at most `AUTO_CLASSES` different
     ones; all others are a number to be predicted. ``task`` can say otherwise. Raises SetupError
-    for one class only, too many of them, a class with too few rows, and texts to regress on.
+    for one class only, too many of them, a class with too few rows, and words to regress on.
     """
     if values.dtype == object:
-        if task == "regression":
-            raise SetupError("it is text, which only has classes; leave --task away", field=name)
-        return _classes(values, name)
+        return _regressed(values, name) if task == "regression" else _classes(values, name)
     different, whole = _different(values)
     few = len(different) <= AUTO_CLASSES
     if task == "classification" or (task == "auto" and whole and few):
@@ -50,6 +49,14 @@ def find_target(values: np.ndarray, name: str, task: str = "auto") -> Target:
             raise SetupError(f"{told} --task regression", field=name)
         return _classes(np.array([int(value) for value in values], object), name)
     return _number(values, name, counted=whole and task == "auto")
+
+
+def _regressed(texts: np.ndarray, name: str) -> Target:
+    """Return texts as the numbers that they are written as, such as 007."""
+    numbers = numbers_of(texts)
+    if numbers is None:
+        raise SetupError("it is text, which only has classes; leave --task away", field=name)
+    return _number(numbers, name, counted=False)
 
 
 def _different(values: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -146,6 +146,57 @@ def test_features_of_truth_values_alone_are_told_apart(tmp_path: Path) -> None:
     assert rows.values[:, 3].tolist() == [0, 1, 1, 0]
 
 
+FAR_DOWN = 40_000
+"""Lines of thirty bytes that are more than the first block of a CSV file."""
+
+
+@pytest.mark.parametrize(
+    ("near", "late", "labels"),
+    [
+        (["True", "False"], "maybe", ["False", "True", "maybe"]),
+        (["True", "False"], "TRUE", ["false", "true"]),
+        (["007", "010"], "V10", ["007", "010", "V10"]),
+        (["007", "010"], "011", ["007", "010", "011"]),
+        (["1", "2"], "3", [1, 2, 3]),
+        (["1", "2.0"], "1.0", [1, 2]),
+        (["1", "2"], "nan", [1, 2]),
+        (["9007199254740993", "9007199254740992"], "1", ["1", f"{2**53}", f"{2**53 + 1}"]),
+    ],
+)
+def test_a_label_is_one_class_wherever_it_stands_in_a_file(
+    tmp_path: Path, near: list[str], late: str, labels: list[str]
+) -> None:
+    lines = [f"{1:.30f},{near[at % 2]}" for at in range(FAR_DOWN)]
+    path = text_file(tmp_path, "\n".join(["a,y", *lines, f"2,{late}", *lines[:10]]) + "\n")
+    assert sorted(set(read(path).targets)) == labels
+
+
+def test_labels_are_the_same_in_files_of_other_formats(tmp_path: Path) -> None:
+    table = parquet(tmp_path, {"a": [1, 2], "y": [True, False]})
+    text = text_file(tmp_path, "a,y\n3,True\n4,False\n")
+    lines = text_file(tmp_path, '{"a": 5, "y": true}\n{"a": 6, "y": "maybe"}\n', "data.jsonl")
+    assert read(table, text).targets.tolist() == ["true", "false"] * 2
+    assert read(lines).targets.tolist() == ["true", "maybe"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"), [("y > 1", [2, 4]), ("y == 1 | y == 3", [1, 4]), ("y != 2", [1, 4])]
+)
+def test_a_region_compares_the_target_of_a_csv_file(
+    tmp_path: Path, cut: str, kept: list[int]
+) -> None:
+    path = text_file(tmp_path, "a,y\n1,1\n2,2\n3,\n4,3\n")
+    assert read(path, region=Cut(cut)).values.ravel().tolist() == kept
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("y", [1]), ("not y", [2]), ("y == true", [1])])
+def test_a_region_may_be_a_target_of_truth_values(
+    tmp_path: Path, cut: str, kept: list[int]
+) -> None:
+    path = text_file(tmp_path, "a,y\n1,True\n2,False\n")
+    assert read(path, region=Cut(cut)).values.ravel().tolist() == kept
+
+
 def test_more_rows_than_are_wanted_are_sampled(tmp_path: Path) -> None:
     path = parquet(tmp_path, {"a": np.arange(1000.0), "y": np.arange(1000) % 2})
     rows = read(path, most=10, seed=3)

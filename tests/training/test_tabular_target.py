@@ -56,6 +56,8 @@ def test_all_else_is_a_number(values: np.ndarray, note: str) -> None:
 def test_the_task_can_be_said() -> None:
     assert find_target(of(*[0, 1] * 10), "y", "regression").classes == ()
     assert len(find_target(of(*list(range(30)) * 3), "y", "classification").classes) == 30
+    padded = find_target(of(*[f"{number:03}" for number in range(30)]), "y", "regression")
+    assert padded.values.tolist() == list(range(30))
 
 
 @pytest.mark.parametrize(
