@@ -123,6 +123,52 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, files: list[str], proces
     assert not any(report.skipped for report in again)
 
 
+STAGES = """
+[stages.one]
+target = "{target}"
+
+[outputs]
+y = "one.y"
+"""
+
+
+@pytest.mark.parametrize("kind", ["stage", "stage of a stage", "module"])
+def test_a_model_is_another_one_when_its_code_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    source, code = tmp_path / "in.npy", tmp_path / "model.py"
+    np.save(source, np.ones((4, 3)))
+    refusing(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    inner, outer = tmp_path / "inner.pipeline.toml", tmp_path / "outer.pipeline.toml"
+    inner.write_text(STAGES.format(target="model.py:total"))
+    outer.write_text(STAGES.format(target="inner.pipeline.toml"))
+    (tmp_path / "a_package").mkdir()
+    packed = tmp_path / "a_package" / "inside.py"
+    packed.write_text(code.read_text())
+    uri, file = {
+        "stage": (str(inner), code),
+        "stage of a stage": (str(outer), code),
+        "module": ("a_package.inside:total", packed),
+    }[kind]
+    job = ScoreJob(str(source), str(tmp_path / "out.npy"), str(tmp_path / "failed"))
+    order = ScoreRun([job], ModelOrder(uri))
+    assert [each.skipped for each in score_files(order)] == [False]
+    assert [each.skipped for each in score_files(order)] == [True]
+    file.write_text(file.read_text() + "\n# changed\n")
+    assert [each.skipped for each in score_files(order)] == [False]
+
+
+def test_a_pipeline_in_itself_is_told_by_who_opens_it(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.pipeline.toml"
+    loop.write_text(STAGES.format(target="loop.pipeline.toml"))
+    np.save(tmp_path / "in.npy", np.ones((4, 3)))
+    order = ScoreRun([ScoreJob(f"{tmp_path}/in.npy", f"{tmp_path}/o.npy", "/no")],
+                     ModelOrder(str(loop)))  # fmt: skip
+    with pytest.raises(SetupError, match="a pipeline that is its own stage"):
+        list(score_files(order))
+
+
 def test_a_process_may_end_by_a_signal_without_a_name(tmp_path: Path, files: list[str]) -> None:
     path = Path(refusing(tmp_path, "deadly").partition(":")[0])
     path.write_text(path.read_text().replace("signal.SIGKILL", "40"))

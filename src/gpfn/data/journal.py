@@ -2,7 +2,9 @@
 
 The journal ``.gpfn-score.json`` lies in the folder of the outputs. An output counts as done
 while it is there in the size and of the time that it had, its source is the same file by size
-and times, and model and options are the same. What cannot be read of it is nothing that was done.
+and times, and model and options are the same. A model is its files, of a function the one that
+it is in: what its code reads or imports besides, and what is behind a URL, is not seen. What
+cannot be read of the journal is nothing that was done.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +112,42 @@ def _stamp(job: ScoreJob) -> dict[str, Any]:
 
 
 def _digest(order: ModelOrder, options: ScoreOptions) -> str:
+    how = order._replace(token="", threads=0)  # who asks changes no answer
+    told = repr((_made_of(order.uri), how, options._replace(chunk=0)))
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _made_of(uri: str, around: tuple[str, ...] = ()) -> object:
+    """Return what changes when a model's files do: a digest, of a pipeline its stages' as well.
+
+    ``around`` are the pipelines that it is a stage of. Of what is at no file, it is the name.
+    """
     from gpfn.models.open import split_uri
     from gpfn.models.parts import model_digest
+    from gpfn.models.pipeline.opened import CATALOGUE, catalogue_file
+    from gpfn.models.pipeline.reading import SUFFIX, read_pipeline
 
-    place = split_uri(order.uri)[0]
-    file, _, _ = place.partition(".py:")
-    place = f"{file}.py" if file != place else place  # a function of that file
-    model = model_digest(place) if os.path.exists(place) else order.uri
-    how = order._replace(token="", threads=0)  # who asks changes no answer
-    told = repr((model, how, options._replace(chunk=0)))
-    return hashlib.sha256(told.encode()).hexdigest()
+    place = split_uri(uri)[0]
+    place = catalogue_file(place) if place.startswith(CATALOGUE) else _file_of(place)
+    place = os.path.realpath(place)
+    if not os.path.exists(place) or place in around:  # a pipeline in itself cannot be opened
+        return uri
+    digest = model_digest(place)
+    if not place.endswith(SUFFIX):
+        return digest
+    stages = read_pipeline(place).stages
+    return digest, *(_made_of(str(stage.target), (*around, place)) for stage in stages)
+
+
+def _file_of(place: str) -> str:
+    """Return the file that ``file.py:callable`` or ``module:callable`` names; all else as it is."""
+    module, _, _ = place.rpartition(":")
+    if os.path.exists(place) or module.endswith(".py"):
+        return place if os.path.exists(place) else module
+    if not all(part.isidentifier() for part in module.split(".")):
+        return place
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError, SyntaxError):  # who opens the model is told
+        return place
+    return (found and found.origin) or place
