@@ -169,6 +169,15 @@ def test_a_pipeline_in_itself_is_told_by_who_opens_it(tmp_path: Path) -> None:
         list(score_files(order))
 
 
+def test_a_journal_that_cannot_be_written_ends_no_run(tmp_path: Path, files: list[str]) -> None:
+    output = tmp_path / "out"
+    (output / JOURNAL).mkdir(parents=True)
+    for _ in range(2):
+        reports = [*score_files(run(refusing(tmp_path), files, output))]
+        assert [report.error or report.skipped for report in reports] == [False] * COUNT
+    assert len(names(output)) == COUNT + 1  # and nothing half-written
+
+
 def test_a_process_may_end_by_a_signal_without_a_name(tmp_path: Path, files: list[str]) -> None:
     path = Path(refusing(tmp_path, "deadly").partition(":")[0])
     path.write_text(path.read_text().replace("signal.SIGKILL", "40"))

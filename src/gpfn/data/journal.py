@@ -21,6 +21,7 @@ from typing import Any
 from gpfn.data.scorer import ModelOrder
 from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
 from gpfn.data.whole_file import WholeFile
+from gpfn.errors import SetupError
 
 __all__ = ["JOURNAL", "Journal", "SourceStamp", "source_stamp"]
 
@@ -63,7 +64,7 @@ class Journal:
         stamp by now has changed meanwhile, and will be done again.
         """
         job, place = report.job, _place(report.job)
-        with suppress(OSError):  # it is done all the same
+        with suppress(OSError, SetupError):  # it is done all the same
             entry = {**_stamp(job), **before, "made_by": self._made_by}
             entry |= {"rows": report.rows, "failed": report.failed}
             known = _read(place) | {Path(job.target).name: entry}
