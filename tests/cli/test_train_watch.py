@@ -125,9 +125,20 @@ def test_options_that_change_nothing_are_no_news_and_others_are(tmp_path: Path) 
     first = told("--column", "value")
     assert told("--column", "value", "--push", "http://x", "--settle", "9", "--json") == first
     assert told("--column", "other") != first
+    assert told("--column", "value", "--push", "http://x", "--name", "n") != first
     assert told("--column", "value", "--epochs", "5") != first
     mapping.write_text("a = 2")
     assert told("--column", "value") != first
+
+
+def test_a_repository_is_known_by_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train_watch._place(chosen("--repository", "store")) == f"{tmp_path}/store"
+    assert train_watch._place(chosen("--repository", "s3://models/a")) == "s3://models/a"
+    assert train_watch._place(chosen("--push", "http://u:p@x", "--token", "t")) == "http://x"
+    assert train_watch._place(chosen()) == ""
 
 
 def test_once_tells_a_bad_file_and_fails(tmp_path: Path) -> None:

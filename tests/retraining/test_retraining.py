@@ -26,6 +26,7 @@ class Loop:
 
     def __init__(self, folder: Path, out: Path, options: str = "") -> None:
         self.folder, self.out, self.options = folder, out, options
+        self.place = "here"
         self.told: list[tuple[str, Mapping[str, Any]]] = []
         self.pushed: list[int] = []
         self.unreachable = False
@@ -39,7 +40,7 @@ class Loop:
 
     def go(self, *, once: bool = False) -> bool:
         watched = WatchedFolder(self.folder, (".txt",), settle=0.2)
-        job = TrainingJob(add_up, self.options, self.push)
+        job = TrainingJob(add_up, self.options, self.push, self.place)
         tell = lambda word, told: self.told.append((word, told))  # noqa: E731
         with ModelKeeper(self.out) as keeper:
             loop = Retraining(watched, keeper, job, tell, every=0.05, first_pause=0.1)
@@ -176,6 +177,16 @@ def test_a_push_that_is_owed_is_made_after_a_restart(loop: Loop) -> None:
     loop.unreachable = False
     assert loop.go(once=True)
     assert loop.pushed == [4]
+    assert loop.words().count("training") == 1
+
+
+def test_another_place_is_owed_the_last_good_model(loop: Loop) -> None:
+    put(loop, "a.txt", "4")
+    assert loop.go(once=True)
+    loop.place = "there"
+    assert loop.go(once=True)
+    assert loop.go(once=True)
+    assert loop.pushed == [4, 4]
     assert loop.words().count("training") == 1
 
 

@@ -22,7 +22,6 @@ _OURS = (
     "watch",
     "push",
     "repository",
-    "name",
     "token",
     "settle",
     "once",
@@ -71,7 +70,7 @@ def watch(args: argparse.Namespace, watched: Watched, train: "TrainOnce") -> int
     folder = WatchedFolder(
         args.watch, watched.suffixes, deep=watched.whole_folder, settle=args.settle
     )
-    job = TrainingJob(train, _options(args), push_of(args))
+    job = TrainingJob(train, _options(args), push_of(args), _place(args))
     tell = partial(_tell, as_json=args.json, out=out)
     with ModelKeeper(out) as keeper, _stoppable() as stopped:
         tell("watching", {"folder": str(args.watch)})
@@ -85,6 +84,16 @@ def _check_apart(folder: Path, out: Path, *, deep: bool) -> None:
     """Refuse to write where it is watched: each model would be news."""
     if out == folder or (deep and out.is_relative_to(folder)):
         raise SetupError(f"is watched, so models go elsewhere: {out}", field="--out")
+
+
+def _place(args: argparse.Namespace) -> str:
+    """Return the repository that models are pushed to: a URL without secrets, or a whole path."""
+    from gpfn.http.address import shown_url
+
+    place = args.push or args.repository
+    if not place:
+        return ""
+    return shown_url(place) if "://" in place else str(Path(place).resolve())
 
 
 def _options(args: argparse.Namespace) -> str:

@@ -41,12 +41,13 @@ class TrainingJob(NamedTuple):
     """What is done with the data.
 
     ``options`` is a text that is another one when a training would make something else of the
-    same data.
+    same data. ``place`` is where ``push`` sends a model: another one than before has none of them.
     """
 
     train: TrainOnce
     options: str = ""
     push: Push | None = None
+    place: str = ""
 
 
 class Retraining:
@@ -89,9 +90,11 @@ class Retraining:
         return self._went_well and self._pending is None
 
     def _owe(self) -> None:
-        """Have the last good model pushed, if an earlier run did not come to that."""
+        """Have the last good model pushed, if an earlier run did not, or to another place."""
         owed = self._journal.find(self._journal.trained)
-        if owed and owed.state == TRAINED and self._keeper.current.is_dir():
+        if not owed or not self._keeper.current.is_dir():
+            return
+        if owed.state == TRAINED or owed.told.get("to") != self._job.place:
             self._await_push(owed.digest, _trained_of(owed.told))
 
     def _is_done(self, snapshot: Snapshot | None) -> bool:
@@ -208,7 +211,7 @@ class Retraining:
         else:
             self._pending = None
             self._tell("pushed", told)
-            self._note(key, PUSHED, told)
+            self._note(key, PUSHED, {**told, "to": self._job.place})
 
 
 def _trained_of(told: Mapping[str, Any]) -> Trained:
