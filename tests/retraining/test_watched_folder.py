@@ -82,6 +82,22 @@ def test_hidden_and_unfinished_names_are_left_alone(
     ]
 
 
+def test_a_link_to_nothing_is_no_file(tmp_path: Path, watched: WatchedFolder, clock: Clock) -> None:
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere.csv")
+    assert watched.look() is None
+    assert watched.is_empty()
+    (tmp_path / "a.csv").write_text("1")
+    found = settled(watched, clock)
+    assert [path.name for path in found.files] == ["a.csv"]
+    assert watched.is_still(found)
+    (tmp_path / "nowhere.csv").write_text("2")
+    assert [path.name for path in settled(watched, clock).files] == [
+        "a.csv",
+        "gone.csv",
+        "nowhere.csv",
+    ]
+
+
 def test_the_digest_is_of_names_and_bytes_and_of_nothing_else(
     tmp_path: Path, watched: WatchedFolder, clock: Clock
 ) -> None:

@@ -87,7 +87,10 @@ class WatchedFolder:
 
     def _stamped(self) -> Iterator[tuple[Path, _Stamp]]:
         for path in sorted(self._named()):
-            told = path.stat()
+            try:
+                told = path.stat()
+            except FileNotFoundError:  # a link to nothing, or it has gone by now
+                continue
             if stat.S_ISREG(told.st_mode):  # a pipe may never end
                 yield path, (told.st_size, told.st_mtime_ns, told.st_ino)
 
