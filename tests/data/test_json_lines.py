@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpfn.data import json_lines
 from gpfn.data.formats import open_sink, open_source
 from gpfn.data.json_columns import column_of
 from gpfn.data.seam import Chunk
@@ -43,6 +44,13 @@ def test_events_are_rows_with_who_they_are(path: Path) -> None:
     [chunk] = read(path, [event(1, data={"a": 1, "b": "x"}), event(2, data={"a": 2.5})])
     assert chunk.columns["a"].tolist() == [1, 2.5]
     assert chunk.missing["b"].tolist() == [False, True]
+
+
+def test_long_lines_are_read_a_few_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "_MOST_BYTES", 50)
+    chunks = read(path, [{"x": [number] * 10} for number in range(5)])
+    assert [(chunk.first, chunk.rows) for chunk in chunks] == [(0, 2), (2, 2), (4, 1)]
+    assert [len(chunk.columns["x"]) for chunk in chunks] == [2, 2, 1]
 
 
 def test_events_with_binary_data(path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpfn.data import npy_file
 from gpfn.data.formats import open_sink, open_source
 from gpfn.errors import SetupError
 
@@ -30,6 +31,17 @@ def test_every_layout_is_read(tmp_path: Path, array: np.ndarray, rows: int) -> N
         assert found.dtype.kind == kept.dtype.kind
         assert (found == array).all()
         assert found.shape == array.shape
+
+
+def test_long_rows_are_read_a_few_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy_file, "_MOST_BYTES", 50)
+    np.save(tmp_path / "a.npy", ARRAY)  # of 24 bytes a row
+    assert (joined(tmp_path / "a.npy", 100) == ARRAY).all()
+    source = open_source(tmp_path / "a.npy")
+    assert [chunk.rows for chunk in source.chunks(None, 100)] == [2, 2, 1]
+    monkeypatch.setattr(npy_file, "_MOST_BYTES", 10)
+    assert [chunk.rows for chunk in source.chunks(None, 100)] == [1] * 5
+    source.close()
 
 
 def test_structured_arrays_have_a_column_a_field(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ _HEAD = 1000
 """Rows whose members tell the names of the columns."""
 _LONGEST = 64 << 20
 """Bytes that a line may have."""
+_MOST_BYTES = 8 << 20
+"""Bytes of lines that are read at once; the values in them take ten times as much."""
 _SHOWN = 2000
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
@@ -52,7 +54,7 @@ class JsonLinesSource:
         self._file: IO[bytes] = open(path, "rb")  # noqa: SIM115 - closed by close
         self._total = os.fstat(self._file.fileno()).st_size
         names: dict[str, None] = {}
-        for row in islice(self._rows(), _HEAD):
+        for row in map(_row, islice(self._lines(), _HEAD)):
             if isinstance(row, dict):
                 names |= dict.fromkeys(row)
         self.names = tuple(names)
@@ -74,17 +76,30 @@ class JsonLinesSource:
         """
         names = self.names if wanted is None else tuple(wanted)
         check_wanted(names, self.names, self._path)
-        first, lines = 0, self._rows()
-        while found := [*islice(lines, rows)]:
+        first = 0
+        for found in self._pieces(rows):
             yield _chunk(found, names, first, self._kept)
             first += len(found)
 
-    def _rows(self) -> Iterator[dict[str, Any] | Fault]:
+    def _pieces(self, rows: int) -> Iterator[list[dict[str, Any] | Fault]]:
+        """Give the rows, at most ``rows`` at once and those of about `_MOST_BYTES`."""
+        found: list[dict[str, Any] | Fault] = []
+        size = 0
+        for line in self._lines():
+            found.append(_row(line))
+            size += len(line)
+            if len(found) == rows or size >= _MOST_BYTES:
+                yield found
+                found, size = [], 0
+        if found:
+            yield found
+
+    def _lines(self) -> Iterator[bytes]:
         while line := self._file.readline(_LONGEST + 1):
             if len(line) > _LONGEST:
                 raise SetupError(f"a line of more than {_LONGEST} bytes", field=self._path)
             if line.strip():
-                yield _row(line)
+                yield line
 
     def empty(self, names: Sequence[str]) -> dict[str, Array]:
         """Return columns of no row; see `gpfn.data.seam.ColumnSource`."""

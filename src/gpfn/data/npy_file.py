@@ -26,6 +26,8 @@ DATA = "data"
 """The name of the only column of a file that has no names."""
 
 _NO_TEXT = "text, which .npy cannot hold; write Parquet, CSV or JSON lines"
+_MOST_BYTES = 16 << 20
+"""Bytes of rows that are read at once, however long a row is."""
 _UNREADABLE = (
     *(ValueError, SyntaxError, TypeError, EOFError, OSError),
     *(TokenError, RecursionError, MemoryError),
@@ -95,6 +97,7 @@ class NpySource:
         """Give the rows; see `gpfn.data.seam.ColumnSource`."""
         names = self.names if wanted is None else tuple(wanted)
         check_wanted(names, self.names, self._path)
+        rows = max(1, min(rows, _MOST_BYTES // max(1, self._row)))
         for first in range(0, self._shape[0], rows):
             count = min(rows, self._shape[0] - first)
             array = self._piece(first, count)
