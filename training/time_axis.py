@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from time_forms import label, times_of
+from time_forms import ZONED, label, times_of
 
 from gpfn.errors import SetupError
 
@@ -20,6 +20,7 @@ __all__ = ["TimeAxis", "time_axis"]
 _SEASONS = {"month": 12, "quarter": 4, "week": 52, "day": 7, "working day": 5}
 """How many steps a season has when a step is one of the unit."""
 _DAY = 86_400_000_000  # microseconds
+_HOUR = 3_600_000_000
 _LEAST_WORKING_DAYS = 6
 
 
@@ -35,10 +36,12 @@ class TimeAxis(NamedTuple):
     order: np.ndarray
     steps: np.ndarray
     season: int
+    zone: str = ""
+    """``Z`` for instants that are written with a zone: labels are of UTC."""
 
     def label(self, step: int) -> str:
         """Return the time of a step, counted from the first; it may be one to come."""
-        return label(self.unit, self.first + step * self.step)
+        return label(self.unit, self.first + step * self.step) + self.zone
 
     @property
     def step_name(self) -> str:
@@ -55,18 +58,20 @@ def time_axis(
     ``sort`` is set, double ones, and steps that are uneven.
     """
     unit, counts = times_of(texts, places, column)
-    unit, counts = _in_months(*_in_days(unit, counts))
+    zoned = unit == ZONED
+    unit, counts = _in_months(*_in_days("instant" if zoned else unit, counts))
     order = np.argsort(counts, kind="stable") if sort else np.arange(len(counts))
     counts = counts[order]
     apart = np.diff(counts)
     where = _Where([texts[at] for at in order], [places[at] for at in order], column)
-    _check_order(apart, where)
+    _check_order(apart, where, clock=unit == "instant" and not zoned)
     unit, counts = _in_working_days(unit, counts)
     apart = np.diff(counts)
     step = Counter(apart.tolist()).most_common(1)[0][0] if len(apart) else 1
     _check_even(apart, unit, step, where)
     steps = (counts - counts[0]) // step
-    return TimeAxis(unit, step, int(counts[0]), order, steps, _season(unit, step))
+    zone = "Z" if zoned and unit == "instant" else ""
+    return TimeAxis(unit, step, int(counts[0]), order, steps, _season(unit, step), zone)
 
 
 class _Where(NamedTuple):
@@ -80,13 +85,16 @@ class _Where(NamedTuple):
         return SetupError(f"column {self.column}: {told}", field=self.places[at])
 
 
-def _check_order(apart: np.ndarray, where: _Where) -> None:
+def _check_order(apart: np.ndarray, where: _Where, *, clock: bool) -> None:
+    """Refuse times that do not rise; those of a ``clock`` may have been put back by an hour."""
     for at in np.flatnonzero(apart <= 0)[:1] + 1:
         now, before = where.texts[at], where.texts[at - 1]
+        back = clock and ":" in now and apart[at - 1] > -_HOUR
+        hint = "; if the clock was put back, write zones: 2020-10-25T02:00+01:00" if back else ""
         if not apart[at - 1]:
             told = f"{now} is there twice, also in {where.places[at - 1]}; remove one of them"
-            raise where.wrong(at, told)
-        raise where.wrong(at, f"{now} comes after {before}; sort the rows, or give --sort")
+            raise where.wrong(at, told + hint)
+        raise where.wrong(at, f"{now} comes after {before}; sort the rows, or give --sort{hint}")
 
 
 def _check_even(apart: np.ndarray, unit: str, step: int, where: _Where) -> None:

@@ -9,13 +9,16 @@ import numpy as np
 
 from gpfn.errors import SetupError
 
-__all__ = ["label", "times_of"]
+__all__ = ["ZONED", "label", "times_of"]
 
+ZONED = "zoned instant"
+"""The unit of instants that are written with a zone; as numbers they are like those without."""
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
 _NAMED = "|".join(_MONTHS)
 _EPOCH = 1970
 _MICRO = 1_000_000
+_ZONE = r"(Z|[+-]\d\d:?\d\d)"
 _ZERO = datetime(_EPOCH, 1, 1, tzinfo=UTC)
 
 
@@ -89,9 +92,13 @@ _FORMS = (
           r"(?P<year>\d{4})(?P<sign>[-/.])(?P<month>\d{1,2})(?P=sign)(?P<day>\d{1,2})", _day),
     _form("20200131", "day", r"(?P<year>[12]\d{3})(?P<month>\d{2})(?P<day>\d{2})", _day),
     _form("31.01.2020", "day", r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})", _day),
-    _form("2020-01-31T12:00:00Z", "instant",
-          r"\d{4}([-/])\d\d\1\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?((Z|[+-]\d\d:?\d\d))?)?",
-          _instant),
+    _form("2020-01-31T00:00+01:00", "day",  # a zone's midnights are its days, also in summer
+          r"(?P<year>\d{4})([-/])(?P<month>\d\d)\2(?P<day>\d\d)[T ]00:00(:00(\.0{1,9})?)?" + _ZONE,
+          _day),
+    _form("2020-01-31T12:00:00Z", ZONED,
+          r"\d{4}([-/])\d\d\1\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?" + _ZONE, _instant),
+    _form("2020-01-31T12:00:00", "instant",
+          r"\d{4}([-/])\d\d\1\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?", _instant),
     _form("1577836800 (seconds)", "instant", r"\d{9,10}", lambda found: int(found[0]) * _MICRO),
     _form("1577836800000 (ms)", "instant", r"\d{12,13}", lambda found: int(found[0]) * 1000),
 )  # fmt: skip

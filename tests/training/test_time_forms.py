@@ -1,5 +1,7 @@
 """Times in the forms that files have, and the steps between them."""
 
+import re
+
 import numpy as np
 import pytest
 from time_axis import TimeAxis, time_axis
@@ -35,7 +37,18 @@ def axis(*texts: str) -> TimeAxis:
         (("2020-01-01 00:00:00", "2020-01-02", "2020-01-03"), "day", 7,
          ("2020-01-01", "2020-01-04")),
         (("2020-01-01T23:30Z", "2020-01-02T00:00Z", "2020-01-02T01:30+01:00"), "30 minutes", 48,
-         ("2020-01-01T23:30:00", "2020-01-02T01:00:00")),
+         ("2020-01-01T23:30:00Z", "2020-01-02T01:00:00Z")),
+        (("2020-10-25T02:00+02:00", "2020-10-25T02:00+01:00", "2020-10-25T03:00+01:00"), "hour", 24,
+         ("2020-10-25T00:00:00Z", "2020-10-25T03:00:00Z")),
+        (("2020-01-01T01:00", "2020-01-01T02:00"), "hour", 24,
+         ("2020-01-01T01:00:00", "2020-01-01T03:00:00")),
+        (("2020-03-28T00:00+01:00", "2020-03-29T00:00+01:00", "2020-03-30T00:00+02:00"), "day", 7,
+         ("2020-03-28", "2020-03-31")),
+        (("2020-03-01 00:00:00.000000+0100", "2020-04-01 00:00:00.000000+0200"), "month", 12,
+         ("2020-03", "2020-05")),
+        (("2020-01-01T00:00Z", "2020-01-02T00:00:00Z"), "day", 7, ("2020-01-01", "2020-01-03")),
+        (("2020-01-01T01:00+01:00", "2020-01-02T02:00+02:00"), "day", 7,
+         ("2020-01-01", "2020-01-03")),
         (("1577836800", "1577840400"), "hour", 24, ("2020-01-01T00:00:00", "2020-01-01T02:00:00")),
         (("1577836800000", "1577836800250"), "0.25 seconds", 345600,
          ("2020-01-01T00:00:00", "2020-01-01T00:00:00.500000")),
@@ -56,6 +69,40 @@ def test_working_days_have_no_gap_at_weekends() -> None:
     assert [found.label(step) for step in range(12)] == days.tolist()
     without_one = axis(*[day for day in days if day != "2024-01-10"])
     assert np.diff(without_one.steps).max() == 2
+
+
+ZONES = "write zones: 2020-10-25T02:00+01:00"
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (("2020-01-01T01:00Z", "2020-01-01T02:00"), "'2020-01-01T02:00' is no time such as"),
+        (("2020-01-01T01:00", "2020-01-01T02:00Z"), "'2020-01-01T02:00Z' is no time such as"),
+        (("2020-10-25 02:00", "2020-10-25 02:00"), ZONES),
+        (("2020-10-25 02:00", "2020-10-25 02:30", "2020-10-25 02:00"), ZONES),
+    ],
+)
+def test_times_of_which_nobody_knows_the_zone_are_refused(
+    texts: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(SetupError, match=re.escape(told)):
+        axis(*texts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("2020-10-25 02:00", "2020-10-25 01:00"),
+        ("2020-10-25T02:00Z", "2020-10-25T02:00Z"),
+        ("2020-10-25", "2020-10-25"),
+        ("1577836800", "1577836800"),
+    ],
+)
+def test_zones_are_no_advice_where_no_clock_was_put_back(texts: tuple[str, ...]) -> None:
+    with pytest.raises(SetupError) as raised:
+        axis(*texts)
+    assert "zone" not in str(raised.value)
 
 
 @pytest.mark.parametrize("unit", ["year", "quarter", "month", "week", "day", "instant"])
