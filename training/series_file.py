@@ -173,6 +173,9 @@ def _read_columns(file: Path, into: RawSeries, time: str) -> RawSeries:
 
     source = open_source(str(file))
     try:
+        for name in (into.column, time):
+            if name in source.unreadable:
+                raise SetupError(f"column {name}: {source.unreadable[name]}", field=str(file))
         at, at_time = _chosen(file, source.names, into.column, time)
         wanted = [source.names[each] for each in (at, at_time) if each >= 0]
         for chunk in source.chunks(wanted, _CHUNK):

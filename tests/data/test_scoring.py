@@ -406,6 +406,56 @@ def test_columns_that_do_not_fit_the_model(
         score(refusing(tmp_path), source, tmp_path / "out.csv", **order)
 
 
+def unreadable(path: Path) -> Path:
+    """Write a file with columns that cannot be read: nested, bytes, and one name twice."""
+    nested, lost = pa.array([{"p": 1}]), pa.array([b"b"])
+    number = pa.array([1.0])
+    names = ["s", "bin", "d", "d", "a", "b"]
+    arrays = [nested, lost, number, number, number, number]
+    pq.write_table(pa.Table.from_arrays(arrays, names), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ({"features": ("a", "b", "s")}, r"in\.parquet: s: a nested column \(struct"),
+        (
+            {"features": ("a", "b", "bin")},
+            r"in\.parquet: bin: a column of binary, which is neither",
+        ),
+        ({"features": ("d", "a", "b")}, r"in\.parquet: d: a column that is there twice"),
+        ({"features": ("a", "b", "z")}, r"in\.parquet: no column z"),
+    ],
+)
+def test_why_a_column_cannot_be_read_is_told(
+    tmp_path: Path, order: dict[str, Any], told: str
+) -> None:
+    source = unreadable(tmp_path / "in.parquet")
+    with pytest.raises(SetupError, match=told):
+        score(refusing(tmp_path), source, tmp_path / "out.csv", **order)
+
+
+@pytest.mark.parametrize("name", ["s", "d"])
+def test_why_a_column_is_no_input_or_kept_is_told(tmp_path: Path, name: str) -> None:
+    model = tmp_path / "named.py"
+    model.write_text(NAMED.format(name=name))
+    source = unreadable(tmp_path / "in.parquet")
+    for order in ({}, {"features": ("a",), "keep": (name,)}):
+        with pytest.raises(SetupError, match=rf"in\.parquet: {name}: a "):
+            score(f"{model}:same", source, tmp_path / "out.csv", **order)
+
+
+NAMED = """
+from gpfn.models.python import declare
+from gpfn.tensors.spec import TensorSpec
+
+@declare(inputs={{"{name}": TensorSpec("float32", (None,))}})
+def same({name}):
+    return {{"y": {name}}}
+"""
+
+
 def test_lists_of_the_wrong_length(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", np.ones((4, 5)))
     told = r"no row of 4 could .* the first one: data: 5 values; the model takes"

@@ -163,6 +163,13 @@ def test_several_files_are_one_series(tmp_path: Path) -> None:
         own_series(files, "value", "day")
 
 
+def test_why_a_column_cannot_be_read_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "s.parquet"
+    pq.write_table(pa.table({"x": [1.0], "value": [{"p": 1}]}), file)
+    with pytest.raises(SetupError, match=r"s\.parquet: column value: a nested column"):
+        own_series([file], "value", "")
+
+
 def test_parquet_of_other_types(tmp_path: Path) -> None:
     file = tmp_path / "s.parquet"
     stamps = pa.array([1577836800 + hour * 3600 for hour in range(3)], pa.timestamp("s", "UTC"))

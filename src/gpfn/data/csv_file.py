@@ -51,6 +51,7 @@ class CsvSource:
         self._head: CsvHead = read_head(path, separator)
         self._blocks = CsvBlocks(path, self._head)
         self.names = self._head.names
+        self.unreadable: Mapping[str, str] = {}
         self.rows: int | None = None
         self._running: Generator[Chunk, None, None] | None = None
 

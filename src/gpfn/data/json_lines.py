@@ -58,6 +58,7 @@ class JsonLinesSource:
             if isinstance(row, dict):
                 names |= dict.fromkeys(row)
         self.names = tuple(names)
+        self.unreadable: Mapping[str, str] = {}
         self.rows: int | None = None
         if not names:
             self.close()

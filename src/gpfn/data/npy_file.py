@@ -54,6 +54,7 @@ class NpySource:
             self._file.close()
             raise
         self.names = self._dtype.names or (DATA,)
+        self.unreadable: Mapping[str, str] = {}
         self.rows: int | None = self._shape[0]
         self._done = 0
 

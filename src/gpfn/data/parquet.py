@@ -41,9 +41,10 @@ class ParquetSource:
         except (pa.ArrowException, OSError) as error:
             self.close()
             raise _damaged(path, error) from error
-        self._why = {field.name: obstacle(field.type) for field in schema}
-        self._why |= dict.fromkeys(_repeated(schema.names), "a column that is there twice")
-        self.names = tuple(name for name, told in self._why.items() if not told)
+        why = {field.name: obstacle(field.type) for field in schema}
+        why |= dict.fromkeys(_repeated(schema.names), "a column that is there twice")
+        self.names = tuple(name for name, told in why.items() if not told)
+        self.unreadable = {name: told for name, told in why.items() if told}
         self.rows: int | None = self._file.metadata.num_rows
         self._done = 0
 
@@ -55,7 +56,7 @@ class ParquetSource:
     def chunks(self, wanted: Sequence[str] | None, rows: int) -> Iterator[Chunk]:
         """Give the rows; see `gpfn.data.seam.ColumnSource`."""
         names = self.names if wanted is None else wanted
-        check_wanted(names, self.names, self._path, self._why)
+        check_wanted(names, self.names, self._path, self.unreadable)
         for batch in self._batches(names, rows):
             columns, missing = batch_columns(batch, names, self._path, self._kept)
             chunk = Chunk(columns, self._done, batch.num_rows, missing)

@@ -9,7 +9,7 @@ values, is a fault; its other columns are there all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -56,6 +56,7 @@ class RootSource:
         except BaseException:
             self.close()
             raise
+        self.unreadable: Mapping[str, str] = {}
         self.rows: int | None = self._tree.rows
         self._done = 0
 

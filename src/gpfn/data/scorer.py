@@ -85,12 +85,17 @@ class Scorer:
         return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes(self.model)))
 
     def feeder(
-        self, names: Sequence[str], path: str, mapping: BranchMapping | None = None
+        self,
+        names: Sequence[str],
+        path: str,
+        mapping: BranchMapping | None = None,
+        why: Mapping[str, str] = {},
     ) -> Feeder:
         """Return how a file with these columns feeds the model; its rows are counted from now.
 
-        A ``mapping`` makes its only input, unless features are named. Raises SetupError for
-        columns that are not there, and for a mapping of another width than the input's.
+        A ``mapping`` makes its only input, unless features are named. ``why`` says of further
+        columns why they cannot be read. Raises SetupError for columns that are not there, and
+        for a mapping of another width than the input's.
         """
         order = self.order
         specs = self.model.inputs
@@ -102,10 +107,12 @@ class Scorer:
             specs = tuple(TensorSpec("float32", (None, 1), name) for name in wanted)
             made = feeder_of(specs, names, path=path)
         else:
+            if not order.features and not order.columns:
+                check_wanted([spec.name for spec in specs if spec.name in why], names, path, why)
             made = feeder_of(
                 specs, names, declared=order.columns, features=order.features, path=path
             )
-        check_wanted((*made.wanted, *order.keep), names, path)
+        check_wanted((*made.wanted, *order.keep), names, path, why)
         self._answered = self._failed = 0
         self._kinds = {}  # where sizes are open, another file may have other ones
         self._asked.begin()

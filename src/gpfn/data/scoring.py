@@ -125,7 +125,8 @@ def _opened(job: ScoreJob, scorer: Scorer, options: ScoreOptions) -> tuple[Colum
         given["kept"] = scorer.order.keep
     source = open_source(job.source, row.name, **given)
     try:
-        feeder = scorer.feeder(source.names, job.source, given.get("mapping"))
+        mapping = given.get("mapping")
+        feeder = scorer.feeder(source.names, job.source, mapping, source.unreadable)
     except BaseException:
         source.close()
         raise

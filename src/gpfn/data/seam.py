@@ -64,6 +64,13 @@ class ColumnSource(Protocol):
         """The names of its columns, in the file's order."""
 
     @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Names of columns that are there and cannot be read, with the reason.
+
+        ROOT tells it when it is asked for one: to find it out of all branches takes long.
+        """
+
+    @property
     def rows(self) -> int | None:
         """The number of its rows; None where only reading tells."""
 

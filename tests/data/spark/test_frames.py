@@ -158,6 +158,13 @@ def test_a_file_without_a_column_is_named(folder: Path) -> None:
         check_frame(run_of(folder, sources, keep=("tex",)))
 
 
+def test_why_a_column_cannot_be_read_is_told(folder: Path) -> None:
+    nested = {"a": pa.array([1.0]), "b": pa.array([1.0]), "c": pa.array([{"p": 1}])}
+    pq.write_table(pa.table(nested), folder / "nested.parquet")
+    with pytest.raises(SetupError, match=r"^nested.parquet: c: a nested column"):
+        check_frame(run_of(folder, ["nested.parquet"], features=("a", "b", "c"), keep=()))
+
+
 def test_a_damaged_file_is_named(folder: Path) -> None:
     sources = files(folder, 1)
     whole = (folder / sources[0]).read_bytes()

@@ -100,11 +100,11 @@ def check_frame(run: FrameRun) -> None:
         if is_remote(source) or os.path.isdir(source):
             continue
         opened = open_source(source, "parquet")
-        names = opened.names
+        names, why = opened.names, opened.unreadable
         opened.close()
         first = first or names
         wanted = run.order.features or first
-        check_wanted([*dict.fromkeys((*wanted, *run.order.keep))], names, source)
+        check_wanted([*dict.fromkeys((*wanted, *run.order.keep))], names, source, why)
 
 
 class _Plan(NamedTuple):
