@@ -166,9 +166,15 @@ def _checked(
             told = f"--mapping makes a feature of {wanted.target}, which is to be learnt"
             raise SetupError(told, field="--target")
         return tuple(wanted.mapping.names)
-    return features or choose_features(
-        names, wanted.features, wanted.drop, {wanted.target} - {""}, path
-    )
+    if features:
+        return features
+    others, all_names = {wanted.target} - {""}, (*names, *source.unreadable)
+    found = choose_features(all_names, wanted.features, wanted.drop, others, path)
+    lost = [name for name in found if name in source.unreadable]
+    if lost:
+        told = f"column {lost[0]!r}: {source.unreadable[lost[0]]}"
+        raise SetupError(f"{told}; leave it out with --drop '{','.join(lost)}'", field=path)
+    return found
 
 
 def _check_readable(path: Path, columns: Sequence[str], wanted: Wanted) -> None:

@@ -85,6 +85,12 @@ def test_features_are_chosen_by_name(
     assert read(path, **wanted).features == features
 
 
+def test_columns_that_cannot_be_read_can_be_left_out(tmp_path: Path) -> None:
+    path = parquet(tmp_path, {"a": NESTED, "b": [1, 2], "c": [b"1", b"2"], "y": [0, 1]})
+    assert read(path, drop="a,c").features == ("b",)
+    assert read(path, features="b").features == ("b",)
+
+
 def test_the_signal_region_selects_rows(tmp_path: Path) -> None:
     path = text_file(tmp_path, "mass,a,y\n119,1,0\n125,2,1\n,3,0\n131,4,1\n")
     rows = read(path, region=Cut("mass > 120 & mass < 130"), drop="mass")
@@ -235,7 +241,11 @@ BAD = [
     ("a,y\n1,\n", {}, "DATA: none of 1 rows can be used: 1 have no y"),
     ("a,y\ninf,1\n", {}, "DATA: none of 1 rows can be used: 1 have an infinite value"),
     ({"a": [[1, 2], [3]], "y": [0, 1]}, {}, "data.parquet: column 'a'"),
-    ({"a": NESTED, "y": [0, 1]}, {}, "data.parquet: no column is left for a feature; there are y"),
+    ({"a": NESTED, "y": [0, 1]}, {}, ("data.parquet: column 'a': a nested column (struct<x: int64>)"
+     ", which is no value a row; write its parts as columns; leave it out with --drop 'a'")),
+    ({"a": NESTED, "b": [1, 2], "c": [b"1", b"2"], "y": [0, 1]}, {}, "with --drop 'a,c'"),
+    ({"a": NESTED, "b": [1, 2], "y": [0, 1]}, {"features": "*"}, "data.parquet: column 'a': "),
+    ({"a": NESTED, "y": [0, 1]}, {"drop": "a"}, "data.parquet: no column is left for a feature"),
     ({"a": NESTED, "b": [1, 2], "y": [0, 1]}, {"features": "b,a"}, "data.parquet: a: "),
     ({"a": [1, 2], "y": NESTED}, {}, "data.parquet: y: "),
     ({"a": [1, 2], "y": [[1], [2]]}, {}, "data.parquet: column 'y' has"),
