@@ -8,6 +8,7 @@ import pytest
 
 from gpfn.cli.main import main
 from gpfn.models.description import read_description
+from gpfn.models.open import open_model
 from tests.convert.making import answers_of, convert, made_by, refused
 
 MATRIX = (
@@ -71,6 +72,28 @@ def test_a_pipeline_has_an_input_for_each_column(
     (found,) = answers_of(out, inputs).values()
     agree(answers["rent"], found)
     assert main(["predict", str(out), "--row", "area=70", "district=moon", "--json"]) == 0
+
+
+def test_inputs_have_the_names_of_the_columns(made: Path, answers, tmp_path: Path, capsys) -> None:
+    out, scores = tmp_path / "odd.onnx", tmp_path / "scores.csv"
+    convert(capsys, str(made / "odd_names.joblib"), "-o", str(out), "--trust")
+    assert [spec.name for spec in open_model(str(out)).inputs] == [
+        "area (m²)",
+        "city name",
+        "city_name",
+    ]
+    assert main(["score", str(out), str(made / "odd_names.csv"), "-o", str(scores)]) == 0
+    agree(answers["odd_names"], np.loadtxt(scores, skiprows=1))
+
+
+@pytest.mark.parametrize("name", ["truth", "halves", "boosted_halves"])
+def test_classes_are_written_as_the_labels_are(
+    made: Path, name: str, tmp_path: Path, capsys
+) -> None:
+    convert(capsys, str(made / f"{name}.joblib"), "-o", str(tmp_path / "m.onnx"), "--trust")
+    assert read_description(tmp_path / "model.toml").classes == ("0", "1")
+    label = open_model(str(tmp_path / "m.onnx"))({"x": np.zeros((1, 4), np.float32)})["label"]
+    assert label.dtype == np.int64
 
 
 def test_text_stays_text(made: Path, tmp_path: Path, capsys) -> None:

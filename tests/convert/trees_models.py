@@ -65,6 +65,14 @@ encode = OneHotEncoder(handle_unknown="ignore")
 columns = make_column_transformer((StandardScaler(), ["area"]), (encode, ["district"]))
 keep("rent", make_pipeline(columns, LinearRegression()).fit(flat, rent), flat)
 answers["area"], answers["district"] = flat.area.to_numpy(), flat.district.to_numpy().astype(str)
+odd = pd.DataFrame({"area (m²)": area, "city name": district, "city_name": area / 7})
+columns = make_column_transformer((StandardScaler(), [0, 2]), (encode, ["city name"]))
+keep("odd_names", make_pipeline(columns, LinearRegression()).fit(odd, rent), odd)
+odd.to_csv("odd_names.csv", index=False)
+for name, y in (("truth", x[:, 0] > 5), ("halves", two * 1.0)):
+    joblib.dump(LogisticRegression().fit(named, y), f"{name}.joblib")
+boosted_halves = lgb.LGBMClassifier(n_estimators=5, verbose=-1).fit(x, two * 1.0)
+joblib.dump(boosted_halves, "boosted_halves.joblib")
 texts = ["late again", "never arrived", "box was torn", "so quick", "works well", "love it"]
 keep(
     "letters",

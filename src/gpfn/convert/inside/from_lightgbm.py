@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_file import write_trees
+from .onnx_file import class_texts, write_trees
 from .talk import Refused
 
 __all__ = ["LightGBMSource", "open_source"]
@@ -89,7 +89,7 @@ class LightGBMSource:
         import lightgbm
 
         if isinstance(self.model, lightgbm.LGBMClassifier):
-            return [str(name) for name in self.model.classes_]
+            return class_texts(self.model.classes_)
         return []
 
     def _spans(self) -> list[list[float]]:

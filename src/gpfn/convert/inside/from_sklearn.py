@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_file import finish
+from .onnx_file import class_texts, finish
 from .sklearn_columns import (
     TEXT,
     column_kinds,
@@ -123,7 +123,8 @@ class SklearnSource:
                 made = to_onnx(self.model, options=options or None, **words)
         except Exception as error:
             raise Refused(_reason(error)) from error
-        self._outputs = finish(made, len(self._answers(self._trial(initial))), out)
+        names = [name for name, _ in initial]
+        self._outputs = finish(made, len(self._answers(self._trial(initial))), out, inputs=names)
 
     def _check_targets(self) -> None:
         classes = getattr(self.model, "classes_", None)
@@ -142,7 +143,7 @@ class SklearnSource:
             "versions": {"scikit-learn": sklearn.__version__, "skl2onnx": version("skl2onnx")},
             "outputs": self._outputs,
             "columns": self._names if self._columns is None else [],
-            "classes": [] if classes is None else [str(name) for name in classes],
+            "classes": [] if classes is None else class_texts(classes),
             "ranges": {"x": spans(self.model)} if self._columns is None else {},
             "values": known_texts(self.model, [*self._columns]) if self._columns else {},
             "warnings": self._told,

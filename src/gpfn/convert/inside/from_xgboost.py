@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .onnx_file import write_trees
+from .onnx_file import class_texts, write_trees
 from .talk import Refused
 
 __all__ = ["XGBoostSource", "open_source"]
@@ -107,7 +107,7 @@ class XGBoostSource:
         import xgboost
 
         if isinstance(self.model, xgboost.XGBClassifier):
-            return [str(name) for name in self.model.classes_]
+            return class_texts(self.model.classes_)
         return []
 
     def _spans(self) -> list[list[float]]:

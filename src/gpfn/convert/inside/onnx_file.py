@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .talk import Refused
 
-__all__ = ["finish", "write_trees"]
+__all__ = ["class_texts", "finish", "write_trees"]
 
 _OPSET = 15
 
 
-def finish(model: Any, outputs: int, out: str, *, batch: bool = True) -> list[str]:
+def class_texts(classes: Any) -> list[str]:
+    """Return classes as the labels of a file are: True and 1.0 are written as 1."""
+    numbers = np.asarray(classes).dtype.kind in "bf"
+    return [str(int(name)) if numbers else str(name) for name in classes]
+
+
+def finish(
+    model: Any, outputs: int, out: str, *, inputs: Sequence[str] = (), batch: bool = True
+) -> list[str]:
     """Write a model that has as many ``outputs`` as can be compared; returns their names.
+
+    ``inputs`` are names of columns, in their order, which the inputs get back: of ``city name``
+    the converter makes ``city_name``, and no file of data has that.
 
     Outputs beyond those go: nothing says whether they are right. The first size of every
     output is open, also where the converter has written 1 for labels, which ONNX Runtime would
@@ -25,6 +36,11 @@ def finish(model: Any, outputs: int, out: str, *, batch: bool = True) -> list[st
 
     graph = model.graph
     del graph.output[outputs:]
+    if inputs:
+        names = dict(zip((value.name for value in graph.input), inputs, strict=True))
+        for value in graph.input:
+            value.name = names[value.name]
+        _rename(graph, names)
     for value in graph.output:
         dims = value.type.tensor_type.shape.dim
         if batch and len(dims):
@@ -40,6 +56,15 @@ def finish(model: Any, outputs: int, out: str, *, batch: bool = True) -> list[st
     with open(out, "wb") as file:
         file.write(model.SerializeToString(deterministic=True))
     return [value.name for value in graph.output]
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Give what nodes take its new name, also within loops and branches."""
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner, names)
 
 
 def write_trees(
