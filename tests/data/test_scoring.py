@@ -406,6 +406,24 @@ def test_columns_that_do_not_fit_the_model(
         score(refusing(tmp_path), source, tmp_path / "out.csv", **order)
 
 
+@pytest.mark.parametrize(
+    ("columns", "keep"),
+    [
+        ({"id": [7, 8], "a": [1, 2], "b": [3, 4], "c": [5, 6]}, "id"),
+        ({"a": [1, 2], "b": [3, 4], "c": [5, 6]}, "a"),
+        ({"id": [7, 8], "v": [[1, 3, 5], [2, 4, 6]]}, "id"),
+    ],
+)
+def test_columns_that_are_kept_alone_are_not_counted(
+    tmp_path: Path, columns: dict[str, list[Any]], keep: str
+) -> None:
+    source, target = write(tmp_path / "in.parquet", **columns), tmp_path / "out.parquet"
+    score(refusing(tmp_path), source, target, keep=(keep,))
+    found = read(target)
+    assert found["y"] == [9, 12]
+    assert found[keep] == columns[keep]
+
+
 def unreadable(path: Path) -> Path:
     """Write a file with columns that cannot be read: nested, bytes, and one name twice."""
     nested, lost = pa.array([{"p": 1}]), pa.array([b"b"])

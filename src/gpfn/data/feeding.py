@@ -107,11 +107,13 @@ def feeder_of(
     *,
     declared: Sequence[Column] = (),
     features: Sequence[str] = (),
+    keep: Sequence[str] = (),
     path: str = "",
 ) -> Feeder:
     """Return how a file with columns ``names`` feeds a model that takes ``specs``.
 
-    ``declared`` are the columns of its description, ``features`` those that the user names.
+    ``declared`` are the columns of its description, ``features`` those that the user names,
+    ``keep`` those that the output has as well: where not all columns fit, the others may.
     Raises SetupError, which says what there is and what to do.
     """
     if not specs:
@@ -120,7 +122,8 @@ def feeder_of(
         return _by_features(specs, features)
     if declared:
         return _by_schema(specs, declared)
-    found = _by_name(specs, names) or _by_order(specs, names)
+    others = [name for name in names if name not in keep]
+    found = _by_name(specs, names) or _by_order(specs, names) or _by_order(specs, others)
     if found is not None:
         return found
     takes = ", ".join(f"{spec.name} {spec_text(spec)}" for spec in specs)

@@ -110,7 +110,12 @@ class Scorer:
             if not order.features and not order.columns:
                 check_wanted([spec.name for spec in specs if spec.name in why], names, path, why)
             made = feeder_of(
-                specs, names, declared=order.columns, features=order.features, path=path
+                specs,
+                names,
+                declared=order.columns,
+                features=order.features,
+                keep=order.keep,
+                path=path,
             )
         check_wanted((*made.wanted, *order.keep), names, path, why)
         self._answered = self._failed = 0
