@@ -44,6 +44,30 @@ def test_a_separator_that_is_said(path: Path) -> None:
         read(path, "a\n1\n", separator="::")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("separator", [";", ",", "\t", ":"])
+def test_a_separator_that_excel_tells_itself(
+    path: Path, end: str, mark: str, separator: str
+) -> None:
+    lines = [f"sep={separator}", f"a{separator}b", f"1{separator}2", f"3{separator}x"]
+    [chunk] = read(path, mark + end.join(lines) + end)
+    assert {n: array.tolist() for n, array in chunk.columns.items()} == {
+        "a": [1, 3],
+        "b": ["2", "x"],
+    }
+
+
+def test_a_separator_that_is_said_comes_before_excels(path: Path) -> None:
+    [chunk] = read(path, "SEP=;\na:b\n1:2\n", separator=":")
+    assert [*chunk.columns] == ["a", "b"]
+    for unusable in ("", ";;", '"', "é"):
+        [chunk] = read(path, f"sep={unusable}\na;b\n1;2\n")
+        assert [*chunk.columns] == ["a", "b"]
+    with pytest.raises(SetupError, match="no names of columns"):
+        read(path, "sep=;\n")
+
+
 def test_quotes_hold_separators_quotes_and_ends_of_lines(path: Path) -> None:
     [chunk] = read(path, 'a,"b ""c"""\n"1,\n2","say ""hi"""\n')
     assert {n: a.tolist() for n, a in chunk.columns.items()} == {

@@ -23,6 +23,8 @@ _LONGEST = 64 << 20
 """Bytes without an end of a line outside of quotes: then one of them was never closed."""
 _SUSPECT = 4 << 20
 """Bytes without such an end from which it is looked at closely."""
+_EXCEL = b"sep="
+"""How Excel tells itself the separator, in a line before that of names."""
 _BOM = b"\xef\xbb\xbf"
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
@@ -53,6 +55,11 @@ def read_head(path: str, separator: str = "") -> CsvHead:
         raise SetupError("UTF-16 text; write it as UTF-8", field=path)
     begin = len(_BOM) if data.startswith(_BOM) else 0
     newline = b"\r" if b"\n" not in data and b"\r" in data else b"\n"
+    if data[begin : begin + len(_EXCEL)].lower() == _EXCEL:
+        first, _, _ = data[begin:].partition(newline)
+        said = first[len(_EXCEL) :].strip(b"\r").decode(errors="replace")
+        separator = separator or (said if len(said) == 1 and said.isascii() and said != '"' else "")
+        begin += len(first) + 1
     end = _line_end(data, begin, newline)
     if end < 0:
         end = len(data)
