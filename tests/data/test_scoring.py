@@ -305,6 +305,14 @@ def test_a_file_of_which_every_row_fails_is_given_up_early(tmp_path: Path) -> No
     for chunk in (7, 100, 5000):  # the same whatever the chunks
         with pytest.raises(ModelFailed, match="the first 100 rows all failed"):
             score(model, tmp_path / "in.npy", target, ScoreOptions(chunk=chunk))
+        assert [*fails(target)] == [*range(100)]
+        assert fails(target)[99]["values"] == {"data": [-1, -1, -1]}
+    (tmp_path / "in.csv").write_text("a,b,c\n" + "1,x,3\n" * 300 + "1,2,-3\n" * 300)
+    for chunk in (7, 5000):  # rows that do not fit, and rows that the model refuses
+        with pytest.raises(ModelFailed, match="rows all failed"):
+            score(model, tmp_path / "in.csv", target, ScoreOptions(chunk=chunk))
+        assert [*fails(target)] == [*range(len(fails(target)))]
+        assert len(fails(target)) >= 100
     late = np.full((150, 3), -1.0)
     late[99:] = 1
     np.save(tmp_path / "in.npy", late)

@@ -29,7 +29,7 @@ from gpfn.tensors.dtypes import DTYPE_TABLE
 if TYPE_CHECKING:
     from gpfn.models.model import Model
 
-__all__ = ["HOPELESS", "Answers", "RowAsker", "row_bytes"]
+__all__ = ["HOPELESS", "Answers", "Hopeless", "RowAsker", "row_bytes"]
 
 HOPELESS = 100
 """Rows that fail before the first one is answered: then it is the file or the model."""
@@ -40,6 +40,14 @@ _SLICE_BYTES = 4 << 20
 _NOT_OF_ROWS = {401, 403, 404, 405, 408, 429, 502, 503, 504}
 """Statuses of a server that would not answer any other row either."""
 _NOT_THE_ROWS = (CannotConnect, BackendTimeout, Overloaded, SetupError)
+
+
+class Hopeless(ModelFailed):
+    """The first rows of a file all failed; ``faults`` are those of the chunk, by their numbers."""
+
+    def __init__(self, told: str, faults: dict[int, str]) -> None:
+        super().__init__(told)
+        self.faults = faults
 
 
 class Answers(NamedTuple):
@@ -76,7 +84,7 @@ class RowAsker:
     def ask(self, arrays: Mapping[str, Array]) -> Answers:
         """Return the outputs for all rows of ``arrays``; each has them along its first axis.
 
-        Raises GpfnError when it is not the rows that are wrong.
+        Raises GpfnError when it is not the rows that are wrong, Hopeless when all first ones are.
         """
         count = len(next(iter(arrays.values())))
         parts: list[dict[str, Array]] = []
@@ -113,7 +121,7 @@ class RowAsker:
                 faults[at] = _told(error)
                 if not (self._answered or parts) and len(faults) >= HOPELESS:
                     told = f"the first {HOPELESS} rows all failed; the last one: {_told(error)}"
-                    raise ModelFailed(told) from None
+                    raise Hopeless(told, faults) from None
                 return
         else:
             self._answered = True

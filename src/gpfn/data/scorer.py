@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpfn.data.computing import HOPELESS, RowAsker, row_bytes
+from gpfn.data.computing import HOPELESS, Hopeless, RowAsker, row_bytes
 from gpfn.data.feeding import Feeder, column_feeder, feeder_of
 from gpfn.data.input_column import row_shape
 from gpfn.data.root import FEATURES
 from gpfn.data.seam import Array, Chunk, Mask
 from gpfn.data.wanted import check_wanted
-from gpfn.errors import ModelFailed, SetupError
+from gpfn.errors import SetupError
 from gpfn.models.branches import BranchMapping
 from gpfn.models.columns import Column
 from gpfn.models.labels import output_classes
@@ -126,15 +126,19 @@ class Scorer:
     def score(self, chunk: Chunk, feeder: Feeder) -> Scored:
         """Return the outputs for a chunk, after the columns that are kept.
 
-        Raises GpfnError when it is not the rows that are wrong, and when the first hundred
-        of a file are and no other is right.
+        Raises GpfnError when it is not the rows that are wrong, and Hopeless when the first
+        hundred of a file are and no other is right.
         """
         fed = feeder.feed(chunk)
         faults = fed.faults
         rows = np.arange(chunk.rows) if fed.rows is None else fed.rows
         arrays: Mapping[str, Array] = {}
         if len(rows):
-            given = self._asked.ask(fed.arrays)
+            try:
+                given = self._asked.ask(fed.arrays)
+            except Hopeless as error:
+                error.faults = faults | {int(rows[at]): told for at, told in error.faults.items()}
+                raise
             faults |= {int(rows[at]): told for at, told in given.faults.items()}
             arrays = given.arrays
             if given.rows is not None:
@@ -165,7 +169,7 @@ class Scorer:
         failed_first = self._failed + (int(rows[0]) if len(rows) else count)
         if not self._answered and failed_first >= HOPELESS:
             told = f"the first {failed_first} rows all failed; the first one: "
-            raise ModelFailed(told + faults[min(faults)])
+            raise Hopeless(told + faults[min(faults)], {**faults})
         self._answered += len(rows)
         self._failed += len(faults)
 

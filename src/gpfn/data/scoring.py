@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
+from gpfn.data.computing import Hopeless
 from gpfn.data.failed_rows import FailedRows
 from gpfn.data.feeding import Feeder
 from gpfn.data.formats import FileFormat, find_format, format_named, open_sink, open_source
@@ -162,7 +163,11 @@ def _score(
     wanted = tuple(dict.fromkeys((*feeder.wanted, *scorer.order.keep)))
     held: list[tuple[Chunk, dict[int, str]]] = []
     for chunk in source.chunks(wanted, options.chunk or scorer.chunk_rows):
-        scored = scorer.score(chunk, feeder)
+        try:
+            scored = scorer.score(chunk, feeder)
+        except Hopeless as error:
+            failed.add(chunk, error.faults)
+            raise
         failed.add(chunk, scored.faults)
         rows += chunk.rows
         options.max_failed.check(failed.count, rows, source.rows)
