@@ -69,6 +69,7 @@ class CallsServer:
         self.server = server
         self.caller = caller
         self._calls = calls
+        self.log: list[str] = []
         self.api = server.api
 
     def running(self) -> list[str]:
@@ -158,14 +159,13 @@ def calls_server(
             WhiskActivations(state),
             resolve=resolve or known,
             unknown=lambda image: f"gpfn dev --map {image}=FOLDER says which is meant",
-            log=Log("test", sink=lambda line, _: server_log.append(line.decode())),
+            log=Log("test", sink=lambda line, _: served.log.append(line.decode())),
             settings=settings,
         )
         made.append((whisk, calls))
         return whisk.routes
 
     made: list[tuple[WhiskCalls, Calls]] = []
-    server_log: list[str] = []
     with whisk_server(place, more) as server:
         served = CallsServer(server, caller, made[0][1])
         try:
@@ -173,7 +173,7 @@ def calls_server(
         finally:
             served.on_loop(made[0][0].close())
             served.on_loop(caller.close())
-    assert not server_log
+    assert not served.log
 
 
 def real_server(place: Path | None = None, **more: Any) -> Any:

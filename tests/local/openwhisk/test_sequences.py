@@ -166,3 +166,30 @@ def test_each_part_and_the_whole_are_told_of(server: CallsServer) -> None:
         ("a", "sequence s"),
     ]
     assert told[0].request.data == b'{"x": 1}'
+
+
+def test_whole_numbers_beyond_64_bits_go_through_it(server: CallsServer) -> None:
+    server.scripted.scripts["b"] = answered({"n": 2**70})
+    server.sequence("s", "b", "a")
+    assert server.invoke("s").json["response"]["result"] == {"n": 2**70}
+    assert json.loads(server.told()[0].reply.data) == {"n": 2**70}
+
+
+def test_a_fault_of_ours_ends_the_record_of_each_that_was_begun(server: CallsServer) -> None:
+    async def broken(_: Deployed, __: FunctionCall) -> CallOutcome:
+        raise RuntimeError("ours")
+
+    server.scripted.scripts["b"] = broken
+    server.sequence("inner", "a", "b")
+    server.sequence("s", "inner", "c")
+    assert server.invoke("s").status == 500
+    assert "ours" in "".join(server.log)
+    assert server.running() == []
+    told = {one.name: one.status for one in server.told()}
+    assert told == {"s": 500, "inner": 500, "b": 500, "a": 200}
+    for name in ("s", "inner", "b"):
+        record = server.api("GET", f"activations?name={name}&docs=true").json[0]
+        assert record["response"]["status"] == "whisk internal error"
+        assert "gpfn dev failed" in record["response"]["result"]["error"]
+    server.log.clear()
+    server.server.log.clear()

@@ -8,7 +8,8 @@ end: then another one runs the activation, as the platform would have it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import GpfnError
@@ -57,6 +58,7 @@ _MOST_ARGUMENT_BYTES = (1 << 20) + 6068  # a payload, and what else a message of
 _TRIES = 3
 _MOST_CACHED = 128 << 20
 _ENDING = "The action's process says that it is shutting down, each time that it is started."
+_FAILED = "gpfn dev failed in the middle of the activation; its log says why."
 _OVERLOADED = "System is overloaded, try again later."
 
 
@@ -111,10 +113,29 @@ class ActionRunner:
             annotations=annotations_of(action),
             cause=asked.cause,
         )
+        with self.begun(action, one, asked):
+            outcome = await self._outcome(action, arguments, context, body)
+            return self._settled(action, one, outcome, asked)
+
+    @contextmanager
+    def begun(self, action: WhiskAction, one: WhiskActivation, asked: CallOrigin) -> Iterator[None]:
+        """Begin an activation, which the block ends; a fault of ours ends it too, and is raised."""
         self.activations.begin(one)
-        self.calls.begin(running_call(action, asked, identifier))
-        outcome = await self._outcome(action, arguments, context, body)
-        return self._settled(action, one, outcome, asked)
+        self.calls.begin(running_call(action, asked, one.id))
+        try:
+            yield
+        except Busy:  # it has ended
+            raise
+        except Exception:
+            response, outcome = whisk_error(_FAILED), CallOutcome(None, "crashed", _FAILED)
+            ended = int(1000 * time.time())
+            try:
+                self.activations.put(
+                    one._replace(end=ended, duration=ended - one.start, response=response)
+                )
+            finally:
+                self.calls.add(call_record(action, one.id, asked, outcome, asked.told(response)))
+            raise
 
     async def _outcome(
         self, action: WhiskAction, arguments: Arguments, context: ActionContext, body: bytes

@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from gpfn.errors import GpfnError
 from gpfn.hosts.openwhisk import activation_id
+from gpfn.json_exact import dumps
 from gpfn.local.calling import CallStages
 from gpfn.local.calls import CallBody, CallRecord
 from gpfn.local.openwhisk.activations import WhiskActivation
@@ -100,24 +99,16 @@ class SequenceRunner:
     ) -> tuple[WhiskActivation, int]:
         start = int(1000 * time.time())
         one = _begun(action, asked, identifier, start, topmost=depth == 0)
-        self._runner.activations.begin(one)
-        self._runner.calls.begin(running_call(action, asked, identifier))
-        within = asked._replace(
-            cause=identifier,
-            via=f"sequence {path_of(action)}",
-            told=status_of,
-            accepted=lambda: False,
-            request=CallBody(),
-            line="",
-        )
-        progress = _Progress(ActivationResponse(APPLICATION_ERROR, payload), ran)
-        for component in action.exec.components:
-            progress = await self._next(component, progress, within, depth)
-            if progress.over:
-                break
-        done = _ended(one, progress)
-        self._runner.activations.put(done)
-        self._runner.calls.add(_record(action, done, asked))
+        with self._runner.begun(action, one, asked):
+            within = _within(action, asked, identifier)
+            progress = _Progress(ActivationResponse(APPLICATION_ERROR, payload), ran)
+            for component in action.exec.components:
+                progress = await self._next(component, progress, within, depth)
+                if progress.over:
+                    break
+            done = _ended(one, progress)
+            self._runner.activations.put(done)
+            self._runner.calls.add(_record(action, done, asked))
         return done, progress.ran
 
     async def _next(
@@ -146,6 +137,18 @@ class SequenceRunner:
         if action.exec.kind == "sequence":
             return await self._run(action, payload, asked, identifier, ran=ran, depth=depth + 1)
         return await self._runner.run(action, payload, asked, identifier), ran + 1
+
+
+def _within(action: WhiskAction, asked: CallOrigin, identifier: str) -> CallOrigin:
+    """Return where the calls of a sequence's parts come from."""
+    return asked._replace(
+        cause=identifier,
+        via=f"sequence {path_of(action)}",
+        told=status_of,
+        accepted=lambda: False,
+        request=CallBody(),
+        line="",
+    )
 
 
 def _begun(
@@ -199,4 +202,4 @@ def _record(action: WhiskAction, done: WhiskActivation, asked: CallOrigin) -> Ca
 
 def _body(value: Any) -> CallBody:
     """Return what is kept of what goes from one part to the next."""
-    return CallBody() if value is None else CallBody.of("application/json", orjson.dumps(value))
+    return CallBody() if value is None else CallBody.of("application/json", dumps(value))
