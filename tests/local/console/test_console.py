@@ -12,6 +12,7 @@ import pytest
 
 from gpfn.local.call_record import CallBody
 from gpfn.local.calling import CallStages
+from gpfn.local.console.answers import body_text
 from gpfn.local.console.asking import PageAsked
 from gpfn.local.console.blame import call_parts
 from gpfn.local.console.bridge import read_metrics
@@ -225,13 +226,33 @@ def test_bodies_are_cut_with_a_word(run: Standing) -> None:
     [b"", b"\0\1\2", b"\xff\xfe", b"[" * 5000, b"null", b"{}", b'{"data": null}', b"[1e999, 2]",
      b'{"results": []}', b'{"results": [{}]}', b'[{"label": null, "score": "x"}]', b"[[], []]",
      b'{"results": [{"className": "a", "probability": -1}]}', b"[true, false]", b"[3, 3, 3]",
-     b'[{"label": "a", "score": 1e308}, {"label": "b", "score": -1e308}]', b"[-1e308, 1e308]"],
+     b'[{"label": "a", "score": 1e308}, {"label": "b", "score": -1e308}]', b"[-1e308, 1e308]",
+     b"[" * 300 + b"]" * 300, b"[" * 250 + b"{}," * 999 + b"{}" + b"]" * 250,
+     b"[1, %d]" % 10**400, b'[{"label": "a", "score": %d}]' % 10**400],
 )  # fmt: skip
 def test_every_answer_can_be_shown(run: Standing, body: bytes) -> None:
     both = CallBody("application/json", body, len(body))
     (kept,) = run.add(call(0, request=both, reply=both, memory=0))
     assert f'data-call="{kept.number}"' in page(run, f"?call={kept.number}")
     assert ask(run, "GET", f"/ui/console.json?call={kept.number}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b'{"id":12345678901234567890123}', '{\n  "id": 12345678901234567890123\n}'),
+        (b'[[1,\n2],{"a":"[  b  ]"}]', '[\n  [1, 2],\n  {\n    "a": "[  b  ]"\n  }\n]'),
+        (b"[" * 300 + b"]" * 300, "[" * 300 + "]" * 300),  # as it came
+    ],
+)
+def test_json_is_laid_out_with_what_it_says(data: bytes, shown: str) -> None:
+    assert body_text(CallBody.of("application/json", data)) == shown
+
+
+def test_json_that_is_nested_deeply_takes_no_time() -> None:
+    began = time.perf_counter()
+    body_text(CallBody.of("application/json", b"[" * 250 + b"]" * 250))
+    assert time.perf_counter() - began < 1.0  # it had been 3 s, in which nothing else is answered
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import orjson
 
+from gpfn import json_exact
 from gpfn.media import essence
 from gpfn.serving.pages.markup import as_text, bytes_of, code
 from gpfn.serving.pages.outputs import class_bars
@@ -34,7 +34,7 @@ MOST_SHOWN = 64 << 10
 
 _MOST_HOSTED = 6 << 20  # bytes of a request, and of a response, by Oracle's documents
 _LAID_OUT = 8 << 10  # bytes up to which JSON is laid out; more of it is shown as it came
-_PLAIN_LIST = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")
+_PLAIN_LIST = re.compile(r"\[\n([^\[\]{}\"]*)\]")
 _UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _MOST_POINTS = 200
 _MOST_CLASSES = 1000
@@ -106,14 +106,22 @@ def body_text(body: CallBody) -> str:
     if not data:
         return ""
     found = _parsed(body)
-    if found is not None and len(data) < _LAID_OUT:
-        laid_out = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
-        laid_out = _PLAIN_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", laid_out)
+    if found is not None and len(data) < _LAID_OUT and (laid_out := _laid_out(found)):
         return visible(laid_out)
     kind = essence(body.media_type)
     if kind.startswith("image/") or b"\0" in data[:1024]:
         return f"({kind or 'bytes'}, {bytes_of(body.length or len(data))})"
     return visible(data.decode("utf-8", "replace").replace("\r\n", "\n"))
+
+
+def _laid_out(found: Any) -> str:
+    """Return JSON with a line for each member; nothing for what is nested too deeply for that."""
+    try:
+        text = json_exact.dumps(found, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:
+        return ""
+    text = _PLAIN_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text)
+    return text if len(text) <= MOST_SHOWN else ""
 
 
 def shown_body(title: str, what: str, body: CallBody) -> str:
@@ -132,7 +140,7 @@ def _parsed(body: CallBody) -> Any:
     if not body.data or body.length > len(body.data):
         return None
     try:
-        return orjson.loads(body.data)
+        return json_exact.loads(body.data)
     except orjson.JSONDecodeError:
         return None
 
@@ -158,8 +166,12 @@ def _series(found: Any) -> list[float]:
     if not isinstance(found, list) or len(found) > _MOST_POINTS:
         return []
     flat = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in found]
-    well = all(type(one) in (int, float) and math.isfinite(one) for one in flat)
-    return [float(one) for one in flat] if well else []
+    return [float(one) for one in flat] if all(map(_is_drawn, flat)) else []
+
+
+def _is_drawn(value: Any) -> TypeGuard[float]:
+    """Say whether a value is a number that a picture has room for."""
+    return type(value) in (int, float) and abs(value) <= _LARGEST
 
 
 def _classes(found: Any) -> list[tuple[str, float]]:
@@ -174,7 +186,7 @@ def _classes(found: Any) -> list[tuple[str, float]]:
             return []
         name = next((one[key] for key in _LABELS if key in one), None)
         share = next((one[key] for key in _SHARES if key in one), None)
-        if name is None or not isinstance(share, int | float) or not math.isfinite(share):
+        if name is None or not _is_drawn(share):
             return []
         classes.append((str(name), float(share)))
     return classes
@@ -189,8 +201,6 @@ def _points(given: Sequence[float], got: Sequence[float], ahead: bool) -> str:
     if ahead and given:
         given = given[1:]
     lowest, highest = min(*given, *got), max(*given, *got)
-    if max(highest, -lowest) > _LARGEST:
-        return ""
     ticks = even_ticks(lowest, highest)
     low, high = ticks[0], ticks[-1]
 
