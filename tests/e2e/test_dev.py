@@ -103,9 +103,34 @@ def test_a_function_that_comes_and_one_that_goes(tmp_path: Path) -> None:
         assert processes
         for name in ("func.yaml", "func.py"):
             (folder / name).unlink()
-        running.wait_for("said", text="b: removed from the app demo; its folder has gone")
+        running.wait_for("said", text="b: removed from the app demo; no func.yaml has its name now")
         assert running.post(f"{running.fn}/t/demo/b", b"").status == 404
         wait_until_gone(processes)
+
+
+def test_a_source_is_taken_over_when_the_other_has_left_it(tmp_path: Path) -> None:
+    a, b = (write_function(tmp_path / name, name) for name in "ab")
+    with dev(tmp_path, "--memory", "--lenient", "--app", "demo") as running:
+        text = (a / "func.yaml").read_text()
+        (a / "func.yaml").write_text(text.replace("source: /a", "source: /b"))
+        told = running.wait_for("said")["text"]
+        assert told.startswith("a: not deployed (app demo): ")
+        for file in b.iterdir():
+            file.unlink()
+        running.wait_for("said", text="a: deployed now")
+        assert running.post(f"{running.fn}/t/demo/b", b"").json()["value"] == "a"
+        said = [event["text"] for event in running.events if event["event"] == "said"]
+        assert not any("changed" in text for text in said)
+
+
+def test_a_func_yaml_that_is_broken_at_the_start_takes_nothing_away(tmp_path: Path) -> None:
+    folder = write_function(tmp_path / "a", 1)
+    with dev(tmp_path, "--lenient") as running:
+        endpoint = running.endpoint("a")
+        running.end()
+        (folder / "func.yaml").write_text("name: [\n")
+        running.start()
+        assert running.endpoint("a").rpartition("/")[2] == endpoint.rpartition("/")[2]
 
 
 def test_a_call_that_raised_has_its_trace_on_the_screen(tmp_path: Path) -> None:

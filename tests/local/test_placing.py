@@ -38,10 +38,16 @@ class Laptop:
 
     def place(self) -> list[LocalFunction]:
         functions = [*survey_folder(self.folder).functions]
-        for function in functions:
-            self.placing.place(function)
         self.placing.remove_others(function.name for function in functions)
+        self.placed = self.placing.place(functions)
         return functions
+
+    def sources(self, name: str) -> set[str]:
+        """Where a function of the app listens."""
+        app = self.fns.find_app("demo")
+        fn = app and self.fns.find_fn(app.id, name)
+        assert fn is not None
+        return {one.source for one in self.fns.triggers(fn.app_id, fn_id=fn.id, limit=999)}
 
     def fn(self, name: str = "add", app: str = "demo") -> "tuple[object, ...] | None":
         found = self.fns.find_app(app)
@@ -138,8 +144,8 @@ def test_a_folder_that_went_takes_its_deployments_along(laptop: Laptop) -> None:
     with pytest.raises(WhiskRefusal):
         later.actions.action(EntityRef("", "add"))
     assert later.said == [
-        "add: removed from the app demo; its folder has gone",
-        "add: its action is removed; its folder has gone",
+        "add: removed from the app demo; no func.yaml has its name now",
+        "add: its action is removed; no func.yaml has its name now",
     ]
 
 
@@ -187,6 +193,66 @@ def test_a_source_that_another_has_is_told_and_the_rest_is_deployed(laptop: Lapt
     assert laptop.fn("b") is None
     assert laptop.fn("c") is not None
     assert laptop.actions.action(EntityRef("", "b")).exec.image == "b:0.0.1"
+
+
+def one(name: str, source: str, memory: int = 128) -> str:
+    trigger = f"- {{name: t, type: http, source: {source}}}"
+    return f"name: {name}\nmemory: {memory}\ntriggers:\n{trigger}\n"
+
+
+def test_another_name_in_func_yaml_takes_the_source_along(tmp_path: Path) -> None:
+    make(tmp_path / "a", one("old", "/s"))
+    laptop = Laptop(tmp_path)
+    laptop.place()
+    make(tmp_path / "a", one("new", "/s"))
+    laptop.place()
+    assert laptop.sources("new") == {"/s"}
+    assert laptop.fn("old") is None
+    assert laptop.said[0] == "old: removed from the app demo; no func.yaml has its name now"
+    assert "not deployed" not in "".join(laptop.said)
+
+
+def test_functions_may_exchange_their_sources(tmp_path: Path) -> None:
+    for name, source in (("a", "/one"), ("b", "/two")):
+        make(tmp_path / name, one(name, source))
+    laptop = Laptop(tmp_path)
+    laptop.place()
+    for name, source in (("a", "/two"), ("b", "/one")):
+        make(tmp_path / name, one(name, source))
+    laptop.place()
+    assert (laptop.sources("a"), laptop.sources("b")) == ({"/two"}, {"/one"})
+    assert laptop.said == []
+
+
+def test_what_could_not_be_deployed_is_tried_again_and_told_once(tmp_path: Path) -> None:
+    for name, source in (("a", "/one"), ("b", "/two")):
+        make(tmp_path / name, one(name, source))
+    laptop = Laptop(tmp_path)
+    laptop.place()
+    make(tmp_path / "a", one("a", "/two"))
+    a, _ = survey_folder(tmp_path).functions
+    assert laptop.placing.place([a]) == set()
+    for _ in range(3):
+        assert laptop.placing.place(()) == set()
+    (told,) = laptop.said
+    assert told.startswith("a: not deployed (app demo): ")
+    make(tmp_path / "b", one("b", "/three"))
+    _, b = survey_folder(tmp_path).functions
+    assert laptop.placing.place([b]) == {"a", "b"}
+    assert (laptop.sources("a"), laptop.sources("b")) == ({"/two"}, {"/three"})
+    assert laptop.said[1:] == ["a: deployed now"]
+    assert laptop.placing.place(()) == set()
+
+
+def test_what_could_not_be_deployed_and_has_gone_is_forgotten(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make(tmp_path / name, one(name, "/one"))
+    laptop = Laptop(tmp_path)
+    laptop.place()
+    assert laptop.placed == {"a"}
+    laptop.placing.remove(["a", "b"])
+    assert laptop.placing.place(()) == set()
+    assert laptop.fn("b") is None
 
 
 @pytest.mark.parametrize(

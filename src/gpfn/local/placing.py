@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gpfn.errors import GpfnError
-from gpfn.local.fn.entities import Fn, FnEntities
+from gpfn.local.fn.entities import FnEntities
+from gpfn.local.fn.entity import Fn, Trigger
 from gpfn.local.folders import LocalFunction
 from gpfn.local.openwhisk.entities import WhiskEntities
 from gpfn.local.openwhisk.limits import LIMIT_RANGES
@@ -35,6 +36,7 @@ _WEB = {"web-export": True, "raw-http": False, "final": True}
 """What ``wsk action create --web true`` says (wsk, commands/action.go): no caller of the web action
 has parameters of its own in the place of the action's."""
 
+_GONE = "no func.yaml has its name now"
 _LONGEST_APP = 30
 _MISSING = 404
 
@@ -101,26 +103,69 @@ class Placing:
         self._placed_fns = _Register(state, _FN)
         self._placed_actions = _Register(state, _ACTION)
         self._placed_triggers = _Register(state, _TRIGGER)
+        self._waiting: dict[str, LocalFunction] = {}
+        self._problems: dict[str, set[str]] = {}
 
-    def place(self, function: LocalFunction) -> None:
-        """Deploy a function, or what has changed of it; what is wrong is told."""
-        for what, put in ((f"app {self.app}", self._place_fn), ("action", self._place_action)):
-            try:
-                with self._state.transaction():
-                    put(function)
-            except GpfnError as error:
-                told = " ".join(str(error).split())
-                self._tell(f"{function.name}: not deployed ({what}): {told}")
+    def place(self, functions: Iterable[LocalFunction]) -> set[str]:
+        """Deploy functions, or what has changed of them, and again what could not be before.
+
+        Returns the names of those that are deployed; what is wrong with another is told, and told
+        again only when it is another thing or the function has changed.
+        """
+        given = {function.name: function for function in functions}
+        for name in given:
+            self._problems.pop(name, None)
+        self._waiting |= given
+        placed = set()
+        for function in self._waiting.values():  # first: a source may go from one to another
+            self._tried(function, "triggers", self._drop_triggers)
+        for name, function in [*self._waiting.items()]:
+            steps = ((f"app {self.app}", self._place_fn), ("action", self._place_action))
+            done = [self._tried(function, what, step) for what, step in steps]
+            if all(done):
+                placed.add(name)
+                del self._waiting[name]
+                if self._problems.pop(name, None):
+                    self._tell(f"{name}: deployed now")
+        return placed
+
+    def _tried(
+        self, function: LocalFunction, what: str, step: Callable[[LocalFunction], object]
+    ) -> bool:
+        """Do a step of a function's deployment, or tell why not; returns whether it was done."""
+        try:
+            with self._state.transaction():
+                step(function)
+        except GpfnError as error:
+            told = f"{function.name}: not deployed ({what}): {' '.join(str(error).split())}"
+            problems = self._problems.setdefault(function.name, set())
+            if told not in problems:
+                problems.add(told)
+                self._tell(told)
+            return False
+        return True
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take away what was deployed from here under these names."""
+        gone = set(names)
+        for name in gone:
+            self._waiting.pop(name, None)
+            self._problems.pop(name, None)
+        if gone:
+            self._remove_where(lambda placed: placed.name in gone)
 
     def remove_others(self, names: Iterable[str]) -> None:
         """Take away what was deployed from here and is of none of these names, or another app."""
         there = set(names)
+        self._remove_where(lambda placed: placed.app != self.app or placed.name not in there)
+
+    def _remove_where(self, is_gone: Callable[[_Placed], bool]) -> None:
         with self._state.transaction():
             for placed in self._placed_fns.all():
-                if placed.app != self.app or placed.name not in there:
+                if is_gone(placed):
                     self._remove_fn(placed)
             for placed in self._placed_actions.all():
-                if placed.name not in there:
+                if is_gone(placed._replace(app=self.app)):  # actions are of no app
                     self._remove_action(placed)
 
     # Fn
@@ -145,25 +190,34 @@ class Placing:
         app = self._fns.find_app(self.app)
         return app and self._fns.find_fn(app.id, name)
 
-    def _place_triggers(self, function: LocalFunction, there: Fn) -> None:
-        """Make the triggers that func.yaml has, and remove those that it had."""
+    def _drop_triggers(self, function: LocalFunction) -> None:
+        """Remove the triggers that func.yaml had and has no more."""
+        there = self._existing_fn(function.name)
+        if there is None:
+            return
         wanted = {trigger.name: trigger.source for trigger in function.triggers}
-        found = {one.name: one for one in self._fns.triggers(there.app_id, fn_id=there.id)}
+        found = self._triggers_of(there)
         for placed in self._placed_triggers.all():
-            if placed.app != there.id:
+            if placed.app != there.id or wanted.get(placed.name) == placed.said["source"]:
                 continue
             known = found.get(placed.name)
-            if wanted.get(placed.name) != placed.said["source"]:
-                if known is not None and known.id == placed.id:
-                    self._fns.delete_trigger(known.id)
-                    del found[placed.name]
-                self._placed_triggers.drop(placed)
-        for name, source in wanted.items():
+            if known is not None and known.id == placed.id:
+                self._fns.delete_trigger(known.id)
+            self._placed_triggers.drop(placed)
+
+    def _place_triggers(self, function: LocalFunction, there: Fn) -> None:
+        """Make the triggers that func.yaml has."""
+        found = self._triggers_of(there)
+        for name, source in ((trigger.name, trigger.source) for trigger in function.triggers):
             if name not in found:
                 fields = {"name": name, "type": "http", "source": source}
                 owner = {"app_id": there.app_id, "fn_id": there.id}
                 made = self._fns.create_trigger({**fields, **owner})
                 self._placed_triggers.put(_Placed(there.id, name, made.id, {"source": source}))
+
+    def _triggers_of(self, there: Fn) -> dict[str, Trigger]:
+        found = self._fns.triggers(there.app_id, fn_id=there.id)
+        return {one.name: one for one in found}
 
     def _remove_fn(self, placed: _Placed) -> None:
         self._placed_fns.drop(placed)
@@ -175,7 +229,7 @@ class Placing:
         if app is None or there is None or there.id != placed.id:
             return
         self._fns.delete_fn(there.id)
-        self._tell(f"{placed.name}: removed from the app {placed.app}; its folder has gone")
+        self._tell(f"{placed.name}: removed from the app {placed.app}; {_GONE}")
         if placed.app != self.app and not self._fns.fns(app.id, limit=1):
             self._fns.delete_app(app.id)
 
@@ -211,7 +265,7 @@ class Placing:
         ref = EntityRef("", placed.name)
         if self._action_image(ref) == placed.said["exec"]["image"]:
             self._actions.delete_action(ref)
-            self._tell(f"{placed.name}: its action is removed; its folder has gone")
+            self._tell(f"{placed.name}: its action is removed; {_GONE}")
 
 
 def _fn_fields(function: LocalFunction) -> dict[str, Any]:

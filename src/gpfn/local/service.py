@@ -171,13 +171,14 @@ class DevService:
     def _place(self, placing: Placing, changes: FunctionChanges, *, first: bool = False) -> None:
         for refused in changes.refused:
             self._shown.say(f"{refused.folder.name}: not deployed: {refused.told}")
-        for function in (*changes.added, *changes.changed):
-            placing.place(function)
+        if first and not changes.refused:  # one that is refused may have been any that was there
+            placing.remove_others(function.name for function in self._watch.functions)
+        placing.remove(function.name for function in changes.removed)
+        placed = placing.place((*changes.added, *changes.changed))
         for function in changes.changed:
             self._note_edit(function.name)
-            self._shown.say(f"{function.name}: changed; the next call has the new one")
-        if first or changes.removed:
-            placing.remove_others(function.name for function in self._watch.functions)
+            if function.name in placed:
+                self._shown.say(f"{function.name}: changed; the next call has the new one")
 
     def _note_edit(self, name: str) -> None:
         times = self._edits.setdefault(name, [])
