@@ -255,6 +255,22 @@ def test_what_could_not_be_deployed_and_has_gone_is_forgotten(tmp_path: Path) ->
     assert laptop.fn("b") is None
 
 
+def test_more_than_a_hundred_triggers_follow_func_yaml(tmp_path: Path) -> None:
+    def text(last: str) -> str:
+        lines = [f"- {{name: t{n:03}, type: http, source: /{n}}}" for n in range(120)]
+        return "\n".join(
+            ["name: a", "triggers:", *lines, f"- {{name: z, type: http, source: {last}}}", ""]
+        )
+
+    make(tmp_path / "a", text("/x"))
+    laptop = Laptop(tmp_path)
+    laptop.place()
+    make(tmp_path / "a", text("/y"))
+    laptop.place()
+    assert laptop.said == []
+    assert laptop.sources("a") == {*(f"/{n}" for n in range(120)), "/y"}
+
+
 @pytest.mark.parametrize(
     ("folder", "app"),
     [("functions", "functions"), ("My app!", "My-app"), ("ü", "app"), ("x" * 99, "x" * 30)],

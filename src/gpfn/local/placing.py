@@ -37,6 +37,7 @@ _WEB = {"web-export": True, "raw-http": False, "final": True}
 has parameters of its own in the place of the action's."""
 
 _GONE = "no func.yaml has its name now"
+_ALL = -1  # as SQLite has it
 _LONGEST_APP = 30
 _MISSING = 404
 
@@ -216,7 +217,7 @@ class Placing:
                 self._placed_triggers.put(_Placed(there.id, name, made.id, {"source": source}))
 
     def _triggers_of(self, there: Fn) -> dict[str, Trigger]:
-        found = self._fns.triggers(there.app_id, fn_id=there.id)
+        found = self._fns.triggers(there.app_id, fn_id=there.id, limit=_ALL)
         return {one.name: one for one in found}
 
     def _remove_fn(self, placed: _Placed) -> None:
