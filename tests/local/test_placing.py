@@ -119,6 +119,29 @@ def test_what_somebody_changed_stays_until_func_yaml_says_otherwise(laptop: Lapt
     assert dict(later.fns.fn(fn.id).config) == {"A": "mine", "C": "mine", "D": "4"}
 
 
+def test_an_edit_undoes_nothing_but_what_it_speaks_of(laptop: Laptop) -> None:
+    laptop.place()
+    app, ref = laptop.fns.find_app("demo"), EntityRef("", "add")
+    fn = app and laptop.fns.find_fn(app.id, "add")
+    assert fn is not None
+    laptop.fns.update_fn(fn.id, {"memory": 300, "idle_timeout": 77})
+    mine = [{"key": "web-export", "value": False}, {"key": "mine", "value": 1}]
+    given = {"annotations": mine, "limits": {"memory": 200, "logs": 3}}
+    laptop.actions.put_action(ref, given, overwrite=True)
+    make(laptop.folder / "add", YAML.replace("timeout: 40", "timeout: 50"))
+    laptop.said.clear()
+    laptop.place()
+    fn, action = laptop.fns.fn(fn.id), laptop.actions.action(ref)
+    assert (fn.timeout, fn.memory, fn.idle_timeout) == (50, 300, 77)
+    assert (action.limits.timeout, action.limits.memory, action.limits.logs) == (50_000, 200, 3)
+    kept = {each.key: each.value for each in action.annotations}
+    assert (kept["web-export"], kept["mine"], kept["final"]) == (False, 1, True)
+    assert laptop.said == []
+    make(laptop.folder / "add", YAML.replace("memory: 1024", "memory: 400"))
+    laptop.place()
+    assert laptop.fns.fn(fn.id).memory == laptop.actions.action(ref).limits.memory == 400
+
+
 def test_triggers_follow_func_yaml(laptop: Laptop) -> None:
     (function,) = laptop.place()
     app = laptop.fns.find_app("demo")

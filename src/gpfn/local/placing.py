@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gpfn.errors import GpfnError
+from gpfn.local.deployment_fields import action_changes, action_fields, fn_changes, fn_fields
 from gpfn.local.fn.entities import FnEntities
 from gpfn.local.fn.entity import Fn, Trigger
 from gpfn.local.folders import LocalFunction
@@ -32,10 +33,6 @@ _TABLES = (
         PRIMARY KEY (platform, app, name)) WITHOUT ROWID""",
 )
 _FN, _ACTION, _TRIGGER = "fn", "openwhisk", "trigger"
-_WEB = {"web-export": True, "raw-http": False, "final": True}
-"""What ``wsk action create --web true`` says (wsk, commands/action.go): no caller of the web action
-has parameters of its own in the place of the action's."""
-
 _GONE = "no func.yaml has its name now"
 _ALL = -1  # as SQLite has it
 _LONGEST_APP = 30
@@ -172,7 +169,7 @@ class Placing:
     # Fn
 
     def _place_fn(self, function: LocalFunction) -> None:
-        said = _fn_fields(function)
+        said = fn_fields(function)
         before = self._placed_fns.get(self.app, function.name)
         there = self._existing_fn(function.name)
         if there is None:
@@ -182,8 +179,7 @@ class Placing:
             self._tell(f"{function.name}: app {self.app} has one that was made by hand; it stays")
             return
         elif before.said != said:
-            config = _changed_config(before.said["config"], said["config"])
-            there = self._fns.update_fn(there.id, {**said, "config": config})
+            there = self._fns.update_fn(there.id, fn_changes(before.said, said))
         self._placed_fns.put(_Placed(self.app, function.name, there.id, said))
         self._place_triggers(function, there)
 
@@ -237,16 +233,17 @@ class Placing:
     # OpenWhisk
 
     def _place_action(self, function: LocalFunction) -> None:
-        said, ref = _action_body(function), EntityRef("", function.name)
+        said, ref = action_fields(function), EntityRef("", function.name)
         before = self._placed_actions.get("", function.name)
         image = self._action_image(ref)
         if image and (before is None or before.said["exec"]["image"] != image):
             self._tell(f"{function.name}: an action of this name was made by hand; it stays")
             return
         if not image or before is None or before.said != said:
-            self._actions.put_action(ref, said, overwrite=True)
+            sent = action_changes(before.said, said) if image and before else said
+            self._actions.put_action(ref, sent, overwrite=True)
             self._placed_actions.put(_Placed("", function.name, str(ref), said))
-            memory = said["limits"]["memory"]
+            memory = sent["limits"].get("memory", function.target.memory)
             if memory != function.target.memory:
                 span = LIMIT_RANGES["memory"]
                 told = f"{memory} MB, as OpenWhisk gives {span.least} to {span.most} MB"
@@ -267,30 +264,3 @@ class Placing:
         if self._action_image(ref) == placed.said["exec"]["image"]:
             self._actions.delete_action(ref)
             self._tell(f"{placed.name}: its action is removed; {_GONE}")
-
-
-def _fn_fields(function: LocalFunction) -> dict[str, Any]:
-    target = function.target
-    return {
-        "image": function.image,
-        "memory": target.memory,
-        "timeout": int(target.timeout),
-        "idle_timeout": function.idle_timeout,
-        "config": dict(target.config),
-    }
-
-
-def _action_body(function: LocalFunction) -> dict[str, Any]:
-    wanted = {"timeout": int(function.target.timeout * 1000), "memory": function.target.memory}
-    ranges = {key: LIMIT_RANGES[key] for key in wanted}
-    return {
-        "exec": {"kind": "blackbox", "image": function.image},
-        "annotations": [{"key": key, "value": value} for key, value in _WEB.items()],
-        "limits": {k: min(max(wanted[k], one.least), one.most) for k, one in ranges.items()},
-    }
-
-
-def _changed_config(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Return what to merge into a config, of which an empty value removes a key."""
-    gone = {key: "" for key in before if key not in now}
-    return {**gone, **{key: value for key, value in now.items() if before.get(key) != value}}
