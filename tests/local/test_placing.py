@@ -206,6 +206,24 @@ def test_another_app_takes_over(laptop: Laptop) -> None:
     later.place()
     assert later.fns.find_app("demo") is None
     assert later.fn("add", "other") is not None
+    assert later.said[0] == "add: removed from the app demo; the app is other now"
+
+
+def test_another_app_leaves_one_that_somebody_has_made_or_changed(laptop: Laptop) -> None:
+    laptop.place()
+    app = laptop.fns.find_app("demo")
+    assert app is not None
+    laptop.fns.update_app(app.id, {"config": {"KEY": "mine"}})
+    laptop.fns.create_app({"name": "other"})
+    later = laptop.again("other")
+    later.place()
+    kept = later.fns.find_app("demo")
+    assert kept is not None
+    assert dict(kept.config) == {"KEY": "mine"}
+    assert (later.fn(), later.fn("add", "other") is None) == (None, False)
+    again = later.again()
+    again.place()
+    assert again.fns.find_app("other") is not None  # made by hand, and empty
 
 
 def test_a_source_that_another_has_is_told_and_the_rest_is_deployed(laptop: Laptop) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from gpfn.errors import GpfnError
 from gpfn.local.deployment_fields import action_changes, action_fields, fn_changes, fn_fields
 from gpfn.local.fn.entities import FnEntities
-from gpfn.local.fn.entity import Fn, Trigger
+from gpfn.local.fn.entity import App, Fn, Trigger
 from gpfn.local.folders import LocalFunction
 from gpfn.local.openwhisk.entities import WhiskEntities
 from gpfn.local.openwhisk.limits import LIMIT_RANGES
@@ -32,7 +32,7 @@ _TABLES = (
         id TEXT NOT NULL, said TEXT NOT NULL,
         PRIMARY KEY (platform, app, name)) WITHOUT ROWID""",
 )
-_FN, _ACTION, _TRIGGER = "fn", "openwhisk", "trigger"
+_APP, _FN, _ACTION, _TRIGGER = "app", "fn", "openwhisk", "trigger"
 _GONE = "no func.yaml has its name now"
 _ALL = -1  # as SQLite has it
 _LONGEST_APP = 30
@@ -98,6 +98,7 @@ class Placing:
         self._fns = fns
         self._actions = actions
         self._tell = tell
+        self._placed_apps = _Register(state, _APP)
         self._placed_fns = _Register(state, _FN)
         self._placed_actions = _Register(state, _ACTION)
         self._placed_triggers = _Register(state, _TRIGGER)
@@ -173,7 +174,7 @@ class Placing:
         before = self._placed_fns.get(self.app, function.name)
         there = self._existing_fn(function.name)
         if there is None:
-            app = self._fns.find_app(self.app) or self._fns.create_app({"name": self.app})
+            app = self._fns.find_app(self.app) or self._made_app()
             there = self._fns.create_fn({**said, "name": function.name, "app_id": app.id})
         elif before is None or before.id != there.id:
             self._tell(f"{function.name}: app {self.app} has one that was made by hand; it stays")
@@ -182,6 +183,11 @@ class Placing:
             there = self._fns.update_fn(there.id, fn_changes(before.said, said))
         self._placed_fns.put(_Placed(self.app, function.name, there.id, said))
         self._place_triggers(function, there)
+
+    def _made_app(self) -> App:
+        app = self._fns.create_app({"name": self.app})
+        self._placed_apps.put(_Placed(app.name, "", app.id, {}))
+        return app
 
     def _existing_fn(self, name: str) -> Fn | None:
         app = self._fns.find_app(self.app)
@@ -226,9 +232,18 @@ class Placing:
         if app is None or there is None or there.id != placed.id:
             return
         self._fns.delete_fn(there.id)
-        self._tell(f"{placed.name}: removed from the app {placed.app}; {_GONE}")
+        why = _GONE if placed.app == self.app else f"the app is {self.app} now"
+        self._tell(f"{placed.name}: removed from the app {placed.app}; {why}")
         if placed.app != self.app and not self._fns.fns(app.id, limit=1):
-            self._fns.delete_app(app.id)
+            self._remove_app(app)
+
+    def _remove_app(self, app: App) -> None:
+        """Remove an app that was made here, and to which nobody has given anything."""
+        made = self._placed_apps.get(app.name, "")
+        if made is None or made.id != app.id or app.config or app.annotations or app.syslog_url:
+            return
+        self._placed_apps.drop(made)
+        self._fns.delete_app(app.id)
 
     # OpenWhisk
 
