@@ -70,6 +70,33 @@ def test_a_large_file_counts_by_size_and_time(tmp_path: Path) -> None:
     assert names(watch.look().changed) == ["a"]
 
 
+def test_what_lies_behind_a_link_counts(tmp_path: Path) -> None:
+    folder = make(tmp_path / "functions" / "a", "name: a\n")
+    (tmp_path / "common").mkdir()
+    shared = tmp_path / "common" / "shared.py"
+    shared.write_text("1")
+    (folder / "common").symlink_to(tmp_path / "common")
+    (tmp_path / "common" / "back").symlink_to(folder)
+    (tmp_path / "common" / "itself").symlink_to(".")
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    assert names(watch.look().added) == ["a"]
+    assert watch.look() == ((), (), (), ())
+    shared.write_text("2")
+    assert names(watch.look().changed) == ["a"]
+
+
+@pytest.mark.timeout(30)
+def test_links_lead_nowhere_for_ever(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "name: a\n")
+    (folder / "processes").symlink_to("/proc")
+    for number in range(40):
+        (folder / f"d{number}").mkdir()
+        for other in range(40):
+            (folder / f"d{number}" / f"e{other}").symlink_to(folder / f"d{other}")
+    watch = FunctionWatch(tmp_path, clock=Clock())
+    assert names(watch.look().added) == ["a"]
+
+
 @pytest.mark.timeout(30)
 def test_a_pipe_or_a_device_in_a_folder_is_waited_for_by_nobody(tmp_path: Path) -> None:
     folder = make(tmp_path / "a", "name: a\n", "x = 1\n")

@@ -53,10 +53,10 @@ class Revisions:
         """Return a function's revision: 16 hexadecimal digits."""
         folder = function.target.folder
         stamps = _stamps(folder)
-        for file in (function.target.file, find_func_file(function.folder)):
-            with suppress(OSError):  # it is being replaced
-                if file is not None:
-                    stamps |= _stamp_of(str(file))
+        for path in (function.target.file, find_func_file(function.folder)):
+            if path is not None and (file := str(path)) not in stamps:
+                with suppress(OSError):  # it is being replaced
+                    _stamp(file, os.stat(file), stamps)
         before, revision = self._trees.get(function.folder, ({}, ""))
         if before != stamps:
             revision = self._hashed(folder, stamps)
@@ -78,6 +78,8 @@ class Revisions:
 
     def _digest(self, path: str, stamp: _Stamp) -> bytes:
         known = self._digests.get(path)
+        if not stamp[1]:  # nothing is read of what only says that it is empty, as in /proc
+            return b""
         if known is None or known[0] != stamp:
             try:
                 with open(path, "rb") as file:
@@ -189,34 +191,48 @@ def _compared(
 
 
 def _stamps(top: Path) -> dict[str, _Stamp]:
-    """Return the files that a function's folder has, by their paths."""
+    """Return the files that a function's folder has, by their paths; links are followed."""
     found: dict[str, _Stamp] = {}
-    for folder, folders, files in os.walk(top):
-        folders[:] = sorted(name for name in folders if _counts(folder, name))
-        for name in sorted(files):
-            if name[0] == ".":
-                continue
-            with suppress(OSError):  # it is being replaced
-                found |= _stamp_of(os.path.join(folder, name))
-            if len(found) >= _MOST_FILES:
-                return found
+    left, seen = [str(top)], set()
+    while left and len(found) < _MOST_FILES:
+        folder = left.pop()
+        with suppress(OSError):  # it is being replaced
+            status = os.stat(folder)
+            known = (status.st_dev, status.st_ino)
+            if known not in seen:  # a link may lead back to where it lies
+                seen.add(known)
+                left += reversed(_add_files(folder, found))
     return found
 
 
-def _counts(folder: str, name: str) -> bool:
-    """Say whether a subfolder is part of the function: no cache, and no function of its own."""
-    if name[0] == "." or name in _PASSED_OVER:
+def _add_files(folder: str, found: dict[str, _Stamp]) -> list[str]:
+    """Add the files of one folder to those that were found; returns its subfolders that count."""
+    with os.scandir(folder) as entries:
+        there = sorted((entry for entry in entries if entry.name[0] != "."), key=_name_of)
+    for entry in there:
+        if len(found) >= _MOST_FILES:
+            break
+        with suppress(OSError):  # it is being replaced
+            if not entry.is_dir():
+                _stamp(entry.path, entry.stat(), found)
+    return [entry.path for entry in there if _is_part(entry)]
+
+
+def _name_of(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _is_part(entry: os.DirEntry[str]) -> bool:
+    """Say whether it is a subfolder of the function: no cache, and no function of its own."""
+    if entry.name in _PASSED_OVER or not entry.is_dir():
         return False
-    path = os.path.join(folder, name)
-    return not any(os.path.exists(os.path.join(path, each)) for each in (_VENV, *FUNC_FILES))
+    return not any(os.path.exists(f"{entry.path}/{each}") for each in (_VENV, *FUNC_FILES))
 
 
-def _stamp_of(path: str) -> dict[str, _Stamp]:
-    """Return how a file is; nothing of a pipe or a device, which whoever reads it waits for."""
-    status = os.stat(path)
-    if not S_ISREG(status.st_mode):
-        return {}
-    return {path: (status.st_mtime_ns, status.st_size, status.st_ino)}
+def _stamp(path: str, status: os.stat_result, found: dict[str, _Stamp]) -> None:
+    """Note how a file is; nothing of a pipe or a device, which whoever reads it waits for."""
+    if S_ISREG(status.st_mode):
+        found[path] = (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _gone(path: str) -> bool:
