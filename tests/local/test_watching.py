@@ -13,13 +13,14 @@ from tests.local.test_folders import make
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that goes on by a step at each look at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: float = 1.0) -> None:
         self.now = 0.0
+        self.step = step
 
     def __call__(self) -> float:
-        self.now += 1.0
+        self.now += self.step
         return self.now
 
 
@@ -147,6 +148,26 @@ def test_an_edit_is_seen_by_a_call_before_the_next_look(tmp_path: Path) -> None:
     (folder / "func.py").write_text("x = 2\n")
     assert watch.revision(function) != first
     assert names(watch.look().changed) == ["a"]
+
+
+def test_a_look_is_repeated_when_50_times_what_it_took_have_passed(tmp_path: Path) -> None:
+    clock = Clock(0.0001)
+    folder = make(tmp_path / "a", "name: a\n", "x = 1\n")
+    watch = FunctionWatch(tmp_path, clock=clock)
+    watch.look()
+    (function,) = watch.functions
+    first = watch.revision(function)
+    (folder / "func.py").write_text("x = 2\n")
+    assert watch.revision(function) == first
+    clock.now += 0.005
+    assert watch.revision(function) != first
+    clock.step = 1.0  # a folder with very many files
+    clock.now += 1.0
+    watch.revision(function)
+    clock.step = 0.0
+    (folder / "func.py").write_text("x = 1\n")
+    clock.now += 0.051
+    assert watch.revision(function) == first
 
 
 def test_a_folder_that_is_mapped_has_to_have_a_function(tmp_path: Path) -> None:
