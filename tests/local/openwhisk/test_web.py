@@ -185,6 +185,8 @@ def test_an_action_may_answer_for_itself(server: CallsServer) -> None:
         (True, (), None, 401),
         (False, (), None, 200),
         ({"a": 1}, (), AUTH, 401),
+        ("", (), None, 401),
+        ("", (("X-Require-Whisk-Auth", ""),), None, 200),
     ],
 )
 def test_require_whisk_auth(
