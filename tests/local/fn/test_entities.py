@@ -72,6 +72,31 @@ def test_annotations_are_merged_and_keep_any_json(server: FnServer, app: Any) ->
     assert b"\\u003c" in changed.body
 
 
+def test_whole_numbers_of_annotations_keep_their_digits(
+    server: FnServer, app: Any, fn: Any
+) -> None:
+    path, large = f"/v2/fns/{fn['id']}", {"a": 123456789012345678901, "b": [-(10**400)]}
+    assert server.ask("PUT", path, {"annotations": large}).status == 200
+    found = server.ask("GET", path).document["annotations"]
+    assert {key: found[key] for key in large} == large
+    assert server.ask("POST", f"/invoke/{fn['id']}").status == 200
+
+
+@pytest.mark.parametrize("value", [b"1e400", b"[-1e999]", b'{"a": 1e400}'])
+def test_a_number_beyond_a_double_is_told(server: FnServer, value: bytes) -> None:
+    body = b'{"name": "new", "annotations": {"a": %b}}' % value
+    assert is_refused(server.ask("POST", "/v2/apps", body), "invalid json")
+
+
+@pytest.mark.parametrize(("levels", "status"), [(250, 200), (251, 400)])
+def test_annotations_are_as_deep_as_lists_can_have_them(
+    server: FnServer, app: Any, levels: int, status: int
+) -> None:
+    body = b'{"annotations": {"a": %b%b}}' % (b"[" * levels, b"]" * levels)
+    assert server.ask("PUT", f"/v2/apps/{app['id']}", body).status == status
+    assert server.ask("GET", "/v2/apps").status == 200
+
+
 def test_an_empty_config_of_a_function_is_null_unless_it_was_given(
     server: FnServer, fn: Any
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from gpfn import json_exact
 from gpfn.local.deployed import Deployed
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _deployed(app: App, fn: Fn, image: MappedImage | None) -> Deployed:
     }
     known = [fn.image, fn.memory, fn.timeout, fn.idle_timeout, environ]
     known += [{**app.annotations, **fn.annotations}, image and image.revision]
-    text = orjson.dumps(known, option=orjson.OPT_SORT_KEYS)
+    text = json_exact.dumps(known, option=orjson.OPT_SORT_KEYS)
     return Deployed(
         key=fn.id,
         platform="fn",

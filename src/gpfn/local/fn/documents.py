@@ -8,11 +8,13 @@ its range, and what is no JSON are ``Invalid JSON``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import orjson
 
+from gpfn import json_exact
 from gpfn.local.fn.entity import App, Fn, Trigger
 from gpfn.local.fn.errors import FnError
 from gpfn.timestamps import is_timestamp
@@ -65,7 +67,14 @@ def _config(value: object) -> dict[str, str]:
 
 
 def _annotations(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else _wrong()
+    """Return annotations, which may be any JSON, but with a number beyond a double in it."""
+    if not isinstance(value, dict) or json_exact.find(value, _is_beyond) is not None:
+        _wrong()
+    return value
+
+
+def _is_beyond(value: object) -> bool:
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _memory(value: object) -> int:
@@ -187,7 +196,7 @@ def trigger_document(trigger: Trigger, app: App | None, host: str) -> dict[str, 
 
 def written(value: object, *, line: bool = False) -> bytes:
     """Return JSON as Go writes it: compact, with what HTML would take for a tag escaped."""
-    text = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE if line else None)
+    text = json_exact.dumps(value, option=orjson.OPT_APPEND_NEWLINE if line else None)
     for plain, escaped in _ESCAPED:
         if plain in text:
             text = text.replace(plain, escaped)

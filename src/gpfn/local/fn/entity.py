@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from time import time_ns
 from typing import Any, NamedTuple, TypeVar
 
-import orjson
-
+from gpfn import json_exact
 from gpfn.hosts.fn import call_id
 from gpfn.local.fn.errors import FnError
 from gpfn.local.state import State
@@ -160,7 +159,7 @@ class EntityRows:
 
 def _row(entity: App | Fn | Trigger) -> tuple[object, ...]:
     return tuple(
-        orjson.dumps(value).decode() if name in _JSON else value
+        json_exact.dumps(value).decode() if name in _JSON else value
         for name, value in zip(entity._fields, entity, strict=True)
     )
 
@@ -168,5 +167,5 @@ def _row(entity: App | Fn | Trigger) -> tuple[object, ...]:
 def _entity(kind: type[_Entity], row: Sequence[Any]) -> _Entity:
     values = list(row)
     for at in _JSON_AT[kind]:
-        values[at] = {} if values[at] == "{}" else orjson.loads(values[at])
+        values[at] = {} if values[at] == "{}" else json_exact.loads(values[at].encode())
     return kind._make(values)

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
+from gpfn import json_exact
 from gpfn.local.fn.errors import FnError
 
 __all__ = [
@@ -130,10 +129,10 @@ def _check_syslog(url: str) -> None:
 
 
 def _size(value: object) -> int:
-    """Return the bytes of a value as JSON; what orjson does not write is too large for us."""
+    """Return the bytes of a value as JSON; what cannot be written in a list is too large for us."""
     try:
-        return len(orjson.dumps(value))
-    except TypeError:  # nested deeper than 254, or a number of more than 64 bits
+        return len(json_exact.dumps([[[[value]]]])) - 8  # in the annotations of one of some items
+    except TypeError:  # nested deeper than 250
         return _MOST_VALUE + 1
 
 
