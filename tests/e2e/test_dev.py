@@ -33,6 +33,9 @@ def test_the_functions_of_this_repository_by_all_ways() -> None:
         assert (triggered.status, triggered.json()) == (200, {"y": [[2.5, 4.0]]})
         call = running.wait_for("call", function="demo/add")
         assert (call["cold"], call["via"]) == (False, "trigger /t/demo/add")
+        page = {"Sec-Fetch-Site": "cross-site"}
+        assert running.get(f"{running.fn}/t/demo/add", **page).status == 403
+        assert running.get(f"{running.openwhisk}/api/v1/web/guest/default/add", **page).status < 403
         web = running.post(f"{running.openwhisk}/api/v1/web/guest/default/add", body)
         assert (web.status, web.json()) == (200, {"y": [[2.5, 4.0]]})
         event = (FUNCTIONS / "add" / "sample.json").read_bytes()

@@ -86,7 +86,7 @@ def asked(*requests: str) -> tuple[list[tuple[int, str]], Words, list[str]]:
     log = Log("dev", sink=lambda data, _: lines.append(data.decode()))
     sock = listen(Endpoint(port=0))
     port = sock.getsockname()[1]
-    handler = LocalHandler([words], own_hosts("127.0.0.1", port), log)
+    handler = LocalHandler([words], own_hosts("127.0.0.1", port), log, calls=("/now",))
 
     async def serve() -> list[tuple[int, str]]:
         server = LoopServer(
@@ -159,10 +159,18 @@ def test_a_bug_is_in_the_log_and_not_in_the_reply() -> None:
         "POST /raw/x\nOrigin: http://evil.example",
         "POST /raw/x\nSec-Fetch-Site: cross-site",
         "POST /raw/x\nOrigin: http://evil.example\nContent-Length: 500",
+        "GET /now\nSec-Fetch-Site: cross-site",
+        "HEAD /now?a\nSec-Fetch-Site: cross-site",
+        "GET /now\nSec-Fetch-Site: same-site\nOrigin: http://localhost:1",
     ],
 )
 def test_a_page_of_another_site_is_kept_out(request_: str) -> None:
     assert asked(request_)[0][0][0] == 403
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site"])
+def test_who_opens_a_function_in_a_browser_is_let_in(site: str) -> None:
+    assert asked(f"GET /now\nSec-Fetch-Site: {site}")[0] == [(200, "now")]
 
 
 def test_what_is_raw_comes_as_it_was_sent() -> None:

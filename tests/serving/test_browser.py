@@ -105,3 +105,13 @@ def test_only_exact_names_pass(host: str, origin: str) -> None:
     with pytest.raises(Forbidden):
         check_browser([("host", "localhost:9000"), ("origin", f"http://localhost:9000{origin}x")],
                       LOCAL)  # fmt: skip
+
+
+def test_a_link_from_the_same_site_leads_here_where_it_may() -> None:
+    link = [("host", "localhost:9000"), ("sec-fetch-site", "same-site")]
+    check_browser(link, LOCAL, same_site=True)
+    with pytest.raises(Forbidden):
+        check_browser(link, LOCAL)
+    for more in (("origin", "http://localhost:9001"), ("sec-fetch-site", "cross-site")):
+        with pytest.raises(Forbidden):
+            check_browser([*link, more], LOCAL, same_site=True)

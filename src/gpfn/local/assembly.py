@@ -11,7 +11,7 @@ from gpfn.local.calls import Calls
 from gpfn.local.console import ConsolePages, ConsoleSources
 from gpfn.local.console.bridge import BridgeLook
 from gpfn.local.console.shell import ServerAddresses
-from gpfn.local.fn.api import FnApi
+from gpfn.local.fn.api import TRIGGER_PATHS, FnApi
 from gpfn.local.fn.entities import FnEntities
 from gpfn.local.handler import LocalHandler
 from gpfn.local.offered import Deployments, OfferedFunctions
@@ -79,8 +79,11 @@ class Platforms:
                 own_hosts(settings.host, parse_url(url).port, names),
                 log,
                 for_pages=pages,
+                calls=calls,
             )
-            for protocol, url, pages in zip(protocols, urls, ((), (WEB_PATHS,)), strict=True)
+            for protocol, url, pages, calls in zip(
+                protocols, urls, ((), (WEB_PATHS,)), ((TRIGGER_PATHS,), ()), strict=True
+            )
         ]
 
     def _console(

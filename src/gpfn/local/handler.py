@@ -5,7 +5,8 @@ answer the exchange themselves, or a coroutine that returns one of these: a call
 takes its time.
 
 Every request has to name the server by one of its own names: a page of another site can lead its
-own name here (DNS rebinding). What changes something may not come from such a page either.
+own name here (DNS rebinding). What changes something, or runs a function, may not come from such a
+page either.
 """
 
 from __future__ import annotations
@@ -48,15 +49,18 @@ class LocalHandler:
         log: Log,
         *,
         for_pages: tuple[str, ...] = (),
+        calls: tuple[str, ...] = (),
     ) -> None:
         """``hosts`` are the names of this server, from `gpfn.serving.browser.own_hosts`.
 
         What begins with one of ``for_pages`` is there for pages of any site: OpenWhisk's web
-        actions. The server has to be named by its own name there too.
+        actions. The server has to be named by its own name there too. What begins with one of
+        ``calls`` runs a function by any method, GET too: Fn's triggers.
         """
         self._router = Router(protocols)
         self._hosts = hosts
         self._for_pages = for_pages
+        self._calls = calls
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._passed: Headers | None = None
@@ -107,10 +111,14 @@ class LocalHandler:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _check(self, method: str, target: str, headers: Headers) -> None:
-        if method not in _READING and not target.startswith(self._for_pages):
+        reads = method in _READING
+        if not reads and not target.startswith(self._for_pages):
             if headers is not self._passed:  # those of the same head are the same object
                 check_browser(headers, self._hosts)
                 self._passed = headers
+            return
+        if reads and target.startswith(self._calls):
+            check_browser(headers, self._hosts, same_site=True)
             return
         if not any(name == "host" and value.lower() in self._hosts for name, value in headers):
             raise Forbidden("not a name of this server; it may be given more names", field="host")

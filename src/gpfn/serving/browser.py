@@ -35,13 +35,18 @@ def own_hosts(host: str, port: int, more: Iterable[str] = ()) -> frozenset[str]:
 
 
 def check_browser(
-    headers: Iterable[tuple[str, str]], allowed_hosts: frozenset[str], *, token: bool = False
+    headers: Iterable[tuple[str, str]],
+    allowed_hosts: frozenset[str],
+    *,
+    token: bool = False,
+    same_site: bool = False,
 ) -> None:
     """Raise Forbidden when a request that writes may come from a page of another site.
 
     ``headers`` are its header lines, their names in lower case; ``allowed_hosts`` come from
     `own_hosts`. With ``token``, it has shown one that is known: no page of another site has
-    that, and a program may call the server by any name.
+    that, and a program may call the server by any name. With ``same_site``, a page of another
+    port of this host may lead to it, by a link.
     """
     lines = tuple(headers)
     hosts, origins, sites = (
@@ -53,5 +58,5 @@ def check_browser(
         raise Forbidden("not a name of this server; it may be given more names", field="host")
     if any(origin not in (f"http://{host}", f"https://{host}") for origin in origins):
         raise Forbidden("a page of another site may not do this", field="origin")
-    if any(site not in _OURS for site in sites):
+    if any(site not in _OURS and not (same_site and site == "same-site") for site in sites):
         raise Forbidden("a page of another site may not do this", field="sec-fetch-site")

@@ -16,7 +16,7 @@ from gpfn.limits import Limits
 from gpfn.local.calling import CallOutcome, FunctionCall, ProcessAnswer
 from gpfn.local.calls import CallRecord, Calls
 from gpfn.local.deployed import Deployed, MappedImage
-from gpfn.local.fn.api import FnApi
+from gpfn.local.fn.api import TRIGGER_PATHS, FnApi
 from gpfn.local.fn.entities import FnEntities
 from gpfn.local.handler import LocalHandler
 from gpfn.local.state import State
@@ -157,7 +157,7 @@ def fn_server(
         calls = Calls(state)
         log = Log("dev", sink=lambda data, _: lines.append(data.decode()))
         api = FnApi(FnEntities(state), caller, calls, resolver, log, unknown=unmapped)
-        handler = LocalHandler([api], own_hosts(host, port), log)
+        handler = LocalHandler([api], own_hosts(host, port), log, calls=(TRIGGER_PATHS,))
         server = LoopServer(
             listening,
             handler,

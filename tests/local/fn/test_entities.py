@@ -503,5 +503,8 @@ def test_a_page_of_another_site_gets_nothing(server: FnServer, fn: Any) -> None:
     origin = {"Origin": "http://evil.example"}
     assert server.ask("POST", "/v2/apps", {"name": "x"}, headers=origin).status == 403
     assert server.ask("POST", f"/invoke/{fn['id']}", headers=origin).status == 403
+    for method in ("GET", "HEAD", "OPTIONS", "POST"):
+        reply = server.ask(method, "/t/any/source", headers={"Sec-Fetch-Site": "cross-site"})
+        assert reply.status == 403, method
     allowed = server.ask("GET", "/v2/apps", headers=origin)
     assert not [name for name in allowed.headers if name.startswith("access-control")]

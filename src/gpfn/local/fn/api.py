@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     from gpfn.local.fn.entities import FnEntities
     from gpfn.local.fn.entity import Trigger
 
-__all__ = ["VERSION", "FnApi"]
+__all__ = ["TRIGGER_PATHS", "VERSION", "FnApi"]
+
+TRIGGER_PATHS = "/t/"
 
 VERSION = "0.3.753"
 """The Fn server whose replies these are."""
 
 _ANY = ("GET", "POST", "PUT", "PATCH", "HEAD", "OPTIONS", "DELETE", "CONNECT", "TRACE")
-_PATHS = ("/", "/version", "/version/", "/v2/{raw*}", "/invoke/{raw*}", "/t/{raw*}")
+_PATHS = ("/", "/version", "/version/", "/v2/{raw*}", "/invoke/{raw*}", f"{TRIGGER_PATHS}{{raw*}}")
 
 _MOST_KEPT, _LONGEST_KEPT = 1000, 100
 
