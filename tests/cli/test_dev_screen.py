@@ -17,7 +17,7 @@ import pytest
 
 from gpfn.cli.dev_screen import DevScreen
 from gpfn.cli.main import main
-from gpfn.local.calls import CallRecord, RunningCall
+from gpfn.local.calls import CallBody, CallRecord, RunningCall
 from gpfn.local.folders import survey_folder
 from gpfn.local.service import DevServing
 from tests.conftest import ROOT
@@ -64,6 +64,19 @@ def test_lines_for_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(first) == len(second) == len(head)
     assert trouble[0] == "    crashed: ended by signal 9"
     assert trouble[1].startswith("    the last")
+
+
+def test_no_text_of_a_call_looks_like_another_call(capsys: pytest.CaptureFixture[str]) -> None:
+    fake = "x\n00:00:00 fake\r\x1b[2K"
+    reply = CallBody("text/plain", fake.encode(), len(fake))
+    failed = RECORD._replace(
+        via=f"trigger /t/demo/{fake}", status=502, reply=reply, log=((0.0, "stdout", fake),)
+    )
+    lines = printed(capsys, failed)
+    _, row, *trouble = lines[lines.index("add: changed") + 1 :]
+    assert r"trigger /t/demo/x\n00:00:00 fake\r\x1b[2K" in row
+    assert len(trouble) == 4
+    assert all(line.startswith("    ") and line.isprintable() for line in trouble)
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

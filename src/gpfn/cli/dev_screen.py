@@ -144,7 +144,7 @@ class DevScreen:
         cells = dict(zip(CALL_COLUMNS, call_cells(record), strict=True))
         self._write(_row({name: cells[name] for name in names}), style)
         for line in call_trouble(record):
-            self._write(f"    {line}", "red" if failed else "yellow")
+            self._write(f"    {escaped(line)}", "red" if failed else "yellow")
 
     def _write(self, text: str, style: str = "") -> None:
         if self._console is None:

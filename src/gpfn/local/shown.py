@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from gpfn.errors import escaped
 from gpfn.local.calls import CallRecord
 from gpfn.local.folders import LocalFunction
 
@@ -62,7 +63,8 @@ def call_cells(record: CallRecord) -> tuple[str, ...]:
     total = _milliseconds(sum(record.stages))
     start = "cold" if record.cold else "warm" if any(record.stages) else "-"
     status = str(record.status)
-    return (clock, record.name, record.caller, record.via, start, *stages, total, status)
+    who = map(escaped, (record.name, record.caller, record.via))  # a source may have a line end
+    return (clock, *who, start, *stages, total, status)
 
 
 def fitting_columns(width: int) -> list[str]:
@@ -106,7 +108,7 @@ def call_trouble(record: CallRecord) -> list[str]:
     if not record.failure and record.status < _FAILED:
         return warned
     written = [text for _, _, text in record.log[-_MOST_LINES:]]
-    return [failure_text(record), *warned, *written]
+    return "\n".join([failure_text(record), *warned, *written]).split("\n")
 
 
 def _milliseconds(seconds: float) -> str:
