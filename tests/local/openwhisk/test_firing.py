@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gpfn.local.calling import CallOutcome
+from gpfn.local.calling import CallOutcome, FunctionCall
+from gpfn.local.deployed import Deployed
 from gpfn.local.openwhisk.refusing import NOT_ALLOWED
 from tests.local.openwhisk.calls_server import CallsServer, calls_server
 from tests.local.openwhisk.whisk_server import AUTH
@@ -114,6 +115,22 @@ def test_a_rule_whose_action_is_busy(server: CallsServer) -> None:
     rule(server, "r")
     _, [line] = fired(server)
     assert (line["statusCode"], line["error"]) == (1, "Too many concurrent requests in flight.")
+
+
+def test_a_fault_of_ours_is_noted_and_the_other_rules_go_on(server: CallsServer) -> None:
+    async def broken(_: Deployed, __: FunctionCall) -> CallOutcome:
+        raise RuntimeError("ours")
+
+    server.scripted.scripts["a"] = broken
+    rule(server, "r1")
+    rule(server, "r2", "b")
+    _, lines = fired(server)
+    by_rule = {line["rule"]: line for line in lines}
+    told = "There was an internal server error."
+    assert (by_rule["guest/r1"]["statusCode"], by_rule["guest/r1"]["error"]) == (3, told)
+    assert by_rule["guest/r2"]["success"]
+    assert "ours" in "".join(server.log)
+    server.log.clear()
 
 
 def test_a_rule_may_call_a_sequence(server: CallsServer) -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gpfn.errors import GpfnError
 from gpfn.hosts.openwhisk import activation_id
 from gpfn.http.loop import Response
 from gpfn.json_exact import dumps
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from gpfn.local.openwhisk.entities import WhiskEntities
     from gpfn.local.openwhisk.invoking import Invoker
     from gpfn.local.openwhisk.records import WhiskRule, WhiskTrigger
+    from gpfn.log import Log
 
 __all__ = ["FiringRoutes"]
 
@@ -42,11 +42,12 @@ class FiringRoutes:
     """Triggers are fired."""
 
     def __init__(
-        self, entities: WhiskEntities, invoker: Invoker, activations: WhiskActivations
+        self, entities: WhiskEntities, invoker: Invoker, activations: WhiskActivations, log: Log
     ) -> None:
         self._entities = entities
         self._invoker = invoker
         self._activations = activations
+        self._log = log
 
     @property
     def routes(self) -> Sequence[WhiskRoute]:
@@ -77,10 +78,12 @@ class FiringRoutes:
         if rule.active:
             try:
                 code, told = SUCCESS, {"activationId": await self._begin(rule, arguments, request)}
-            except GpfnError as error:
-                refused = isinstance(error, WhiskRefusal) and error.status < 500
-                code = APPLICATION_ERROR if refused else WHISK_ERROR
-                told = {"error": error.message if isinstance(error, WhiskRefusal) else INTERNAL}
+            except WhiskRefusal as error:
+                code = APPLICATION_ERROR if error.status < 500 else WHISK_ERROR
+                told = {"error": error.message}
+            except Exception as error:  # noqa: BLE001 - what other rules have begun is noted too
+                self._log.failure(error, call=request.transaction)
+                code, told = WHISK_ERROR, {"error": INTERNAL}
         known = {"rule": str(rule.ref), "action": str(rule.action)}
         return {**known, "statusCode": code, "success": code == SUCCESS, **told}
 

@@ -48,7 +48,7 @@ class WhiskCalls:
         self._invoker = Invoker(entities, runner, log, settings or InvokingSettings())
         areas = (
             InvocationRoutes(entities, self._invoker),
-            FiringRoutes(entities, self._invoker, activations),
+            FiringRoutes(entities, self._invoker, activations, log),
             ActivationRoutes(activations),
             WebRoutes(entities, self._invoker),
         )
