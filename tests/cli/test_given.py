@@ -157,6 +157,19 @@ def test_columns_that_the_description_names(
     assert "missing column c" in told(capsys, wide, "--row", "b=3", "a=1")
 
 
+@pytest.mark.parametrize("option", ["--csv", "--input"])
+@pytest.mark.parametrize("first", ["2021,2020", "2021,age"])
+def test_a_first_line_of_declared_names_is_no_row(
+    option: str, first: str, wide: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*reversed(first.split(",")), "c"]
+    columns = "".join(f'[[columns]]\nname = "{name}"\n' for name in names)
+    (tmp_path / "model.toml").write_text(f'model = "wide.onnx"\n{columns}')
+    (tmp_path / "rows.csv").write_text(f"{first},c\n1,2,3\n4,5,6\n")
+    found = printed(capsys, wide, option, str(tmp_path / "rows.csv"), "--output", "-")
+    assert json.loads(found) == [[-2, -1, -3], [-5, -4, -6]]
+
+
 def test_texts_stay_texts(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = printed(capsys, words, "--text", "02139", "--text", "na ïve")
     assert out.splitlines() == ["same", "02139", "na ïve"]

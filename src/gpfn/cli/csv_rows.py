@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gpfn.limits import Limits
+    from gpfn.models.columns import Column
     from gpfn.tensors.spec import TensorSpec
 
 __all__ = ["read_csv", "read_rows"]
@@ -27,14 +28,21 @@ _SEPARATORS = ",;\t|"
 
 
 def read_csv(
-    data: bytes, specs: Sequence[TensorSpec], limits: Limits, *, path: str
+    data: bytes,
+    specs: Sequence[TensorSpec],
+    limits: Limits,
+    *,
+    path: str,
+    declared: Sequence[Column] = (),
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Return the arrays that a CSV file holds, by the names of the inputs.
 
-    Raises InvalidTensor, which names line and column, and TooLarge over a limit.
+    ``declared`` are the columns of the model's ``model.toml``. Raises InvalidTensor, which names
+    line and column, and TooLarge over a limit.
     """
-    names = [spec.name for spec in specs]
-    return inputs_of_rows(read_rows(data, limits, path=path, known=names), specs, limits)
+    names = [*(spec.name for spec in specs), *(each.name for each in declared)]
+    rows = read_rows(data, limits, path=path, known=names)
+    return inputs_of_rows(rows, specs, limits, declared)
 
 
 def read_rows(data: bytes, limits: Limits, *, path: str, known: Sequence[str] = ()) -> TextRows:

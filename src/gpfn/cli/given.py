@@ -119,12 +119,12 @@ def given_inputs(
         return Given(_texts(args.text, specs))
     from gpfn.cli.columns import fits_by_name, inputs_of_rows
 
-    rows = given_rows(args, [spec.name for spec in specs])
+    declared = () if found is None or columns else found.columns
+    rows = given_rows(args, [*(spec.name for spec in specs), *(each.name for each in declared)])
     if columns and rows.names:
         from gpfn.tensors.spec import TensorSpec
 
         specs = [TensorSpec("float32", (None, 1), name) for name in rows.names]
-    declared = () if found is None or columns else found.columns
     arrays = inputs_of_rows(rows, specs, file_limits(), declared)
     if not rows.names or declared or fits_by_name(rows.names, specs):
         return Given(arrays)

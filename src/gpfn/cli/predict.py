@@ -22,6 +22,7 @@ from gpfn.errors import BackendTimeout, CannotConnect, InvalidTensor, SetupError
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpfn.models.columns import Column
     from gpfn.models.description import Description
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
@@ -161,7 +162,8 @@ def _names(args: argparse.Namespace) -> list[str]:
 
 def _given(args: argparse.Namespace, model: "Model", found: "Description | None") -> Given:
     if args.input:
-        return Given(read_inputs(args.input, model.inputs))
+        declared = () if found is None else found.columns
+        return Given(read_inputs(args.input, model.inputs, declared))
     columns = bool(getattr(model, "takes_columns", False))
     if columns and args.image:
         told = "it prepares pictures itself: gpfn tfaas --url URL --image FILE --model NAME"
@@ -199,25 +201,31 @@ def _show(
 
 
 def read_inputs(
-    arguments: Sequence[str], specs: Sequence["TensorSpec"]
+    arguments: Sequence[str], specs: Sequence["TensorSpec"], declared: Sequence["Column"] = ()
 ) -> dict[str, "np.ndarray[Any, Any]"]:
     """Return the arrays of ``[NAME=]FILE`` arguments by their names.
 
+    ``declared`` are the columns of the model's ``model.toml``, which CSV for all inputs has.
     Raises SetupError for a file that cannot be read, InvalidTensor for one that does not fit.
     """
     by_name = {spec.name: spec for spec in specs}
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for argument in arguments:
         name, equals, file = argument.partition("=")
-        wanted = [by_name[name]] if equals and name in by_name else specs
-        for key, array in _read(file if equals and name in by_name else argument, wanted).items():
+        if equals and name in by_name:
+            found = _read(file, [by_name[name]], ())
+        else:
+            found = _read(argument, specs, declared)
+        for key, array in found.items():
             if key in arrays:
                 raise InvalidTensor("given twice", field=key)
             arrays[key] = array
     return arrays
 
 
-def _read(file: str, specs: Sequence["TensorSpec"]) -> dict[str, "np.ndarray[Any, Any]"]:
+def _read(
+    file: str, specs: Sequence["TensorSpec"], declared: Sequence["Column"]
+) -> dict[str, "np.ndarray[Any, Any]"]:
     from gpfn.tensors.codec import decode_bytes
 
     suffix = ".json" if file == "-" else Path(file).suffix
@@ -228,7 +236,7 @@ def _read(file: str, specs: Sequence["TensorSpec"]) -> dict[str, "np.ndarray[Any
     if suffix == _CSV:
         from gpfn.cli.csv_rows import read_csv
 
-        return read_csv(data, specs, limits, path=file)
+        return read_csv(data, specs, limits, path=file, declared=declared)
     return decode_bytes(data, _MEDIA[suffix], specs, limits, path=file)
 
 
