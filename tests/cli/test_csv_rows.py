@@ -21,7 +21,7 @@ X = TensorSpec("float32", (None, 3), "x")
     [
         "1,2,3\n4,5,6\n",
         "a,b,c\n1,2,3\n4,5,6",
-        "\ufeffa;b;c\r\n1;2;3\r\n\r\n4;5;6\r\n",
+        "\ufeffa;b;c\r\n1;2;3\r\n4;5;6\r\n\r\n",
         '1\t2\t"3"\n 4\t5.0\t6e0\n',
     ],
 )
@@ -56,6 +56,8 @@ def test_a_column_may_be_an_input() -> None:
         (b"", "f"),
         (b"a,b\n", "f"),
         (b"1,2\n3\n", "f:2"),
+        (b"a,b,c\n1,2,3\n\n4,5,6\n", "f:3"),
+        (b",,\n1,2,3\n", "f:1.column1"),
         (b"1,nan,2\n", "f:1.column2"),
         (b"1,inf,2\n", "f:1.column2"),
         (b"1,1" + b"0" * 5000 + b",2\n", "f:1.column2"),
@@ -98,6 +100,17 @@ def test_an_empty_cell_is_missing_as_it_is_to_a_function_of_rows() -> None:
     declared = [Column("zip", default="none")]
     rows = read_rows(b"zip,new\nNA,1\n,2\n", LIMITS, path="f", known=["zip"])
     assert inputs_of_rows(rows, specs, LIMITS, declared)["zip"].tolist() == ["NA", "none"]
+
+
+def test_a_row_of_nothing_is_a_row() -> None:
+    specs = [TensorSpec("string", (None,), "zip"), TensorSpec("float32", (None,), "new")]
+    declared = [Column("zip", default="none"), Column("new", default=7)]
+    text = b"zip,new\na,1\n,\nb,2\n\n"
+    arrays = read_csv(text, specs, LIMITS, path="f", declared=declared)
+    assert arrays["zip"].tolist() == ["a", "none", "b"]
+    assert arrays["new"].tolist() == [1, 7, 2]
+    arrays = read_csv(b'zip\na\n"  "\n\nb\n\n', specs[:1], LIMITS, path="f", declared=declared[:1])
+    assert arrays["zip"].tolist() == ["a", "  ", "none", "b"]
 
 
 def test_rows_are_counted_while_they_are_read() -> None:

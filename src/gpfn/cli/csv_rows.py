@@ -1,14 +1,13 @@
 """Rows in a CSV file, as they stand: a line is a row.
 
 A first line of names says which column is which: one that has a name of the model's inputs in
-it, or no number at all. Commas, semicolons, tabs and bars separate; a byte order mark, quotes
-and empty lines are as spreadsheets write them.
+it, or no number at all. Commas, semicolons, tabs and bars separate; a byte order mark and quotes
+are as spreadsheets write them. Which line is a row is as in a function of rows: an empty cell is
+a missing value, and only empty lines at the end are none.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,38 +50,34 @@ def read_rows(data: bytes, limits: Limits, *, path: str, known: Sequence[str] = 
     ``known`` are names that make a first line one of names, whatever else stands in it. Raises
     as :func:`read_csv` does.
     """
+    from gpfn.rows.csv_rows import csv_lines
+
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidTensor("not UTF-8; save it as UTF-8 (CSV UTF-8)", field=path) from None
     first = text.partition("\n")[0]
     separator = max(_SEPARATORS, key=first.count)
-    names: list[str] = []
-    rows: list[list[str]] = []
+    names: Sequence[str] = []
+    rows: list[Sequence[str]] = []
     places: list[str] = []
     count = 0
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        for cells in lines:
-            if not "".join(cells).strip():
-                continue
-            if not rows and not names and _are_names(cells, known):
-                names = [cell.strip() for cell in cells]
-                continue
-            place = f"{path}:{lines.line_num}"
-            width = len(names or (rows or [cells])[0])
-            if len(cells) != width:
-                told = f"expected {width} columns, got {len(cells)}"
-                raise InvalidTensor(told, field=place)
-            count += width
-            if count > limits.elements:
-                raise TooLarge(f"more than {limits.elements} numbers", field=place)
-            if len(rows) == limits.rows:
-                raise _many(limits, path)
-            rows.append(cells)
-            places.append(place)
-    except csv.Error as error:
-        raise InvalidTensor(f"not CSV: {error}", field=f"{path}:{lines.line_num}") from None
+    for line, cells in csv_lines(text, separator, path):
+        if not rows and not names and _are_names(cells, known):
+            names = [cell.strip() for cell in cells]
+            continue
+        place = f"{path}:{line}"
+        width = len(names or (rows or [cells])[0])
+        if len(cells) != width:
+            told = f"expected {width} columns, got {len(cells)}"
+            raise InvalidTensor(told, field=place)
+        count += width
+        if count > limits.elements:
+            raise TooLarge(f"more than {limits.elements} numbers", field=place)
+        if len(rows) == limits.rows:
+            raise _many(limits, path)
+        rows.append(cells)
+        places.append(place)
     if not rows:
         raise InvalidTensor("no row of values in it", field=path)
     return TextRows(names, rows, places, path)
@@ -95,7 +90,9 @@ def _many(limits: Limits, path: str) -> TooLarge:
 
 
 def _are_names(cells: Sequence[str], known: Sequence[str]) -> bool:
-    return any(cell.strip() in known for cell in cells) or not any(map(_is_number, cells))
+    if any(cell.strip() in known for cell in cells):
+        return True
+    return any(map(str.strip, cells)) and not any(map(_is_number, cells))
 
 
 def _is_number(text: str) -> bool:

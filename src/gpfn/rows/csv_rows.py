@@ -23,7 +23,15 @@ from gpfn.rows.arrays import check_count, rows_to_arrays
 from gpfn.rows.json_rows import missing_columns
 from gpfn.rows.schema import RowSchema, listed, picker
 
-__all__ = ["CSV_TYPES", "SEPARATORS", "CsvRows", "decode_csv_rows", "text_of", "without_gaps"]
+__all__ = [
+    "CSV_TYPES",
+    "SEPARATORS",
+    "CsvRows",
+    "csv_lines",
+    "decode_csv_rows",
+    "text_of",
+    "without_gaps",
+]
 
 CSV_TYPES = {"text/csv": ",", "application/csv": ",", "text/tab-separated-values": "\t"}
 """The media types of such text, with their separators."""
@@ -57,7 +65,7 @@ def decode_csv_rows(
     """
     sheet = _Sheet(schema, _separator(media_type, path), path)
     header = _said(media_type, "header", _HEADERS, path)
-    lines = sheet.lines(text_of(data, media_type, path))
+    lines = csv_lines(text_of(data, media_type, path), sheet.separator, path)
     first = next(lines, None)
     if first is None:
         raise InvalidTensor("empty; expected rows", field=path)
@@ -74,6 +82,27 @@ def decode_csv_rows(
         raise InvalidTensor("a line of names and no rows", field=path)
     arrays = rows_to_arrays(rows, schema, limits, path, lambda row: f"{path}:{numbers[row]}")
     return CsvRows(arrays, sheet.separator)
+
+
+def csv_lines(text: str, separator: str, path: str) -> Iterator[_Line]:
+    """Give each line's number and cells; empty lines at the end are left out.
+
+    Any other empty line is one empty cell, where the first line has one. Raises InvalidTensor for
+    other empty lines, and for what is no CSV.
+    """
+    source = io.StringIO(text.rstrip("\r\n"), newline="")
+    reader = csv.reader(source, delimiter=separator, strict=True)
+    width = 0
+    try:
+        for cells in reader:
+            if not cells and width > 1:
+                told = f"an empty line; expected {width} cells in each"
+                raise InvalidTensor(told, field=f"{path}:{reader.line_num}")
+            width = width or len(cells)
+            yield reader.line_num, cells or [""]
+    except csv.Error as error:
+        told = f"not CSV: {error}"
+        raise InvalidTensor(told, field=f"{path}:{reader.line_num}") from None
 
 
 def text_of(data: bytes | bytearray | memoryview, media_type: str, path: str) -> str:
@@ -116,24 +145,6 @@ class _Sheet:
         self.schema = schema
         self.separator = separator
         self.path = path
-
-    def lines(self, text: str) -> Iterator[_Line]:
-        """Give each line's number and cells; empty lines at the end are left out.
-
-        Any other empty line is a row of one empty cell, where rows have one.
-        """
-        source = io.StringIO(text.rstrip("\r\n"), newline="")
-        reader = csv.reader(source, delimiter=self.separator, strict=True)
-        width = len(self.schema.names)
-        try:
-            for cells in reader:
-                if not cells and width > 1:
-                    told = f"an empty line; expected {width} cells in each"
-                    raise InvalidTensor(told, field=f"{self.path}:{reader.line_num}")
-                yield reader.line_num, cells or [""]
-        except csv.Error as error:
-            told = f"not CSV: {error}"
-            raise InvalidTensor(told, field=f"{self.path}:{reader.line_num}") from None
 
     def order(self, first: _Line) -> list[int]:
         """Return where in a line each column stands, -1 for one that is not there."""
