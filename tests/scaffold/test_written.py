@@ -11,7 +11,7 @@ from gpfn.cli.main import main
 from gpfn.hosts.host import Invocation, StartedFunction, make_host
 from gpfn.hosts.target import find_target
 from gpfn.scaffold.source import OWN_FILES
-from tests.scaffold.making import FLOATS, graph, helper
+from tests.scaffold.making import FLOATS, TensorProto, graph, helper
 
 PLATFORMS = ("fn", "fdk", "openwhisk", "http", "call")
 """``fdk`` is Fn's own, as it is installed by requirements.txt."""
@@ -93,6 +93,30 @@ def test_what_is_wrong_with_a_call_is_the_callers_fault(models: Path, kind: str)
             answer = running.call(Invocation(sent, "application/cloudevents+json"))
         assert answer.failed
         assert json.loads(answer.body)["error"]["status"] == 400, data
+
+
+@pytest.mark.parametrize(
+    ("dtype", "data"),
+    [
+        (TensorProto.UINT8, [300]),
+        (TensorProto.UINT8, [3.7]),
+        (TensorProto.UINT8, [True]),
+        (TensorProto.INT64, [1, 1e30]),
+        (TensorProto.FLOAT16, [1e39]),
+        (TensorProto.FLOAT16, [None]),
+        (TensorProto.FLOAT, ["7"]),
+    ],
+)
+def test_no_value_of_an_event_is_bent(models: Path, dtype: int, data: list[object]) -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    graph(models / "same.onnx", [node], {"x": (dtype, ["n"])}, {"y": (dtype, ["n"])})
+    main(["init", "f", "--from", "same.onnx", "--kind", "event"])
+    event = json.loads(Path("f/sample.json").read_bytes())
+    sent = json.dumps({**event, "data": data}).encode()
+    with StartedFunction(make_host("call", find_target("f"))) as running:
+        answer = running.call(Invocation(sent, "application/cloudevents+json"))
+    error = json.loads(answer.body)["error"]
+    assert (error["status"], error["field"]) == (400, f"data[{len(data) - 1}]")
 
 
 @pytest.mark.parametrize("kind", ["arrays", "event"])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gpfn.scaffold.image_kind import image_parts, image_sample, no_image
 from gpfn.scaffold.row_kind import column_file, has_columns, no_rows, row_sample
 from gpfn.scaffold.samples import SampleEvent, usual_arrays
-from gpfn.scaffold.spelling import literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,19 +92,6 @@ def _json_data(arrays: Mapping[str, np.ndarray]) -> Any:
     return next(iter(values.values())) if len(values) == 1 else values
 
 
-def _event_parts(source: FoundModel) -> Mapping[str, str]:
-    """Return how the event's data become arrays, a line for each of the model's inputs."""
-    single = len(source.inputs) == 1
-    lines = []
-    for spec in source.inputs:
-        name = literal(spec.name)
-        dtype = "object" if spec.dtype == _STRING else f'"{spec.dtype}"'
-        value = "data" if single else f"data[{name}]"
-        lines.append(f"            {name}: np.asarray({value}, {dtype}),")
-    expected = "an array" if single else "an object with an array for each input"
-    return {"feeds": "\n".join(lines), "expected": expected}
-
-
 KINDS = {
     "arrays": FunctionKind("Arrays in, arrays out", _fits, _array_sample),
     "text": FunctionKind("Texts in", _no_text, _text_sample, _text_parts),
@@ -118,6 +104,6 @@ KINDS = {
         extras=("images",),
         memory=128,
     ),
-    "event": FunctionKind("An event in, an event out", _fits, _array_sample, _event_parts),
+    "event": FunctionKind("An event in, an event out", _fits, _array_sample),
 }
 """Every kind by its name, in the order in which they are offered."""
