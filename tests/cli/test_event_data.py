@@ -81,6 +81,17 @@ def test_a_picture_stays_a_parameter_of_what_reads_it(
     assert found == {"results": [{"className": "7", "probability": 0.993362}]}
 
 
+def test_several_pictures_are_all_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two = ["--image", PICTURE, "--image", str(ROOT / "README.md")]
+    found = answer(capsys, str(ROOT / "functions" / "digits"), *two, "-p", "topk", "1")
+    assert isinstance(found, dict)
+    first, second = found["images"]
+    assert first["results"] == [{"className": "7", "probability": 0.993362}]
+    assert second["error"]["field"] == "images[1]"
+    batch = ["--image", PICTURE, "--image", PICTURE]
+    assert answer(capsys, function(tmp_path, "picture"), *batch) == [2, 4, 4, 3]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -34,8 +34,15 @@ def test_files_image_and_pairs_merge(tmp_path: Path) -> None:
     first.write_text('{"a": 1, "b": 1, "image": "x"}')
     second.write_text('{"b": 2, "c": 2}')
     image.write_bytes(bytes(range(256)))
-    merged = read_parameters([str(first), str(second)], [("c", "3"), ("c", "4")], str(image))
+    merged = read_parameters([str(first), str(second)], [("c", "3"), ("c", "4")], [str(image)])
     assert merged == {"a": 1, "b": 2, "c": 4, "image": base64.b64encode(bytes(range(256))).decode()}
+
+
+def test_several_images_are_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").write_bytes(b"b")
+    images = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert read_parameters(images=images) == {"images": ["YQ==", "Yg=="]}
 
 
 def test_an_images_base64_has_no_line_breaks(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         help="a parameter over those, repeatable",
     )
-    parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image")
+    parser.add_argument("--image", metavar="FILE", action="append", default=[], help="send an "
+                        "image as the parameter image, several as images")  # fmt: skip
     parser.add_argument(
         "--calls", type=whole(1, 1_000_000), default=1000, help="warm calls (%(default)s)"
     )

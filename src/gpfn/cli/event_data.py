@@ -43,7 +43,7 @@ def is_given(args: argparse.Namespace) -> tuple[str, ...]:
 def make_body(args: argparse.Namespace, target: Target | None) -> MadeBody | None:
     """Return what a function is sent for ``--row``, ``--csv``, ``--image`` or ``--text``.
 
-    None for a picture that the function reads itself: that goes as the parameter ``image``.
+    None for pictures that the function reads itself: those go as parameters.
     A function of which nothing is here is sent JSON, as one that takes a payload. Raises
     SetupError for a function that cannot be loaded, and as `given_inputs` does.
     """
@@ -70,10 +70,7 @@ def make_body(args: argparse.Namespace, target: Target | None) -> MadeBody | Non
 def _arrays(args: argparse.Namespace, asked: Asked) -> MadeBody:
     from gpfn.tensors.codec import encode
 
-    pictures = [args.image] if args.image else None
-    given = given_inputs(
-        argparse.Namespace(**{**vars(args), "image": pictures}), asked.inputs, None
-    )
+    given = given_inputs(args, asked.inputs, None)
     several = len(asked.inputs) > 1
     return MadeBody(encode(given.arrays, _JSON, named=several).body, _JSON, given.assumed)
 

@@ -57,8 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_place(parser)
     parser.add_argument("--data", metavar="FILE", help="the body; standard input otherwise")
-    parser.add_argument("--image", metavar="FILE", help="send an image as the parameter image, or "
-                        "as the array that the function takes")  # fmt: skip
+    parser.add_argument("--image", metavar="FILE", action="append", default=[], help="send an "
+                        "image as the parameter image, several as images, or as the array that "
+                        "the function takes; once an image")  # fmt: skip
     add_rows(parser)
     add_texts(parser)
     parser.add_argument(
@@ -151,7 +152,7 @@ def _contradiction(args: argparse.Namespace) -> str:
     if args.data is not None and _has_parameters(args):
         return "--data is the whole body; it has no parameters"
     whole = [*is_given(args), *(["--data"] if args.data is not None else [])]
-    other = ["--image"] if args.image is not None else []
+    other = ["--image"] if args.image else []
     other += ["--param"] if args.param or args.param_file else []
     if len(whole) > 1 or (is_given(args) and other):
         return f"{' and '.join([*whole, *other][:2])} are each the whole body; give one of them"
@@ -217,7 +218,7 @@ def _seconds(target: "Target | None") -> float:
 
 def _made(args: argparse.Namespace, target: "Target | None") -> "MadeBody | None":
     """Return the body made of rows, texts or a picture, with a line on what was assumed."""
-    pictures = args.image is not None and not (args.param or args.param_file)
+    pictures = bool(args.image) and not (args.param or args.param_file)
     if not (is_given(args) or pictures):
         return None
     made = make_body(args, target)
@@ -227,7 +228,7 @@ def _made(args: argparse.Namespace, target: "Target | None") -> "MadeBody | None
 
 
 def _has_parameters(args: argparse.Namespace) -> bool:
-    return bool(args.param_file or args.param or args.image is not None)
+    return bool(args.param_file or args.param or args.image)
 
 
 def _body(file: str | None) -> bytes:

@@ -1,4 +1,4 @@
-"""The parameters of an action's invocation, read as ``wsk`` reads them, and an image as one.
+"""The parameters of an action's invocation, read as ``wsk`` reads them, and images as some.
 
 ``-P`` names files, ``-p`` a name and a value, which is JSON when it can be read as JSON.
 """
@@ -16,7 +16,7 @@ __all__ = ["image_parameters", "read_parameters"]
 
 
 def read_parameters(
-    files: Sequence[str] = (), pairs: Sequence[Sequence[str]] = (), image: str | None = None
+    files: Sequence[str] = (), pairs: Sequence[Sequence[str]] = (), images: Sequence[str] = ()
 ) -> dict[str, object]:
     """Return the parameters of an invocation; later ones win, pairs over files.
 
@@ -28,16 +28,20 @@ def read_parameters(
     parameters: dict[str, object] = {}
     for file in files:
         parameters |= _object_in(file)
-    if image is not None:
-        parameters |= image_parameters(image)
+    if images:
+        parameters |= image_parameters(*images)
     for name, text in pairs:
         parameters[name] = _value(text)
     return parameters
 
 
-def image_parameters(file: str) -> dict[str, object]:
-    """Return an image file as the parameter ``image``, in base64 without line breaks."""
-    return {"image": base64.b64encode(_read(file)).decode()}
+def image_parameters(*files: str) -> dict[str, object]:
+    """Return an image file as the parameter ``image``, several as the list ``images``.
+
+    They are in base64 without line breaks.
+    """
+    images = [base64.b64encode(_read(file)).decode() for file in files]
+    return {"image": images[0]} if len(images) == 1 else {"images": images}
 
 
 def _object_in(file: str) -> dict[str, object]:
