@@ -12,6 +12,7 @@ import pytest
 from gpfn.build.doctor import RULES, Finding, examine
 from gpfn.build.facts import Facts, ImageFacts, gather
 from gpfn.build.measure import Measured, measure
+from gpfn.build.models import Asked, ask_function
 from gpfn.build.sample import read_sample
 from gpfn.build.trial import try_out
 from gpfn.cli.main import main
@@ -498,6 +499,23 @@ def test_the_command_fails_with_the_field(
     (found,) = json.loads(capsys.readouterr().out)["findings"]
     assert (found["level"], found["rule"]) == ("fails", "model")
     assert found["text"].startswith("model: no model found: gone.tflite")
+
+
+ECHO = 'lambda x: x, inputs={"x": TensorSpec("float32", None)}'
+
+
+def test_what_a_file_prints_at_its_end_is_no_answer(tmp_path: Path) -> None:
+    code = "import atexit\natexit.register(print, 'bye')\n" + DECLARED.format(rest=ECHO)
+    (tmp_path / "func.py").write_text(code)
+    assert try_out(find_target(str(tmp_path))) == ()
+    assert ask_function(tmp_path / "func.py").takes == "arrays"
+
+
+def test_a_process_that_ends_without_an_answer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "func.py").write_text("import os\nos._exit(0)\n")
+    (trouble,) = try_out(find_target(str(tmp_path)))
+    assert trouble.text == "loading, opening or asking it ended the process with 0"
+    assert ask_function(tmp_path / "func.py") == Asked()
 
 
 PACKAGES = [

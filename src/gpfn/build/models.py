@@ -2,12 +2,11 @@
 
 A user's file is not loaded into the command that builds or invokes: it may print, keep
 modules loaded, or need what only its image has. ``python -m gpfn.build.models FILE`` loads
-it and writes what its ``models`` are, and what it takes.
+it and answers what its ``models`` are, and what it takes (:mod:`gpfn.build.asking`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gpfn.build.asking import ask, write_answer
 from gpfn.errors import DownloadFailed, GpfnError
 from gpfn.tensors.spec import TensorSpec
 
@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 _CATALOGUE = "catalogue:"
-_MARK = "\x1e"  # before the answer: the file may print on its own
 _OPEN = "--open"
 _SECONDS = 60
 
@@ -68,23 +67,14 @@ def ask_function(
 
     ``opened`` opens its model too where the arrays that it takes are the model's.
     """
-    command = [sys.executable, "-m", "gpfn.build.models", str(file)]
+    words = [str(file), *([_OPEN] if opened else [])]
     try:
-        done = subprocess.run(
-            [*command, _OPEN] if opened else command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=_SECONDS,
-            check=False,
-            env=dict(environ),
-        )
+        answer = ask("gpfn.build.models", *words, environ=environ, seconds=_SECONDS)
     except subprocess.TimeoutExpired:
         return Asked()
-    if done.returncode:
+    if answer.code or answer.value is None:
         return Asked()
-    models, takes, inputs = json.loads(done.stdout.rpartition(_MARK)[2])
+    models, takes, inputs = answer.value
     specs = (
         TensorSpec(dtype, None if shape is None else tuple(shape), name)
         for dtype, shape, name in inputs
@@ -159,7 +149,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     inputs = [(spec.dtype, spec.shape, spec.name) for spec in _specs(function)]
-    sys.stdout.write(_MARK + json.dumps([function.models, function.takes, inputs]))
+    write_answer([function.models, function.takes, inputs])
     return 0
 
 

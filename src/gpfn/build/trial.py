@@ -2,8 +2,9 @@
 
 ``python -m gpfn.build.trial FILE HANDLER`` loads the file as a runner does, opens the model,
 compares what the function declares with what the model says, and makes one call: with the
-sample.json beside the file, or with zeros when they go to the model as they are. It writes what
-is wrong. A runner tells the same at its first call; that is after the deployment.
+sample.json beside the file, or with zeros when they go to the model as they are. It answers what
+is wrong, as :mod:`gpfn.build.asking` says. A runner tells the same at its first call; that is
+after the deployment.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gpfn.build.asking import ask, write_answer
 from gpfn.build.sample import SAMPLE, read_sample
 from gpfn.errors import GpfnError, SetupError, printable
 from gpfn.hidden import hidden
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Trouble", "main", "try_out"]
 
-_MARK = "\x1e"  # before the answer: the file may print on its own
 _SECONDS = 120
 _MOST_ZEROS = 1 << 20
 _SHOWN = 500
@@ -47,25 +48,21 @@ def try_out(target: Target) -> tuple[Trouble, ...]:
     Nothing for a handler that is no Function, and for a file that cannot be loaded: starting
     it tells why.
     """
-    command = [sys.executable, "-m", "gpfn.build.trial", str(target.file), target.handler]
     try:
-        done = subprocess.run(
-            command,
-            cwd=target.folder,
-            env=target.environ(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=_SECONDS,
-            check=False,
+        answer = ask(
+            "gpfn.build.trial",
+            str(target.file),
+            target.handler,
+            environ=target.environ(),
+            seconds=_SECONDS,
+            folder=target.folder,
         )
     except subprocess.TimeoutExpired:
         return (Trouble("model", f"neither open nor asked after {_SECONDS} s"),)
-    if done.returncode < 0:
-        return (Trouble("model", f"opening or asking it ended the process: {-done.returncode}"),)
-    answer = done.stdout.rpartition(_MARK)[2]
-    return tuple(Trouble(*row) for row in json.loads(answer)) if done.returncode == 0 else ()
+    if answer.value is None or answer.code < 0:
+        told = f"loading, opening or asking it ended the process with {answer.code}"
+        return (Trouble("model", told),)
+    return tuple(Trouble(*row) for row in answer.value)
 
 
 def _troubles(function: Function, folder: str) -> Iterator[Trouble]:
@@ -198,12 +195,9 @@ def main() -> int:
     try:
         function = answering(load_target(file, (handler,)))
     except SetupError:
-        return 1
-    if not isinstance(function, Function):
-        return 1
-    found = list(_troubles(function, os.path.dirname(file)))
-    sys.stdout.write(_MARK + json.dumps(found))
-    sys.stdout.flush()
+        function = None
+    found = _troubles(function, os.path.dirname(file)) if isinstance(function, Function) else ()
+    write_answer([*found])
     return 0
 
 
