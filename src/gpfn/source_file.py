@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["begin_in_file", "load_module"]
+__all__ = ["begin_in_file", "line_in", "load_module"]
 
 
 def load_module(name: str, file: str) -> "ModuleType":
@@ -37,6 +37,16 @@ def begin_in_file(error: BaseException) -> None:
     while trace is not None and _is_loader(str(trace.tb_frame.f_globals.get("__name__"))):
         trace = trace.tb_next
     error.__traceback__ = trace
+
+
+def line_in(file: str, error: BaseException) -> str:
+    """Return in which line a file raised an error, for its text; empty where that is not known."""
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f" (line {line})" if line else ""
 
 
 def _is_loader(name: str) -> bool:

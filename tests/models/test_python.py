@@ -39,6 +39,23 @@ def test_parameters_are_inputs() -> None:
         assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3 (line 2)"),
+        ("import sys; sys.exit(0)", "SystemExit: 0 (line 2)"),
+        ("raise ValueError('boom')", "ValueError: boom (line 2)"),
+        ("import not_there", "ModuleNotFoundError: No module named 'not_there' (line 2)"),
+    ],
+)
+def test_whatever_a_file_raises_is_told_in_a_line(tmp_path: Path, last: str, told: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(f"predict = abs\n{last}\n")
+    with pytest.raises(SetupError) as refused:
+        open_model(f"{file}:predict")
+    assert str(refused.value) == f"model: cannot import {file}:predict: {told}"
+
+
 def dict_function(inputs: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}_out": array + 1 for name, array in inputs.items()}
 

@@ -23,7 +23,7 @@ from gpfn.deadline import NEVER, Deadline
 from gpfn.errors import InvalidTensor, ModelFailed, SetupError
 from gpfn.models.model import Model
 from gpfn.models.signature import Array, arguments, chosen, unusable
-from gpfn.source_file import load_module
+from gpfn.source_file import line_in, load_module
 from gpfn.tensors.cast import cast_to, dtype_name, plain_array
 from gpfn.tensors.spec import DTYPES, TensorSpec
 
@@ -62,14 +62,18 @@ def python_model(uri: str) -> Model:
 
 
 def load_callable(uri: str) -> Callable[..., Any]:
-    """Import what ``module:attribute.path`` or ``path/file.py:attribute`` names."""
+    """Import what ``module:attribute.path`` or ``path/file.py:attribute`` names.
+
+    Raises SetupError, also for whatever the user's own code raises, with its line in the file.
+    """
     place, _, attribute = uri.rpartition(":")
     try:
         found: Any = _file(place) if place.endswith(".py") else importlib.import_module(place)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, OSError, SyntaxError) as error:
-        raise SetupError(f"cannot import {uri}: {error}", field="model") from error
+    except (Exception, SystemExit) as error:
+        told = f"{type(error).__name__}: {error}{line_in(os.path.abspath(place), error)}"
+        raise SetupError(f"cannot import {uri}: {told}", field="model") from error
     if not callable(found):
         raise SetupError(f"{uri} is a {type(found).__name__}, not callable", field="model")
     if inspect.iscoroutinefunction(found):

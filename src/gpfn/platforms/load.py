@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gpfn.call.contract import Answering, answering
 from gpfn.errors import SetupError
 from gpfn.log import resident
-from gpfn.source_file import begin_in_file, load_module
+from gpfn.source_file import begin_in_file, line_in, load_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _import(file: str, name: str = "") -> ModuleType:
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         begin_in_file(error)
-        line = _line_in(file, error)
+        line = line_in(file, error)
         detail = f"cannot be imported: {type(error).__name__}: {error}{line}"
         raise SetupError(detail, field=file) from error
 
@@ -122,13 +122,3 @@ def _free_name(stem: str, file: str) -> str:
         number += 1
         name = f"{stem}_{number}"
     return name
-
-
-def _line_in(file: str, error: BaseException) -> str:
-    """Return where in the file the import failed, as far as it is known."""
-    trace, line = error.__traceback__, 0
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f" (line {line})" if line else ""
