@@ -192,6 +192,31 @@ def test_a_matrix_without_names_is_refused_with_what_to_add(tmp_path: Path) -> N
         function.open()
 
 
+def test_a_model_of_one_row_at_a_time_answers_any_number(tmp_path: Path) -> None:
+    making.describe(tmp_path, *TABLE)
+    rows = [{"a": 1, "b": 2, "c": 3}, {"a": 4, "c": 6}]
+    one = Function(model=str(making.matrix(tmp_path, rows=1)), takes="rows")
+    assert one(rows) == [{"y": [1, 2, 3]}, {"y": [4, 0.5, 6]}]
+    assert one(rows[0]) == {"y": [1, 2, 3]}
+    (tmp_path / "both").mkdir()
+    making.describe(tmp_path / "both", *TABLE)
+    both = Function(model=str(making.several(tmp_path / "both", rows=1)), takes="rows")
+    assert both(rows) == [
+        {"both": [[1, 2, 3], [-1, -2, -3]]},
+        {"both": [[4, 0.5, 6], [-4, -0.5, -6]]},
+    ]
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (2, 3)])
+def test_a_model_of_so_many_rows_is_refused_when_it_opens(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    making.describe(tmp_path, *(TABLE if shape[1:] == (3,) else ("name = 'x'",)))
+    made = making.mixed(tmp_path, {"x": "float32"}, shape[1:], rows=shape[0])
+    with pytest.raises(SetupError, match="rows need a first axis that is open, or of one row"):
+        Function(model=str(made), takes="rows").open()
+
+
 @pytest.mark.parametrize("tail", [(1,), ()])
 def test_mixed_columns_keep_their_dtypes(tmp_path: Path, tail: tuple[int, ...]) -> None:
     kinds = {"f": "float64", "i": "int64", "t": "string", "b": "bool", "j": "int64", "g": "float32"}

@@ -50,29 +50,33 @@ def classifier(folder: Path, *, zipmap: bool = True, numbers: Sequence[int] = ()
     return _write(folder / "m.onnx", nodes, [_end("x", "float32", [None, 3])], ends)
 
 
-def matrix(folder: Path, dtype: str = "float32", width: int | None = 3) -> Path:
-    """Gives its matrix ``x`` (n, width) back as ``y``."""
+def matrix(
+    folder: Path, dtype: str = "float32", width: int | None = 3, rows: int | None = None
+) -> Path:
+    """Gives its matrix ``x`` (rows, width) back as ``y``."""
     node = helper.make_node("Identity", ["x"], ["y"])
-    ends = [_end(name, dtype, [None, width]) for name in ("x", "y")]
+    ends = [_end(name, dtype, [rows, width]) for name in ("x", "y")]
     return _write(folder / "m.onnx", [node], ends[:1], ends[1:])
 
 
-def mixed(folder: Path, columns: Mapping[str, str], tail: Sequence[int] = (1,)) -> Path:
+def mixed(
+    folder: Path, columns: Mapping[str, str], tail: Sequence[int] = (1,), rows: int | None = None
+) -> Path:
     """Gives each input, of one value a row, back as NAME_out."""
     nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in columns]
-    ends = [_end(name, dtype, [None, *tail]) for name, dtype in columns.items()]
-    gives = [_end(f"{name}_out", dtype, [None, *tail]) for name, dtype in columns.items()]
+    ends = [_end(name, dtype, [rows, *tail]) for name, dtype in columns.items()]
+    gives = [_end(f"{name}_out", dtype, [rows, *tail]) for name, dtype in columns.items()]
     return _write(folder / "m.onnx", nodes, ends, gives)
 
 
-def several(folder: Path) -> Path:
+def several(folder: Path, rows: int | None = None) -> Path:
     """A sequence of the matrix ``x`` (n, 3) and its negative, as classifiers of several things."""
     nodes = [
         helper.make_node("Neg", ["x"], ["minus"]),
         helper.make_node("SequenceConstruct", ["x", "minus"], ["both"]),
     ]
     gives = helper.make_tensor_sequence_value_info("both", TensorProto.FLOAT, None)
-    return _write(folder / "m.onnx", nodes, [_end("x", "float32", [None, 3])], [gives])
+    return _write(folder / "m.onnx", nodes, [_end("x", "float32", [rows, 3])], [gives])
 
 
 def twice(folder: Path) -> Path:

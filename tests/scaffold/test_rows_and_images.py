@@ -46,9 +46,9 @@ def test_a_matrix_gets_names_for_its_columns(special: Path) -> None:
     assert sample == {"width": 0.0, "height": 0.0}
 
 
-def wide(path: Path) -> Path:
+def wide(path: Path, *shape: str | int) -> Path:
     node = helper.make_node("Identity", ["x"], ["y"])
-    return graph(path, [node], {"x": (WHOLE, ["n", 2, 2])}, {"y": (WHOLE, ["n", 2, 2])})
+    return graph(path, [node], {"x": (WHOLE, shape)}, {"y": (WHOLE, shape)})
 
 
 MATRIX = """model = "matrix.onnx"
@@ -102,6 +102,8 @@ def test_a_model_toml_that_contradicts_the_model(
 
 
 REFUSED = {
+    "four.onnx rows": "rows is for inputs of one value a row, or for one matrix (n, k)",
+    "fours.onnx rows": "rows is for inputs of one value a row, or for one matrix (n, k)",
     "wide.onnx rows": "rows is for inputs of one value a row, or for one matrix (n, k)",
     "matrix.onnx image": "image is for one input of numbers, (n, height, width, 3)",
     "apart/first.onnx image": "put labels.txt beside the model, one a line",
@@ -186,7 +188,9 @@ def test_classes_of_a_model_toml_are_names_too(
 
 @pytest.mark.parametrize("asked", REFUSED)
 def test_what_does_not_fit(special: Path, capsys: pytest.CaptureFixture[str], asked: str) -> None:
-    wide(special / "wide.onnx")
+    wide(special / "wide.onnx", "n", 2, 2)
+    wide(special / "four.onnx", 4)
+    wide(special / "fours.onnx", 4, 1)
     for folder in ("apart", "few", "bare"):
         (special / folder).mkdir()
         shutil.copy(special / "first.onnx", special / folder)

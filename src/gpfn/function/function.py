@@ -187,9 +187,11 @@ class Function(Answering):
                 predict = predictor(self.model, fed_by, self.output)
         rows = None
         if self.takes == "rows":
-            from gpfn.function.rows import schema_of
+            from gpfn.function.rows import in_steps, schema_of
 
             rows = schema_of(self.specs, self.model, opened.uri, self.candidates)
+            if self.model is not None and self.handler is None and self.before is None:
+                predict = in_steps(predict, self.model)
         warmed = preload(self.takes, self._on_open, self.model)
         self._contract = self._agree(predict, rows)
         return opened._replace(warmup_seconds=opened.warmup_seconds + warmed)

@@ -7,8 +7,8 @@ was named by it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from gpfn.errors import SetupError
 from gpfn.models.description import Description, description_beside
@@ -16,10 +16,15 @@ from gpfn.models.labels import described_classes, output_classes
 from gpfn.rows.schema import RowSchema, listed, row_schema
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from gpfn.deadline import Deadline
     from gpfn.models.model import Model
     from gpfn.tensors.spec import TensorSpec
 
-__all__ = ["describe_model", "schema_of"]
+    _Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+__all__ = ["describe_model", "in_steps", "schema_of"]
 
 _CATALOGUE = "catalogue:"
 _MATRIX = 2
@@ -60,6 +65,52 @@ def describe_model(uri: str, candidates: Sequence[str]) -> Description | None:
     entries = [catalogue.get(name) for name in names if name in catalogue]
     file = os.path.basename(path)
     return next((entry for entry in entries if entry.model.name == file), None)
+
+
+def in_steps(
+    predict: Callable[[object, Deadline], object], model: Model
+) -> Callable[[object, Deadline], object]:
+    """Return what asks a model for any number of rows, also one that takes a row at a time.
+
+    A remote model is not asked what it takes. Raises SetupError for a model that takes another
+    number of rows, or none that is a row's.
+    """
+    from gpfn.models.backends import is_remote
+
+    if is_remote(model.backend):
+        return predict
+    firsts = [spec.shape[0] for spec in model.inputs if spec.shape]
+    for spec in model.inputs:
+        if spec.shape and spec.shape[0] not in (None, 1):
+            from gpfn.tensors.shapes import spec_text
+
+            told = f"takes {spec_text(spec)}; rows need a first axis that is open, or of one row"
+            raise SetupError(told, field=f"inputs.{spec.name}")
+    if 1 not in firsts:
+        return predict
+    sequences = frozenset(getattr(model, "sequences", ()))
+
+    def step(value: object, deadline: Deadline) -> object:
+        arrays = cast("_Arrays", value)
+        count = len(next(iter(arrays.values())))
+        if count == 1:
+            return predict(arrays, deadline)
+        parts = [{name: each[at : at + 1] for name, each in arrays.items()} for at in range(count)]
+        return _joined([cast("_Arrays", predict(part, deadline)) for part in parts], sequences)
+
+    return step
+
+
+def _joined(answers: Sequence[_Arrays], sequences: frozenset[str]) -> _Arrays:
+    """Return the outputs of single rows as those of all; one that has no rows stays what it is."""
+    import numpy as np
+
+    found = {}
+    for name, first in answers[0].items():
+        axis = 1 if name in sequences else 0
+        several = [answer[name] for answer in answers]
+        found[name] = np.concatenate(several, axis) if first.ndim > axis else first
+    return found
 
 
 def _is_named(candidate: str) -> bool:

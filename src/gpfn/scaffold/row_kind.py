@@ -6,7 +6,7 @@ model.toml lists them in the order of training, and where there is none, one is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpfn.errors import SetupError
@@ -59,12 +59,20 @@ def has_columns(source: FoundModel) -> bool:
 
 
 def _is_column(spec: TensorSpec) -> bool:
-    return spec.shape is not None and (len(spec.shape) == 1 or spec.shape[1:] == (1,))
+    shape = spec.shape
+    return shape is not None and _has_rows(shape) and (len(shape) == 1 or shape[1:] == (1,))
+
+
+def _has_rows(shape: Sequence[int | None]) -> bool:
+    """Say whether the first axis can be that of rows: open, or of one row."""
+    return bool(shape) and shape[0] in (None, 1)
 
 
 def _is_matrix(source: FoundModel) -> bool:
     shapes = [spec.shape for spec in source.inputs]
-    return len(shapes) == 1 and shapes[0] is not None and len(shapes[0]) == 2 and bool(shapes[0][1])
+    if len(shapes) != 1 or shapes[0] is None or len(shapes[0]) != 2:
+        return False
+    return _has_rows(shapes[0]) and bool(shapes[0][1])
 
 
 def row_sample(source: FoundModel) -> SampleEvent:
