@@ -1,5 +1,7 @@
 """What is read of a model, and what of it a folder gets."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,9 @@ REFUSED = {
     "numpy:tanh": "expected FILE.py:FUNCTION, whose file is copied",
     "model.py:bare": '@declare(inputs={"x": TensorSpec("float32", (None, 4))})',
     "func.py:predict": "rename it: a function's folder has a func.py of its own",
+    "token.py:predict": "rename it: in a function's folder token.py stands before Python's token",
+    "by/gpfn.py:predict": "rename it: in a function's folder gpfn.py stands before Python's gpfn",
+    "by/lone.py:predict": "rename it: in a function's folder numpy stands before Python's numpy",
     "odd?name.onnx": "rename it: no function can name 'odd?name.onnx'",
     "empty": "so not a SavedModel",
     "affine.onnx?signature=x": "has no signatures",
@@ -141,11 +146,33 @@ def test_what_cannot_be_opened_is_one_line(models: Path, uri: str) -> None:
     (models / "lost.weights").unlink()
     (models / "x.pipeline.toml").touch()
     (models / "func.py").write_bytes((models / "model.py").read_bytes())
+    (models / "by").mkdir()
+    for name in ("token.py", "by/gpfn.py"):
+        (models / name).write_bytes((models / "model.py").read_bytes())
+    (models / "by" / "numpy").mkdir()
+    (models / "by" / "numpy" / "__init__.py").touch()
+    (models / "by" / "lone.py").write_text("import numpy\n")
     (models / "odd?name.onnx").write_bytes((models / "affine.onnx").read_bytes())
     with pytest.raises(GpfnError) as caught:
         open_source(uri)
     assert REFUSED[uri] in str(caught.value)
     assert "\n" not in " ".join(str(caught.value).split())
+
+
+def test_what_only_lies_beside_a_model_stands_before_nothing(models: Path) -> None:
+    """A module of the user's by a name of the standard library's kept numpy from loading."""
+    for name in ("platform.py", "tempfile.py", "subprocess.py"):
+        (models / name).write_text("raise RuntimeError('of somebody else')\n")
+    (models / "near.py").write_text("SIZE = 4\n")
+    (models / "own.py").write_text(
+        "import near\nfrom gpfn import TensorSpec\nfrom gpfn.models import declare\n\n\n"
+        '@declare(inputs={"x": TensorSpec("float32", (None, near.SIZE))})\n'
+        "def predict(x):\n    return x\n"
+    )
+    asked = "from gpfn.cli.main import main; main(['init', 'f', '--from', 'own.py:predict'])"
+    command = [sys.executable, "-c", f"import sys; sys.path.remove(''); {asked}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_samples_are_tried_on_the_model(models: Path) -> None:

@@ -33,6 +33,9 @@ OWN_FILES = (
 )
 """What a function's folder has besides the model."""
 
+_NEEDED = ("gpfn", "numpy")
+"""What no module of a function may be called, besides the names of the standard library."""
+
 _FIELD = "--from"
 _PYTHON = "python"
 _SAVED_MODEL = "saved_model.pb"
@@ -84,8 +87,9 @@ def open_source(uri: str) -> FoundModel:
     place, _, function = place.rpartition(":") if backend.kind == _PYTHON else (place, "", "")
     path = Path(os.path.abspath(place))
     _check_copied(path, place, function)
-    if function and str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # as when the function runs, beside its file
+    if function:
+        _check_names(dict(_files(path, function)))
+        _make_importable(str(path.parent))
     model = open_model(uri)
     try:
         _check_told(model, uri)
@@ -187,10 +191,28 @@ def _described(path: Path, function: str, files: dict[str, Path]) -> tuple[Descr
 
 
 def _check_names(files: Mapping[str, Path]) -> None:
+    """Refuse names that a function's folder has, and modules that would be taken for others."""
     for name in files:
         if name in OWN_FILES:
             told = f"rename it: a function's folder has a {name} of its own"
             raise SetupError(told, field=_FIELD)
+        top, slash, _ = name.partition(os.sep)
+        module = top if slash else top.removesuffix(".py")
+        if name.endswith(".py") and (module in sys.stdlib_module_names or module in _NEEDED):
+            told = f"rename it: in a function's folder {top} stands before Python's {module}"
+            raise SetupError(told, field=_FIELD)
+
+
+def _make_importable(folder: str) -> None:
+    """Let a model import what is beside it, but for names that the standard library has.
+
+    What else lies there is not copied, so that it must not stand before that here.
+    """
+    if folder in sys.path:
+        return
+    ends = ("site-packages", "dist-packages")
+    places = (at for at, place in enumerate(sys.path) if place.endswith(ends))
+    sys.path.insert(next(places, len(sys.path)), folder)
 
 
 def _packages(path: Path) -> tuple[str, ...]:
