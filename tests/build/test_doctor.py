@@ -187,6 +187,23 @@ def tried_everywhere(folder: Path, code: str, sample: bytes = b"[1, 2]", yaml: s
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        ('open("names.txt", encoding="ascii")', ""),
+        ('open(PLACE, encoding="latin-1", errors="replace")', ""),
+        ('open("names.txt", "r", encoding="ascii")', ""),
+        ('open("/tmp/names.txt", "w")', ""),
+        ('open("names.txt", encoding="ascii", mode="a")', "names.txt"),
+        ('open(mode="w", file="names.txt")', "names.txt"),
+    ],
+)
+def test_a_mode_is_what_stands_where_modes_do(tmp_path: Path, call: str, place: str) -> None:
+    found = examine(function(tmp_path, code=f"{CODE}def late():\n    {call}\n"))
+    told = [f"func.py:5: writes {place}; only /tmp can be written"] if place else []
+    assert [one.text for one in found if one.rule == "writes"] == told
+
+
 def test_a_function_that_writes_beside_itself(tmp_path: Path) -> None:
     """No rule sees it in the code; Fn's files are read-only, OpenWhisk's are not."""
     code = WRITES.format(place='os.path.join(os.path.dirname(__file__), "cache.bin")')

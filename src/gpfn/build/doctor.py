@@ -190,18 +190,24 @@ def _writes(facts: Facts) -> Found:
 
 
 def _written(facts: Facts) -> Iterator[tuple[int, str]]:
-    """Find calls of open() that write outside of /tmp; path and mode have to be literals."""
+    """Find calls of open() that write outside of /tmp, as far as literals say so."""
     try:
         tree = ast.parse(facts.target.file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
         return  # that it does not start is another rule's finding
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "open":
-            given = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
-            given += [k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)]
-            words = [value for value in given if isinstance(value, str)]
-            if len(words) > 1 and _WRITES & set(words[1]) and not words[0].startswith("/tmp/"):  # noqa: S108
-                yield node.lineno, words[0]
+            place, mode = _text(node, 0, "file"), _text(node, 1, "mode")
+            if place and _WRITES & set(mode) and not place.startswith("/tmp/"):  # noqa: S108
+                yield node.lineno, place
+
+
+def _text(call: ast.Call, position: int, name: str) -> str:
+    """Return an argument of a call that is a literal text; empty for any other."""
+    by_name = [word.value for word in call.keywords if word.arg == name]
+    found = [*call.args[position : position + 1], *by_name]
+    value = found[0].value if found and isinstance(found[0], ast.Constant) else ""
+    return value if isinstance(value, str) else ""
 
 
 RULES: dict[str, Rule] = {
