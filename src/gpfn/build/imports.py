@@ -1,17 +1,27 @@
 """Which modules a Python file imports, itself and through its neighbours; nothing is executed.
 
-An import that may fail (in a ``try`` that catches it) or that only type checkers see does
-not count.
+An import that may fail (in a ``try`` that catches it, or under ``suppress``) does not count, nor
+one that never runs here: for type checkers, for another Python, or for the file run as a program.
 """
 
 import ast
+import operator
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["imported_names", "parsed_files", "written_texts"]
 
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 _CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
@@ -85,10 +95,10 @@ def _imports(path: Path, folder: Path) -> Iterator[tuple[str, int]]:
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from ((name, node.lineno) for name in _from(node, package))
+        elif isinstance(node, ast.If) and (taken := _decided(node.test)) is not None:
+            waiting += node.body if taken else node.orelse
         elif not _is_optional(node):
             waiting += ast.iter_child_nodes(node)
-        elif isinstance(node, ast.If):
-            waiting += node.orelse
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -107,17 +117,47 @@ def _from(node: ast.ImportFrom, package: str) -> list[str]:
     return [".".join(filter(None, (base, alias.name))) for alias in node.names] if base else []
 
 
-def _is_optional(node: ast.AST) -> bool:
-    if isinstance(node, ast.If):
-        return getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING"
-    if not isinstance(node, ast.Try):
+def _decided(test: ast.expr) -> bool | None:
+    """Return how a condition comes out where a function runs; None where only running it tells."""
+    if _name(test) == "TYPE_CHECKING":
         return False
-    kinds = [kind for handler in node.handlers for kind in _kinds(handler.type)]
+    if not isinstance(test, ast.Compare) or len(test.ops) > 1:
+        return None
+    left, compare, right = test.left, _COMPARISONS.get(type(test.ops[0])), test.comparators[0]
+    if compare is None:
+        return None
+    try:
+        if _name(left) == "__name__" and ast.literal_eval(right) == "__main__":
+            return bool(compare("of a function", "__main__"))
+        if _name(left) == "version_info":
+            return bool(compare(sys.version_info, ast.literal_eval(right)))
+    except (TypeError, ValueError):
+        return None  # not written out, or of another kind
+    return None
+
+
+def _is_optional(node: ast.AST) -> bool:
+    if isinstance(node, ast.With | ast.AsyncWith):
+        calls = [
+            item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)
+        ]
+        caught = [call.args for call in calls if _name(call.func) == "suppress"]
+        kinds = [_name(kind) for args in caught for kind in args]
+    elif isinstance(node, ast.Try):
+        kinds = [kind for handler in node.handlers for kind in _kinds(handler.type)]
+    else:
+        return False
     return bool(_CATCHING.intersection(kinds))
+
+
+def _name(node: ast.expr) -> str:
+    """Return a name, with or without its module before it; empty for what is none."""
+    return str(getattr(node, "id", getattr(node, "attr", "")))
 
 
 def _kinds(node: ast.expr | None) -> Iterator[str]:
     if node is None:
         yield "BaseException"
+        return
     for part in node.elts if isinstance(node, ast.Tuple) else [node]:
-        yield str(getattr(part, "id", getattr(part, "attr", "")))
+        yield _name(part)
