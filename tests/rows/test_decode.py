@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpfn.errors import GpfnError, InvalidTensor, TooLarge, UnsupportedMedia
 from gpfn.limits import Limits
 from gpfn.models.columns import Column
-from gpfn.rows.csv_rows import decode_csv_rows
+from gpfn.rows.csv_rows import decode_csv_rows, text_of
 from gpfn.rows.json_rows import check_text, decode_json_rows
 from gpfn.rows.schema import RowSchema, row_schema
 from gpfn.rows.values import WrongValue, checked
@@ -251,6 +251,16 @@ def test_separators_are_said_and_not_guessed(media: str, separator: str) -> None
     found = decode_csv_rows(text, media, SCHEMA, LIMITS)
     assert found.separator == separator
     assert plain(found.arrays) == EXPECTED
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16le", "utf-16be"])
+@pytest.mark.parametrize("header", ["present", "absent"])
+def test_a_byte_order_mark_is_no_text(codec: str, header: str) -> None:
+    line = "text\na" if header == "present" else "a"
+    mark = "" if codec == "utf-16" else "\ufeff"  # Python writes that one itself
+    media = f"text/csv; charset={codec}; header={header}"
+    assert plain(of_csv(f"{mark}{line}\nb".encode(codec), TEXT, media)) == {"text": ["a", "b"]}
+    assert text_of(f"{mark}hi".encode(codec), f"text/plain; charset={codec}", "body") == "hi"
 
 
 def test_charsets_are_said_and_not_guessed() -> None:

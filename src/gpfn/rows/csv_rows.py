@@ -114,10 +114,11 @@ def text_of(data: bytes | bytearray | memoryview, media_type: str, path: str) ->
     if codec is None:
         raise UnsupportedMedia(f"an unknown charset: {media_type}", field=path)
     try:
-        return bytes(data).decode("utf-8-sig" if codec in ("utf-8", "ascii") else codec)
+        text = bytes(data).decode("utf-8" if codec == "ascii" else codec)
     except UnicodeDecodeError:
         told = f"not {codec.upper()}; a media type may say another charset=…"
         raise InvalidTensor(told, field=path) from None
+    return text.removeprefix("\ufeff")  # which utf-16 takes away by itself, and utf-16le does not
 
 
 def _separator(media_type: str, path: str) -> str:
