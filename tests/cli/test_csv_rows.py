@@ -131,6 +131,7 @@ def test_a_first_line_with_a_known_name_is_one_of_names() -> None:
             "f: missing column b; unknown column bb; the columns are a, b; did you mean b?",
         ),
         (b"a,weight\n1,2\n", "f: missing column b; unknown column weight; the columns are a, b"),
+        (b"a,b,\n1,2,\n", "f: cell 3 of the names is empty"),
         (b"a\n1\n", "f: missing column b; the columns are a, b"),
         (b"a,b,a\n1,2,3\n", "f: the column 'a' is there twice"),
         (b"1,2\n", "f: expected a first line with the inputs' names: a, b"),

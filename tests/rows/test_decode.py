@@ -219,6 +219,8 @@ def test_what_is_wrong_in_json_names_row_and_column(value: object, field: str, t
         (LINE.replace(",", "\t"), "", "data:1", "text/csv; separator=tab"),
         (LINE.replace(",", "|"), "", "data:1", "text/csv; separator=pipe"),
         (LINE, "; header=present", "data:1.height", "missing columns height, age"),
+        (f"{HEAD},\n{LINE},", "", "data:1", "cell 6 of the names is empty"),
+        (f"{HEAD},,\n{LINE},,", "", "data:1", "cell 6 of the names is empty"),
         (f"{HEAD}\n{LINE}", "; header=absent", "data:1.height", "expected a number"),
     ],
 )  # fmt: skip

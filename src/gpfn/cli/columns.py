@@ -126,11 +126,13 @@ def _schema(table: TextRows, specs: Sequence[TensorSpec], declared: Sequence[Col
 
 def _in_order(table: TextRows, schema: RowSchema) -> list[tuple[str | None, ...]]:
     """Return the rows in the order of the columns, None for one that may be missing."""
-    from gpfn.rows.csv_rows import without_gaps
+    from gpfn.rows.csv_rows import check_named, without_gaps
     from gpfn.rows.json_rows import missing_columns
     from gpfn.rows.schema import picker
 
     names = list(table.names or schema.names)
+    if table.names:
+        check_named(names, table.path)
     if len({*names}) < len(names):
         twice = next(name for at, name in enumerate(names) if name in names[:at])
         raise InvalidTensor(f"the column {twice!r} is there twice", field=table.path)

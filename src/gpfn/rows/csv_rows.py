@@ -27,6 +27,7 @@ __all__ = [
     "CSV_TYPES",
     "SEPARATORS",
     "CsvRows",
+    "check_named",
     "csv_lines",
     "decode_csv_rows",
     "text_of",
@@ -105,6 +106,12 @@ def csv_lines(text: str, separator: str, path: str) -> Iterator[_Line]:
         raise InvalidTensor(told, field=f"{path}:{reader.line_num}") from None
 
 
+def check_named(names: Sequence[str], path: str) -> None:
+    """Raise InvalidTensor for a line of names that has an empty cell: a comma too many."""
+    if "" in names:
+        raise InvalidTensor(f"cell {names.index('') + 1} of the names is empty", field=path)
+
+
 def text_of(data: bytes | bytearray | memoryview, media_type: str, path: str) -> str:
     """Return text in the charset that its media type says, without a byte order mark.
 
@@ -151,6 +158,7 @@ class _Sheet:
         """Return where in a line each column stands, -1 for one that is not there."""
         names = [cell.strip() for cell in first[1]]
         where = f"{self.path}:{first[0]}"
+        check_named(names, where)
         if len({*names}) < len(names):
             twice = next(name for number, name in enumerate(names) if name in names[:number])
             raise InvalidTensor("a column that is there twice", field=f"{where}.{twice}")
