@@ -33,10 +33,11 @@ class _Foreign(NamedTuple):
     instead: str = ""
     kind: str = ""
 
-    def way(self, name: str, then: str) -> str:
-        """Return what helps: the command for a file of that name, and ``then`` what to do."""
-        gives = self.gives if name != self.gives else f"converted{os.path.splitext(name)[1]}"
-        words = self.command.replace("OUT", gives).replace("FILE", shlex.quote(name[:99]))
+    def way(self, path: str, then: str) -> str:
+        """Return what helps: the command for a file at that path, and ``then`` what to do."""
+        name, gives = os.path.basename(path), self.gives
+        gives = gives if name != gives else f"converted{os.path.splitext(name)[1]}"
+        words = self.command.replace("OUT", gives).replace("FILE", shlex.quote(path))
         return f"{words}, then {then} {gives}"
 
 
@@ -79,11 +80,15 @@ _PROGRAM = _Foreign(
 )
 _WEIGHTS = _Foreign(
     "weights without a graph",
-    (".safetensors", ".npz", ".npy", ".msgpack", ".caffemodel", ".gguf"),
+    (".safetensors", ".npz", ".npy", ".msgpack"),
     "export the model with its graph: to ONNX, or with Keras' model.export('mymodel')",
     "that",
 )
-_KINDS = (_KERAS, _TORCH, _PICKLE, _XGBOOST, _PROGRAM, _WEIGHTS)
+_OTHER_WEIGHTS = _WEIGHTS._replace(
+    suffixes=(".caffemodel", ".gguf"),
+    command="export the model that they were made of to ONNX",
+)
+_KINDS = (_KERAS, _TORCH, _PICKLE, _XGBOOST, _PROGRAM, _WEIGHTS, _OTHER_WEIGHTS)
 
 _MARKS: tuple[tuple[bytes, _Foreign], ...] = (
     (b"\x89HDF\r\n", _KERAS._replace(title="a Keras file (HDF5)")),
@@ -94,7 +99,7 @@ _MARKS: tuple[tuple[bytes, _Foreign], ...] = (
     (b"\x7fELF", _PROGRAM),
     (b"MZ", _PROGRAM),
     (b"\x93NUMPY", _WEIGHTS._replace(title="weights without a graph (a NumPy array)")),
-    (b"GGUF", _WEIGHTS),
+    (b"GGUF", _OTHER_WEIGHTS),
 )
 _IN_ZIP = (
     (b"model.weights.h5", _KERAS),
@@ -125,7 +130,7 @@ def refuse_kind(path: "str | os.PathLike[str]", name: str | None = None) -> None
         raise ModelRefused(f"{error.strerror}: {name}", field="model") from None
     found = found or _by_suffix(name)
     if found:
-        help_ = found.instead or found.way(name, "send")
+        help_ = found.instead or found.way(name[:99], "send")
         raise UnsupportedMedia(f"{name!r:.99} is {found.title}: {help_}", field="model")
 
 
@@ -142,7 +147,7 @@ def told_foreign(path: str) -> str:
         return ""
     if found is None or not found.command:
         return ""
-    return f"{path} is {found.title}: {found.way(name, 'use')}"
+    return f"{path} is {found.title}: {found.way(path, 'use')}"
 
 
 def foreign_kind(path: str) -> str:
