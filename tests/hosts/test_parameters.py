@@ -23,6 +23,11 @@ from gpfn.hosts.parameters import image_parameters, read_parameters
         ("two\nlines", "two\nlines"),
         ("", ""),
         ("NULL", "NULL"),
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("1e400", "1e400"),
+        ("[1, NaN]", "[1, NaN]"),
+        ("1e308", 1e308),
     ],
 )
 def test_a_value_is_json_or_text(text: str, value: object) -> None:
@@ -55,7 +60,12 @@ def test_an_images_base64_has_no_line_breaks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("[1]", "expected a JSON object, got list"), ("{", "not JSON"), (None, "cannot be read")],
+    [
+        ("[1]", "expected a JSON object, got list"),
+        ("{", "not JSON"),
+        ('{"a": NaN}', "not JSON: NaN is no number of JSON"),
+        (None, "cannot be read"),
+    ],
 )
 def test_a_file_that_is_no_object(tmp_path: Path, content: str | None, says: str) -> None:
     file = tmp_path / "p.json"

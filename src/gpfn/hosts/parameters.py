@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from gpfn.errors import SetupError
 
 __all__ = ["image_parameters", "read_parameters"]
+
+
+_SHOWN = 40
 
 
 def read_parameters(
@@ -46,7 +50,7 @@ def image_parameters(*files: str) -> dict[str, object]:
 
 def _object_in(file: str) -> dict[str, object]:
     try:
-        value = json.loads(_read(file))
+        value = _parsed(_read(file))
     except (ValueError, RecursionError) as error:
         raise SetupError(f"not JSON: {error}", field=file) from None
     if not isinstance(value, dict):
@@ -63,6 +67,19 @@ def _read(file: str) -> bytes:
 
 def _value(text: str) -> object:
     try:
-        return json.loads(text)
+        return _parsed(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _parsed(text: str | bytes) -> object:
+    """Return a value of JSON, all of which can be written as JSON again. Raises ValueError."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    """Return a number; Python also reads NaN and Infinity, and makes that of 1e400."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:_SHOWN]} is no number of JSON, or beyond a double")
+    return number
