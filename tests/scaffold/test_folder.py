@@ -14,7 +14,7 @@ import pytest
 
 from gpfn.errors import SetupError
 from gpfn.scaffold import folder as folder_module
-from gpfn.scaffold.folder import write_folder
+from gpfn.scaffold.folder import check_place, write_folder
 from tests.scaffold.making import affine
 
 FILES: dict[str, str | Path] = {"func.py": "new\n", "README.md": "new\n", "m/a.txt": "a"}
@@ -69,7 +69,17 @@ def test_a_repository_that_has_only_its_own_files(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["func.py", "m", "notes.txt", "README.py", "licensed"])
+@pytest.mark.parametrize(
+    "name", ["README.rst", "LICENSE-APACHE", "licence-mit.txt", "COPYING.LESSER", ".DS_Store"]
+)
+def test_what_a_repository_has_of_its_own_is_not_in_the_way(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    check_place(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["func.py", "m", "notes.txt", "README.py", "licensed", "license-check.py"]
+)
 def test_anything_else_is_named_and_nothing_changed(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(SetupError, match=rf"is not empty: {name}; .*--force") as caught:

@@ -18,8 +18,10 @@ from gpfn.errors import SetupError
 
 __all__ = ["check_place", "write_folder"]
 
-_HARMLESS = (".git", ".gitignore", ".gitattributes", "license", "licence", "readme")
-"""How names begin that a folder may have before a function is put there."""
+_HARMLESS = (".git", ".gitignore", ".gitattributes", ".ds_store")
+"""Names that a folder may have before a function is put there."""
+_PAPERS = ("license", "licence", "copying", "notice", "readme")
+"""The first words of others, whatever stands behind a dot or a dash."""
 _README = "README.md"
 _PREFIX = ".gpfn-init-"
 _SHOWN = 10
@@ -47,7 +49,9 @@ def check_place(folder: Path, *, force: bool = False) -> None:
 
 
 def _is_harmless(name: str) -> bool:
-    return name.lower().split(".md")[0].split(".txt")[0] in _HARMLESS
+    lower = name.lower()
+    is_paper = lower.partition(".")[0].partition("-")[0] in _PAPERS
+    return lower in _HARMLESS or (is_paper and not lower.endswith(".py"))
 
 
 def write_folder(
