@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from gpfn import __version__
 from gpfn.build.conflicts import check_conflicts, held_by_images, judge, wanted_by_gpfn
 from gpfn.build.dependencies import requirements_of
 from gpfn.build.needs import needs_of
@@ -180,6 +181,13 @@ def test_package_build_and_doctor_say_it_in_one_line(
     shown = json.loads(capsys.readouterr().out)
     assert [one["rule"] for one in shown["findings"]] == ["conflicts"]
     assert told in shown["findings"][0]["text"]
+    (folder / "requirements.txt").write_text("gpfn[onnx]>=9\n")
+    told = f"gpfn>=9 (requirements.txt:1) conflicts with gpfn=={__version__} (the one that is here)"
+    assert main(["package", "openwhisk", str(folder), "-o", str(zipped)]) == 1
+    assert main(["build", str(folder), "--print"]) == 1
+    assert capsys.readouterr().err == f"gpfn: requirements.txt: {told}\n" * 2
+    assert main(["doctor", str(folder), "--no-start"]) == 0, "a stock image may get another"
+    assert f"warns  all  conflicts  requirements.txt: {told}" in capsys.readouterr().out
     (folder / "requirements.txt").write_text("numpy<2\n")
     assert main(["build", str(folder), "--print"]) == 1
     assert "gpfn's images; a line with == has its way" in capsys.readouterr().err

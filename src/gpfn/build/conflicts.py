@@ -13,6 +13,7 @@ from itertools import combinations
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from gpfn import __version__
 from gpfn.build.context import lock_text
 from gpfn.build.dependencies import gpfn_needs
 from gpfn.build.needs import Needs
@@ -20,7 +21,7 @@ from gpfn.build.stage.lock import constraints
 from gpfn.build.stage.requirements import Line, Requirements, canonical
 from gpfn.errors import SetupError
 
-__all__ = ["Judged", "check_conflicts", "held_by_images", "judge", "wanted_by_gpfn"]
+__all__ = ["Judged", "check_conflicts", "held_by_images", "judge", "packed_gpfn", "wanted_by_gpfn"]
 
 _OPTIONS = re.compile(r"\s--?[a-z-]+[= ].*$")
 _MOST = 400  # demands on one package: pairs of them are compared
@@ -83,6 +84,11 @@ def wanted_by_gpfn(read: Requirements, needs: Needs) -> list[tuple[str, str]]:
     litert = "litert" in needs.runtimes
     ours = gpfn_needs(read, extras=needs.extras, litert=litert, imports=needs.packages)
     return [(text, "gpfn") for text in ours.values()]
+
+
+def packed_gpfn() -> tuple[str, str]:
+    """Return the version of gpfn that a zip or an image of ours has, for judge()."""
+    return f"gpfn=={__version__}", "the one that is here"
 
 
 def held_by_images(read: Requirements) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from gpfn.build.conflicts import Judged, held_by_images, judge, wanted_by_gpfn
+from gpfn.build.conflicts import Judged, held_by_images, judge, packed_gpfn, wanted_by_gpfn
 from gpfn.build.dependencies import requirements_of
 from gpfn.build.measure import Measured
 from gpfn.build.needs import Needs, needs_of
@@ -105,7 +105,7 @@ def gather(
         needs=needs,
         elsewhere=elsewhere,
         sample=read_sample(target.folder),
-        judged=judge(read, wanted_by_gpfn(read, needs), held_by_images(read)),
+        judged=judge(read, wanted_by_gpfn(read, needs), [packed_gpfn(), *held_by_images(read)]),
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import gpfn
 from gpfn.build.bake import check_models
-from gpfn.build.conflicts import check_conflicts, wanted_by_gpfn
+from gpfn.build.conflicts import check_conflicts, packed_gpfn, wanted_by_gpfn
 from gpfn.build.dependencies import gpfn_needs, install, requirement_files, requirements_of
 from gpfn.build.entry import check_main, entry_of
 from gpfn.build.keys import refuse_secrets
@@ -120,7 +120,7 @@ def _requirements(file: Path, needs: Needs, files: dict[str, Content]) -> dict[s
     litert = "litert" in needs.runtimes
     ours = gpfn_needs(read, extras=needs.extras, litert=litert, imports=needs.packages)
     check_imports(needs, read, frozenset(ours))
-    check_conflicts(read, wanted_by_gpfn(read, needs))
+    check_conflicts(read, [packed_gpfn(), *wanted_by_gpfn(read, needs)])
     for path in read.local:
         found = folder / path
         inner = found.rglob("*") if found.is_dir() else [found]

@@ -122,7 +122,7 @@ def _parts(
 ) -> tuple[str, tuple[str, ...]]:
     """Return the image's runtime and extras; refuse a function that would lack something."""
     from gpfn.build.bake import check_models
-    from gpfn.build.conflicts import check_conflicts, held_by_images, wanted_by_gpfn
+    from gpfn.build.conflicts import check_conflicts, held_by_images, packed_gpfn, wanted_by_gpfn
     from gpfn.build.dependencies import requirements_of
     from gpfn.build.entry import names_of
     from gpfn.build.needs import (
@@ -146,7 +146,8 @@ def _parts(
     own = image.extras if image is not None else ()
     check_models(needs.models, target.folder)
     check_imports(needs, read, image_packages(runtime, {*extras, *own, *read.extras}))
-    check_conflicts(read, [*wanted_by_gpfn(read, needs), *held_by_images(read)])
+    ours = [packed_gpfn(), *wanted_by_gpfn(read, needs), *held_by_images(read)]
+    check_conflicts(read, ours)
     return runtime, extras
 
 
