@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpfn.build.dependencies import requirements_of
+from gpfn.build.models import Asked
 from gpfn.build.needs import check_imports, image_packages, image_parts, missing_imports, needs_of
 from gpfn.errors import SetupError
 
@@ -22,7 +23,7 @@ def function(folder: Path, code: str, files: dict[str, str] | None = None) -> Pa
 @pytest.fixture
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask no function for its models: that starts a process."""
-    monkeypatch.setattr("gpfn.build.needs.ask_models", lambda *asked: ())
+    monkeypatch.setattr("gpfn.build.needs.ask_function", lambda *asked: Asked())
 
 
 @pytest.mark.parametrize(

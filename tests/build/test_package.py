@@ -242,6 +242,29 @@ def test_the_backend_of_the_model_is_asked_for(
     assert any(line.startswith(package) for line in wanted)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("raise ValueError('boom')", "cannot be imported: ValueError: boom (line 5)"),
+        ("raise SystemExit(0)", "cannot be imported: SystemExit: 0 (line 5)"),
+        ("import only_there", ""),
+        ("pass", ""),
+    ],
+)
+def test_what_a_file_raises_here_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    code = "from gpfn import Function\nf = Function(lambda m: m, takes='message', name='f')\n"
+    (folder / "func.py").write_text(f"{code}main = f.openwhisk\n\n{line}\n")
+    (folder / "requirements.txt").write_text("only-there\n")
+    assert main(["package", "openwhisk", str(folder), "-o", str(tmp_path / "f.zip")]) == 0
+    first, *_ = capsys.readouterr().err.splitlines()
+    found = f"gpfn: {folder / 'func.py'}: {told}; it does not start here"
+    assert first == found if told else first.startswith("wsk ")
+
+
 def test_a_model_that_only_the_code_opens_is_seen_by_package_and_build(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,16 +40,18 @@ _SECONDS = 60
 
 
 class Asked(NamedTuple):
-    """What a function says of itself; all empty when it cannot be loaded here.
+    """What a function says of itself; all else empty when it cannot be loaded here.
 
     ``models`` are URIs for open_model, and ``catalogue:NAME``; the default is the first.
     ``takes`` is ``arrays``, ``event``, ``payload`` or ``message``. ``inputs`` are the arrays
-    that it takes: those that it declares, and its model's when it was opened.
+    that it takes: those that it declares, and its model's when it was opened. ``problem`` is what
+    its file raises, unless that is a package that is not here.
     """
 
     models: tuple[str, ...] = ()
     takes: str = ""
     inputs: tuple[TensorSpec, ...] = ()
+    problem: str = ""
 
 
 def ask_models(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -72,6 +74,8 @@ def ask_function(
         answer = ask("gpfn.build.models", *words, environ=environ, seconds=_SECONDS)
     except subprocess.TimeoutExpired:
         return Asked()
+    if isinstance(answer.value, str):
+        return Asked(problem=answer.value)
     if answer.code or answer.value is None:
         return Asked()
     models, takes, inputs = answer.value
@@ -146,7 +150,8 @@ def main() -> int:
         if _OPEN in sys.argv and function.takes == "arrays" and not _specs(function):
             function.open()
     except GpfnError as error:
-        sys.stderr.write(f"{error}\n")
+        raised = error.__cause__
+        write_answer("" if raised is None or isinstance(raised, ImportError) else error.detail)
         return 1
     inputs = [(spec.dtype, spec.shape, spec.name) for spec in _specs(function)]
     write_answer([function.models, function.takes, inputs])

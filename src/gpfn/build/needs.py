@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gpfn.build.dependencies import closure
 from gpfn.build.imports import imported_names
 from gpfn.build.model_files import backends_named, config_of
-from gpfn.build.models import ask_models
+from gpfn.build.models import ask_function
 from gpfn.build.stage.lock import CORE, EXTRAS, RUNTIMES
 from gpfn.build.stage.requirements import Requirements, canonical
 from gpfn.errors import SetupError
@@ -67,13 +67,14 @@ class Needs(NamedTuple):
 
     ``modules`` has top-level names with the place that imports them, ``backends`` the rows
     of the table with the model that needs them, ``extras`` are of gpfn, and ``models`` the URIs
-    that the function declares.
+    that the function declares. ``problem`` is what its file raises here, but for an ImportError.
     """
 
     modules: dict[str, str]
     backends: dict[Backend, str]
     extras: frozenset[str]
     models: tuple[str, ...] = ()
+    problem: str = ""
 
     @property
     def runtimes(self) -> dict[str, str]:
@@ -89,7 +90,8 @@ class Needs(NamedTuple):
 def needs_of(file: Path) -> Needs:
     """Return what the function in ``file`` needs."""
     config = config_of(file.parent)
-    models = ask_models(file, {**config, **os.environ})
+    asked = ask_function(file, {**config, **os.environ})
+    models = asked.models
     modules = [path for path in map(_module_path, models) if path]
     backends = backends_named(file, models, modules, config)
     extras = {row.extra for row in backends if row.extra}
@@ -100,7 +102,7 @@ def needs_of(file: Path) -> Needs:
         }
         found.setdefault(name.partition(".")[0], place)
     found.pop("gpfn", None)
-    return Needs(found, backends, frozenset(extras), models)
+    return Needs(found, backends, frozenset(extras), models, asked.problem)
 
 
 def needs_of_model(name: str) -> Needs:

@@ -68,7 +68,8 @@ _NOT_IN_ACTIONS = frozenset(
 class Packed:
     """A zip that was written; sizes are bytes, ``parts`` what takes them up before packing.
 
-    ``runtimes`` are what computes in it, with the model that needs it.
+    ``runtimes`` are what computes in it, with the model that needs it. ``problem`` is what the
+    function's file raises here, which may have what it needs where it will run.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class Packed:
     files: int
     parts: Mapping[str, int]
     runtimes: Mapping[str, str]
+    problem: str = ""
 
 
 def pack(
@@ -110,7 +112,7 @@ def pack(
         else:
             files |= wanted
         size, parts = _written(files, target, file, max_bytes)
-    return Packed(target, size, len(files), parts, needs.runtimes)
+    return Packed(target, size, len(files), parts, needs.runtimes, needs.problem)
 
 
 def _requirements(file: Path, needs: Needs, files: dict[str, Content]) -> dict[str, bytes]:

@@ -268,7 +268,8 @@ def served_model(folder: Path) -> str:
     """
     from gpfn.build.models import ask_function, catalogue_files
 
-    models, takes, _ = ask_function(folder / _FUNCTION)
+    asked = ask_function(folder / _FUNCTION)
+    models, takes = asked.models, asked.takes
     found = [file.name for file in catalogue_files(models) if file.name.endswith(_MODELS)]
     found += sorted(path.name for path in folder.iterdir() if path.suffix in _MODELS)
     if found:

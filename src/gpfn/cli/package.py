@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         progress=DownloadProgress(),
     )
     print(f"{packed.path}: {packed.size} bytes, {packed.files} files")
+    if packed.problem:
+        print(f"gpfn: {target.file}: {packed.problem}; it does not start here", file=sys.stderr)
     for runtime, model in packed.runtimes.items():
         print(f"computes with {runtime}, which {model} needs", file=sys.stderr)
     entry = [] if args.main == "main" else ["--main", args.main]
