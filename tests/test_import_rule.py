@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from gpfn.build.package import NOT_IN_ACTIONS
 from tests.sources import Module, modules
 
 FLOORS = (
@@ -192,6 +193,12 @@ def test_a_relative_import_is_counted_from_its_package() -> None:
     assert [found.target for found in imports(above)] == ["gpfn.cli.main"]
     package = module._replace(name="gpfn.events", path=modules()["gpfn"].path)
     assert [found.target for found in imports(package)] == ["gpfn.events.y"]
+
+
+def test_no_action_carries_what_no_function_imports() -> None:
+    """What is above the floor of functions is not in a zip for OpenWhisk, which has a limit."""
+    above = {name for name in HEIGHT if HEIGHT[name] > HEIGHT["function"]}
+    assert above - {"__main__"} == NOT_IN_ACTIONS
 
 
 def test_the_rule_sees_what_it_must() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_ZIP",
+    "NOT_IN_ACTIONS",
     "PYTHONS",
     "Content",
     "Packed",
@@ -58,10 +59,25 @@ _NOT_OWN = frozenset((
 ))  # fmt: skip
 """Files beside a function that are about it, and not for it."""
 
-_NOT_IN_ACTIONS = frozenset(
-    ("bench", "build", "certify", "cli", "coldstart", "hosts", "scaffold", "serving")
+NOT_IN_ACTIONS = frozenset(
+    (
+        "bench",
+        "bridge",
+        "build",
+        "certify",
+        "cli",
+        "coldstart",
+        "convert",
+        "data",
+        "hosts",
+        "local",
+        "pipelines",
+        "retraining",
+        "scaffold",
+        "serving",
+    )
 )
-"""Parts of gpfn that no function imports, as the import rule has it."""
+"""Parts of gpfn that no function imports, as the import rule has it: all floors above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +227,7 @@ def gpfn_files() -> dict[str, Content]:
     files: dict[str, Content] = {
         f"gpfn/{path.relative_to(package).as_posix()}": path
         for path in _files_below(package)
-        if path.suffix == ".py" and path.relative_to(package).parts[0] not in _NOT_IN_ACTIONS
+        if path.suffix == ".py" and path.relative_to(package).parts[0] not in NOT_IN_ACTIONS
     }
     files["gpfn/models/bundled/catalogue.toml"] = bundled_folder() / "catalogue.toml"
     return files
