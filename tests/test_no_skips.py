@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -80,3 +81,12 @@ def test_absent_data_fail_and_say_what_to_do(tmp_path: Path) -> None:
     failed = run(tmp_path, "true", one="def test_it(shared):\n    assert shared\n")
     assert failed.returncode == 1
     assert "put it beside the repository or name it in GPFN_SHARED" in failed.stdout
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    """Pytest's own default has `build` among what is passed over, and says nothing of it."""
+    patterns = pytestconfig.getini("norecursedirs")
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    for folder in folders:
+        for part in folder.parts:
+            assert not any(fnmatch(part, pattern) for pattern in patterns), folder
