@@ -49,7 +49,8 @@ from gpfn.serving.browser import own_hosts
 ANSWER = CallOutcome(ProcessAnswer(200, (("content-type", "text/plain"),), b"x" * 669))
 
 class AtOnce:
-    def begin(self, deployed, call, done):
+    def begin(self, deployed, call, answered, done):
+        answered(ANSWER.answer)
         asyncio.get_running_loop().call_soon(done, ANSWER)
         return True
     async def call(self, deployed, call):

@@ -102,11 +102,16 @@ class FunctionCaller(Protocol):
     """Who calls functions: the supervisor, and in tests whatever stands in for it."""
 
     def begin(
-        self, deployed: Deployed, call: FunctionCall, done: Callable[[CallOutcome], object]
+        self,
+        deployed: Deployed,
+        call: FunctionCall,
+        answered: Callable[[ProcessAnswer], object],
+        done: Callable[[CallOutcome], object],
     ) -> bool:
         """Call a function once without a task, when a process of it rests and can be asked at once.
 
-        Returns whether it does: ``done`` hears later what came of it. Else it is for `call`.
+        Returns whether it does, else it is for `call`. ``answered`` hears the answer, if there is
+        one, and ``done`` what came of it, in the loop's next turn.
         """
 
     async def call(self, deployed: Deployed, call: FunctionCall) -> CallOutcome:

@@ -75,11 +75,13 @@ class LocalHandler:
         except Exception as error:  # noqa: BLE001 - every request is answered
             self._fail(exchange, error)
             return
+        if answer is None:
+            return
         if asyncio.iscoroutine(answer):
             task = asyncio.get_running_loop().create_task(self._finish(exchange, answer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif answer is not None:
+        else:
             self._send(exchange, answer)
 
     def early(self, method: str, target: str, headers: Headers) -> Response | None:

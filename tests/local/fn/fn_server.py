@@ -36,7 +36,7 @@ class Said:
         self.calls: list[tuple[Deployed, FunctionCall]] = []
         self.forgotten: list[str] = []
 
-    def begin(self, deployed: Deployed, call: FunctionCall, done: Any) -> bool:
+    def begin(self, deployed: Deployed, call: FunctionCall, answered: Any, done: Any) -> bool:
         return False
 
     async def call(self, deployed: Deployed, call: FunctionCall) -> CallOutcome:

@@ -39,7 +39,7 @@ class Scripted:
         self.seen: list[tuple[Deployed, FunctionCall]] = []
         self.scripts: dict[str, Script | CallOutcome] = {}
 
-    def begin(self, deployed: Deployed, call: FunctionCall, done: Any) -> bool:
+    def begin(self, deployed: Deployed, call: FunctionCall, answered: Any, done: Any) -> bool:
         return False
 
     async def call(self, deployed: Deployed, call: FunctionCall) -> CallOutcome:

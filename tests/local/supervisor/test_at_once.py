@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpfn.local.calling import CallOutcome, FunctionCall
+from gpfn.local.calling import CallOutcome, FunctionCall, ProcessAnswer
 from gpfn.local.deployed import Deployed
 from gpfn.local.supervisor import asked
 from gpfn.local.supervisor import supervisor as supervising
@@ -49,7 +49,7 @@ def at_once(
 ) -> "asyncio.Future[CallOutcome]":
     """Begin a call that has to be begun at once."""
     outcome: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
-    assert supervisor.begin(deployed, call, outcome.set_result)
+    assert supervisor.begin(deployed, call, lambda _: None, outcome.set_result)
     return outcome
 
 
@@ -94,6 +94,31 @@ def test_ordinary_calls_make_no_task_and_read_no_head_again(
         assert len(readers) == 1
         limits = [timer for timer in timers if getattr(timer, "__name__", "") == "_look"]
         assert len(limits) < 50, "not two timers a call"
+
+    supervised(work)
+
+
+def test_an_answer_is_told_before_anything_is_written_down_of_it(tmp_path: Path) -> None:
+    """The loop sends when its turn is over: what is done in the same turn is waited for."""
+    deployed = function(tmp_path / "f", ECHO)
+
+    async def work(supervisor: Supervisor) -> None:
+        await supervisor.call(deployed, on_fn(b"warm"))
+        told: list[str] = []
+        done: asyncio.Future[CallOutcome] = asyncio.get_running_loop().create_future()
+
+        def answered(answer: ProcessAnswer) -> None:
+            told.append("answered")
+            assert (answer.body, is_busy(supervisor)) == (b"now", True)
+
+        def over(outcome: CallOutcome) -> None:
+            told.append("over")
+            done.set_result(outcome)
+
+        assert supervisor.begin(deployed, on_fn(b"now"), answered, over)
+        assert body_of(await done) == b"now"
+        assert told == ["answered", "over"]
+        assert not is_busy(supervisor)
 
     supervised(work)
 
@@ -178,7 +203,7 @@ def test_what_cannot_be_asked_at_once_is_left_to_the_other_way(tmp_path: Path) -
     other = action("def main(args):\n    return args")
 
     def begun(supervisor: Supervisor, one: Deployed, call: FunctionCall) -> bool:
-        return supervisor.begin(one, call, lambda outcome: pytest.fail(str(outcome)))
+        return supervisor.begin(one, call, pytest.fail, lambda outcome: pytest.fail(str(outcome)))
 
     async def work(supervisor: Supervisor) -> None:
         assert not begun(supervisor, deployed, on_fn(b"never started"))
@@ -223,7 +248,7 @@ def test_a_supervisor_that_closes_tells_those_who_wait(tmp_path: Path) -> None:
         await supervisor.close()
         assert waiting.done()
         assert (await waiting).failure in ("crashed", "broken")
-        assert not supervisor.begin(deployed, on_fn(), pytest.fail)
+        assert not supervisor.begin(deployed, on_fn(), pytest.fail, pytest.fail)
 
     supervised(work)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gpfn.hosts.fn import call_id
 from gpfn.hosts.fn_request import RequestHead, head_of
 from gpfn.hosts.host import Invocation
 from gpfn.http.loop.exchange import Exchange, Headers, Response
-from gpfn.local.calling import CallOutcome, FunctionCall
+from gpfn.local.calling import CallOutcome, FunctionCall, ProcessAnswer
 from gpfn.local.calls import CallBody, CallRecord, RunningCall, caller_of, line_of
 from gpfn.local.fn.answers import invoked, kept_back, refused, triggered
 from gpfn.local.fn.errors import FnError
@@ -39,12 +39,16 @@ _DETACHED = "detached"
 _ENDED = CallOutcome(None, "crashed", "gpfn dev ended, or failed, in the middle of the call")
 
 
-class _Asked(NamedTuple):
-    """A call that runs, and who waits for its answer."""
+class _Asked:
+    """A call that runs, who waits for its answer, and the answer that was sent."""
 
-    running: RunningCall
-    exchange: Exchange
-    body: bytes | memoryview
+    __slots__ = ("body", "exchange", "response", "running")
+
+    def __init__(self, running: RunningCall, exchange: Exchange, body: bytes | memoryview) -> None:
+        self.running = running
+        self.exchange = exchange
+        self.body = body
+        self.response: Response | None = None
 
 
 class FnInvoker:
@@ -97,12 +101,15 @@ class FnInvoker:
             if unmapped:
                 named = (("Fn-Call-Id", identifier),)
                 outcome = CallOutcome(None, "start failed", unmapped)
-                self._answer(asked, outcome, message_reply(502, unmapped, named))
+                response = message_reply(502, unmapped, named)
+                exchange.answer(response)
+                self._record(asked, outcome, response)
                 return None
             sent, seconds = bytes(body), deployed.timeout
             sent = self._heads.of(exchange, sent, via).whole(identifier, seconds, sent)
             call = FunctionCall(identifier, sent, seconds, wait_seconds=seconds)
-            if self._caller.begin(deployed, call, partial(self._over, asked)):
+            answered, over = partial(self._answered, asked), partial(self._over, asked)
+            if self._caller.begin(deployed, call, answered, over):
                 return None
         except BaseException:
             self._record(asked, _ENDED, message_reply(500, ""))
@@ -117,23 +124,28 @@ class FnInvoker:
             raise
         self._over(asked, outcome)
 
+    def _answered(self, asked: _Asked, answer: ProcessAnswer) -> None:
+        """Send a function's answer to the caller, who reads it while the record is made."""
+        self._send(asked, CallOutcome(answer))
+
     def _over(self, asked: _Asked, outcome: CallOutcome) -> None:
-        """Answer what came of a call; its record is made while the caller reads."""
+        """Answer what came of a call, if it is not answered, and keep its record."""
+        self._record(asked, outcome, asked.response or self._send(asked, outcome))
+
+    def _send(self, asked: _Asked, outcome: CallOutcome) -> Response:
         try:
-            response = _reply(outcome, asked.running.id, asked.exchange, asked.running.via)
-            self._answer(asked, outcome, response)
+            asked.response = _reply(outcome, asked)
+            asked.exchange.answer(asked.response)
         except Exception as error:  # noqa: BLE001 - nobody else would answer
             self._log.failure(error, call=asked.exchange.id)
-            self._answer(asked, outcome, message_reply(500, "internal server error"))
-
-    def _answer(self, asked: _Asked, outcome: CallOutcome, response: Response) -> None:
-        asked.exchange.answer(response)
-        self._record(asked, outcome, response)
+            asked.response = message_reply(500, "internal server error")
+            asked.exchange.answer(asked.response)
+        return asked.response
 
     def _record(self, asked: _Asked, outcome: CallOutcome, response: Response) -> None:
-        running, exchange, body = asked
-        asked_for = exchange.request
-        line = "" if running.via == "invoke" else line_of(asked_for.method, asked_for.target)
+        running, exchange, body = asked.running, asked.exchange, asked.body
+        request = exchange.request
+        line = "" if running.via == "invoke" else line_of(request.method, request.target)
         replied = response.buffers[0] if response.buffers else b""
         record = CallRecord(
             *running,
@@ -198,12 +210,13 @@ def _head(exchange: Exchange, body: bytes, *, as_trigger: bool) -> RequestHead:
     return head_of(invocation, by_fn=False)
 
 
-def _reply(outcome: CallOutcome, identifier: str, exchange: Exchange, via: str) -> Response:
+def _reply(outcome: CallOutcome, asked: _Asked) -> Response:
     """Return what the caller gets for what came of a call."""
+    identifier, via = asked.running.id, asked.running.via
     if outcome.answer is None or outcome.failure or outcome.answer.status != 200:
         return refused(outcome, identifier)
     if via != "invoke":
         return triggered(outcome.answer, identifier)
-    detached = exchange.fields.by_name.get("fn-invoke-type") == _DETACHED
+    detached = asked.exchange.fields.by_name.get("fn-invoke-type") == _DETACHED
     reply = invoked(outcome.answer, identifier)
     return reply._replace(buffers=()) if detached else reply

@@ -39,11 +39,16 @@ class BegunCall(NamedTuple):
             before.end()
         return cls(pool, member, call, before, cold, now - asked, now)
 
-    def end(self, answer: ProcessAnswer | None, *, in_init: bool = False) -> CallOutcome:
-        """Let the process rest, or end it without an answer; returns what came of the call."""
+    def end(
+        self, answer: ProcessAnswer | None, ended: float = 0.0, *, in_init: bool = False
+    ) -> CallOutcome:
+        """Let the process rest, or end it without an answer; returns what came of the call.
+
+        ``ended`` is the monotonic time of the answer, 0 for now.
+        """
         pool, member, call, before, cold, waited, started = self
         hosted, process = member.hosted, member.hosted.process
-        spent = monotonic() - started
+        spent = (ended or monotonic()) - started
         process.pipes.look()  # what was written before an answer is of its call
         if before is not None:
             before()  # its lines are not this call's

@@ -103,12 +103,17 @@ class Supervisor:
         return pool
 
     def begin(
-        self, deployed: Deployed, call: FunctionCall, done: Callable[[CallOutcome], object]
+        self,
+        deployed: Deployed,
+        call: FunctionCall,
+        answered: Callable[[ProcessAnswer], object],
+        done: Callable[[CallOutcome], object],
     ) -> bool:
         """Call a function of Fn without a task, when a process rests whose connection is kept.
 
-        Returns whether it does; ``done`` hears what came of it, and a failure when the process
-        has ended.
+        Returns whether it does. ``answered`` hears the answer; ``done`` hears what came of it when
+        the process rests again, and a failure when the process has ended. That is one turn of
+        the loop later, for it writes when a turn is over: the caller has its answer by then.
         """
         began, pool = monotonic(), self._pools.get(deployed.key)
         member = None if pool is None or self._closed else pool.take_idle(deployed)
@@ -123,7 +128,9 @@ class Supervisor:
         def then(result: ProcessAnswer | GpfnError | TimeoutError) -> None:
             if isinstance(result, ProcessAnswer):
                 hosted.answered(result)
-                done(begun.end(result))
+                loop = asyncio.get_running_loop()
+                loop.call_soon(_end, begun, result, monotonic(), done)
+                answered(result)
             else:
                 self._fail_later(begun, hosted.refused(result, call.seconds), done)
 
@@ -252,6 +259,15 @@ class Supervisor:
         while self._ending or self._failing:
             tasks = [*self._ending.values(), *self._failing]
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _end(
+    begun: BegunCall,
+    answer: ProcessAnswer,
+    ended: float,
+    done: Callable[[CallOutcome], object],
+) -> None:
+    done(begun.end(answer, ended))
 
 
 def _look_round(engine: str) -> None:
