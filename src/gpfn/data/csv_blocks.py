@@ -109,8 +109,6 @@ class CsvBlocks:
     def __init__(self, path: str, head: CsvHead) -> None:
         self._path = path
         self._newline, self._separator = head.newline, head.separator
-        self._lone = len(head.names) == 1
-        """Whether an empty line is a row, whose only value is missing."""
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close
         self._total = os.fstat(self._file.fileno()).st_size
         self._file.seek(head.start)
@@ -151,12 +149,9 @@ class CsvBlocks:
         if self._is_open(block):
             raise self._unclosed(block)
         self._done += len(block)
-        if not self._lone:
-            block = block.rstrip(b"\r\n")
-        if block and not block.endswith(self._newline):
-            block += self._newline
-        if block:
-            yield block
+        whole = block.rstrip(b"\r\n")
+        if whole:
+            yield whole + self._newline
 
     def _unclosed(self, block: bytearray) -> SetupError:
         told = f"a quote is not closed in the {len(block)} bytes from byte {self._done} on"
