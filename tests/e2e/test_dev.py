@@ -1,6 +1,7 @@
 """A real ``gpfn dev``: called as its clients call it, killed, edited, and asked by many at once."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,13 +128,18 @@ def test_a_source_is_taken_over_when_the_other_has_left_it(tmp_path: Path) -> No
 
 
 def test_a_func_yaml_that_is_broken_at_the_start_takes_nothing_away(tmp_path: Path) -> None:
-    folder = write_function(tmp_path / "a", 1)
+    """What has gone meanwhile is removed as soon as all that is there can be read."""
+    folder, gone = write_function(tmp_path / "a", 1), write_function(tmp_path / "b", 1)
     with dev(tmp_path, "--lenient") as running:
         endpoint = running.endpoint("a")
         running.end()
+        whole = (folder / "func.yaml").read_text()
         (folder / "func.yaml").write_text("name: [\n")
+        shutil.rmtree(gone)
         running.start()
         assert running.endpoint("a").rpartition("/")[2] == endpoint.rpartition("/")[2]
+        (folder / "func.yaml").write_text(whole)
+        running.wait_for("said", text="b: its action is removed; no func.yaml has its name now")
 
 
 def test_a_call_that_raised_has_its_trace_on_the_screen(tmp_path: Path) -> None:

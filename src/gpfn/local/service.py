@@ -75,6 +75,7 @@ class DevService:
         self._sockets: list[socket.socket] = []
         self._servers: list[LoopServer] = []
         self._edits: dict[str, list[float]] = {}
+        self._tidied = False  # whether what an earlier run left was looked through
         try:
             for port, flag in (
                 (settings.fn_port, "--fn-port"),
@@ -119,7 +120,7 @@ class DevService:
         platforms.supervisor.prepare()
         app = app_name(settings.app or settings.folder.resolve().name)
         placing = Placing(self._state, platforms.fns, platforms.actions, app, tell=self._shown.say)
-        self._place(placing, self._watch.look(), first=True)
+        self._place(placing, self._watch.look())
         platforms.calls.subscribe(self._shown.call)
         pairs = zip(self._sockets, platforms.handlers, strict=True)
         self._servers = [self._server(sock, handler) for sock, handler in pairs]
@@ -168,11 +169,12 @@ class DevService:
                 self._log.failure(error)
             pause = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - began))
 
-    def _place(self, placing: Placing, changes: FunctionChanges, *, first: bool = False) -> None:
+    def _place(self, placing: Placing, changes: FunctionChanges) -> None:
         for refused in changes.refused:
             self._shown.say(f"{refused.folder.name}: not deployed: {refused.told}")
-        if first and not changes.refused:  # one that is refused may have been any that was there
+        if not self._tidied and self._watch.whole:  # one that is refused may be any that is there
             placing.remove_others(function.name for function in self._watch.functions)
+            self._tidied = True
         placing.remove(function.name for function in changes.removed)
         placed = placing.place((*changes.added, *changes.changed))
         for function in changes.changed:
