@@ -285,6 +285,25 @@ def test_what_could_not_be_deployed_is_tried_again_and_told_once(tmp_path: Path)
     assert laptop.placing.place(()) == set()
 
 
+def test_what_was_made_by_hand_is_told_once_while_another_step_is_tried_again(
+    laptop: Laptop,
+) -> None:
+    taken = laptop.fns.create_app({"name": "demo"})
+    hand = laptop.fns.create_fn({"name": "hand", "app_id": taken.id, "image": "hand:1"})
+    owner = {"app_id": taken.id, "fn_id": hand.id}
+    laptop.fns.create_trigger({"name": "t", "type": "http", "source": "/add", **owner})
+    action = {"exec": {"kind": "blackbox", "image": "hand:1"}}
+    laptop.actions.put_action(EntityRef("", "add"), action, overwrite=True)
+    laptop.place()
+    for _ in range(3):
+        laptop.placing.place([])
+    assert len([told for told in laptop.said if "made by hand" in told]) == 1
+    assert len(laptop.said) == 2
+    laptop.fns.delete_fn(hand.id)
+    assert laptop.placing.place([]) == {"add"}
+    assert laptop.said[2:] == ["add: deployed now"]
+
+
 def test_what_could_not_be_deployed_and_has_gone_is_forgotten(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make(tmp_path / name, one(name, "/one"))

@@ -124,7 +124,8 @@ class Placing:
             if all(done):
                 placed.add(name)
                 del self._waiting[name]
-                if self._problems.pop(name, None):
+                self._problems.pop(name, None)
+                if name not in given:
                     self._tell(f"{name}: deployed now")
         return placed
 
@@ -136,13 +137,16 @@ class Placing:
             with self._state.transaction():
                 step(function)
         except GpfnError as error:
-            told = f"{function.name}: not deployed ({what}): {' '.join(str(error).split())}"
-            problems = self._problems.setdefault(function.name, set())
-            if told not in problems:
-                problems.add(told)
-                self._tell(told)
+            self._tell_once(function, f"not deployed ({what}): {' '.join(str(error).split())}")
             return False
         return True
+
+    def _tell_once(self, function: LocalFunction, problem: str) -> None:
+        """Tell what is wrong with a function, until it has changed or is deployed only once."""
+        problems = self._problems.setdefault(function.name, set())
+        if problem not in problems:
+            problems.add(problem)
+            self._tell(f"{function.name}: {problem}")
 
     def remove(self, names: Iterable[str]) -> None:
         """Take away what was deployed from here under these names."""
@@ -177,7 +181,7 @@ class Placing:
             app = self._fns.find_app(self.app) or self._made_app()
             there = self._fns.create_fn({**said, "name": function.name, "app_id": app.id})
         elif before is None or before.id != there.id:
-            self._tell(f"{function.name}: app {self.app} has one that was made by hand; it stays")
+            self._tell_once(function, f"app {self.app} has one that was made by hand; it stays")
             return
         elif before.said != said:
             there = self._fns.update_fn(there.id, fn_changes(before.said, said))
@@ -252,7 +256,7 @@ class Placing:
         before = self._placed_actions.get("", function.name)
         image = self._action_image(ref)
         if image and (before is None or before.said["exec"]["image"] != image):
-            self._tell(f"{function.name}: an action of this name was made by hand; it stays")
+            self._tell_once(function, "an action of this name was made by hand; it stays")
             return
         if not image or before is None or before.said != said:
             sent = action_changes(before.said, said) if image and before else said
