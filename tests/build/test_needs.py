@@ -123,6 +123,10 @@ IMPORTS = [
     ("import contextlib\nwith contextlib.suppress(ImportError):\n    import a\n", set()),
     ("import contextlib\nwith contextlib.suppress(OSError):\n    import a\n", {"a"}),
     ("import sys\nif sys.version_info >= (3, 11):\n    import a\nelse:\n    import b\n", {"a"}),
+    (
+        "import sys\nif sys.version_info >= (3, 12):\n    import a\nelse:\n    import b\n",
+        {"a", "b"},
+    ),
     ("import sys\nif sys.version_info < (3, 8):\n    import a\n", set()),
     ("import sys\nif sys.argv > (3, 8):\n    import a\nelse:\n    import b\n", {"a", "b"}),
     ("if __name__ == '__main__':\n    import a\n", set()),

@@ -22,6 +22,9 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+_PYTHONS = tuple((3, minor, 0, "final", 0) for minor in (11, 12, 13))
+"""Those that functions run on: a condition that they do not agree on is left open."""
+
 _CATCHING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
@@ -130,7 +133,8 @@ def _decided(test: ast.expr) -> bool | None:
         if _name(left) == "__name__" and ast.literal_eval(right) == "__main__":
             return bool(compare("of a function", "__main__"))
         if _name(left) == "version_info":
-            return bool(compare(sys.version_info, ast.literal_eval(right)))
+            said = {bool(compare(python, ast.literal_eval(right))) for python in _PYTHONS}
+            return said.pop() if len(said) == 1 else None
     except (TypeError, ValueError):
         return None  # not written out, or of another kind
     return None
