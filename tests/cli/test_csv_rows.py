@@ -73,6 +73,7 @@ def test_a_column_may_be_an_input() -> None:
         (b'"' + b"1" * 200_000 + b'"', "f:1"),
         (b'1,2,3\n1,2,"3\n4,5,6\n', "f:3"),  # a quote that nobody closes
         (b'1,2,"3"4\n', "f:1"),
+        (b"\n1,2,3\n4,5,6\n", "f:1"),
     ],
 )
 def test_what_is_wrong_is_named(text: bytes, field: str) -> None:

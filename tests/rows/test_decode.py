@@ -212,6 +212,7 @@ def test_what_is_wrong_in_json_names_row_and_column(value: object, field: str, t
         (f"age,{HEAD}\n1,{LINE}", "", "data:1.age", "a column that is there twice"),
         (f"{LINE}\n{SECRET}", "", "data:2", "expected 5 cells, got 1; the columns are height"),
         (f"{LINE}\n\n{LINE}", "", "data:2", "an empty line; expected 5 cells in each"),
+        (f"\n\n{HEAD}\n{LINE}", "", "data:1", "an empty line; expected 5 cells in each"),
         (f"{HEAD}\n{LINE}\n{LINE.replace('33', SECRET)}", "", "data:3.age", "got text"),
         (f'{HEAD}\n1,2,"{SECRET}', "", "data:2", "not CSV: unexpected end of data"),
         (f'{HEAD}\n1,2,"a"{SECRET},3,1', "", "data:2", "not CSV: "),

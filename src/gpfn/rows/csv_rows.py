@@ -88,19 +88,25 @@ def decode_csv_rows(
 def csv_lines(text: str, separator: str, path: str) -> Iterator[_Line]:
     """Give each line's number and cells; empty lines at the end are left out.
 
-    Any other empty line is one empty cell, where the first line has one. Raises InvalidTensor for
-    other empty lines, and for what is no CSV.
+    Any other empty line is one empty cell, where lines have one. Raises InvalidTensor for other
+    empty lines, and for what is no CSV.
     """
     source = io.StringIO(text.rstrip("\r\n"), newline="")
     reader = csv.reader(source, delimiter=separator, strict=True)
-    width = 0
+    width, empty = 0, []  # before the first line with cells nobody knows how many there are
     try:
         for cells in reader:
-            if not cells and width > 1:
-                told = f"an empty line; expected {width} cells in each"
-                raise InvalidTensor(told, field=f"{path}:{reader.line_num}")
             width = width or len(cells)
-            yield reader.line_num, cells or [""]
+            if not cells:
+                empty.append(reader.line_num)
+            if empty and width > 1:
+                told = f"an empty line; expected {width} cells in each"
+                raise InvalidTensor(told, field=f"{path}:{empty[0]}")
+            if empty and width:
+                yield from ((line, [""]) for line in empty)
+                empty.clear()
+            if cells:
+                yield reader.line_num, cells
     except csv.Error as error:
         told = f"not CSV: {error}"
         raise InvalidTensor(told, field=f"{path}:{reader.line_num}") from None
