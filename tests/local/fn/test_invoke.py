@@ -1,11 +1,13 @@
 """Calls over HTTP: what goes down to the function, what the caller gets, what is kept of it."""
 
+import asyncio
 import base64
 import http.client
 import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +16,7 @@ import pytest
 
 from gpfn.local.calling import CallFailure, CallOutcome, CallStages, ProcessAnswer
 from gpfn.local.fn.answers import FAILURES
-from tests.local.fn.fn_server import FnServer, Reply, answered, fn_server
+from tests.local.fn.fn_server import FnServer, Reply, Said, answered, fn_server
 
 CURL = {"User-Agent": "curl/7.88.1", "Accept": "*/*"}
 FN = {"User-Agent": "Go-http-client/1.1", "Accept-Encoding": "gzip", "Content-Type": "text/plain"}
@@ -43,6 +45,34 @@ def fn(server: FnServer) -> Any:
     trigger = {"app_id": app["id"], "fn_id": fn["id"], "type": "http"}
     server.made("/v2/triggers", **trigger, name="dump", source="/dump")
     return fn
+
+
+class AtOnce(Said):
+    """A caller whose function answers at once, and of which it is known later that it rests."""
+
+    def begin(self, deployed: Any, call: Any, told: Any, done: Any) -> bool:
+        loop = asyncio.get_running_loop()
+        outcome = self.answer(deployed, call)
+        if outcome.answer is not None:
+            loop.call_soon(told, outcome.answer)
+        loop.call_later(0.3, done, outcome)
+        return True
+
+
+def test_a_call_is_answered_before_its_record_is_made() -> None:
+    with fn_server(make=AtOnce) as server:
+        app = server.made("/v2/apps", name="raw")
+        fn = server.made("/v2/fns", app_id=app["id"], name="f", image="f:1")
+        began = time.monotonic()
+        reply = server.ask("POST", f"/invoke/{fn['id']}", b"one")
+        assert (reply.status, reply.body) == (200, b"hi")
+        assert server.on_loop(lambda: [call.id for call in server.calls.running])
+        assert time.monotonic() - began < 0.3, "it was not waited for what is done behind"
+        server.said.answer = lambda _, __: CallOutcome(None, "crashed", "gone")
+        assert server.ask("POST", f"/invoke/{fn['id']}", b"two").status == 502
+        kept = server.on_loop(lambda: server.calls.recent(9))
+        assert [(one.status, one.reply.length) for one in kept][1:] == [(200, 2)]
+        assert not server.on_loop(lambda: server.calls.running)
 
 
 def ask_raw(server: FnServer, method: str, path: str, body: bytes, *headers: Any) -> Reply:
