@@ -101,7 +101,7 @@ def _pair(name: str, value: object, text: str) -> str:
 
 
 def _variable(name: str) -> ShellWord:
-    variable = re.sub(r"\W", "_", name, flags=re.ASCII)
+    variable = re.sub(r"\W|^(?=\d)", "_", name, flags=re.ASCII)
     return ShellWord(f'"${{{variable}}}"')
 
 
