@@ -96,6 +96,14 @@ def test_classes_are_written_as_the_labels_are(
     assert label.dtype == np.int64
 
 
+@pytest.mark.parametrize("name", ["known_columns", "known_codes", "known_words"])
+def test_encoders_are_asked_what_they_know(made: Path, name: str, tmp_path: Path, capsys) -> None:
+    """scikit-learn's default is to refuse every other category."""
+    path = str(made / f"{name}.joblib")
+    report = convert(capsys, path, "-o", str(tmp_path / "m.onnx"), "--trust")
+    assert (report["labels_equal"], report["largest_difference"] <= 1e-5) == (1.0, True)
+
+
 def test_text_stays_text(made: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "letters.onnx"
     report = convert(capsys, str(made / "letters.joblib"), "-o", str(out), "--trust")

@@ -19,7 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 random = np.random.default_rng(0)
@@ -73,6 +73,16 @@ for name, y in (("truth", x[:, 0] > 5), ("halves", two * 1.0)):
     joblib.dump(LogisticRegression().fit(named, y), f"{name}.joblib")
 boosted_halves = lgb.LGBMClassifier(n_estimators=5, verbose=-1).fit(x, two * 1.0)
 joblib.dump(boosted_halves, "boosted_halves.joblib")
+rooms = pd.DataFrame({"rooms": random.integers(3, 7, 300), "district": district, "area": area})
+known = make_column_transformer((OrdinalEncoder(), ["rooms"]), (OneHotEncoder(), ["district"]))
+codes, words = rooms[["rooms", "rooms"]].to_numpy(), rooms[["district", "district"]].to_numpy()
+for name, first, table in (
+    ("known_columns", known, rooms),
+    ("known_codes", OneHotEncoder(), codes),
+    ("known_words", OneHotEncoder(), words),
+):
+    dear = make_pipeline(first, LogisticRegression()).fit(table, rent > 800)
+    joblib.dump(dear, f"{name}.joblib")
 texts = ["late again", "never arrived", "box was torn", "so quick", "works well", "love it"]
 keep(
     "letters",

@@ -93,11 +93,14 @@ def _values(
     )
     if np.prod(shape, dtype=np.float64) > _MOST_ELEMENTS:
         raise SetupError(f"{spec.name} is too large to make up; give --sample", field="--sample")
+    known = _listed(facts, "values", spec.name)
     if spec.dtype == "string":
-        return _texts(shape, _listed(facts, "values", spec.name), random)
+        return _chosen(shape, known or [*_WORDS], random)
     if spec.dtype == "bool":
         return random.random(shape) < 0.5
     dtype = np.dtype(spec.dtype)
+    if known:
+        return _chosen(shape, known, random).astype(dtype)
     spans = _spans(_listed(facts, "ranges", spec.name), shape)
     if dtype.kind in "iu":
         low, high = spans if spans is not None else _INTEGERS.get(spec.dtype, _SMALL)
@@ -136,10 +139,15 @@ def _spans(ranges: list[Any], shape: tuple[int, ...]) -> tuple[Any, Any] | None:
     return (ends[:, 0], ends[:, 1]) if len(shape) > 1 and shape[-1] == len(ends) else None
 
 
-def _texts(
+def _chosen(
     shape: tuple[int, ...], known: list[Any], random: np.random.Generator
 ) -> np.ndarray[Any, Any]:
-    words = [str(word) for word in known] or [*_WORDS]
-    found = np.empty(int(np.prod(shape)), object)
-    found[:] = [words[at] for at in random.integers(0, len(words), found.size)]
-    return found.reshape(shape)
+    """Return values out of those that are known, of all columns or a list for each."""
+    found = np.empty(shape, object)
+    if all(isinstance(each, list) for each in known) and len(known) == shape[-1]:
+        for at, values in enumerate(known):
+            found[..., at] = _chosen(shape[:-1], values, random)
+        return found
+    flat = found.reshape(-1)
+    flat[:] = [known[at] for at in random.integers(0, len(known), flat.size)]
+    return flat.reshape(shape)

@@ -20,7 +20,7 @@ from .sklearn_columns import (
     column_kinds,
     encoded,
     first_step,
-    known_texts,
+    known_values,
     parts,
     spans,
     vectorizers,
@@ -100,6 +100,7 @@ class SklearnSource:
         self._outliers = is_outlier_detector(model)
         self._columns: dict[str, str] | None = None
         self._types = ""
+        self._known: dict[str, list[Any]] = {}
         self._outputs: list[str] = []
 
     def convert(self, _target: str, out: str) -> None:
@@ -123,6 +124,7 @@ class SklearnSource:
                 made = to_onnx(self.model, options=options or None, **words)
         except Exception as error:
             raise Refused(_reason(error)) from error
+        self._known = known_values(self.model, self._column_names(initial))
         names = [name for name, _ in initial]
         self._outputs = finish(made, len(self._answers(self._trial(initial))), out, inputs=names)
 
@@ -145,7 +147,7 @@ class SklearnSource:
             "columns": self._names if self._columns is None else [],
             "classes": [] if classes is None else class_texts(classes),
             "ranges": {"x": spans(self.model)} if self._columns is None else {},
-            "values": known_texts(self.model, [*self._columns]) if self._columns else {},
+            "values": self._values(),
             "warnings": self._told,
         }
 
@@ -187,13 +189,27 @@ class SklearnSource:
         same = len(set(self._columns.values())) == 1
         return frame.to_numpy() if same else np.array([*texts.values()], object).T
 
+    def _column_names(self, initial: list[tuple[str, Any]]) -> list[str]:
+        """Return the columns' names, which are their numbers in a matrix."""
+        if self._columns:
+            return [*self._columns]
+        [(_, kind)] = initial
+        return [str(at) for at in range(kind.shape[1])]
+
+    def _values(self) -> dict[str, list[Any]]:
+        """Return what columns may be asked: of a matrix a list for each, if all have one."""
+        if self._columns or not self._known:
+            return self._known
+        return {"x": [*self._known.values()]}
+
     def _trial(self, initial: list[tuple[str, Any]]) -> Any:
         """Return two rows, to see what the estimator answers."""
         arrays = []
-        for _, kind in initial:
-            width = kind.shape[1] if len(kind.shape) > 1 else 1
+        for name, kind in initial:
             text = type(kind).__name__.startswith("String")
-            arrays.append(np.full((2, width), "a") if text else np.zeros((2, width), np.float32))
+            names = [name] if self._columns else self._column_names(initial)
+            row = [self._known.get(each, ["a" if text else 0.0])[0] for each in names]
+            arrays.append(np.array([row] * 2, object if text else np.float32))
         return self._table([name for name, _ in initial], arrays)
 
     def _initial_types(self) -> list[tuple[str, Any]]:

@@ -12,7 +12,7 @@ __all__ = [
     "column_kinds",
     "encoded",
     "first_step",
-    "known_texts",
+    "known_values",
     "parts",
     "spans",
     "vectorizers",
@@ -44,18 +44,23 @@ def spans(model: Any) -> list[list[float]]:
     return [_wider(low, high) for low, high in ends]
 
 
-def known_texts(model: Any, names: list[str]) -> dict[str, list[str]]:
-    """Return texts that columns know, and one that they may not."""
+def known_values(model: Any, names: list[str]) -> dict[str, list[Any]]:
+    """Return texts and categories that columns know, and a text that they may not know.
+
+    An encoder refuses all others, unless it was told how to handle them.
+    """
     first = first_step(model)
     if type(first).__name__ in TEXT:
         known = sorted(map(str, getattr(first, "vocabulary_", {})))
         return {"text": [*known[:_WORDS], *(" ".join(known[at : at + 3]) for at in range(9))]}
-    found = {}
+    found: dict[str, list[Any]] = {}
     for at, categories, unknown in _categories(first, len(names)):
         if categories.dtype.kind in "OUS":
             texts = [text for text in categories.tolist() if isinstance(text, str)]
             found[names[at]] = texts[:_WORDS] + (["unknown"] if unknown else [])
-    return found
+        elif not unknown:
+            found[names[at]] = [float(each) for each in categories[:_WORDS] if np.isfinite(each)]
+    return {name: values for name, values in found.items() if values}
 
 
 def _wider(low: float, high: float) -> list[float]:
@@ -141,8 +146,9 @@ def column_kinds(transformer: Any, width: int) -> dict[int, str]:
     return kinds
 
 
-def _categories(transformer: Any, width: int) -> Iterator[tuple[int, np.ndarray, bool]]:
-    for step, places in _placed(transformer, width):
+def _categories(first: Any, width: int) -> Iterator[tuple[int, np.ndarray, bool]]:
+    placed = hasattr(first, "transformers_")
+    for step, places in _placed(first, width) if placed else [(first, [*range(width)])]:
         for part in parts(step):
             unknown = getattr(part, "handle_unknown", "error") != "error"
             for at, categories in enumerate(getattr(part, "categories_", [])[: len(places)]):
