@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpfn.data.journal import JOURNAL
+from gpfn.data.journal import JOURNAL, Journal
 from gpfn.data.running import ScoreRun, score_files
 from gpfn.data.scorer import ModelOrder
 from gpfn.data.scoring import FileReport, ScoreJob, ScoreOptions
@@ -132,7 +132,7 @@ y = "one.y"
 """
 
 
-@pytest.mark.parametrize("kind", ["stage", "stage of a stage", "module"])
+@pytest.mark.parametrize("kind", ["stage", "stage of a stage", "module", "module below"])
 def test_a_model_is_another_one_when_its_code_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -143,13 +143,16 @@ def test_a_model_is_another_one_when_its_code_has_changed(
     inner, outer = tmp_path / "inner.pipeline.toml", tmp_path / "outer.pipeline.toml"
     inner.write_text(STAGES.format(target="model.py:total"))
     outer.write_text(STAGES.format(target="inner.pipeline.toml"))
-    (tmp_path / "a_package").mkdir()
+    (tmp_path / "a_package" / "below").mkdir(parents=True)
     packed = tmp_path / "a_package" / "inside.py"
+    below = tmp_path / "a_package" / "below" / "inside.py"
     packed.write_text(code.read_text())
+    below.write_text(code.read_text())
     uri, file = {
         "stage": (str(inner), code),
         "stage of a stage": (str(outer), code),
         "module": ("a_package.inside:total", packed),
+        "module below": ("a_package.below.inside:total", below),
     }[kind]
     job = ScoreJob(str(source), str(tmp_path / "out.npy"), str(tmp_path / "failed"))
     order = ScoreRun([job], ModelOrder(uri))
@@ -157,6 +160,19 @@ def test_a_model_is_another_one_when_its_code_has_changed(
     assert [each.skipped for each in score_files(order)] == [True]
     file.write_text(file.read_text() + "\n# changed\n")
     assert [each.skipped for each in score_files(order)] == [False]
+
+
+@pytest.mark.parametrize("code", ["raise RuntimeError", "import sys; sys.exit(3)", "("])
+def test_a_package_is_not_imported_for_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "pk_of_user" / "bad").mkdir(parents=True)
+    (tmp_path / "pk_of_user" / "__init__.py").write_text("")
+    (tmp_path / "pk_of_user" / "bad" / "__init__.py").write_text(code)
+    (tmp_path / "pk_of_user" / "bad" / "m.py").write_text("")
+    Journal(ModelOrder("pk_of_user.bad.m:total"), ScoreOptions())
+    assert "pk_of_user" not in sys.modules
 
 
 def test_a_pipeline_in_itself_is_told_by_who_opens_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -141,14 +142,21 @@ def _made_of(uri: str, around: tuple[str, ...] = ()) -> object:
 
 
 def _file_of(place: str) -> str:
-    """Return the file that ``file.py:callable`` or ``module:callable`` names; all else as it is."""
+    """Return the file that ``file.py:callable`` or ``module:callable`` names; all else as it is.
+
+    Nothing of a package is imported: it may do anything then, and who opens the model guards it.
+    """
     module, _, _ = place.rpartition(":")
     if os.path.exists(place) or module.endswith(".py"):
         return place if os.path.exists(place) else module
-    if not all(part.isidentifier() for part in module.split(".")):
+    first, *below = module.split(".")
+    if not all(part.isidentifier() for part in (first, *below)):
         return place
     try:
-        found = find_spec(module)
-    except (ImportError, ValueError, SyntaxError):  # who opens the model is told
+        found = find_spec(first)
+    except (ImportError, ValueError):  # who opens the model is told
         return place
+    for part in below:  # without the names around it, which a finder would look up as imported
+        inside = found and found.submodule_search_locations
+        found = PathFinder.find_spec(part, inside) if inside else None
     return (found and found.origin) or place
