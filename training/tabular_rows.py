@@ -115,7 +115,8 @@ def read_rows(
     values, targets = sample.rows()
     if wanted.target and any(_is_text(file.path) for file in files):
         targets = _decided(targets)
-    switches = frozenset(name for name in features if {k for n, k in kinds if n == name} == {"b"})
+    others = {name for name, kind in kinds if kind != "b"}
+    switches = frozenset(name for name, _ in kinds if name not in others)
     return Rows(features, values, targets, asdict(counts), switches)
 
 

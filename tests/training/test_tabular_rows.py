@@ -1,6 +1,6 @@
 """Rows out of real files: what is selected, counted and refused, each in a line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tabular_rows
 from tabular_rows import DataFile, Rows, Wanted, read_rows
 
 from gpfn.data.cut import Cut
@@ -150,6 +151,23 @@ def test_features_of_truth_values_alone_are_told_apart(tmp_path: Path) -> None:
     rows = read(one, two, missing="median")
     assert rows.switches == {"b"}
     assert rows.values[:, 3].tolist() == [0, 1, 1, 0]
+
+
+def test_a_table_of_many_columns_takes_no_look_at_all_of_them_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    class Kind(tuple[str, str]):
+        def __iter__(self) -> Iterator[str]:
+            looks.append(self)
+            return super().__iter__()
+
+    monkeypatch.setattr(tabular_rows, "kinds_of", lambda _, names: {Kind((n, "b")) for n in names})
+    names = [f"c{at}" for at in range(100)]
+    path = text_file(tmp_path, ",".join([*names, "y"]) + "\n" + ",".join(["1"] * 101) + "\n")
+    assert read(path).switches == set(names)
+    assert len(looks) < 500
 
 
 FAR_DOWN = 40_000
