@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpfn.data.csv_file import CsvSource
 from gpfn.data.formats import open_sink, open_source
 from gpfn.data.seam import Chunk
 from gpfn.errors import SetupError
@@ -256,3 +257,24 @@ def test_large_whole_numbers_of_a_column_of_fractions_are_in_full(path: Path) ->
     assert chunk.columns["z"].tolist() == [1, 2]
     [chunk] = read(path, text)
     assert chunk.columns["x"].tolist() == [2**53, -0.5]
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize(("cell", "kind"), [("1.5e300", "f"), ("inf", "f"), ("1e400", "O")])
+def test_a_block_is_parsed_twice_however_many_columns_have_large_numbers(
+    path: Path, monkeypatch: pytest.MonkeyPatch, said: bool, cell: str, kind: str
+) -> None:
+    parse, parsed = CsvSource._parsed, []
+
+    def counted(*given: Any) -> Any:
+        parsed.append(given)
+        return parse(*given)
+
+    monkeypatch.setattr(CsvSource, "_parsed", counted)
+    names = [f"x{at}" for at in range(50)]
+    lines = [names, [cell] * 50, ["0.5"] * 50]
+    types = dict.fromkeys(names if said else [], "float64")
+    [chunk] = read(path, "\n".join(",".join(line) for line in lines), types=types)
+    assert [*chunk.columns] == names
+    assert {chunk.columns[name].dtype.kind for name in names} == {kind}
+    assert len(parsed) <= 2

@@ -87,7 +87,7 @@ class CsvSource:
         for field in table.schema:
             if not pa.types.is_null(field.type):
                 kinds.setdefault(field.name, field.type)
-        return self._chunks(self._as_written(table, block, names), names, rows)
+        return self._chunks(self._as_written(table, block), names, rows)
 
     def _chunks(self, table: pa.Table, names: list[str], rows: int) -> Iterator[Chunk]:
         for batch in table.combine_chunks().to_batches(max_chunksize=rows):
@@ -102,7 +102,7 @@ class CsvSource:
         lines = parted(block, self._head)
         whole = lines.whole
         typed = self._typed(whole, names, kinds) if whole else None
-        table = self._as_written(typed, whole, names) if typed is not None else None
+        table = self._as_written(typed, whole) if typed is not None else None
         batches = table.combine_chunks().to_batches() if table is not None else []
         columns, missing = batch_columns(batches[0], names, self._path) if batches else ({}, {})
         yield from spread(lines, columns, missing, names, rows)
@@ -117,38 +117,42 @@ class CsvSource:
         same = all(fitting[f.name] == f.type for f in found.schema)
         return found if same else self._parsed(block, names, fitting)
 
-    def _as_written(self, table: pa.Table, block: Block, names: list[str]) -> pa.Table:
+    def _as_written(self, table: pa.Table, block: Block) -> pa.Table:
         """Return a block's table with columns as text in which Arrow may read another number.
 
         It takes ``1e400`` for infinity, and in columns of whole numbers ``0x10`` for 16. Where
         an input takes fractions, whole numbers from 2**53 on are to be looked at in full.
+        The texts of all columns that may be such are read at once.
         """
+        columns = dict(zip(table.column_names, table.columns, strict=True))
         hexadecimal = _has(block, b"0x") or _has(block, b"0X")
-        types = {field.name: field.type for field in table.schema}
-        for name, kind in types.items():
-            if pa.types.is_floating(kind):
-                odd = self._is_beyond(table.column(name), block, name)
-            else:
-                odd = hexadecimal and pa.types.is_integer(kind)
-            if odd:
-                types[name] = pa.string()
-        same = all(types[field.name] == field.type for field in table.schema)
-        return table if same else self._parsed(block, names, types)
+        far = [name for name, column in columns.items() if self._is_far(column, name)]
+        whole = [n for n, c in columns.items() if hexadecimal and pa.types.is_integer(c.type)]
+        if not far and not whole:
+            return table
+        texts = self._parsed(block, far + whole, dict.fromkeys(far + whole, pa.string()))
+        odd = [n for n in far if self._is_beyond(columns[n], texts.column(n), n)]
+        return pa.table({**columns, **{name: texts.column(name) for name in odd + whole}})
 
-    def _is_beyond(self, column: pa.ChunkedArray, block: Block, name: str) -> bool:
+    def _is_far(self, column: pa.ChunkedArray, name: str) -> bool:
+        """Say whether a column of fractions has values whose texts are to be looked at."""
+        if not pa.types.is_floating(column.type):
+            return False
+        said = name in self._said
+        far = pc.greater_equal(pc.abs(column), _EXACT) if said else pc.is_inf(column)
+        return bool(pc.any(far).as_py())
+
+    def _is_beyond(self, column: pa.ChunkedArray, texts: pa.ChunkedArray, name: str) -> bool:
         """Say whether infinity stands for a number in a column, and not for the word.
 
         Or, where its type was said, a fraction for a large whole number.
         """
-        far = pc.greater_equal(pc.abs(column), _EXACT)
-        if not pc.any(far).as_py():
-            return False
-        texts = self._parsed(block, [name], {name: pa.string()}).column(name).combine_chunks()
-        infinite = pc.is_inf(column).combine_chunks()
-        odd = pc.and_(infinite, pc.match_substring_regex(texts, "[0-9]"))
+        column, texts = column.combine_chunks(), texts.combine_chunks()
+        odd = pc.and_(pc.is_inf(column), pc.match_substring_regex(texts, "[0-9]"))
         if name in self._said:
+            far = pc.greater_equal(pc.abs(column), _EXACT)
             whole = pc.match_substring_regex(texts, r"^\s*[+-]?[0-9]+\s*$")
-            odd = pc.or_(odd, pc.and_(far.combine_chunks(), whole))
+            odd = pc.or_(odd, pc.and_(far, whole))
         return bool(pc.any(odd).as_py())
 
     def _fitting(self, field: pa.Field, before: pa.DataType | None) -> pa.DataType:
