@@ -129,3 +129,22 @@ def test_kept_values_of_parquet_do_not_change(tmp_path: Path) -> None:
     pq.write_table(pa.table({**columns, "v": [[1, 2], [1, None]]}), source)
     with pytest.raises(SetupError, match=r"in\.parquet: v: a list with a null in it"):
         score(refusing(tmp_path), source, target, keep=("v",))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 9])
+def test_kept_lists_of_one_value_are_lists_whatever_is_beside_them(
+    tmp_path: Path, chunk: int
+) -> None:
+    source = tmp_path / "in.parquet"
+    for lists in ([[1], [2], [3, 4], [5], None, [6, 7]], [[1], [2]]):
+        kept = pa.array(lists, pa.list_(pa.int64()))
+        pq.write_table(pa.table({"x": [[1.0] * 3] * len(lists), "q": kept}), source)
+        for suffix in ("jsonl", "csv", "parquet"):
+            target = tmp_path / f"out.{suffix}"
+            score(refusing(tmp_path), source, target, ScoreOptions(chunk=chunk), keep=("q",))
+        assert pq.read_table(target)["q"].equals(pa.chunked_array([kept]))
+        lines = (tmp_path / "out.jsonl").read_text().splitlines()
+        assert [json.loads(line)["q"] for line in lines] == lists
+        with (tmp_path / "out.csv").open(newline="") as file:
+            found = [json.loads(row["q"] or "null") for row in csv.DictReader(file)]
+        assert found == lists

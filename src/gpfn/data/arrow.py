@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gpfn.data.json_columns import kept_lists
 from gpfn.data.seam import Array, Mask
 from gpfn.errors import SetupError
 from gpfn.json_exact import dumps
@@ -69,8 +70,11 @@ def batch_columns(
             continue
         if told:
             raise SetupError(told, field=f"{path}: {field.name}")
-        there = _as_it_stands(array, f"{path}: {field.name}") if field.name in kept else array
-        columns[field.name], mask = _column(there)
+        if field.name in kept:
+            found, mask = _column(_as_it_stands(array, f"{path}: {field.name}"))
+            columns[field.name] = kept_lists(found)
+        else:
+            columns[field.name], mask = _column(array)
         if mask is not None:
             missing[field.name] = mask
     return columns, missing

@@ -1,7 +1,7 @@
 """CSV that is written: a line of names, then a line a row, by Arrow's writer.
 
 A value of a list has a column of its own, ``NAME.0``, ``NAME.1`` and so on, or with the name of
-its class behind the dot.
+its class behind the dot. Lists of several lengths are the text of their JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+import orjson
 import pyarrow as pa
 from pyarrow import csv
 
@@ -19,6 +21,7 @@ from gpfn.data.arrow import record_batch
 from gpfn.data.seam import Array, Mask
 from gpfn.data.sink import PartSink
 from gpfn.errors import SetupError
+from gpfn.json_exact import dumps
 from gpfn.models.labels import UNNAMED, ClassNames, class_keys
 
 __all__ = ["CsvSink", "flat_columns"]
@@ -37,11 +40,13 @@ class CsvSink(PartSink):
         self._out: Any = pa.OSFile(self._part, "wb")
         self._writer: Any = None
         self._schema: Any = None
+        self._lists: set[str] = set()
 
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
         flat: dict[str, Array] = {}
         masks: dict[str, Mask] = {}
-        for name, array in columns.items():
+        for name, given in columns.items():
+            array = self._plain(name, given)
             for each, values in flat_columns(name, array, class_keys(name, array, self._classes)):
                 if each in flat:
                     raise SetupError(f"two columns would be called {each}", field=self._path)
@@ -60,6 +65,12 @@ class CsvSink(PartSink):
             self._write_lone(batch.column(0))
         else:
             self._writer.write_batch(batch)
+
+    def _plain(self, name: str, array: Array) -> Array:
+        """Return lists of several lengths as text, and so those of the rows after them."""
+        if array.dtype.kind == "O" and any(isinstance(value, np.ndarray) for value in array):
+            self._lists.add(name)
+        return _texts(array) if name in self._lists else array
 
     def _write_lone(self, column: pa.Array) -> None:
         """Write rows of a file's only column, some of which are missing."""
@@ -87,6 +98,14 @@ class CsvSink(PartSink):
                 writer.close()
         finally:
             self._out.close()
+
+
+def _texts(array: Array) -> Array:
+    texts = np.empty(len(array), object)
+    for row, value in enumerate(array):
+        if value is not None:
+            texts[row] = dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return texts
 
 
 def flat_columns(

@@ -16,7 +16,7 @@ import orjson
 
 from gpfn.data.seam import Array, Mask
 
-__all__ = ["column_of", "json_values", "kept_column"]
+__all__ = ["column_of", "json_values", "kept_column", "kept_lists"]
 
 _EXACT = 1 << 53
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -97,8 +97,16 @@ def _objects(values: Sequence[Any]) -> Array:
 def kept_column(values: Sequence[Any]) -> Array:
     """Return the values as they came, whatever is beside them; arrays as `column_of` does."""
     if any(isinstance(value, np.ndarray) for value in values):
-        return column_of(values)
+        return kept_lists(column_of(values))
     return _objects(values)
+
+
+def kept_lists(array: Array) -> Array:
+    """Return a column that is kept; lists of one value as objects, which are written as lists.
+
+    Of an array of [rows, 1] the plain values are written, which the lists of other rows are not.
+    """
+    return _objects([*array]) if len(array) and array.shape[1:] == (1,) else array
 
 
 def json_values(array: Array, mask: Mask | None, labels: Sequence[str] = ()) -> Iterator[Any]:
