@@ -120,6 +120,7 @@ def test_no_value_changes_for_the_dtype_of_the_rows_before(
     whole, half, nan = np.array([1]), np.array([2.5]), np.array([np.nan])
     assert written(half, whole) == [2.5, 1]
     assert written(whole, np.array([2.0])) == [1, 2]
+    assert written(whole, np.array([7], np.uint64)) == [1, 7]
     assert np.isnan(written(half, nan.astype(np.float32))[1])
     assert written(whole, nan, gap=True) == [1, np.iinfo(np.int64).min]
     for first, then in (
@@ -129,12 +130,19 @@ def test_no_value_changes_for_the_dtype_of_the_rows_before(
         (half, np.array([2**53 + 1])),
         (whole, np.array([True])),
         (np.array([True]), whole),
+        (whole, np.array([2**63 + 5], np.uint64)),
+        (whole.astype(np.uint64), -whole),
     ):
         told = rf"a\.npy: y: becomes {then.dtype} where it was {first.dtype}"
         with pytest.raises(SetupError, match=told):
             written(first, then)
     with pytest.raises(SetupError, match=r"y: text, which \.npy cannot hold"):
         written(whole, np.array(["a"], object))
+    pair = np.array([[1, 2]])
+    for other in (np.array([[1, 2, 3]]), np.array([[1]]), whole):
+        for arrays in ((pair, other), (other, pair)):
+            with pytest.raises(SetupError, match=r"a\.npy: y: lists that are not all of one"):
+                written(*arrays)
     with pytest.raises(SetupError, match=r"y: is missing in some rows, and there is no such truth"):
         written(np.array([True]), np.array([False]), gap=True)
 

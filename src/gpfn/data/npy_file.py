@@ -26,6 +26,9 @@ DATA = "data"
 """The name of the only column of a file that has no names."""
 
 _NO_TEXT = "text, which .npy cannot hold; write Parquet, CSV or JSON lines"
+_NO_LISTS = (
+    "lists that are not all of one length, which .npy cannot hold; write Parquet, CSV or JSON lines"
+)
 _MOST_BYTES = 16 << 20
 """Bytes of rows that are read at once, however long a row is."""
 _UNREADABLE = (
@@ -159,7 +162,7 @@ class NpySink(PartSink):
     One column is a plain array, several are fields of a structured one. There is no missing
     value in it: NaN stands for one of floating-point numbers, the smallest number (of unsigned
     ones the largest) for one of whole numbers. Raises SetupError for text, for a missing truth
-    value, and for values that the dtype of the first rows does not hold.
+    value, and for values that the dtype or the shape of the first rows does not hold.
     """
 
     def __init__(self, path: str) -> None:
@@ -189,7 +192,11 @@ class NpySink(PartSink):
         where = f"{self._path}: {name}"
         if array.dtype.kind not in "biuf":
             raise SetupError(_NO_TEXT, field=where)
-        dtype = self._dtype if self._dtype.names is None else self._dtype.fields[name][0].base
+        whole = self._dtype
+        kind = np.dtype((whole, self._tail)) if whole.names is None else whole[name]
+        dtype = kind.base
+        if len(array) and array.shape[1:] != kind.shape:
+            raise SetupError(_NO_LISTS, field=where)
         if array.dtype != dtype:
             array = _cast(array, mask, dtype, where)
         if mask is None or not mask.any():
@@ -240,6 +247,8 @@ def _cast(array: Array, mask: Mask | None, dtype: Any, where: str) -> Array:
         again = found.astype(array.dtype)
     there = slice(None) if mask is None else ~mask
     same = np.array_equal(again[there], array[there], equal_nan=dtype.kind == "f")
+    if {dtype.kind, array.dtype.kind} == {"i", "u"}:  # what wraps there comes back as it was
+        same = same and np.array_equal((found < 0)[there], (array < 0)[there])
     if not same or (dtype.kind == "b") != (array.dtype.kind == "b"):
         told = f"becomes {array.dtype} where it was {dtype}; write Parquet, CSV or JSON lines"
         raise SetupError(told, field=where)
