@@ -190,6 +190,31 @@ def test_another_place_is_owed_the_last_good_model(loop: Loop) -> None:
     assert loop.words().count("training") == 1
 
 
+@pytest.mark.parametrize("unreachable", [False, True])
+def test_a_model_of_other_options_is_not_owed_to_another_place(
+    loop: Loop, unreachable: bool
+) -> None:
+    put(loop, "a.txt", "4")
+    loop.unreachable = unreachable
+    assert loop.go(once=True) is not unreachable
+    put(loop, "a.txt", "5")
+    other = Loop(loop.folder, loop.out, "another name")
+    other.place = "there"
+    assert other.go(once=True)
+    assert other.pushed == [5]
+
+
+def test_a_journal_that_does_not_say_where_to_owes_nothing(loop: Loop) -> None:
+    put(loop, "a.txt", "4")
+    assert loop.go(once=True)
+    journal = loop.out / "journal.jsonl"
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    older = [{key: row[key] for key in row if key not in ("to", "options")} for row in rows]
+    journal.write_text("".join(json.dumps(row) + "\n" for row in older))
+    assert loop.go(once=True)
+    assert loop.pushed == [4]
+
+
 def test_it_is_made_also_when_bad_files_have_come_meanwhile(loop: Loop) -> None:
     put(loop, "a.txt", "4")
     loop.unreachable = True

@@ -66,6 +66,7 @@ class Retraining:
         """Look at the folder ``every`` so many seconds. Raises SetupError."""
         self._watched, self._keeper, self._job, self._tell = watched, keeper, job, tell
         self._every, self._first_pause = every, first_pause
+        self._made_by = _digest(job.options)
         self._journal = TrainingJournal(keeper.journal)
         self._pending: tuple[str, Trained] | None = None
         self._pause, self._next_push = first_pause, 0.0
@@ -90,11 +91,17 @@ class Retraining:
         return self._went_well and self._pending is None
 
     def _owe(self) -> None:
-        """Have the last good model pushed, if an earlier run did not, or to another place."""
+        """Have the last good model pushed, if an earlier run did not, or to another place.
+
+        With other options it is none of this job, which has its name among them: one is trained.
+        What a journal does not say, for it is older, counts as the same.
+        """
         owed = self._journal.find(self._journal.trained)
         if not owed or not self._keeper.current.is_dir():
             return
-        if owed.state == TRAINED or owed.told.get("to") != self._job.place:
+        if owed.told.get("options", self._made_by) != self._made_by:
+            return
+        if owed.state == TRAINED or owed.told.get("to", self._job.place) != self._job.place:
             self._await_push(owed.digest, _trained_of(owed.told))
 
     def _is_done(self, snapshot: Snapshot | None) -> bool:
@@ -128,8 +135,7 @@ class Retraining:
         self._said = word + why
 
     def _key(self, snapshot: Snapshot) -> str:
-        text = f"{snapshot.digest}\n{self._job.options}"
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        return _digest(f"{snapshot.digest}\n{self._job.options}")
 
     def _heed(self, snapshot: Snapshot, stopped: Callable[[], bool]) -> None:
         """Train, unless it is known already what becomes of this state."""
@@ -182,7 +188,7 @@ class Retraining:
                 self._tell("changed", {})
                 return None
             self._keeper.keep(made)
-        self._journal.add(key, TRAINED, **trained._asdict())
+        self._journal.add(key, TRAINED, **trained._asdict(), options=self._made_by)
         return trained
 
     def _note(self, key: str, state: str, told: Mapping[str, Any]) -> None:
@@ -212,6 +218,10 @@ class Retraining:
             self._pending = None
             self._tell("pushed", told)
             self._note(key, PUSHED, {**told, "to": self._job.place})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _trained_of(told: Mapping[str, Any]) -> Trained:
