@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["is_gap", "label", "numbers_of", "typed"]
+__all__ = ["amounts_of", "is_gap", "label", "numbers_of", "typed"]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
@@ -62,6 +62,18 @@ def numbers_of(texts: Sequence[str] | np.ndarray) -> np.ndarray | None:
     """Return texts as float64, None when one of them is no number."""
     numbers = _numbers(set(texts))
     return np.array([numbers[text] for text in texts], np.float64) if numbers else None
+
+
+def amounts_of(texts: Sequence[str | None] | np.ndarray) -> np.ndarray:
+    """Return texts as float64, NaN for one that is no number; truth values are 1 and 0."""
+    amounts = {text: _amount(text) for text in set(texts)}
+    return np.array([amounts[text] for text in texts], np.float64)
+
+
+def _amount(text: str | None) -> float:
+    if text and (numbers := _numbers([text])):
+        return numbers[text]
+    return float(_TRUTH.get((text or "").lower(), math.nan))
 
 
 def _numbers(different: Iterable[str]) -> dict[str, float]:

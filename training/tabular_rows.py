@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from label_texts import is_gap, typed
+from label_texts import amounts_of, is_gap, typed
 from reservoir import Reservoir
 from tabular_columns import (
     MOST,
@@ -238,7 +238,8 @@ def _selected(chunk: Chunk, file: DataFile, wanted: Wanted, counts: Counts) -> n
     if wanted.region is not None:
         columns = {name: _with_gaps(chunk, name) for name in wanted.region.columns}
         if wanted.target in columns and _is_text(file.path):
-            columns[wanted.target] = _compared(columns[wanted.target])
+            kind = wanted.region.kind_of(wanted.target)
+            columns[wanted.target] = _compared(columns[wanted.target], kind)
         inside = wanted.region(columns)
         counts.outside_region += _take(left, ~inside)
     return left
@@ -254,9 +255,14 @@ def _with_gaps(chunk: Chunk, name: str) -> np.ndarray:
     return found
 
 
-def _compared(texts: np.ndarray) -> np.ndarray:
-    """Return a target that came as text as what a cut compares: numbers where all of it is."""
-    known = texts != np.array(None, object)
+def _compared(texts: np.ndarray, kind: str) -> np.ndarray:
+    """Return a target that came as text as the kind of thing that the cut compares it with.
+
+    Where the cut says none, it is what all texts of the chunk are that are no gaps.
+    """
+    if kind:
+        return texts if kind == "text" else amounts_of(texts)
+    known = np.array([text is not None and not is_gap(text, MOST) for text in texts], bool)
     found = typed(texts[known])
     if found.dtype == object or known.all():
         return texts if found.dtype == object else found

@@ -126,6 +126,24 @@ def test_the_columns_are_told_before_any_row_is_read() -> None:
         cut.check_columns(["mass_1", "Jet_pt[0]"], "a.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("y < 8", "number"),
+        ("-1 < y < a", "number"),
+        ("a > 1 and not abs(y) == a", "number"),
+        ("y % 2 == a", "number"),
+        ("'x' != y", "text"),
+        ("y == 'x' or y == 1", "text"),
+        ("y == a and a > 1", ""),
+        ("y == true", ""),
+        ("not y", ""),
+    ],
+)
+def test_what_is_beside_a_column_says_what_it_is_taken_for(text: str, kind: str) -> None:
+    assert Cut(text).kind_of("y") == kind
+
+
 def test_the_longest_chain_is_computed() -> None:
     assert rows_of("+".join(["nMuon"] * 148) + " > 147") == [1, 2, 3, 4]
 

@@ -213,6 +213,28 @@ def test_a_region_compares_the_target_of_a_csv_file(
     assert read(path, region=Cut(cut)).values.ravel().tolist() == kept
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999", "V", ""])
+def test_a_region_of_numbers_passes_over_a_target_that_is_none(tmp_path: Path, value: str) -> None:
+    path = text_file(tmp_path, f"a,y\n1,1\n2,{value}\n3,9\n4,007\n")
+    rows = read(path, region=Cut("y < 8"))
+    assert rows.values.ravel().tolist() == [1, 4]
+
+
+def test_a_region_compares_a_target_with_gaps_with_another_column(tmp_path: Path) -> None:
+    path = text_file(tmp_path, "a,y\n1,1\n2,nan\n3,9\n")
+    assert read(path, region=Cut("y <= a")).values.ravel().tolist() == [1]
+
+
+@pytest.mark.parametrize(("cut", "kept"), [("y != '1'", 2 * 10 + 2), ("-y < 0", 2 * 10)])
+def test_a_region_takes_the_target_for_the_same_in_every_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str, kept: int
+) -> None:
+    monkeypatch.setattr(tabular_rows, "_CHUNK", 10)
+    lines = [f"1,{at % 3}" for at in range(30)]
+    path = text_file(tmp_path, "\n".join(["a,y", *lines, "1,x", "1,x"]) + "\n")
+    assert read(path, region=Cut(cut)).counts["usable"] == kept
+
+
 @pytest.mark.parametrize(("cut", "kept"), [("y", [1]), ("not y", [2]), ("y == true", [1])])
 def test_a_region_may_be_a_target_of_truth_values(
     tmp_path: Path, cut: str, kept: list[int]

@@ -42,6 +42,7 @@ _COMPUTED: Mapping[str, _Binary] = {
 _COMBINED: Mapping[str, _Binary] = {"and": np.logical_and, "or": np.logical_or}
 _TOLD = {"condition": "a condition", "number": "a number", "text": "a text"}
 _UNCOMPARED = "condition", "number"
+_NUMBERS = frozenset({"number", "minus", "computed", "call"})
 _SHOWN = 6
 _LARGEST = 2**63 - 1
 _NOTHING = np.array(None, object)
@@ -73,6 +74,14 @@ class Cut:
                 told = f"no column {node.text!r}{f' in {where}' if where else ''}; {hint}"
                 raise self._wrong(WrongCut(told, node.at))
 
+    def kind_of(self, column: str) -> str:
+        """Return what a column is taken for, ``text`` or ``number``; empty where none is beside it.
+
+        It is for columns that have no type of their own.
+        """
+        kinds = {_asked(node, column) for node in _walk(self._root)}
+        return next((kind for kind in ("text", "number") if kind in kinds), "")
+
     def __call__(self, columns: Mapping[str, _Array]) -> npt.NDArray[np.bool_]:
         """Return which rows fulfil it, bool [rows], from arrays [rows] by their names.
 
@@ -100,6 +109,16 @@ def _walk(node: Node) -> list[Node]:
 
 def _names(root: Node) -> list[str]:
     return [node.text for node in _walk(root) if node.kind == "column"]
+
+
+def _asked(node: Node, column: str) -> str:
+    """Return what a column, which is a part of a node, has to be for it."""
+    kinds = {part.kind for part in node.parts}
+    if all(part.kind != "column" or part.text != column for part in node.parts):
+        return ""
+    if node.kind == "compared" and "text" in kinds:
+        return "text"
+    return "number" if node.kind in _NUMBERS or kinds & _NUMBERS else ""
 
 
 def _few(names: Sequence[str]) -> str:
