@@ -148,3 +148,24 @@ def test_kept_lists_of_one_value_are_lists_whatever_is_beside_them(
         with (tmp_path / "out.csv").open(newline="") as file:
             found = [json.loads(row["q"] or "null") for row in csv.DictReader(file)]
         assert found == lists
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 9])
+def test_kept_lists_in_csv_are_text_or_told_by_their_column(tmp_path: Path, chunk: int) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.csv"
+
+    def kept(*lists: list[float] | None) -> list[str]:
+        column = pa.array(lists, pa.list_(pa.float32()))
+        pq.write_table(pa.table({"x": [[1.0] * 3] * len(lists), "q": column}), source)
+        score(refusing(tmp_path), source, target, ScoreOptions(chunk=chunk), keep=("q",))
+        with target.open(newline="") as file:
+            return [row["q"] for row in csv.DictReader(file)]
+
+    assert kept(None, [0.1, 2], [3], [4, 5]) == ["", "[0.1,2.0]", "[3.0]", "[4.0,5.0]"]
+    for last in ([1.0, 2.0, 3.0], [1.0], None):
+        if chunk == 9:
+            assert kept([1, 2], [3, 4], last)[:2] == ["[1.0,2.0]", "[3.0,4.0]"]
+            continue
+        told = r"out\.csv: q(\.\d)?: other lists than in the rows before: longer, shorter or null"
+        with pytest.raises(SetupError, match=told):
+            kept([1, 2], [3, 4], last)

@@ -139,7 +139,9 @@ def test_no_value_changes_for_the_dtype_of_the_rows_before(
     with pytest.raises(SetupError, match=r"y: text, which \.npy cannot hold"):
         written(whole, np.array(["a"], object))
     pair = np.array([[1, 2]])
-    for other in (np.array([[1, 2, 3]]), np.array([[1]]), whole):
+    lists = np.empty(1, object)
+    lists[0] = np.array([1])
+    for other in (np.array([[1, 2, 3]]), np.array([[1]]), whole, lists):
         for arrays in ((pair, other), (other, pair)):
             with pytest.raises(SetupError, match=r"a\.npy: y: lists that are not all of one"):
                 written(*arrays)

@@ -26,6 +26,10 @@ from gpfn.models.labels import UNNAMED, ClassNames, class_keys
 
 __all__ = ["CsvSink", "flat_columns"]
 
+_UNLIKE = (
+    "other lists than in the rows before: longer, shorter or null; write Parquet or JSON lines"
+)
+
 
 class CsvSink(PartSink):
     """A CSV file that is written; see `gpfn.data.seam.ColumnSink`.
@@ -40,7 +44,7 @@ class CsvSink(PartSink):
         self._out: Any = pa.OSFile(self._part, "wb")
         self._writer: Any = None
         self._schema: Any = None
-        self._lists: set[str] = set()
+        self._objects: set[str] = set()
 
     def _append(self, columns: Mapping[str, Array], missing: Mapping[str, Mask]) -> None:
         flat: dict[str, Array] = {}
@@ -60,6 +64,8 @@ class CsvSink(PartSink):
                 include_header=False, delimiter=self._separator, quoting_style="needed"
             )
             self._writer = csv.CSVWriter(self._out, self._schema, write_options=options)
+        if unlike := {*flat} ^ {*self._schema.names}:
+            raise SetupError(_UNLIKE, field=f"{self._path}: {min(unlike)}")
         batch = record_batch(flat, masks, self._schema)
         if batch.num_columns == 1 and batch.column(0).null_count:
             self._write_lone(batch.column(0))
@@ -68,9 +74,11 @@ class CsvSink(PartSink):
 
     def _plain(self, name: str, array: Array) -> Array:
         """Return lists of several lengths as text, and so those of the rows after them."""
-        if array.dtype.kind == "O" and any(isinstance(value, np.ndarray) for value in array):
-            self._lists.add(name)
-        return _texts(array) if name in self._lists else array
+        if array.dtype.kind == "O" and array.ndim == 1:
+            self._objects.add(name)
+        if name not in self._objects or not any(isinstance(each, np.ndarray) for each in array):
+            return array
+        return _texts(array)
 
     def _write_lone(self, column: pa.Array) -> None:
         """Write rows of a file's only column, some of which are missing."""
@@ -103,9 +111,12 @@ class CsvSink(PartSink):
 def _texts(array: Array) -> Array:
     texts = np.empty(len(array), object)
     for row, value in enumerate(array):
-        if value is not None:
-            texts[row] = dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        texts[row] = _json(value) if isinstance(value, np.ndarray) else value
     return texts
+
+
+def _json(array: Array) -> str:
+    return dumps(array, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def flat_columns(

@@ -190,8 +190,7 @@ class NpySink(PartSink):
     def _column(self, name: str, array: Array, mask: Mask | None) -> Array:
         """Return a column in the dtype that it has in the file; NaN or the like where missing."""
         where = f"{self._path}: {name}"
-        if array.dtype.kind not in "biuf":
-            raise SetupError(_NO_TEXT, field=where)
+        _check_numbers(array, where)
         whole = self._dtype
         kind = np.dtype((whole, self._tail)) if whole.names is None else whole[name]
         dtype = kind.base
@@ -208,8 +207,7 @@ class NpySink(PartSink):
 
     def _begin(self, columns: Mapping[str, Array]) -> None:
         for name, array in columns.items():
-            if array.dtype.kind not in "biuf":
-                raise SetupError(_NO_TEXT, field=f"{self._path}: {name}")
+            _check_numbers(array, f"{self._path}: {name}")
         if len(columns) == 1:
             [array] = columns.values()
             self._dtype, self._tail = array.dtype, array.shape[1:]
@@ -238,6 +236,13 @@ class NpySink(PartSink):
 
     def _abandon(self) -> None:
         self._out.close()
+
+
+def _check_numbers(array: Array, where: str) -> None:
+    """Raise SetupError for an array that is not of numbers or truth values."""
+    if array.dtype.kind not in "biuf":
+        lists = any(isinstance(value, np.ndarray | list) for value in array)
+        raise SetupError(_NO_LISTS if lists and array.ndim == 1 else _NO_TEXT, field=where)
 
 
 def _cast(array: Array, mask: Mask | None, dtype: Any, where: str) -> Array:
