@@ -214,6 +214,27 @@ def test_empty_lines_at_the_end_are_no_rows_as_in_a_function_of_rows(path: Path,
     assert chunk.rows == 1
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", range(1, 14))
+def test_empty_lines_are_rows_or_none_wherever_a_block_ends(
+    path: Path, monkeypatch: pytest.MonkeyPatch, size: int, end: str
+) -> None:
+    monkeypatch.setattr("gpfn.data.csv_file._FIRST", size)
+    monkeypatch.setattr("gpfn.data.csv_file._BLOCK", size)
+    monkeypatch.setattr("gpfn.data.csv_blocks._EMPTY", 2)
+    for cells in (["1", "", "", "", '""', "2"], ["", "", "1"], [f'"a{end}{end}"', "", "b"], []):
+        for empty in range(5):
+            text = end.join(["x", *cells, *[""] * empty])
+            chunks = read(path, text, types={"x": "string"})
+            found = [value for chunk in chunks for value in chunk.columns["x"].tolist()]
+            assert found == [cell.strip('"') or None for cell in cells]
+            assert [chunk.first for chunk in chunks] == np.cumsum(
+                [0, *(chunk.rows for chunk in chunks)]
+            ).tolist()[:-1]
+    chunks = read(path, end.join(["x,y", "1,2", "", "", "", "", "3,4", "", ""]))
+    assert [value for chunk in chunks for value in chunk.columns["y"].tolist()] == [2, 4]
+
+
 def test_a_quote_amid_a_cell_is_text(path: Path) -> None:
     [chunk] = read(path, 'a,b\n1,5"x\n2,y\n')
     assert chunk.columns["b"].tolist() == ['5"x', "y"]

@@ -23,6 +23,8 @@ _LONGEST = 64 << 20
 """Bytes without an end of a line outside of quotes: then one of them was never closed."""
 _SUSPECT = 4 << 20
 """Bytes without such an end from which it is looked at closely."""
+_EMPTY = 1 << 20
+"""Empty lines in one block of nothing else."""
 _EXCEL = b"sep="
 """How Excel tells itself the separator, in a line before that of names."""
 _BOM = b"\xef\xbb\xbf"
@@ -113,6 +115,8 @@ class CsvBlocks:
         self._total = os.fstat(self._file.fileno()).st_size
         self._file.seek(head.start)
         self._done = head.start
+        self._empty = 0
+        """Empty lines that were read and not given: those at the end of the file are no rows."""
 
     @property
     def extent(self) -> Extent:
@@ -136,7 +140,7 @@ class CsvBlocks:
             wanted, rest = size, bytes(memoryview(block)[end:])
             if end:
                 self._done += end
-                yield memoryview(block)[:end]
+                yield from self._begun(block, end)
 
     def _fill(self, view: memoryview) -> int:
         """Read until the view is full, or the file ends; returns the bytes."""
@@ -151,7 +155,26 @@ class CsvBlocks:
         self._done += len(block)
         whole = block.rstrip(b"\r\n")
         if whole:
+            yield from self._waiting()
             yield whole + self._newline
+
+    def _begun(self, block: bytearray, end: int) -> Iterator[Block]:
+        """Give a block without the empty lines that it ends with: others may follow, or none."""
+        text = end
+        while text and block[text - 1] in b"\r\n":
+            text -= 1
+        if text:
+            yield from self._waiting()
+            text = block.find(self._newline, text, end) + 1
+            yield memoryview(block)[:text]
+        self._empty += len(block[text:end].replace(b"\r\n", b"\n"))
+
+    def _waiting(self) -> Iterator[Block]:
+        """Give the empty lines that there are before another line."""
+        while self._empty:
+            count = min(self._empty, _EMPTY)
+            self._empty -= count
+            yield self._newline * count
 
     def _unclosed(self, block: bytearray) -> SetupError:
         told = f"a quote is not closed in the {len(block)} bytes from byte {self._done} on"
