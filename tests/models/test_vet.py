@@ -50,7 +50,6 @@ def test_good_models_pass(made: Path, name: str) -> None:
         ("aborts", "was ended by SIGABRT"),
         ("faults", "was ended by SIGSEGV"),
         ("leaves", "ended with exit code 0"),
-        ("exits", "SystemExit: 3"),
     ],
 )
 def test_what_ends_the_child_is_told(tmp_path: Path, name: str, told: str) -> None:
@@ -60,12 +59,20 @@ def test_what_ends_the_child_is_told(tmp_path: Path, name: str, told: str) -> No
     assert uri in caught.value.detail
 
 
+def test_what_its_code_raises_is_told(tmp_path: Path) -> None:
+    uri = python_model(tmp_path, "exits")
+    with pytest.raises(SetupError, match=r"cannot import .*: SystemExit: 3 \(line 4\)") as caught:
+        vet_model(uri)
+    assert uri in caught.value.detail
+
+
 def test_time_and_memory_are_bounded(tmp_path: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(ModelUnreadable, match="was not done within 2 s"):
         vet_model(python_model(tmp_path, "hangs"), seconds=2)
     assert time.monotonic() - begin < 10
-    with pytest.raises(ModelUnreadable, match=r"more than 1073741824 bytes|Unable to allocate"):
+    grown = r"more than 1073741824 bytes|Unable to allocate"
+    with pytest.raises((ModelUnreadable, SetupError), match=grown):
         vet_model(python_model(tmp_path, "grows"), memory=1 << 30)
 
 
