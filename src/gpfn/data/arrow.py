@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,7 +16,7 @@ from gpfn.data.seam import Array, Mask
 from gpfn.errors import SetupError
 from gpfn.json_exact import dumps
 
-__all__ = ["arrow_of", "batch_columns", "empty_batch", "obstacle", "record_batch"]
+__all__ = ["arrow_of", "batch_columns", "empty_batch", "json_text", "obstacle", "record_batch"]
 
 _MATRIX = 2
 _LONGEST = 18
@@ -190,11 +191,14 @@ def _objects(array: Array, mask: Mask | None) -> pa.Array:
     try:
         return pa.array(values, pa.string(), mask=mask)
     except pa.ArrowTypeError:  # values of JSON, of any kinds
-        return pa.array([_json_text(value) for value in values], pa.string(), mask=mask)
+        return pa.array([json_text(value) for value in values], pa.string(), mask=mask)
 
 
-def _json_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else dumps(value).decode()
+def json_text(value: Any) -> str | None:
+    """Return a value as the text of a cell: text as it is, None for None, all else as its JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _typed(array: Array, mask: Mask | None, kind: pa.DataType) -> pa.Array:

@@ -13,15 +13,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from pyarrow import csv
 
-from gpfn.data.arrow import record_batch
+from gpfn.data.arrow import json_text, record_batch
 from gpfn.data.seam import Array, Mask
 from gpfn.data.sink import PartSink
 from gpfn.errors import SetupError
-from gpfn.json_exact import dumps
 from gpfn.models.labels import UNNAMED, ClassNames, class_keys
 
 __all__ = ["CsvSink", "flat_columns"]
@@ -78,7 +76,9 @@ class CsvSink(PartSink):
             self._objects.add(name)
         if name not in self._objects or not any(isinstance(each, np.ndarray) for each in array):
             return array
-        return _texts(array)
+        texts = np.empty(len(array), object)
+        texts[:] = [json_text(value) for value in array]
+        return texts
 
     def _write_lone(self, column: pa.Array) -> None:
         """Write rows of a file's only column, some of which are missing."""
@@ -106,17 +106,6 @@ class CsvSink(PartSink):
                 writer.close()
         finally:
             self._out.close()
-
-
-def _texts(array: Array) -> Array:
-    texts = np.empty(len(array), object)
-    for row, value in enumerate(array):
-        texts[row] = _json(value) if isinstance(value, np.ndarray) else value
-    return texts
-
-
-def _json(array: Array) -> str:
-    return dumps(array, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def flat_columns(
