@@ -138,26 +138,27 @@ def test_one_that_comes_and_one_that_goes(tmp_path: Path) -> None:
     assert names(watch.look().removed) == ["b"]
 
 
-def test_an_edit_is_seen_by_a_call_before_the_next_look(tmp_path: Path) -> None:
-    clock = Clock()
-    folder = make(tmp_path / "a", "name: a\n", "x = 1\n")
-    watch = FunctionWatch(tmp_path, clock=clock)
+def edited(place: Path, clock: Clock) -> tuple[FunctionWatch, LocalFunction, str]:
+    """Return a function that was looked at and then edited, with the revision that it had."""
+    folder = make(place / "a", "name: a\n", "x = 1\n")
+    watch = FunctionWatch(place, clock=clock)
     watch.look()
     (function,) = watch.functions
     first = watch.revision(function)
     (folder / "func.py").write_text("x = 2\n")
+    return watch, function, first
+
+
+def test_an_edit_is_seen_by_a_call_before_the_next_look(tmp_path: Path) -> None:
+    clock = Clock()
+    watch, function, first = edited(tmp_path, clock)
     assert watch.revision(function) != first
     assert names(watch.look().changed) == ["a"]
 
 
 def test_a_look_is_repeated_when_50_times_what_it_took_have_passed(tmp_path: Path) -> None:
     clock = Clock(0.0001)
-    folder = make(tmp_path / "a", "name: a\n", "x = 1\n")
-    watch = FunctionWatch(tmp_path, clock=clock)
-    watch.look()
-    (function,) = watch.functions
-    first = watch.revision(function)
-    (folder / "func.py").write_text("x = 2\n")
+    watch, function, first = edited(tmp_path, clock)
     assert watch.revision(function) == first
     clock.now += 0.005
     assert watch.revision(function) != first
@@ -165,7 +166,7 @@ def test_a_look_is_repeated_when_50_times_what_it_took_have_passed(tmp_path: Pat
     clock.now += 1.0
     watch.revision(function)
     clock.step = 0.0
-    (folder / "func.py").write_text("x = 1\n")
+    (function.folder / "func.py").write_text("x = 1\n")
     clock.now += 0.051
     assert watch.revision(function) == first
 
